@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+// The broadcaster: emits events onto the bus.
+//
+//     talus_broadcaster_t *bus;
+//     if (talus_broadcaster_new(&bus, NULL, NULL) == 0)
+//         talus_emit_node_deleted(bus, "session-1", "node-7", NULL);
+//
+// Emitting puts the encoded event into a bounded queue; one thread inside owns the ZeroMQ socket
+// and sends. All functions may be called from any thread, except that nothing may be called while
+// or after talus_broadcaster_destroy runs. After fork(), the child's calls return TALUS_EFORKED.
+#ifndef TALUS_BROADCASTER_H
+#define TALUS_BROADCASTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <talus/event.h>
+#include <talus/export.h>
+#include <talus/topic.h>
+#include <talus/value.h>
+
+TALUS_BEGIN_DECLS
+
+typedef struct talus_broadcaster talus_broadcaster_t;
+
+typedef struct talus_broadcaster_options {
+    size_t queue_events;      // emit queue: events; default 65,536, rounded up to a power of two
+    size_t queue_bytes;       // emit queue: bytes of encoded events; default 64 MiB
+    size_t max_body;          // bytes of an event's body; default 1,000,000
+    unsigned max_depth;       // nesting of a payload; default 32, at most 64
+    unsigned max_bin;         // `bin` values in a payload; default 10
+    size_t max_sessions;      // sessions whose last event is remembered; default 100,000: the
+                              // longest quiet are let go first, and nothing is lost by it
+    int send_high_water_mark; // messages a subscriber may lag behind; default 100,000
+    int linger_ms;            // how long destroy waits for unsent events; default 1,000, at least 1
+    unsigned directory_mode;  // of the bus directory, if it must be made; default 0700
+} talus_broadcaster_options_t;
+
+// Fills in the defaults. Any thread. Does not block.
+TALUS_API void talus_broadcaster_options_init(talus_broadcaster_options_t *options);
+
+// Makes a broadcaster with a new origin.
+// `endpoint`: where it publishes; NULL: the default bus (see talus_default_endpoint). One or more,
+//   separated by commas, of `ipc://DIRECTORY/*` (a bus directory) and ZeroMQ endpoints; `@` before
+//   one binds (the default here), `>` connects.
+// `options`: NULL for the defaults; copied.
+// Returns 0 with `*broadcaster` owned by the caller; TALUS_EENDPOINT; TALUS_EPATHTOOLONG;
+// TALUS_EADDRINUSE; TALUS_EACCESS; TALUS_EINVAL: an option out of range; TALUS_ENOMEM;
+// TALUS_ESYSTEM. Blocks only for file and socket set-up.
+TALUS_API int talus_broadcaster_new(talus_broadcaster_t **broadcaster, const char *endpoint,
+                                    const talus_broadcaster_options_t *options) TALUS_MUST_USE;
+
+// Sends what is queued, waiting `linger_ms` at most, removes the broadcaster's files, frees it.
+// Events unsent by then are counted in the log as a warning. NULL-safe. Blocks up to linger_ms.
+// In a forked child it frees what it can and leaves files and sockets to the parent.
+TALUS_API void talus_broadcaster_destroy(talus_broadcaster_t **broadcaster);
+
+// The origin: lives as long as the broadcaster.
+TALUS_API const char *talus_broadcaster_origin(const talus_broadcaster_t *broadcaster);
+
+// The endpoints it is bound or connected to, comma-separated, wildcards (tcp://*:*) resolved: what
+// another process connects to. Lives as long as the broadcaster.
+TALUS_API const char *talus_broadcaster_endpoint(const talus_broadcaster_t *broadcaster);
+
+// ---- Emitting
+
+typedef struct talus_event_id {
+    char text[TALUS_ID_MAX + 1]; // ORIGIN.SEQ
+} talus_event_id_t;
+
+typedef struct talus_emit {
+    const char *session; // NULL or "": to everybody
+    const char *type;    // required
+    const void *data;    // the payload: exactly one encoded msgpack value; NULL: an empty map
+    size_t data_size;    // bytes
+    const char *skip;    // the Socket.IO client that must not receive it; NULL: none
+} talus_emit_t;
+
+// Emits an event of any type.
+// `id`: receives the event id if not NULL.
+// Returns 0: the event is queued, and the local callbacks for it have run on this thread, with no
+// lock held, before the call returns; what they return does not matter to the emitter.
+// TALUS_ESESSION, TALUS_ETYPE, TALUS_ERESERVED; TALUS_EINVAL: `skip` is longer than
+// TALUS_SKIP_MAX; TALUS_EMSGPACK, TALUS_ETOOLARGE, TALUS_ETOODEEP, TALUS_ETOOMANYBIN,
+// TALUS_EPLACEHOLDER: the payload breaks a bound; TALUS_EQUEUEFULL: nothing was queued, and the
+// call may be repeated; TALUS_EFORKED; TALUS_ENOMEM. After an error the event does not exist: it
+// took no sequence number and no callback ran. Each error is counted.
+// Any thread. Never blocks.
+TALUS_API int talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *emit,
+                         talus_event_id_t *id) TALUS_MUST_USE;
+
+// One function for each typed event of talus/events.def, e.g.
+//   int talus_emit_node_created(talus_broadcaster_t *broadcaster, const char *session_id,
+//                               const char *node_id, const char *parent_id,
+//                               const char *blueprint_type_id, const char *name,
+//                               talus_event_id_t *id);
+// `session_id` must name a session. TALUS_STR fields must not be NULL (TALUS_EINVAL); TALUS_OPT
+// fields may be, and are sent as nil. Otherwise like talus_emit.
+#define TALUS_STR(name)  const char *name,
+#define TALUS_OPT(name)  const char *name,
+#define TALUS_ANY(name)  talus_value_t name,
+#define TALUS_BOOL(name) bool name,
+#define TALUS_EVENT(identifier, wire_name, fields)                                                 \
+    TALUS_API int talus_emit_##identifier(talus_broadcaster_t *broadcaster,                        \
+                                          const char *session_id, fields talus_event_id_t *id)     \
+        TALUS_MUST_USE;
+#include <talus/events.def>
+#undef TALUS_EVENT
+#undef TALUS_STR
+#undef TALUS_OPT
+#undef TALUS_ANY
+#undef TALUS_BOOL
+
+// Their names on the wire: talus_type_node_created is "node-created".
+#define TALUS_EVENT(identifier, wire_name, fields)                                                 \
+    static const char *const talus_type_##identifier __attribute__((unused)) = wire_name;
+#define TALUS_STR(name)
+#define TALUS_OPT(name)
+#define TALUS_ANY(name)
+#define TALUS_BOOL(name)
+#include <talus/events.def>
+#undef TALUS_EVENT
+#undef TALUS_STR
+#undef TALUS_OPT
+#undef TALUS_ANY
+#undef TALUS_BOOL
+
+// ---- Local callbacks
+
+// Called for each event emitted here; `event` lives until it returns, and its `prev` is 0, since
+// that is known only when the event leaves. Runs on the thread of the emit call, before that call
+// returns, with no lock held: it may emit, subscribe and unsubscribe, itself included. Returns 0,
+// or anything else for a failure, which is logged and counted; the other callbacks still run.
+typedef int talus_callback_fn(const talus_event_t *event, void *arg);
+
+// Calls `fn` for each event of `type` (NULL: of every type) emitted through this broadcaster, in
+// the order in which callbacks were added.
+// `release`: called with `arg` once the callback will never run again; NULL if not needed.
+// Returns 0 with a handle in `*callback`; TALUS_ETYPE, TALUS_ERESERVED, TALUS_ENOMEM,
+// TALUS_EFORKED. Any thread. Does not block.
+TALUS_API int talus_broadcaster_on(talus_broadcaster_t *broadcaster, const char *type,
+                                   talus_callback_fn *fn, void (*release)(void *arg), void *arg,
+                                   uint64_t *callback) TALUS_MUST_USE;
+
+// Ends a callback: emits that begin after this returns do not call it. One that runs on another
+// thread at this moment may still be in it: `release` tells when it is over.
+// Returns 0; TALUS_ENOTFOUND. Any thread. Does not block.
+TALUS_API int talus_broadcaster_off(talus_broadcaster_t *broadcaster, uint64_t callback);
+
+// ---- Waiting and watching
+
+// Waits until the bus has at least `at_least` talus subscribers that are ready for this
+// broadcaster's events (their subscriptions have arrived here), and, on a bus directory, until all
+// that live there are.
+// `timeout_ms`: 0 asks without waiting; -1 waits for ever.
+// `ready`: receives their number, if not NULL, also when the time runs out.
+// Returns 0; TALUS_ETIMEOUT: some live, not all are ready; TALUS_ENOSUBSCRIBER: none came;
+// TALUS_EFORKED. Any thread. Blocks up to the time-out.
+TALUS_API int talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaster, size_t at_least,
+                                                 int timeout_ms, size_t *ready) TALUS_MUST_USE;
+
+// Waits until everything emitted before the call has been handed to ZeroMQ.
+// Returns 0; TALUS_ETIMEOUT; TALUS_EFORKED. Any thread. Blocks up to the time-out (-1: for ever).
+TALUS_API int talus_broadcaster_flush(talus_broadcaster_t *broadcaster,
+                                      int timeout_ms) TALUS_MUST_USE;
+
+// Counters since the start, in the order of their life. Read without a lock: each is exact, the
+// set is not a snapshot of one moment.
+typedef struct talus_broadcaster_stats {
+    uint64_t emitted;         // events queued
+    uint64_t sent;            // events handed to ZeroMQ
+    uint64_t send_failed;     // events that ZeroMQ refused (memory); each is logged
+    uint64_t refused_invalid; // emits refused: a bad session, type, skip or payload
+    uint64_t refused_bounds;  // emits refused: too large, too deep, too many bin values
+    uint64_t refused_full;    // emits refused: the queue was full
+    uint64_t callback_failed; // local callbacks that returned an error
+    uint64_t heads;           // $head markers sent
+    uint64_t subscriptions;   // subscriptions that arrived
+    uint64_t sessions;        // sessions remembered now
+    uint64_t subscribers;     // talus subscribers that are ready now
+} talus_broadcaster_stats_t;
+
+// Any thread. Does not block.
+TALUS_API void talus_broadcaster_stats(const talus_broadcaster_t *broadcaster,
+                                       talus_broadcaster_stats_t *stats);
+
+TALUS_END_DECLS
+
+#endif

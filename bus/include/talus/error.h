@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// Every error that libtalus returns, with its name and text, in one table.
+#ifndef TALUS_ERROR_H
+#define TALUS_ERROR_H
+
+#include <talus/export.h>
+
+TALUS_BEGIN_DECLS
+
+// X(name, number, text)
+#define TALUS_ERROR_MAP(X)                                                                         \
+    X(NOMEM, -1, "out of memory")                                                                  \
+    X(INVAL, -2, "an argument is not valid")                                                       \
+    X(SESSION, -3, "the session id is not valid (1 to 128 of A-Z a-z 0-9 . _ : @ -)")              \
+    X(TYPE, -4, "the event type is not valid (1 to 64 of A-Z a-z 0-9 . _ : -)")                    \
+    X(RESERVED, -5, "the event type is reserved")                                                  \
+    X(MSGPACK, -6, "the payload is not well-formed msgpack")                                       \
+    X(TOOLARGE, -7, "the event is larger than the bound")                                          \
+    X(TOODEEP, -8, "the payload is nested deeper than the bound")                                  \
+    X(TOOMANYBIN, -9, "the payload has more binary values than the bound")                         \
+    X(PLACEHOLDER, -10, "the payload has binary values and a map key named _placeholder")          \
+    X(QUEUEFULL, -11, "the emit queue is full")                                                    \
+    X(FORKED, -12, "this object belongs to the parent process")                                    \
+    X(CLOSED, -13, "the object is closing")                                                        \
+    X(TIMEOUT, -14, "the time ran out")                                                            \
+    X(ENDPOINT, -15, "the endpoint is malformed")                                                  \
+    X(PATHTOOLONG, -16, "the bus directory's path is too long for a Unix socket")                  \
+    X(ADDRINUSE, -17, "the address is in use")                                                     \
+    X(ACCESS, -18, "permission denied, or the bus directory belongs to somebody else")             \
+    X(SYSTEM, -19, "a system call failed (see errno)")                                             \
+    X(BODY, -20, "the message is not a talus event")                                               \
+    X(NOTFOUND, -21, "no such thing")                                                              \
+    X(LIMIT, -22, "a bound on the number of such things is reached")                               \
+    X(NOSUBSCRIBER, -23, "no subscriber came in time")
+
+#define TALUS_ERROR_ENUM(name, number, text) TALUS_E##name = (number),
+enum talus_error { TALUS_OK = 0, TALUS_ERROR_MAP(TALUS_ERROR_ENUM) };
+#undef TALUS_ERROR_ENUM
+
+// The text of an error, for people; never NULL, also for numbers that are no error of ours.
+// Any thread. Does not block.
+TALUS_API const char *talus_strerror(int error);
+
+// The name of an error, such as "TALUS_EQUEUEFULL", for logs and counters; "TALUS_OK" for 0 and
+// "TALUS_EUNKNOWN" for a number that is no error of ours. Any thread. Does not block.
+TALUS_API const char *talus_error_name(int error);
+
+TALUS_END_DECLS
+
+#endif

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+// The subscriber: receives the events of sessions, or of everything, from every broadcaster of a
+// bus.
+//
+//     talus_subscriber_t *bus;
+//     const talus_delivery_t *d;
+//     if (talus_subscriber_new(&bus, NULL, NULL) == 0 && talus_subscriber_join(bus, "s-1") == 0)
+//         while (talus_subscriber_receive(bus, -1, &d) == 0)
+//             if (d->kind == TALUS_DELIVERY_EVENT)
+//                 printf("%s %s\n", d->event->id, d->event->type);
+//
+// A subscriber belongs to one thread at a time; there is no thread inside and no lock.
+#ifndef TALUS_SUBSCRIBER_H
+#define TALUS_SUBSCRIBER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <talus/event.h>
+#include <talus/export.h>
+
+TALUS_BEGIN_DECLS
+
+typedef struct talus_subscriber talus_subscriber_t;
+
+typedef struct talus_subscriber_options {
+    const char *ignore_origin;   // drop this broadcaster's events (one's own); NULL: none; copied
+    size_t max_body;             // bytes of an event's body; default 1,000,000
+    unsigned max_depth;          // nesting of a payload; default 32, at most 64
+    unsigned max_bin;            // `bin` values in a payload; default 10
+    size_t max_sessions;         // sessions joined at once; default 1,000,000
+    size_t max_origins;          // broadcasters known at once; default 4,096
+    int receive_high_water_mark; // messages that may wait in ZeroMQ; default 100,000; 0: no bound
+    int live_timeout_ms;         // how long a join waits for the known broadcasters; default 1,000
+    unsigned directory_mode;     // of the bus directory, if it must be made; default 0700
+} talus_subscriber_options_t;
+
+// Fills in the defaults. Any thread. Does not block.
+TALUS_API void talus_subscriber_options_init(talus_subscriber_options_t *options);
+
+// Writes the endpoint that a NULL endpoint stands for: $TALUS_BUS, else
+// ipc://$XDG_RUNTIME_DIR/talus/bus/*, else ipc:///tmp/talus-UID/bus/*.
+// Returns 0; TALUS_ETOOLARGE: `capacity` is too small. Any thread (not while the environment is
+// being changed). Does not block.
+TALUS_API int talus_default_endpoint(char *buffer, size_t capacity) TALUS_MUST_USE;
+
+// Makes a subscriber that has joined nothing yet.
+// `endpoint`: as for talus_broadcaster_new, but it connects by default; `@` binds.
+// `options`: NULL for the defaults; copied.
+// Returns 0 with `*subscriber` owned by the caller; TALUS_EENDPOINT, TALUS_EPATHTOOLONG,
+// TALUS_EADDRINUSE, TALUS_EACCESS, TALUS_EINVAL, TALUS_ENOMEM, TALUS_ESYSTEM.
+// Blocks only for file and socket set-up: broadcasters need not be there yet.
+TALUS_API int talus_subscriber_new(talus_subscriber_t **subscriber, const char *endpoint,
+                                   const talus_subscriber_options_t *options) TALUS_MUST_USE;
+
+// Closes the sockets, removes the subscriber's files, frees it. NULL-safe. Does not block.
+TALUS_API void talus_subscriber_destroy(talus_subscriber_t **subscriber);
+
+// The endpoints it is bound or connected to, comma-separated, wildcards resolved; a bus directory
+// as it was given. Lives as long as the subscriber.
+TALUS_API const char *talus_subscriber_endpoint(const talus_subscriber_t *subscriber);
+
+// Subscribes to a session: "" for the events for everybody, "*" for everything there is. Joining
+// "*" beside sessions is allowed; an event is still delivered once.
+// When every broadcaster that is known has answered, or live_timeout_ms is over, a
+// TALUS_DELIVERY_LIVE comes.
+// Returns 0 (also when it was joined already: then LIVE comes again); TALUS_ESESSION;
+// TALUS_ELIMIT: max_sessions; TALUS_ENOMEM; TALUS_EFORKED. Does not block.
+TALUS_API int talus_subscriber_join(talus_subscriber_t *subscriber,
+                                    const char *session) TALUS_MUST_USE;
+
+// Ends the subscription. Events of it that have arrived already may not be delivered any more.
+// Returns 0; TALUS_ENOTFOUND: it was not joined. Does not block.
+TALUS_API int talus_subscriber_leave(talus_subscriber_t *subscriber, const char *session);
+
+typedef enum talus_delivery_kind {
+    TALUS_DELIVERY_EVENT, // an event
+    TALUS_DELIVERY_LIVE,  // a join took effect: each later event of the session will come
+} talus_delivery_kind_t;
+
+// What talus_subscriber_receive gives.
+typedef struct talus_delivery {
+    talus_delivery_kind_t kind;
+    const char *session;        // EVENT: the event's ("" for everybody); LIVE: the one joined
+    const talus_event_t *event; // EVENT; else NULL
+    const char *newest;         // LIVE: id of the newest event that the broadcasters' heads name;
+                                // "" for none. With several origins: the last to answer with one
+    bool complete;              // LIVE: false if some known broadcaster had not answered in time
+} talus_delivery_t;
+
+// Gives the next delivery, which lives until the next call with this subscriber.
+// `timeout_ms`: 0 asks without waiting; -1 waits for ever.
+// Events of one origin and session come in emit order, each once.
+// Returns 0; TALUS_ETIMEOUT: nothing came; TALUS_ENOMEM; TALUS_ESYSTEM; TALUS_EFORKED; interrupted
+// by a signal: TALUS_ETIMEOUT with errno EINTR. What is malformed, too large or nested too deep is
+// counted and dropped, never returned as an error. Blocks up to the time-out.
+TALUS_API int talus_subscriber_receive(talus_subscriber_t *subscriber, int timeout_ms,
+                                       const talus_delivery_t **delivery) TALUS_MUST_USE;
+
+// A descriptor that is readable when there may be something to receive: then call
+// talus_subscriber_receive with time-out 0 until it returns TALUS_ETIMEOUT. Level-triggered; for
+// poll, epoll, libuv. It belongs to the subscriber: watch it, do not read or close it.
+TALUS_API int talus_subscriber_descriptor(const talus_subscriber_t *subscriber);
+
+typedef struct talus_subscriber_stats {
+    uint64_t received;        // events decoded
+    uint64_t delivered;       // events given to the caller
+    uint64_t ignored;         // events of ignore_origin, or of sessions left meanwhile
+    uint64_t duplicates;      // events dropped since they had been delivered
+    uint64_t holes;           // times that `prev` or a head told of events that never came
+    uint64_t malformed;       // messages that are no talus event
+    uint64_t refused_bounds;  // events over max_body, max_depth, max_bin
+    uint64_t heads;           // $head markers received
+    uint64_t live_incomplete; // LIVE deliveries that were not complete
+    uint64_t sessions;        // sessions joined now
+    uint64_t origins;         // broadcasters known now
+} talus_subscriber_stats_t;
+
+// The subscriber's thread. Does not block.
+TALUS_API void talus_subscriber_stats(const talus_subscriber_t *subscriber,
+                                      talus_subscriber_stats_t *stats);
+
+TALUS_END_DECLS
+
+#endif

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// Endpoint lists: `[@|>]ENDPOINT[,[@|>]ENDPOINT]…`, where `ipc://DIRECTORY/*` is a bus directory.
+// Pure, but for reading the environment for the default.
+#ifndef TALUS__ENDPOINT_H
+#define TALUS__ENDPOINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define TALUS__ENDPOINTS_MAX 64 // endpoints in one list
+
+enum talus__endpoint_kind {
+    TALUS__ENDPOINT_DIRECTORY, // `text` is the directory's path
+    TALUS__ENDPOINT_BIND,      // `text` is a ZeroMQ endpoint
+    TALUS__ENDPOINT_CONNECT,
+};
+
+struct talus__endpoint {
+    enum talus__endpoint_kind kind;
+    char *text; // owned
+};
+
+struct talus__endpoints {
+    struct talus__endpoint *items; // owned
+    size_t count;
+};
+
+// Parses `list` (NULL: the default endpoint). `is_bound`: what an endpoint without a prefix is.
+// Returns 0; TALUS_EENDPOINT (empty, an unknown transport, a prefix before a directory that says
+// `>` for a broadcaster or otherwise makes no sense, more than TALUS__ENDPOINTS_MAX);
+// TALUS_ENOMEM. Nothing is to be freed after an error.
+int talus__endpoints_parse(const char *list, bool is_bound, struct talus__endpoints *endpoints);
+
+void talus__endpoints_fini(struct talus__endpoints *endpoints);
+
+#endif

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+// The bounds of an event, checked at emit and again at intake.
+#ifndef TALUS__LIMITS_H
+#define TALUS__LIMITS_H
+
+#include <stddef.h>
+
+#define TALUS__MAX_BODY    1000000u // bytes, default
+#define TALUS__MAX_DEPTH   32u      // default nesting of a payload
+#define TALUS__DEPTH_LIMIT 64u      // the most that may be configured
+#define TALUS__MAX_BIN     10u      // official clients refuse more attachments
+
+struct talus__limits {
+    size_t max_body;    // bytes of the whole body
+    unsigned max_depth; // containers within containers of the payload
+    unsigned max_bin;   // `bin` values (and extensions that become attachments) of the payload
+};
+
+#endif

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+// Topics: SESSION/TYPE, the markers' and the control topics (docs/protocol.md). Pure.
+//
+// Control topics start with `$`, which no session id does:
+//   `$bus/`                      every talus subscriber subscribes to it; a broadcaster answers
+//   each
+//                                such subscription with `$bus/$hello` {origin, seq, replay}, so a
+//                                subscriber knows who is connected, whichever side bound.
+//   `$ready/SUBSCRIBER/ORIGIN`   a subscriber subscribes to it after that hello. Subscriptions
+//   travel
+//                                in order, so all that it had subscribed to before has arrived at
+//                                ORIGIN when this does. Nothing is ever published under it.
+#ifndef TALUS__WIRE_H
+#define TALUS__WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <talus/topic.h>
+
+#define TALUS__HEAD        "$head"
+#define TALUS__EVERYTHING  "*"
+#define TALUS__BUS_TOPIC   "$bus/"
+#define TALUS__HELLO_TOPIC "$bus/$hello"
+#define TALUS__READY       "$ready/"
+
+#define TALUS__TOPIC_MAX     (TALUS_SESSION_MAX + 1 + TALUS_TYPE_MAX)
+#define TALUS__SUBSCRIBER_ID 12 // characters of a subscriber's id, as an origin's
+
+enum talus__topic_kind {
+    TALUS__TOPIC_EVENT,   // SESSION/TYPE or /TYPE
+    TALUS__TOPIC_HEAD,    // SESSION/$head, /$head, */$head
+    TALUS__TOPIC_HELLO,   // $bus/$hello
+    TALUS__TOPIC_UNKNOWN, // another marker of the bus: from a later version, to be skipped
+};
+
+struct talus__topic {
+    enum talus__topic_kind kind;
+    const char *session; // borrowed; size 0: everybody; "*": everything (heads only)
+    size_t session_size;
+    const char *type;
+    size_t type_size;
+};
+
+// Splits and checks a topic. Returns 0; TALUS_ESESSION, TALUS_ETYPE, TALUS_ERESERVED.
+int talus__topic_parse(const void *bytes, size_t size, struct talus__topic *topic);
+
+// What a subscription (the topic that an XPUB receives, without the first byte) asks for.
+enum talus__subscription_kind {
+    TALUS__SUBSCRIPTION_SESSION,    // `SESSION/`, or `/` for the events for everybody
+    TALUS__SUBSCRIPTION_EVERYTHING, // the empty topic
+    TALUS__SUBSCRIPTION_BUS,        // `$bus/`
+    TALUS__SUBSCRIPTION_READY,      // `$ready/SUBSCRIBER/ORIGIN`
+    TALUS__SUBSCRIPTION_OTHER,      // anything else is legal, and answered by nothing
+};
+
+struct talus__subscription {
+    enum talus__subscription_kind kind;
+    const char *name; // SESSION, or SUBSCRIBER
+    size_t name_size;
+    const char *origin; // READY
+    size_t origin_size;
+};
+
+void talus__subscription_parse(const void *bytes, size_t size,
+                               struct talus__subscription *subscription);
+
+// Whether `origin` is 8 to TALUS_ORIGIN_MAX characters of a-z 0-9.
+bool talus__is_origin(const char *origin, size_t size);
+
+#endif
