@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// Engine.IO protocol revision 4: packets and polling payloads. Pure.
+#ifndef TALUS_GATEWAY_PROTOCOL_EIO_H
+#define TALUS_GATEWAY_PROTOCOL_EIO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/buffer.h"
+
+#define EIO_PROTOCOL  "4"
+#define EIO_SEPARATOR '\x1e' // between packets of a polling payload
+
+enum eio_type {
+    EIO_OPEN = '0',
+    EIO_CLOSE = '1',
+    EIO_PING = '2',
+    EIO_PONG = '3',
+    EIO_MESSAGE = '4',
+    EIO_UPGRADE = '5',
+    EIO_NOOP = '6',
+};
+
+struct eio_packet {
+    enum eio_type type;
+    bool is_binary; // only messages
+    const uint8_t *bytes;
+    size_t size;
+};
+
+// Decodes the text of one packet (WebSocket text message). A binary WebSocket message is a binary
+// EIO_MESSAGE as it stands and needs no decoding. Returns 0, or -1 if it is empty or its type is
+// unknown.
+int eio_decode_text(const uint8_t *bytes, size_t size, struct eio_packet *packet);
+
+// Walks a polling payload. `position` starts at 0. A packet "b…" is base64-decoded into `scratch`
+// (cleared at each call), from which the packet then borrows.
+// Returns 1 with the next packet; 0 at the end; -1 if the payload is malformed there.
+int eio_payload_next(const uint8_t *bytes, size_t size, size_t *position, struct buffer *scratch,
+                     struct eio_packet *packet);
+
+// Appends one packet to a polling payload, with the separator before it if `out` is not empty:
+// text as it stands (`bytes` starts with the type character), binary as 'b' and base64.
+// Returns false if the buffer's bound is met; then nothing was appended.
+bool eio_payload_append(struct buffer *out, bool is_binary, const uint8_t *bytes, size_t size);
+
+// Appends the open packet's text, `0{"sid":…,"upgrades":[…],"pingInterval":…,"pingTimeout":…,
+// "maxPayload":…}`, with the members in the reference's order.
+bool eio_encode_open(struct buffer *out, const char *sid, bool can_upgrade,
+                     unsigned ping_interval_ms, unsigned ping_timeout_ms, size_t max_payload);
+
+#endif

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// HTTP/1.1 requests (RFC 9110, 9112): a reader that is fed bytes and gives whole requests, and what
+// is needed to write responses. Pure. It stands on llhttp or http_parser; no other file knows
+// which.
+#ifndef TALUS_GATEWAY_PROTOCOL_HTTP_H
+#define TALUS_GATEWAY_PROTOCOL_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/buffer.h"
+
+enum http_method {
+    HTTP_METHOD_GET,
+    HTTP_METHOD_HEAD,
+    HTTP_METHOD_POST,
+    HTTP_METHOD_PUT,
+    HTTP_METHOD_DELETE,
+    HTTP_METHOD_OPTIONS,
+    HTTP_METHOD_OTHER,
+};
+
+struct http_limits {
+    size_t max_head;      // bytes of request line and headers together; default 16 KiB
+    unsigned max_headers; // default 100
+    size_t max_body;      // bytes
+};
+
+struct http_header {
+    const char *name;  // NUL-terminated, as sent
+    const char *value; // NUL-terminated, trimmed
+};
+
+// A whole request. Borrowed from the reader until the next call with it.
+struct http_request {
+    enum http_method method;
+    const char *path; // NUL-terminated, percent-encoding untouched, without the query; "/" at least
+    const char *query; // what follows '?', "" if nothing
+    const struct http_header *headers;
+    unsigned header_count;
+    const uint8_t *body;
+    size_t body_size;
+    unsigned minor;  // HTTP/1.minor
+    bool keep_alive; // what the client asks of the connection after the response
+    bool is_upgrade; // `Connection: upgrade` with an `Upgrade` header: what follows is not HTTP
+};
+
+enum http_result {
+    HTTP_MORE = 0,           // all bytes were consumed; more are needed
+    HTTP_REQUEST = 1,        // a request is whole; `consumed` says where the next one begins
+    HTTP_CONTINUE = 2,       // the head asks for `100 Continue` before its body: send it, feed on
+    HTTP_E_MALFORMED = -1,   // answer 400 and close
+    HTTP_E_HEAD_LARGE = -2,  // answer 431 and close
+    HTTP_E_BODY_LARGE = -3,  // answer 413 and close; the head can be read with http_reader_request
+    HTTP_E_NOMEM = -4,       // answer 503 and close
+    HTTP_E_VERSION = -5,     // not HTTP/1.x: answer 505 and close
+    HTTP_E_EXPECTATION = -6, // an Expect that is not 100-continue: answer 417 and close
+};
+
+struct http_reader; // heap object, so that idle connections need not have one
+
+struct http_reader *http_reader_new(const struct http_limits *limits);
+void http_reader_destroy(struct http_reader **reader);
+
+// Feeds `size` bytes. After HTTP_REQUEST, call again with the rest for the next request; after an
+// error the reader gives the same error again. Chunked bodies are joined; a request with both
+// Content-Length and Transfer-Encoding is malformed (smuggling).
+enum http_result http_reader_feed(struct http_reader *reader, const void *bytes, size_t size,
+                                  size_t *consumed);
+
+// The request after HTTP_REQUEST, or what is known of it after HTTP_E_BODY_LARGE.
+const struct http_request *http_reader_request(const struct http_reader *reader);
+
+// True if no byte of a next request has been fed: the connection is idle.
+bool http_reader_is_idle(const struct http_reader *reader);
+
+// The value of a header (name compared without case), or NULL. With several of the name: the first.
+const char *http_request_header(const struct http_request *request, const char *name);
+
+// Whether a comma-separated header has `token` (without case), over all headers of that name.
+bool http_request_has_token(const struct http_request *request, const char *name,
+                            const char *token);
+
+// Decodes parameter `name` of a query string (percent and '+') into `out`, NUL-terminated.
+// Returns its length; -1: absent; -2: longer than capacity - 1, or badly encoded, or with a NUL.
+// With several of the name: the first.
+int http_query_get(const char *query, const char *name, char *out, size_t capacity);
+
+// The standard reason phrase ("Not Found"), or "" for an unknown status.
+const char *http_status_text(int status);
+
+// Appends a response head: status line, then Date, Content-Length (`body_size`; left out for 1xx
+// and 204), `Connection: close` or keep-alive as `keep_alive` says and the version wants, then
+// `headers`
+// ("Name: value\r\n"…, may be ""), and the empty line. Returns false if the buffer's bound is met.
+bool http_encode_head(struct buffer *out, int status, unsigned minor, bool keep_alive,
+                      const char *headers, size_t body_size);
+
+#endif

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// Socket.IO protocol revision 5: packets. Pure. Attachments travel as Engine.IO binary messages
+// after the packet that announces them; joining the two is the decoder's work below.
+#ifndef TALUS_GATEWAY_PROTOCOL_SIO_H
+#define TALUS_GATEWAY_PROTOCOL_SIO_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/buffer.h"
+
+#define SIO_MAX_ATTACHMENTS 10 // as the reference's parser accepts
+#define SIO_MAX_DEPTH       64 // nesting of inbound JSON
+#define SIO_NAMESPACE_MAX   256
+
+enum sio_type {
+    SIO_CONNECT = 0,
+    SIO_DISCONNECT = 1,
+    SIO_EVENT = 2,
+    SIO_ACK = 3,
+    SIO_CONNECT_ERROR = 4,
+    SIO_BINARY_EVENT = 5,
+    SIO_BINARY_ACK = 6,
+};
+
+#define SIO_NO_ID (-1)
+
+// Bytes that belong to a place `{"_placeholder":true,"num":N}` in the data.
+struct sio_attachment {
+    const uint8_t *bytes;
+    size_t size;
+};
+
+// A whole packet. `data` has the placeholders where they stood; `attachments` the bytes by number.
+struct sio_packet {
+    enum sio_type type;
+    const char *nsp; // NUL-terminated; "/" when the packet names none
+    int64_t id;      // SIO_NO_ID: no acknowledgement asked
+    json_t *data;    // EVENT, ACK: an array; CONNECT: an object or NULL; CONNECT_ERROR…: any
+    const struct sio_attachment *attachments;
+    unsigned attachment_count;
+};
+
+// Joins packets and attachments. Owns memory only while a packet is being put together or held.
+struct sio_decoder;
+
+// `max_bytes`: of a packet's text and attachments together.
+struct sio_decoder *sio_decoder_new(size_t max_bytes);
+void sio_decoder_destroy(struct sio_decoder **decoder);
+
+enum sio_result {
+    SIO_MORE = 0,   // attachments are still to come
+    SIO_PACKET = 1, // *packet is whole; it borrows from the decoder until the next call
+    SIO_ERROR = -1, // malformed: the reference closes the connection ("parse error")
+};
+
+// Feeds one Engine.IO message: text, or (is_binary) an attachment. Refuses what the reference
+// refuses: unknown types, bad namespaces, ids, JSON, events whose name is no string or number or
+// is reserved, attachments nobody announced, text while attachments are due, too many of them,
+// placeholders out of range.
+enum sio_result sio_decoder_feed(struct sio_decoder *decoder, bool is_binary, const uint8_t *bytes,
+                                 size_t size, const struct sio_packet **packet);
+
+// Appends the head of a packet's text: type, attachment count for binary types, namespace unless
+// "/", id unless SIO_NO_ID; the JSON follows.
+bool sio_encode_head(struct buffer *out, enum sio_type type, unsigned attachment_count,
+                     const char *nsp, int64_t id);
+
+// Appends JSON text of `data`, compact, with the order of members kept. False: out of memory, the
+// bound is met, or `data` cannot be written.
+bool sio_encode_json(struct buffer *out, const json_t *data);
+
+#endif
