@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// Counters and gauges, in one table, shown at /metrics as Prometheus text.
+// Each loop (and the bus thread) has a set of its own that it alone writes; readers add them up.
+#ifndef TALUS_GATEWAY_BASE_METRICS_H
+#define TALUS_GATEWAY_BASE_METRICS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gateway/base/buffer.h"
+
+// X(identifier, type, "name{labels}", "help"): rows of one name stand together.
+#define GW_METRICS(X)                                                                              \
+    X(CONNECTIONS, gauge, "talus_connections", "Open TCP and Unix connections")                    \
+    X(CONNECTIONS_TOTAL, counter, "talus_connections_total", "Connections accepted")               \
+    X(ACCEPT_FAILED, counter, "talus_accept_failed_total", "Connections that could not be taken")  \
+    X(HTTP_REQUESTS, counter, "talus_http_requests_total", "HTTP requests read")                   \
+    X(HTTP_ERRORS, counter, "talus_http_errors_total", "HTTP requests answered with 4xx or 5xx")   \
+    X(HTTP_MALFORMED, counter, "talus_http_malformed_total", "Requests that are no valid HTTP")    \
+    X(EIO_SESSIONS, gauge, "talus_engine_sessions", "Open Engine.IO sessions")                     \
+    X(EIO_SESSIONS_TOTAL, counter, "talus_engine_sessions_total", "Engine.IO sessions opened")     \
+    X(EIO_UPGRADES, counter, "talus_engine_upgrades_total", "Upgrades from polling to WebSocket")  \
+    X(EIO_PING_TIMEOUTS, counter, "talus_engine_ping_timeouts_total", "Sessions lost to silence")  \
+    X(EIO_PARSE_ERRORS, counter, "talus_engine_parse_errors_total", "Malformed Engine.IO packets") \
+    X(WS_ERRORS, counter, "talus_websocket_errors_total", "WebSocket protocol errors of clients")  \
+    X(SIO_SOCKETS, gauge, "talus_sockets", "Connected Socket.IO sockets")                          \
+    X(SIO_SOCKETS_TOTAL, counter, "talus_sockets_total", "Socket.IO sockets connected")            \
+    X(SIO_PARSE_ERRORS, counter, "talus_socket_parse_errors_total", "Malformed Socket.IO packets") \
+    X(SIO_PACKETS_IN, counter, "talus_socket_packets_received_total",                              \
+      "Socket.IO packets received")                                                                \
+    X(SIO_PACKETS_OUT, counter, "talus_socket_packets_sent_total", "Socket.IO packets queued")     \
+    X(SLOW_CLIENTS, counter, "talus_slow_clients_total", "Clients closed for reading too slowly")  \
+    X(CLIENT_ERRORS, counter, "talus_client_errors_total",                                         \
+      "Requests answered with an error event")                                                     \
+    X(ROOMS, gauge, "talus_rooms", "Rooms that have members or a log")                             \
+    X(DELIVERIES, counter, "talus_deliveries_total", "Bus events queued to clients")               \
+    X(BUS_EVENTS, counter, "talus_bus_events_total", "Events received from the bus")               \
+    X(BUS_UNPROVEN, counter, "talus_bus_unproven_total", "Events of publishers without heads")     \
+    X(BUS_REFUSED, counter, "talus_bus_refused_total", "Bus events that could not be delivered")   \
+    X(BUS_SESSIONS, gauge, "talus_bus_sessions", "Sessions subscribed to on the bus")              \
+    X(BUS_JOIN_INCOMPLETE, counter, "talus_bus_join_incomplete_total",                             \
+      "Joins that went live before every broadcaster had answered")
+
+#define GW_METRIC_ENUM(identifier, type, name, help) GW_##identifier,
+enum gw_metric { GW_METRICS(GW_METRIC_ENUM) GW_METRIC_COUNT };
+#undef GW_METRIC_ENUM
+
+struct gw_metrics {
+    _Atomic int64_t values[GW_METRIC_COUNT];
+};
+
+// One writer a set: a load and a store, no locked instruction.
+static inline void gw_metric_add(struct gw_metrics *metrics, enum gw_metric metric, int64_t amount)
+{
+    int64_t now = atomic_load_explicit(&metrics->values[metric], memory_order_relaxed);
+    atomic_store_explicit(&metrics->values[metric], now + amount, memory_order_relaxed);
+}
+
+static inline void gw_metric_set(struct gw_metrics *metrics, enum gw_metric metric, int64_t value)
+{
+    atomic_store_explicit(&metrics->values[metric], value, memory_order_relaxed);
+}
+
+// Appends the sum of `count` sets as Prometheus text. False: the buffer's bound is met.
+bool gw_metrics_encode(struct buffer *out, const struct gw_metrics *const *sets, unsigned count);
+
+#endif

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// A connection: a descriptor watched by a loop, its output queue, and whoever handles its bytes.
+// HTTP and WebSocket are handlers on top of it; an upgrade replaces the handler.
+//
+// Output is written once a turn (phase flush), with one writev for all that has gathered. Input is
+// read into the loop's shared buffer; a handler keeps what it cannot use yet.
+#ifndef TALUS_GATEWAY_TRANSPORT_CONN_H
+#define TALUS_GATEWAY_TRANSPORT_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/chunk.h"
+#include "gateway/base/loop.h"
+#include "gateway/base/metrics.h"
+
+struct conn;
+
+enum conn_end {
+    CONN_END_PEER,  // the peer closed, or reset, the connection
+    CONN_END_ERROR, // a system call failed
+    CONN_END_LOCAL, // conn_close or conn_abort
+};
+
+struct conn_handler {
+    // Bytes arrived; they may be changed in place. Called only while the connection is open and
+    // reading is not paused.
+    void (*on_data)(struct conn *conn, void *owner, uint8_t *bytes, size_t size);
+    // Everything queued has been written; NULL if not needed.
+    void (*on_drained)(struct conn *conn, void *owner);
+    // The connection is over; called exactly once, never from within a call to conn_close or
+    // conn_abort (but later in the turn). The conn is freed after it returns.
+    void (*on_end)(struct conn *conn, void *owner, enum conn_end end);
+};
+
+// Takes over a connected, non-blocking descriptor. NULL: out of memory; the descriptor is then
+// still the caller's.
+struct conn *conn_open(struct gw_loop *loop, struct gw_metrics *metrics, int fd,
+                       const struct conn_handler *handler, void *owner);
+
+// Replaces the handler, e.g. for an upgrade. Bytes that were read but not used are the caller's to
+// pass on.
+void conn_set_handler(struct conn *conn, const struct conn_handler *handler, void *owner);
+
+struct gw_loop *conn_loop(const struct conn *conn);
+struct gw_metrics *conn_metrics(const struct conn *conn);
+
+// The output queue: append to it, then call conn_flush.
+struct outq *conn_queue(struct conn *conn);
+// Has the queue written in this turn's flush phase.
+void conn_flush(struct conn *conn);
+
+// Stops and resumes reading (back-pressure). A paused connection still notices its end.
+void conn_pause(struct conn *conn);
+void conn_resume(struct conn *conn);
+
+// Writes what is queued, then closes; but no longer than `linger_ms`. No more on_data.
+void conn_close(struct conn *conn, int64_t linger_ms);
+// Closes at once; what is queued is dropped.
+void conn_abort(struct conn *conn);
+bool conn_is_closing(const struct conn *conn);
+
+#endif
