@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+// Engine.IO server, protocol revision 4: sessions over polling and WebSocket, upgrades, heartbeats.
+// One per loop. It knows nothing of Socket.IO: what sessions carry are messages.
+//
+// What goes to a client is kept as WebSocket frames of Engine.IO packets (gateway/protocol/
+// sio_frames.h), whatever its transport: polling takes the payloads out when it answers a poll.
+#ifndef TALUS_GATEWAY_SESSION_EIO_SERVER_H
+#define TALUS_GATEWAY_SESSION_EIO_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/chunk.h"
+#include "gateway/base/loop.h"
+#include "gateway/base/metrics.h"
+#include "gateway/transport/cors.h"
+#include "gateway/transport/http_server.h"
+
+struct eio_server;
+struct eio_session;
+
+struct eio_server_options {
+    unsigned ping_interval_ms;   // default 25,000
+    unsigned ping_timeout_ms;    // default 20,000
+    unsigned upgrade_timeout_ms; // default 10,000
+    size_t max_payload;          // bytes a client may send at once; default 1,000,000
+    size_t max_queue;            // bytes a client may be behind; default 1 MiB, see SLOW_CLIENTS
+    const struct cors *cors;     // borrowed for the server's life
+};
+
+void eio_server_options_init(struct eio_server_options *options);
+
+// Why a session ended, in the reference's words, which reach `disconnect` handlers:
+// "transport close", "transport error", "ping timeout", "parse error", "forced close",
+// "server shutting down". Constant strings.
+struct eio_handler {
+    // A session is open: messages may be sent. Called once its open packet is queued.
+    void (*on_open)(struct eio_session *session, void *arg);
+    // A message; the bytes borrow until it returns.
+    void (*on_message)(struct eio_session *session, bool is_binary, const uint8_t *bytes,
+                       size_t size, void *arg);
+    // The session is over. Called exactly once for each on_open, never from within a call to
+    // eio_session_close (but later in the turn); the session is freed after it returns.
+    void (*on_close)(struct eio_session *session, const char *reason, void *arg);
+};
+
+// NULL: out of memory.
+struct eio_server *eio_server_new(struct gw_loop *loop, struct gw_metrics *metrics,
+                                  const struct eio_server_options *options,
+                                  const struct eio_handler *handler, void *arg);
+
+// Closes every session at the Engine.IO level ("server shutting down"): polls are answered with a
+// close packet, WebSockets get it and a close frame. Clients treat that as a lost transport and
+// come back. New requests are refused with 503 from here on.
+void eio_server_stop(struct eio_server *server);
+bool eio_server_is_drained(const struct eio_server *server);
+void eio_server_destroy(struct eio_server **server); // drained, or it drops what is left
+
+// Handles one request for the server's path: handshake, poll, post, upgrade, preflight, and every
+// error of them, with the reference's statuses and bodies. Consumes the exchange.
+void eio_server_handle(struct eio_server *server, struct http_exchange *exchange,
+                       const struct http_request *request);
+
+struct gw_loop *eio_server_loop(const struct eio_server *server);
+struct gw_metrics *eio_server_metrics(const struct eio_server *server);
+
+// ---- Sessions
+
+const char *eio_session_id(const struct eio_session *session);
+const char *eio_session_transport(const struct eio_session *session); // "polling", "websocket"
+
+// A pointer that the handler keeps with the session; NULL at first.
+void eio_session_set_data(struct eio_session *session, void *data);
+void *eio_session_data(const struct eio_session *session);
+
+// Queues [start, end) of `chunk`: whole WebSocket frames, each one Engine.IO packet; written in
+// this turn's flush phase (polling: when a poll is there). A session that is more than max_queue
+// bytes behind is closed ("transport close") and counted. After the end it is a no-op. False:
+// nothing was queued (out of memory: the session is closed; closing already).
+bool eio_session_send(struct eio_session *session, struct chunk *chunk, uint32_t start,
+                      uint32_t end);
+
+// Queues a copy of one message. Same results.
+bool eio_session_send_message(struct eio_session *session, bool is_binary, const void *bytes,
+                              size_t size);
+
+// Sends what is queued, then closes the transport; on_close comes with `reason` (a constant
+// string).
+void eio_session_close(struct eio_session *session, const char *reason);
+// Closes at once; what is queued is dropped.
+void eio_session_abort(struct eio_session *session, const char *reason);
+
+#endif

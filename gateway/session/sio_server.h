@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+// A Socket.IO server, protocol revision 5, on an event handler interface. One per loop; everything
+// here is for that loop's thread alone.
+//
+//     static void on_event(struct sio_socket *socket, const struct sio_message *message,
+//                          struct sio_ack *ack, void *arg)
+//     {
+//         if (ack)
+//             sio_ack_answer(ack, message->args, message->attachments, message->attachment_count);
+//     }
+//     …
+//     struct sio_handler handler = {.on_event = on_event};
+//     sio_server_add_namespace(server, "/", &handler, NULL);
+//
+// A client's connection carries one socket for each namespace that it has connected to.
+#ifndef TALUS_GATEWAY_SESSION_SIO_SERVER_H
+#define TALUS_GATEWAY_SESSION_SIO_SERVER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/protocol/sio.h"
+#include "gateway/session/eio_server.h"
+
+struct sio_server;
+struct sio_namespace;
+struct sio_socket;
+struct sio_ack;
+
+struct sio_server_options {
+    struct eio_server_options engine;
+    unsigned connect_timeout_ms; // for a client that joins no namespace; default 45,000
+    unsigned max_namespaces;     // sockets on one connection; default 16
+};
+
+void sio_server_options_init(struct sio_server_options *options);
+
+// NULL: out of memory.
+struct sio_server *sio_server_new(struct gw_loop *loop, struct gw_metrics *metrics,
+                                  const struct sio_server_options *options);
+// Closes all clients at the Engine.IO level, so that they come back. on_disconnect runs for each.
+void sio_server_stop(struct sio_server *server);
+bool sio_server_is_drained(const struct sio_server *server);
+void sio_server_destroy(struct sio_server **server);
+
+// One request for the server's path. Consumes the exchange.
+void sio_server_handle(struct sio_server *server, struct http_exchange *exchange,
+                       const struct http_request *request);
+
+// ---- Handlers
+
+// What an event carries, in both directions. Placeholders stand in `args` where the binary values
+// belong ({"_placeholder":true,"num":N}); `attachments[N]` has the bytes.
+struct sio_message {
+    json_t *args; // an array; of events its first element is the event's name
+    const struct sio_attachment *attachments;
+    unsigned attachment_count;
+};
+
+struct sio_refusal {
+    char message[128];
+    json_t *data; // may be NULL; taken over by the server
+};
+
+struct sio_handler {
+    // A client wants a socket in the namespace. `auth`: the CONNECT payload, NULL if there was
+    // none; borrowed. Return true to accept; false refuses, with CONNECT_ERROR of what `refusal`
+    // says. NULL accepts everybody. Nothing may be emitted yet.
+    bool (*on_connect)(struct sio_socket *socket, const json_t *auth, struct sio_refusal *refusal,
+                       void *arg);
+    // The socket is connected and its CONNECT is queued.
+    void (*on_connection)(struct sio_socket *socket, const json_t *auth, void *arg);
+    // An event. `message` borrows until it returns. `ack` is NULL if none was asked for; else it is
+    // to be answered once, now or later, or given back unanswered with sio_ack_drop.
+    void (*on_event)(struct sio_socket *socket, const struct sio_message *message,
+                     struct sio_ack *ack, void *arg);
+    // The socket is over, with the reason in the reference's words ("transport close", "client
+    // namespace disconnect", "ping timeout", …). It is still in its rooms, and leaves them when
+    // this returns. Emitting to it is a no-op. Called exactly once for each on_connection, never
+    // from within a call of ours that the handler made.
+    void (*on_disconnect)(struct sio_socket *socket, const char *reason, void *arg);
+};
+
+// Adds a namespace ("/graph"); a CONNECT to one that was not added is answered by CONNECT_ERROR
+// {"message":"Invalid namespace"}. `handler` is copied. NULL: out of memory, or it exists.
+struct sio_namespace *sio_server_add_namespace(struct sio_server *server, const char *name,
+                                               const struct sio_handler *handler, void *arg);
+
+// ---- Sockets
+
+const char *sio_socket_id(const struct sio_socket *socket); // its own in each namespace
+struct sio_namespace *sio_socket_namespace(const struct sio_socket *socket);
+bool sio_socket_is_connected(const struct sio_socket *socket);
+void sio_socket_set_data(struct sio_socket *socket, void *data);
+void *sio_socket_data(const struct sio_socket *socket);
+
+// The socket of that id, or NULL.
+struct sio_socket *sio_namespace_find(struct sio_namespace *nsp, const char *id);
+
+// Sends DISCONNECT: the client will not come back by itself. `close`: also close the connection.
+void sio_socket_disconnect(struct sio_socket *socket, bool close);
+
+// ---- Emitting. Errors: false, nothing was sent (out of memory, not connected, cannot be encoded).
+// Everything sent to one socket arrives in the order of the calls, whichever function sent it.
+
+bool sio_emit(struct sio_socket *socket, const struct sio_message *message);
+
+// Emits with an acknowledgement: `on_ack` is called once, with the client's answer or, when
+// `timeout_ms` is over or the socket is gone, with NULL.
+typedef void sio_ack_fn(struct sio_socket *socket, const struct sio_message *answer, void *arg);
+bool sio_emit_with_ack(struct sio_socket *socket, const struct sio_message *message,
+                       unsigned timeout_ms, sio_ack_fn *on_ack, void *arg);
+
+// Answers an acknowledgement with an array of arguments, and frees it. A no-op towards a socket
+// that is gone meanwhile. Consumes the ack in any case.
+bool sio_ack_answer(struct sio_ack *ack, json_t *args, const struct sio_attachment *attachments,
+                    unsigned attachment_count);
+// Frees it unanswered; NULL-safe.
+void sio_ack_drop(struct sio_ack *ack);
+
+// A message encoded once for many, as WebSocket frames of a namespace (sio_frames.h makes them).
+struct sio_encoded {
+    const uint8_t *bytes;
+    size_t size;
+};
+
+// ---- Rooms: sets of sockets of one namespace, by name
+
+// Joins (twice is once). False: out of memory.
+bool sio_join(struct sio_socket *socket, const char *room);
+void sio_leave(struct sio_socket *socket, const char *room);
+bool sio_is_in(const struct sio_socket *socket, const char *room);
+size_t sio_room_size(struct sio_namespace *nsp, const char *room);
+
+// Emits to each member but those in `except` (socket ids; may be NULL). `room` NULL: to every
+// socket of the namespace. Returns the number of sockets that it goes to.
+size_t sio_room_emit(struct sio_namespace *nsp, const char *room, const struct sio_message *message,
+                     const char *const *except, size_t except_count);
+
+// The same with bytes that were encoded before, perhaps on another thread; they are copied once,
+// into the room's chunk, and each member's queue gets a range of it.
+size_t sio_room_emit_encoded(struct sio_namespace *nsp, const char *room,
+                             const struct sio_encoded *encoded, const char *except);
+
+#endif
