@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+// What the files of the Socket.IO server share. Nobody else includes it.
+//
+// Objects: a server has namespaces and clients; a client is one Engine.IO session and has a socket
+// for each namespace that it connected to; a socket has memberships, one for each room that it is
+// in.
+//
+// Order: everything that goes to a socket enters its session's queue at once, except what a room
+// has pending for the members that are in no other room: that waits until the end of the turn, so
+// that a burst costs each of them one range. Whoever sends to a socket by another way settles its
+// rooms first (sio__room_distribute), so the order of calls is the order on the wire.
+#ifndef TALUS_GATEWAY_SESSION_SIO_INTERNAL_H
+#define TALUS_GATEWAY_SESSION_SIO_INTERNAL_H
+
+#include "gateway/base/hash.h"
+#include "gateway/base/random.h"
+#include "gateway/session/sio_server.h"
+
+struct sio_server {
+    struct gw_loop *loop;
+    struct gw_metrics *metrics;
+    struct sio_server_options options;
+    struct eio_server *engine;
+    struct sio_decoder *decoder; // for packets that come whole; NULL while lent to a client
+    struct buffer scratch;       // where packets are encoded
+    struct list namespaces;
+    struct list ack_queues; // of deadline queues, one for each time-out in use
+    struct gw_deadline_queue connect_deadlines;
+    size_t client_count;
+};
+
+struct sio_namespace {
+    struct list link;
+    struct sio_server *server;
+    struct sio_handler handler;
+    void *arg;
+    struct sio_socket *sockets; // by id
+    struct sio_room *rooms;     // by name
+    int64_t next_ack;           // ids of acknowledgements asked for
+    char name[];
+};
+
+struct sio_client {
+    struct sio_server *server;
+    struct eio_session *session;
+    struct sio_decoder *decoder; // only while attachments are due
+    struct list sockets;
+    unsigned socket_count;
+    bool is_closing; // on purpose: what still arrives is ignored
+    struct gw_deadline connect_deadline;
+};
+
+enum sio_socket_state {
+    SIO_SOCKET_CONNECTING,    // on_connect decides
+    SIO_SOCKET_CONNECTED,     //
+    SIO_SOCKET_DISCONNECTING, // by us: on_disconnect is still to be called
+    SIO_SOCKET_ENDED,         // on_disconnect is being called
+};
+
+struct sio_socket {
+    char id[GW_ID_SIZE + 1];
+    enum sio_socket_state state;
+    struct sio_client *client;
+    struct sio_namespace *nsp;
+    struct list link;        // of the client's sockets
+    struct list memberships; // by `socket_link`
+    unsigned membership_count;
+    struct list owed;    // acknowledgements that we owe the client: struct sio_ack
+    struct list awaited; // acknowledgements that the client owes us: see sio_ack.c
+    void *data;
+    struct gw_task end_task;
+    UT_hash_handle hh;
+};
+
+struct sio_ack {
+    struct list link; // of socket->owed; alone once the socket is gone
+    struct sio_socket *socket;
+    int64_t id;
+};
+
+// A member of exactly one room takes what the room has pending at the end of the turn; a member of
+// several takes each message at once, so that those of different rooms keep their order.
+struct sio_room {
+    struct sio_namespace *nsp;
+    struct list single; // memberships of sockets that are in this room alone
+    struct list multi;  // memberships of sockets that are in others too
+    size_t size;
+    struct chunk *chunk;  // where messages are appended; NULL while the room is quiet
+    uint32_t distributed; // bytes of `chunk` that the single members have been given
+    size_t next_capacity; // of the next chunk: grows with the room's traffic
+    struct gw_task task;  // distributes
+    UT_hash_handle hh;
+    char name[];
+};
+
+struct sio_membership {
+    struct list link;        // of room->single or room->multi
+    struct list socket_link; // of socket->memberships
+    struct sio_socket *socket;
+    struct sio_room *room;
+};
+
+// ---- sio_server.c
+
+// Closes a client as the reference does on a violation: "forced close".
+void sio__client_close(struct sio_client *client);
+
+// ---- sio_socket.c
+
+// Makes a socket, asks the handler, answers CONNECT or CONNECT_ERROR.
+void sio__socket_connect(struct sio_client *client, struct sio_namespace *nsp, const json_t *auth);
+// The end of a socket: rooms, acknowledgements, handler. Frees it.
+void sio__socket_end(struct sio_socket *socket, const char *reason);
+// An event or acknowledgement from the client.
+void sio__socket_receive(struct sio_socket *socket, const struct sio_packet *packet);
+struct sio_socket *sio__client_socket(const struct sio_client *client,
+                                      const struct sio_namespace *nsp);
+// Sends one packet without attachments to a client.
+bool sio__client_send(struct sio_client *client, enum sio_type type, const char *nsp,
+                      const json_t *data);
+// Encodes a packet as WebSocket frames into a chunk of its own (one reference for the caller).
+struct chunk *sio__encode(struct sio_server *server, enum sio_type type, const char *nsp,
+                          int64_t id, const json_t *data, const struct sio_attachment *attachments,
+                          unsigned attachment_count);
+// Queues a chunk to a connected socket, after settling its rooms.
+bool sio__socket_send(struct sio_socket *socket, struct chunk *chunk);
+
+// ---- sio_ack.c
+
+struct sio_ack *sio__ack_new(struct sio_socket *socket, int64_t id);
+// The client answered acknowledgement `packet->id`; an unknown id is ignored.
+void sio__acks_receive(struct sio_socket *socket, const struct sio_packet *packet);
+// The socket is gone: what it owed is called with NULL, what we owed is forgotten.
+void sio__acks_end(struct sio_socket *socket);
+void sio__ack_queues_fini(struct sio_server *server);
+
+// ---- sio_room.c
+
+// Gives the single members what is pending.
+void sio__room_distribute(struct sio_room *room);
+// The same for every room that the socket is in.
+void sio__socket_settle(struct sio_socket *socket);
+void sio__socket_leave_all(struct sio_socket *socket);
+
+#endif

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: MIT
+// Rooms: who is in them, and how a message reaches them all (sio_internal.h says how order is
+// kept).
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/log.h"
+#include "gateway/session/sio_internal.h"
+
+#define CHUNK_MIN ((size_t)1024)
+#define CHUNK_MAX ((size_t)64 * 1024) // a larger message gets a chunk of its own size
+
+static struct sio_room *find_room(const struct sio_namespace *nsp, const char *name)
+{
+    struct sio_room *room;
+    HASH_FIND_STR(nsp->rooms, name, room);
+    return room;
+}
+
+static void on_distribute(struct gw_task *task)
+{
+    sio__room_distribute(LIST_ENTRY(task, struct sio_room, task));
+}
+
+static struct sio_room *new_room(struct sio_namespace *nsp, const char *name)
+{
+    size_t size = strlen(name);
+    struct sio_room *room = calloc(1, sizeof *room + size + 1);
+    if (!room)
+        return NULL;
+    room->nsp = nsp;
+    room->next_capacity = CHUNK_MIN;
+    list_init(&room->single);
+    list_init(&room->multi);
+    gw_task_init(&room->task, on_distribute);
+    memcpy(room->name, name, size + 1);
+    HASH_ADD_KEYPTR(hh, nsp->rooms, room->name, size, room);
+    if (!room->hh.tbl) {
+        free(room);
+        return NULL;
+    }
+    gw_metric_add(nsp->server->metrics, GW_ROOMS, 1);
+    return room;
+}
+
+static void free_room(struct sio_room *room)
+{
+    HASH_DEL(room->nsp->rooms, room);
+    gw_metric_add(room->nsp->server->metrics, GW_ROOMS, -1);
+    gw_task_cancel(&room->task);
+    if (room->chunk)
+        chunk_unref(room->chunk);
+    free(room);
+}
+
+// ---- Order
+
+// Queues bytes [start, end) of the room's chunk to each member in `members`, but for one id.
+static void give(struct list *members, struct chunk *chunk, uint32_t start, uint32_t end,
+                 const char *except)
+{
+    for (struct list *at = members->next; at != members; at = at->next) {
+        struct sio_socket *socket = LIST_ENTRY(at, struct sio_membership, link)->socket;
+        if (socket->state != SIO_SOCKET_CONNECTED || (except && strcmp(socket->id, except) == 0))
+            continue;
+        eio_session_send(socket->client->session, chunk, start, end);
+    }
+}
+
+void sio__room_distribute(struct sio_room *room)
+{
+    struct chunk *chunk = room->chunk;
+    if (!chunk || room->distributed == chunk->size)
+        return;
+    uint32_t start = room->distributed;
+    room->distributed = chunk->size;
+    give(&room->single, chunk, start, chunk->size, NULL);
+}
+
+void sio__socket_settle(struct sio_socket *socket)
+{
+    for (struct list *at = socket->memberships.next; at != &socket->memberships; at = at->next)
+        sio__room_distribute(LIST_ENTRY(at, struct sio_membership, socket_link)->room);
+}
+
+// ---- Members
+
+static struct sio_membership *find_membership(const struct sio_socket *socket, const char *name)
+{
+    for (struct list *at = socket->memberships.next; at != &socket->memberships; at = at->next) {
+        struct sio_membership *membership = LIST_ENTRY(at, struct sio_membership, socket_link);
+        if (strcmp(membership->room->name, name) == 0)
+            return membership;
+    }
+    return NULL;
+}
+
+// Puts each membership of the socket into the list of its room where it belongs. What the rooms had
+// pending has been given out before.
+static void relist(struct sio_socket *socket)
+{
+    for (struct list *at = socket->memberships.next; at != &socket->memberships; at = at->next) {
+        struct sio_membership *membership = LIST_ENTRY(at, struct sio_membership, socket_link);
+        struct sio_room *room = membership->room;
+        list_remove(&membership->link);
+        list_append(socket->membership_count == 1 ? &room->single : &room->multi,
+                    &membership->link);
+    }
+}
+
+bool sio_join(struct sio_socket *socket, const char *name)
+{
+    if (find_membership(socket, name))
+        return true;
+    struct sio_room *room = find_room(socket->nsp, name);
+    struct sio_membership *membership = malloc(sizeof *membership);
+    if (!room)
+        room = new_room(socket->nsp, name);
+    if (!membership || !room) {
+        free(membership);
+        if (room && room->size == 0)
+            free_room(room);
+        return false;
+    }
+    sio__socket_settle(socket);
+    sio__room_distribute(room); // what came before the join is not for the one who joins
+    membership->socket = socket;
+    membership->room = room;
+    list_init(&membership->link);
+    list_append(&socket->memberships, &membership->socket_link);
+    socket->membership_count++;
+    room->size++;
+    if (socket->membership_count <= 2)
+        relist(socket);
+    else
+        list_append(&room->multi, &membership->link);
+    return true;
+}
+
+static void remove_membership(struct sio_membership *membership)
+{
+    struct sio_room *room = membership->room;
+    sio__room_distribute(room);
+    list_remove(&membership->link);
+    list_remove(&membership->socket_link);
+    membership->socket->membership_count--;
+    free(membership);
+    if (--room->size == 0)
+        free_room(room);
+}
+
+void sio_leave(struct sio_socket *socket, const char *name)
+{
+    struct sio_membership *membership = find_membership(socket, name);
+    if (!membership)
+        return;
+    sio__socket_settle(socket);
+    remove_membership(membership);
+    if (socket->membership_count == 1)
+        relist(socket);
+}
+
+void sio__socket_leave_all(struct sio_socket *socket)
+{
+    while (!list_is_empty(&socket->memberships))
+        remove_membership(LIST_ENTRY(socket->memberships.next, struct sio_membership, socket_link));
+}
+
+bool sio_is_in(const struct sio_socket *socket, const char *name)
+{
+    return find_membership(socket, name) != NULL;
+}
+
+size_t sio_room_size(struct sio_namespace *nsp, const char *name)
+{
+    const struct sio_room *room = find_room(nsp, name);
+    return room ? room->size : 0;
+}
+
+// ---- Encoded messages: appended to the room's chunk
+
+// Makes sure that `size` bytes fit into the room's chunk. A chunk that nobody else holds any more
+// is used again from its beginning.
+static bool reserve(struct sio_room *room, size_t size)
+{
+    struct chunk *chunk = room->chunk;
+    if (chunk && chunk->refs == 1 && room->distributed == chunk->size) {
+        chunk->size = 0;
+        room->distributed = 0;
+    }
+    if (chunk && chunk->capacity - chunk->size >= size)
+        return true;
+    size_t capacity = size > room->next_capacity ? size : room->next_capacity;
+    struct chunk *fresh = chunk_new(capacity);
+    if (!fresh)
+        return false;
+    sio__room_distribute(room);
+    if (chunk)
+        chunk_unref(chunk);
+    room->chunk = fresh;
+    room->distributed = 0;
+    if (room->next_capacity < CHUNK_MAX)
+        room->next_capacity *= 2;
+    return true;
+}
+
+// Whether `id` is a member: then a message that excepts it cannot wait for the end of the turn.
+static bool has_member(const struct sio_room *room, const char *id)
+{
+    const struct sio_socket *socket = sio_namespace_find(room->nsp, id);
+    return socket && find_membership(socket, room->name);
+}
+
+static size_t append_to_room(struct sio_room *room, const struct sio_encoded *encoded,
+                             const char *except)
+{
+    if (encoded->size > UINT32_MAX || !reserve(room, encoded->size)) {
+        gw_log(GW_LOG_ERROR, "room", "a message of %zu bytes to room %s is lost: out of memory",
+               encoded->size, room->name);
+        return 0;
+    }
+    bool is_split = except && has_member(room, except);
+    if (is_split)
+        sio__room_distribute(room);
+    struct chunk *chunk = room->chunk;
+    uint32_t start = chunk->size;
+    memcpy(chunk->bytes + start, encoded->bytes, encoded->size);
+    chunk->size += (uint32_t)encoded->size;
+    give(&room->multi, chunk, start, chunk->size, except);
+    if (is_split) {
+        room->distributed = chunk->size;
+        give(&room->single, chunk, start, chunk->size, except);
+    } else {
+        gw_task_schedule(room->nsp->server->loop, GW_PHASE_DISTRIBUTE, &room->task);
+    }
+    return room->size - is_split;
+}
+
+// ---- Chunks of their own: presence and the like, and what goes to a whole namespace
+
+static bool is_excepted(const struct sio_socket *socket, const char *const *except, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(socket->id, except[i]) == 0)
+            return true;
+    return false;
+}
+
+static size_t send_to_list(struct list *members, struct chunk *chunk, const char *const *except,
+                           size_t except_count)
+{
+    size_t count = 0;
+    for (struct list *at = members->next; at != members; at = at->next) {
+        struct sio_socket *socket = LIST_ENTRY(at, struct sio_membership, link)->socket;
+        if (!is_excepted(socket, except, except_count))
+            count += sio__socket_send(socket, chunk);
+    }
+    return count;
+}
+
+static size_t send_to_all(struct sio_namespace *nsp, struct chunk *chunk, const char *const *except,
+                          size_t except_count)
+{
+    size_t count = 0;
+    struct sio_socket *socket;
+    struct sio_socket *next;
+    HASH_ITER(hh, nsp->sockets, socket, next)
+    if (!is_excepted(socket, except, except_count))
+        count += sio__socket_send(socket, chunk);
+    return count;
+}
+
+static size_t send_chunk(struct sio_namespace *nsp, const char *name, struct chunk *chunk,
+                         const char *const *except, size_t except_count)
+{
+    if (!name)
+        return send_to_all(nsp, chunk, except, except_count);
+    struct sio_room *room = find_room(nsp, name);
+    if (!room)
+        return 0;
+    sio__room_distribute(room);
+    return send_to_list(&room->single, chunk, except, except_count) +
+           send_to_list(&room->multi, chunk, except, except_count);
+}
+
+size_t sio_room_emit(struct sio_namespace *nsp, const char *name, const struct sio_message *message,
+                     const char *const *except, size_t except_count)
+{
+    struct chunk *chunk = sio__encode(
+        nsp->server, message->attachment_count ? SIO_BINARY_EVENT : SIO_EVENT, nsp->name, SIO_NO_ID,
+        message->args, message->attachments, message->attachment_count);
+    if (!chunk)
+        return 0;
+    size_t count = send_chunk(nsp, name, chunk, except, except_count);
+    chunk_unref(chunk);
+    return count;
+}
+
+size_t sio_room_emit_encoded(struct sio_namespace *nsp, const char *name,
+                             const struct sio_encoded *encoded, const char *except)
+{
+    size_t count = 0;
+    if (name) {
+        struct sio_room *room = find_room(nsp, name);
+        if (room)
+            count = append_to_room(room, encoded, except);
+    } else {
+        struct chunk *chunk = chunk_copy(encoded->bytes, encoded->size);
+        if (chunk) {
+            count = send_to_all(nsp, chunk, &except, except ? 1 : 0);
+            chunk_unref(chunk);
+        }
+    }
+    gw_metric_add(nsp->server->metrics, GW_DELIVERIES, (int64_t)count);
+    return count;
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT
+// Sockets: their life from CONNECT to the end, and what is emitted to them.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/log.h"
+#include "gateway/session/sio_internal.h"
+
+// ---- Looking
+
+const char *sio_socket_id(const struct sio_socket *socket)
+{
+    return socket->id;
+}
+
+struct sio_namespace *sio_socket_namespace(const struct sio_socket *socket)
+{
+    return socket->nsp;
+}
+
+bool sio_socket_is_connected(const struct sio_socket *socket)
+{
+    return socket->state == SIO_SOCKET_CONNECTED;
+}
+
+void sio_socket_set_data(struct sio_socket *socket, void *data)
+{
+    socket->data = data;
+}
+
+void *sio_socket_data(const struct sio_socket *socket)
+{
+    return socket->data;
+}
+
+struct sio_socket *sio_namespace_find(struct sio_namespace *nsp, const char *id)
+{
+    struct sio_socket *socket;
+    HASH_FIND_STR(nsp->sockets, id, socket);
+    return socket;
+}
+
+struct sio_socket *sio__client_socket(const struct sio_client *client,
+                                      const struct sio_namespace *nsp)
+{
+    for (struct list *at = client->sockets.next; at != &client->sockets; at = at->next) {
+        struct sio_socket *socket = LIST_ENTRY(at, struct sio_socket, link);
+        if (socket->nsp == nsp && socket->state <= SIO_SOCKET_CONNECTED)
+            return socket;
+    }
+    return NULL;
+}
+
+// ---- Sending
+
+bool sio__client_send(struct sio_client *client, enum sio_type type, const char *nsp,
+                      const json_t *data)
+{
+    struct chunk *chunk = sio__encode(client->server, type, nsp, SIO_NO_ID, data, NULL, 0);
+    if (!chunk)
+        return false;
+    bool is_sent = eio_session_send(client->session, chunk, 0, chunk->size);
+    chunk_unref(chunk);
+    if (is_sent)
+        gw_metric_add(client->server->metrics, GW_SIO_PACKETS_OUT, 1);
+    return is_sent;
+}
+
+bool sio__socket_send(struct sio_socket *socket, struct chunk *chunk)
+{
+    if (socket->state != SIO_SOCKET_CONNECTED)
+        return false;
+    sio__socket_settle(socket);
+    if (!eio_session_send(socket->client->session, chunk, 0, chunk->size))
+        return false;
+    gw_metric_add(socket->client->server->metrics, GW_SIO_PACKETS_OUT, 1);
+    return true;
+}
+
+bool sio_emit(struct sio_socket *socket, const struct sio_message *message)
+{
+    if (socket->state != SIO_SOCKET_CONNECTED)
+        return false;
+    struct chunk *chunk =
+        sio__encode(socket->nsp->server, message->attachment_count ? SIO_BINARY_EVENT : SIO_EVENT,
+                    socket->nsp->name, SIO_NO_ID, message->args, message->attachments,
+                    message->attachment_count);
+    if (!chunk)
+        return false;
+    bool is_sent = sio__socket_send(socket, chunk);
+    chunk_unref(chunk);
+    return is_sent;
+}
+
+// ---- The beginning
+
+static void refuse(struct sio_socket *socket, struct sio_refusal *refusal)
+{
+    json_t *error = json_pack("{s:s}", "message", refusal->message);
+    if (error && refusal->data)
+        json_object_set_new(error, "data", json_incref(refusal->data));
+    json_decref(refusal->data);
+    if (!error || !sio__client_send(socket->client, SIO_CONNECT_ERROR, socket->nsp->name, error))
+        sio__client_close(socket->client);
+    json_decref(error);
+}
+
+// Unlinks a socket from its client and frees it; it is in no table and no room any more.
+static void free_socket(struct sio_socket *socket)
+{
+    gw_task_cancel(&socket->end_task);
+    list_remove(&socket->link);
+    socket->client->socket_count--;
+    free(socket);
+}
+
+static void on_end_task(struct gw_task *task)
+{
+    sio__socket_end(LIST_ENTRY(task, struct sio_socket, end_task), "server namespace disconnect");
+}
+
+static struct sio_socket *new_socket(struct sio_client *client, struct sio_namespace *nsp)
+{
+    struct sio_socket *socket = calloc(1, sizeof *socket);
+    if (!socket)
+        return NULL;
+    if (!gw_random_id(socket->id)) {
+        free(socket);
+        return NULL;
+    }
+    socket->client = client;
+    socket->nsp = nsp;
+    list_init(&socket->memberships);
+    list_init(&socket->owed);
+    list_init(&socket->awaited);
+    gw_task_init(&socket->end_task, on_end_task);
+    list_append(&client->sockets, &socket->link);
+    client->socket_count++;
+    return socket;
+}
+
+void sio__socket_connect(struct sio_client *client, struct sio_namespace *nsp, const json_t *auth)
+{
+    struct sio_socket *socket = new_socket(client, nsp);
+    json_t *answer = NULL;
+    if (!socket)
+        goto fail;
+    struct sio_refusal refusal = {.message = ""};
+    if (nsp->handler.on_connect && !nsp->handler.on_connect(socket, auth, &refusal, nsp->arg)) {
+        refuse(socket, &refusal);
+        free_socket(socket);
+        return;
+    }
+    answer = json_pack("{s:s}", "sid", socket->id);
+    if (!answer)
+        goto fail;
+    HASH_ADD_STR(nsp->sockets, id, socket);
+    if (!socket->hh.tbl)
+        goto fail;
+    if (!sio__client_send(client, SIO_CONNECT, nsp->name, answer)) {
+        HASH_DEL(nsp->sockets, socket);
+        goto fail;
+    }
+    json_decref(answer);
+    socket->state = SIO_SOCKET_CONNECTED;
+    gw_deadline_stop(&client->connect_deadline);
+    gw_metric_add(client->server->metrics, GW_SIO_SOCKETS, 1);
+    gw_metric_add(client->server->metrics, GW_SIO_SOCKETS_TOTAL, 1);
+    if (nsp->handler.on_connection)
+        nsp->handler.on_connection(socket, auth, nsp->arg);
+    return;
+fail:
+    json_decref(answer);
+    if (socket)
+        free_socket(socket);
+    gw_log(GW_LOG_ERROR, "socket", "a client could not be connected: out of memory");
+    sio__client_close(client);
+}
+
+// ---- The end
+
+void sio__socket_end(struct sio_socket *socket, const char *reason)
+{
+    struct sio_namespace *nsp = socket->nsp;
+    bool was_connected = socket->state != SIO_SOCKET_CONNECTING;
+    if (socket->state == SIO_SOCKET_DISCONNECTING)
+        reason = "server namespace disconnect"; // what was asked first counts
+    socket->state = SIO_SOCKET_ENDED;
+    if (was_connected) {
+        HASH_DEL(nsp->sockets, socket);
+        gw_metric_add(nsp->server->metrics, GW_SIO_SOCKETS, -1);
+        if (nsp->handler.on_disconnect)
+            nsp->handler.on_disconnect(socket, reason, nsp->arg);
+    }
+    sio__socket_leave_all(socket);
+    sio__acks_end(socket);
+    free_socket(socket);
+}
+
+void sio_socket_disconnect(struct sio_socket *socket, bool close)
+{
+    struct sio_client *client = socket->client;
+    if (socket->state == SIO_SOCKET_CONNECTED) {
+        sio__socket_settle(socket);
+        sio__client_send(client, SIO_DISCONNECT, socket->nsp->name, NULL);
+        socket->state = SIO_SOCKET_DISCONNECTING;
+        gw_task_schedule(client->server->loop, GW_PHASE_DISTRIBUTE, &socket->end_task);
+    }
+    if (!close)
+        return;
+    for (struct list *at = client->sockets.next; at != &client->sockets; at = at->next) {
+        struct sio_socket *other = LIST_ENTRY(at, struct sio_socket, link);
+        if (other->state == SIO_SOCKET_CONNECTED)
+            sio_socket_disconnect(other, false);
+    }
+    sio__client_close(client);
+}
+
+// ---- Receiving
+
+void sio__socket_receive(struct sio_socket *socket, const struct sio_packet *packet)
+{
+    const struct sio_handler *handler = &socket->nsp->handler;
+    if (packet->type == SIO_ACK || packet->type == SIO_BINARY_ACK) {
+        sio__acks_receive(socket, packet);
+        return;
+    }
+    // An event without a name (no JSON at all) is legal, and nobody's.
+    if (!packet->data || !handler->on_event)
+        return;
+    struct sio_ack *ack = NULL;
+    if (packet->id != SIO_NO_ID) {
+        ack = sio__ack_new(socket, packet->id);
+        if (!ack) {
+            sio__client_close(socket->client);
+            return;
+        }
+    }
+    const struct sio_message message = {
+        .args = packet->data,
+        .attachments = packet->attachments,
+        .attachment_count = packet->attachment_count,
+    };
+    handler->on_event(socket, &message, ack, socket->nsp->arg);
+}
