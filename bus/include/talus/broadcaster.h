@@ -25,16 +25,18 @@ TALUS_BEGIN_DECLS
 typedef struct talus_broadcaster talus_broadcaster_t;
 
 typedef struct talus_broadcaster_options {
-    size_t queue_events;      // emit queue: events; default 65,536, rounded up to a power of two
-    size_t queue_bytes;       // emit queue: bytes of encoded events; default 64 MiB
-    size_t max_body;          // bytes of an event's body; default 1,000,000
+    size_t queue_events;      // emit queue: events; default 65,536; rounded up to a power of two
+    size_t queue_bytes;       // emit queue: bytes of encoded events; default 64 MiB; at least the
+                              // largest event: max_body + 193
+    size_t max_body;          // bytes of an event's body; default 1,000,000; at least 1,024
     unsigned max_depth;       // nesting of a payload; default 32, at most 64
     unsigned max_bin;         // `bin` values in a payload; default 10
     size_t max_sessions;      // sessions whose last event is remembered; default 100,000: the
                               // longest quiet are let go first, and nothing is lost by it
     int send_high_water_mark; // messages a subscriber may lag behind; default 100,000
-    int linger_ms;            // how long destroy waits for unsent events; default 1,000, at least 1
-    unsigned directory_mode;  // of the bus directory, if it must be made; default 0700
+    int linger_ms;           // how long destroy waits for unsent events; default 1,000; at least 1,
+                             // and what is below 100 still lets ZeroMQ take 100
+    unsigned directory_mode; // of the bus directory, if it must be made; default 0700
 } talus_broadcaster_options_t;
 
 // Fills in the defaults. Any thread. Does not block.
@@ -51,8 +53,11 @@ TALUS_API void talus_broadcaster_options_init(talus_broadcaster_options_t *optio
 TALUS_API int talus_broadcaster_new(talus_broadcaster_t **broadcaster, const char *endpoint,
                                     const talus_broadcaster_options_t *options) TALUS_MUST_USE;
 
-// Sends what is queued, waiting `linger_ms` at most, removes the broadcaster's files, frees it.
-// Events unsent by then are counted in the log as a warning. NULL-safe. Blocks up to linger_ms.
+// Sends what is queued, waiting `linger_ms` at most, removes the broadcaster's files, releases its
+// callbacks, frees it. Events that ZeroMQ had not taken by then are counted in the log as a
+// warning. NULL-safe. Not from one of its callbacks. Blocks up to linger_ms; while another
+// broadcaster or subscriber of this process lives, what ZeroMQ has taken is sent in the background
+// instead, for as long.
 // In a forked child it frees what it can and leaves files and sockets to the parent.
 TALUS_API void talus_broadcaster_destroy(talus_broadcaster_t **broadcaster);
 
@@ -85,7 +90,7 @@ typedef struct talus_emit {
 // TALUS_SKIP_MAX; TALUS_EMSGPACK, TALUS_ETOOLARGE, TALUS_ETOODEEP, TALUS_ETOOMANYBIN,
 // TALUS_EPLACEHOLDER: the payload breaks a bound; TALUS_EQUEUEFULL: nothing was queued, and the
 // call may be repeated; TALUS_EFORKED; TALUS_ENOMEM. After an error the event does not exist: it
-// took no sequence number and no callback ran. Each error is counted.
+// took no sequence number and no callback ran. Each error but TALUS_EFORKED is counted.
 // Any thread. Never blocks.
 TALUS_API int talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *emit,
                          talus_event_id_t *id) TALUS_MUST_USE;
@@ -130,21 +135,26 @@ TALUS_API int talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *e
 
 // Called for each event emitted here; `event` lives until it returns, and its `prev` is 0, since
 // that is known only when the event leaves. Runs on the thread of the emit call, before that call
-// returns, with no lock held: it may emit, subscribe and unsubscribe, itself included. Returns 0,
-// or anything else for a failure, which is logged and counted; the other callbacks still run.
+// returns, with no lock held: it may emit (which runs the callbacks for that event, itself perhaps,
+// before the inner call returns), subscribe and unsubscribe, itself included. Returns 0, or
+// anything else for a failure, which is logged and counted; the other callbacks still run.
 typedef int talus_callback_fn(const talus_event_t *event, void *arg);
 
 // Calls `fn` for each event of `type` (NULL: of every type) emitted through this broadcaster, in
 // the order in which callbacks were added.
-// `release`: called with `arg` once the callback will never run again; NULL if not needed.
+// `release`: called with `arg` once the callback will never run again; NULL if not needed. It runs
+// with no lock held, on the thread that let go last: one that ended a callback, one that emitted
+// meanwhile, or the one that destroys the broadcaster. It is not called when this call fails.
+// An emit that is under way on another thread may miss the new callback.
 // Returns 0 with a handle in `*callback`; TALUS_ETYPE, TALUS_ERESERVED, TALUS_ENOMEM,
 // TALUS_EFORKED. Any thread. Does not block.
 TALUS_API int talus_broadcaster_on(talus_broadcaster_t *broadcaster, const char *type,
                                    talus_callback_fn *fn, void (*release)(void *arg), void *arg,
                                    uint64_t *callback) TALUS_MUST_USE;
 
-// Ends a callback: emits that begin after this returns do not call it. One that runs on another
-// thread at this moment may still be in it: `release` tells when it is over.
+// Ends a callback: emits that begin after this returns do not call it, nor does one that is under
+// way on this thread. One on another thread may be in it, or about to be: `release` tells when that
+// is over.
 // Returns 0; TALUS_ENOTFOUND. Any thread. Does not block.
 TALUS_API int talus_broadcaster_off(talus_broadcaster_t *broadcaster, uint64_t callback);
 
@@ -155,13 +165,15 @@ TALUS_API int talus_broadcaster_off(talus_broadcaster_t *broadcaster, uint64_t c
 // that live there are.
 // `timeout_ms`: 0 asks without waiting; -1 waits for ever.
 // `ready`: receives their number, if not NULL, also when the time runs out.
-// Returns 0; TALUS_ETIMEOUT: some live, not all are ready; TALUS_ENOSUBSCRIBER: none came;
-// TALUS_EFORKED. Any thread. Blocks up to the time-out.
+// Returns 0; TALUS_ETIMEOUT: some live, not all or not enough are ready; TALUS_ENOSUBSCRIBER: none
+// came; TALUS_EACCESS: the bus directory cannot be read; TALUS_ESYSTEM: no descriptor is left to
+// wait with; TALUS_EFORKED. Any thread. Blocks up to the time-out.
 TALUS_API int talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaster, size_t at_least,
                                                  int timeout_ms, size_t *ready) TALUS_MUST_USE;
 
 // Waits until everything emitted before the call has been handed to ZeroMQ.
-// Returns 0; TALUS_ETIMEOUT; TALUS_EFORKED. Any thread. Blocks up to the time-out (-1: for ever).
+// Returns 0; TALUS_ETIMEOUT; TALUS_ESYSTEM: no descriptor is left to wait with; TALUS_EFORKED.
+// Any thread. Blocks up to the time-out (-1: for ever).
 TALUS_API int talus_broadcaster_flush(talus_broadcaster_t *broadcaster,
                                       int timeout_ms) TALUS_MUST_USE;
 
@@ -174,6 +186,7 @@ typedef struct talus_broadcaster_stats {
     uint64_t refused_invalid; // emits refused: a bad session, type, skip or payload
     uint64_t refused_bounds;  // emits refused: too large, too deep, too many bin values
     uint64_t refused_full;    // emits refused: the queue was full
+    uint64_t refused_memory;  // emits refused: out of memory
     uint64_t callback_failed; // local callbacks that returned an error
     uint64_t heads;           // $head markers sent
     uint64_t subscriptions;   // subscriptions that arrived

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+// Making, ending and watching a broadcaster, and its local callbacks.
+#include <talus/broadcaster.h>
+
+#include <errno.h>
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include <talus/error.h>
+
+#include "instance.h"
+#include "wire.h"
+
+#define MAX_BODY_LEAST    1024u // bytes: an event without payload must fit
+#define MAX_BODY_MOST     (1u << 30)
+#define SESSIONS_MOST     (1u << 26)
+#define MILLISECONDS_MOST (24 * 60 * 60 * 1000)
+
+void talus_broadcaster_options_init(talus_broadcaster_options_t *options)
+{
+    *options = (talus_broadcaster_options_t){
+        .queue_events = 65536,
+        .queue_bytes = 64u << 20,
+        .max_body = TALUS__MAX_BODY,
+        .max_depth = TALUS__MAX_DEPTH,
+        .max_bin = TALUS__MAX_BIN,
+        .max_sessions = 100000,
+        .send_high_water_mark = 100000,
+        .linger_ms = 1000,
+        .directory_mode = 0700,
+    };
+}
+
+static int check_options(const talus_broadcaster_options_t *options)
+{
+    bool is_valid =
+        options->queue_events >= 1 && options->queue_events <= TALUS__QUEUE_EVENTS_MAX &&
+        options->max_body >= MAX_BODY_LEAST && options->max_body <= MAX_BODY_MOST &&
+        options->queue_bytes >= options->max_body + TALUS__TOPIC_MAX && options->max_depth >= 1 &&
+        options->max_depth <= TALUS__DEPTH_LIMIT && options->max_sessions >= 1 &&
+        options->max_sessions <= SESSIONS_MOST && options->send_high_water_mark >= 1 &&
+        options->linger_ms >= 1 && options->linger_ms <= MILLISECONDS_MOST &&
+        (options->directory_mode & 0700) == 0700 && options->directory_mode <= 0777;
+    return is_valid ? 0 : TALUS_EINVAL;
+}
+
+static int init(talus_broadcaster_t *broadcaster, const talus_broadcaster_options_t *options)
+{
+    memset(broadcaster, 0, sizeof *broadcaster);
+    broadcaster->generation = talus__fork_generation();
+    broadcaster->limits = (struct talus__limits){.max_body = options->max_body,
+                                                 .max_depth = options->max_depth,
+                                                 .max_bin = options->max_bin};
+    int error = talus__random_name(broadcaster->origin, TALUS__ORIGIN_SIZE);
+    if (error)
+        return error;
+    const struct talus__publisher_options publisher_options = {
+        .origin = broadcaster->origin,
+        .queue_events = options->queue_events,
+        .queue_bytes = options->queue_bytes,
+        .max_sessions = options->max_sessions,
+        .linger_ms = options->linger_ms,
+    };
+    error = talus__publisher_init(&broadcaster->publisher, &publisher_options);
+    if (error)
+        return error;
+    talus__callbacks_init(&broadcaster->callbacks);
+    return 0;
+}
+
+static void fini(talus_broadcaster_t *broadcaster)
+{
+    talus__callbacks_fini(&broadcaster->callbacks);
+    talus__publisher_fini(&broadcaster->publisher);
+    free(broadcaster->endpoint);
+}
+
+// Opens and attaches the socket and starts the bus thread on it.
+static int start(talus_broadcaster_t *broadcaster, const struct talus__endpoints *endpoints,
+                 const talus_broadcaster_options_t *options)
+{
+    void *context = talus__context_ref();
+    if (!context)
+        return TALUS_ESYSTEM;
+    void *socket = talus__xpub_open(context, options->send_high_water_mark);
+    int error = socket ? 0 : TALUS_ESYSTEM;
+    if (error)
+        goto fail_context;
+    error = talus__attach(&broadcaster->attachments, socket, endpoints, broadcaster->origin,
+                          options->directory_mode);
+    if (error)
+        goto fail_socket;
+    broadcaster->endpoint = talus__attachments_text(&broadcaster->attachments);
+    error = broadcaster->endpoint ? 0 : TALUS_ENOMEM;
+    if (!error)
+        error = talus__publisher_start(&broadcaster->publisher, socket);
+    if (!error)
+        return 0;
+
+    talus__detach(&broadcaster->attachments, false);
+fail_socket:;
+    int saved = errno;
+    zmq_close(socket);
+    errno = saved;
+fail_context:
+    saved = errno;
+    talus__context_unref();
+    errno = saved;
+    return error;
+}
+
+int talus_broadcaster_new(talus_broadcaster_t **out, const char *endpoint,
+                          const talus_broadcaster_options_t *options)
+{
+    talus_broadcaster_options_t defaults;
+    struct talus__endpoints endpoints;
+
+    if (!options) {
+        talus_broadcaster_options_init(&defaults);
+        options = &defaults;
+    }
+    int error = check_options(options);
+    if (error)
+        return error;
+    error = talus__endpoints_parse(endpoint, true, &endpoints);
+    if (error)
+        return error;
+
+    // The queue's counters lie on cache lines of their own, which malloc does not promise.
+    talus_broadcaster_t *broadcaster =
+        aligned_alloc(alignof(talus_broadcaster_t), sizeof *broadcaster);
+    error = broadcaster ? init(broadcaster, options) : TALUS_ENOMEM;
+    if (!error) {
+        error = start(broadcaster, &endpoints, options);
+        if (error)
+            fini(broadcaster);
+    }
+    talus__endpoints_fini(&endpoints);
+    if (error) {
+        free(broadcaster);
+        return error;
+    }
+    *out = broadcaster;
+    return 0;
+}
+
+void talus_broadcaster_destroy(talus_broadcaster_t **reference)
+{
+    talus_broadcaster_t *broadcaster = reference ? *reference : NULL;
+    if (!broadcaster)
+        return;
+    *reference = NULL;
+
+    if (talus__is_foreign(broadcaster)) {
+        // The bus thread does not exist here, and may have been in the middle of anything: what it
+        // and the mutexes guard is left alone.
+        talus__detach(&broadcaster->attachments, true);
+        free(broadcaster->endpoint);
+        free(broadcaster);
+        return;
+    }
+    talus__publisher_stop(&broadcaster->publisher);
+    talus__context_unref();
+    talus__detach(&broadcaster->attachments, false);
+    fini(broadcaster);
+    free(broadcaster);
+}
+
+const char *talus_broadcaster_origin(const talus_broadcaster_t *broadcaster)
+{
+    return broadcaster->origin;
+}
+
+const char *talus_broadcaster_endpoint(const talus_broadcaster_t *broadcaster)
+{
+    return broadcaster->endpoint;
+}
+
+// ---- Local callbacks
+
+int talus_broadcaster_on(talus_broadcaster_t *broadcaster, const char *type, talus_callback_fn *fn,
+                         void (*release)(void *arg), void *arg, uint64_t *callback)
+{
+    if (talus__is_foreign(broadcaster))
+        return TALUS_EFORKED;
+    if (type) {
+        int error = talus_type_check(type, strnlen(type, TALUS_TYPE_MAX + 1));
+        if (error)
+            return error;
+    }
+    return talus__callbacks_add(&broadcaster->callbacks, type, fn, release, arg, callback);
+}
+
+int talus_broadcaster_off(talus_broadcaster_t *broadcaster, uint64_t callback)
+{
+    if (talus__is_foreign(broadcaster))
+        return TALUS_EFORKED;
+    return talus__callbacks_remove(&broadcaster->callbacks, callback);
+}
+
+// ---- Watching
+
+static uint64_t value_of(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void talus_broadcaster_stats(const talus_broadcaster_t *broadcaster,
+                             talus_broadcaster_stats_t *stats)
+{
+    const struct talus__publisher *publisher = &broadcaster->publisher;
+
+    *stats = (talus_broadcaster_stats_t){
+        .emitted = value_of(&publisher->queue.tickets),
+        .sent = value_of(&publisher->sent),
+        .send_failed = value_of(&publisher->send_failed),
+        .refused_invalid = value_of(&broadcaster->refused_invalid),
+        .refused_bounds = value_of(&broadcaster->refused_bounds),
+        .refused_full = value_of(&broadcaster->refused_full),
+        .refused_memory = value_of(&broadcaster->refused_memory),
+        .callback_failed = value_of(&broadcaster->callbacks.failed),
+        .heads = value_of(&publisher->heads),
+        .subscriptions = value_of(&publisher->subscriptions),
+        .sessions = value_of(&publisher->sessions_known),
+        .subscribers = value_of(&publisher->subscribers),
+    };
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// An encoded event on its way to the socket: topic and body in one allocation, shared by reference
+// count between whoever holds it (the emit queue, ZeroMQ while it is unsent, a history).
+//
+// Until it is queued it belongs to one thread; in the queue to nobody; then to the bus thread,
+// which writes `prev` before the first send. After that it never changes.
+#ifndef TALUS__MESSAGE_H
+#define TALUS__MESSAGE_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <talus/broadcaster.h>
+
+struct talus__message {
+    atomic_uint refs;
+    uint32_t session_size; // the session begins the topic
+    uint32_t topic_size;
+    uint32_t body_size;
+    uint32_t seq_at; // offsets into the body of the integers that are patched
+    uint32_t prev_at;
+    uint64_t seq;
+    uint8_t bytes[]; // the topic, then the body
+};
+
+// The bytes that are encoded for an emit: lengths known, everything checked by the caller.
+struct talus__message_parts {
+    const char *origin;
+    const char *session;
+    size_t session_size;
+    const char *type;
+    size_t type_size;
+    const char *skip; // NULL: none
+    size_t skip_size;
+    const void *data;
+    size_t data_size;
+    uint64_t ts;
+    size_t max_body; // bytes
+};
+
+// Encodes an event, with one reference, its seq and prev still 0.
+// Returns 0; TALUS_ETOOLARGE: the body would exceed max_body; TALUS_ENOMEM.
+int talus__message_new(struct talus__message **message, const struct talus__message_parts *parts);
+
+void talus__message_ref(struct talus__message *message);
+
+// NULL-safe. Any thread.
+void talus__message_unref(struct talus__message *message);
+
+void talus__message_set_seq(struct talus__message *message, uint64_t seq);
+void talus__message_set_prev(struct talus__message *message, uint64_t prev);
+
+static inline const char *talus__message_topic(const struct talus__message *message)
+{
+    return (const char *)message->bytes;
+}
+
+static inline uint8_t *talus__message_body(struct talus__message *message)
+{
+    return message->bytes + message->topic_size;
+}
+
+// What it counts for in the queue's bound of bytes.
+static inline size_t talus__message_size(const struct talus__message *message)
+{
+    return (size_t)message->topic_size + message->body_size;
+}
+
+#endif

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: MIT
+// The bus thread.
+//
+// A head must speak of what went out on this socket, so sessions are advanced here, at the send,
+// and not at the emit. A turn of the loop does a bounded amount of each kind of work, so neither
+// a flood of events nor one of subscriptions holds up the other.
+#include "publisher.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <zmq.h>
+
+#include <talus/error.h>
+
+#include "body.h"
+#include "context.h"
+#include "log.h"
+#include "wire.h"
+
+#define EVENTS_PER_TURN        256
+#define SUBSCRIPTIONS_PER_TURN 1024
+#define SUBSCRIPTION_CAPACITY  256 // bytes: longer ones can match no topic
+#define LEAST_LINGER_MS        100 // closing with less can abort the process (libzmq 4.3.4)
+
+int talus__publisher_init(struct talus__publisher *publisher,
+                          const struct talus__publisher_options *options)
+{
+    memset(publisher, 0, sizeof *publisher);
+    publisher->origin = options->origin;
+    publisher->linger_ms = options->linger_ms;
+
+    int error = talus__queue_init(&publisher->queue, options->queue_events, options->queue_bytes);
+    if (error)
+        return error;
+    error = talus__wakeup_init(&publisher->wakeup);
+    if (error)
+        goto fail_queue;
+    error = talus__ready_init(&publisher->ready);
+    if (error)
+        goto fail_wakeup;
+    error = talus__sessions_init(&publisher->sessions, options->max_sessions);
+    if (error)
+        goto fail_ready;
+    error = talus__names_init(&publisher->heads_due, SUBSCRIPTIONS_PER_TURN);
+    if (error)
+        goto fail_sessions;
+    talus__waiters_init(&publisher->flushers);
+    return 0;
+
+fail_sessions:
+    talus__sessions_fini(&publisher->sessions);
+fail_ready:
+    talus__ready_fini(&publisher->ready);
+fail_wakeup:
+    talus__wakeup_fini(&publisher->wakeup);
+fail_queue:
+    talus__queue_fini(&publisher->queue);
+    return error;
+}
+
+void talus__publisher_fini(struct talus__publisher *publisher)
+{
+    talus__waiters_fini(&publisher->flushers);
+    talus__names_fini(&publisher->heads_due);
+    talus__sessions_fini(&publisher->sessions);
+    talus__ready_fini(&publisher->ready);
+    talus__wakeup_fini(&publisher->wakeup);
+    talus__queue_fini(&publisher->queue);
+}
+
+// The counters have one writer, so an add needs no locked instruction.
+static void add_one(_Atomic uint64_t *counter)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+
+    atomic_store_explicit(counter, value + 1, memory_order_relaxed);
+}
+
+// ---- Events
+
+static void on_body_sent(void *data, void *message)
+{
+    (void)data;
+    talus__message_unref(message);
+}
+
+// Sends an event and consumes the reference. The body is not copied: ZeroMQ holds the message
+// until its last subscriber has it. Returns 0 or -1 with errno.
+static int send_message(void *socket, struct talus__message *message)
+{
+    zmq_msg_t body;
+
+    if (zmq_msg_init_data(&body, talus__message_body(message), message->body_size, on_body_sent,
+                          message) != 0) {
+        talus__message_unref(message);
+        return -1;
+    }
+    if (zmq_send(socket, talus__message_topic(message), message->topic_size,
+                 ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+        zmq_msg_send(&body, socket, ZMQ_DONTWAIT) < 0) {
+        int saved = errno;
+        zmq_msg_close(&body);
+        errno = saved;
+        return -1;
+    }
+    return 0;
+}
+
+static void publish(struct talus__publisher *publisher, struct talus__message *message)
+{
+    uint64_t seq = message->seq;
+    uint64_t prev = talus__sessions_advance(&publisher->sessions, talus__message_topic(message),
+                                            message->session_size, seq);
+
+    talus__message_set_prev(message, prev);
+    // An event that fails here has its place in seq and prev all the same, so its loss is noticed.
+    if (send_message(publisher->socket, message) == 0) {
+        add_one(&publisher->sent);
+    } else {
+        add_one(&publisher->send_failed);
+        talus__log(TALUS_LOG_ERROR, "event %s.%llu was not sent: %s", publisher->origin,
+                   (unsigned long long)seq, zmq_strerror(errno));
+    }
+    publisher->newest = seq;
+}
+
+static bool drain_queue(struct talus__publisher *publisher)
+{
+    int taken = 0;
+
+    for (; taken < EVENTS_PER_TURN; taken++) {
+        struct talus__message *message = talus__queue_take(&publisher->queue);
+        if (!message)
+            break;
+        publish(publisher, message);
+    }
+    if (taken > 0) {
+        atomic_store_explicit(&publisher->sessions_known,
+                              talus__sessions_count(&publisher->sessions), memory_order_relaxed);
+        atomic_store_explicit(&publisher->handled, publisher->newest, memory_order_seq_cst);
+        talus__waiters_wake(&publisher->flushers);
+    }
+    return taken > 0;
+}
+
+// ---- Heads
+
+static void send_head(struct talus__publisher *publisher, const char *topic, size_t topic_size,
+                      uint64_t seq)
+{
+    uint8_t body[TALUS__BODY_HEADER_MAX];
+    const struct talus__head head = {.origin = publisher->origin,
+                                     .origin_size = strlen(publisher->origin),
+                                     .seq = seq,
+                                     .replay = "",
+                                     .replay_size = 0};
+    size_t size = talus__head_encode(body, sizeof body, &head);
+
+    if (zmq_send(publisher->socket, topic, topic_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+        zmq_send(publisher->socket, body, size, ZMQ_DONTWAIT) < 0) {
+        talus__log(TALUS_LOG_ERROR, "head %.*s was not sent: %s", (int)topic_size, topic,
+                   zmq_strerror(errno));
+        return;
+    }
+    add_one(&publisher->heads);
+}
+
+static void send_session_head(const char *session, size_t size, void *arg)
+{
+    struct talus__publisher *publisher = arg;
+    static const char suffix[] = "/" TALUS__HEAD;
+    char topic[TALUS_SESSION_MAX + sizeof suffix];
+
+    memcpy(topic, session, size);
+    memcpy(topic + size, suffix, sizeof suffix - 1);
+    send_head(publisher, topic, size + sizeof suffix - 1,
+              talus__sessions_last(&publisher->sessions, session, size));
+}
+
+// Answers each subscription of this turn once: a head reaches everyone who is on the topic.
+static void answer_heads(struct talus__publisher *publisher)
+{
+    static const char everything[] = TALUS__EVERYTHING "/" TALUS__HEAD;
+
+    if (publisher->hello_due)
+        send_head(publisher, TALUS__HELLO_TOPIC, strlen(TALUS__HELLO_TOPIC), publisher->newest);
+    if (publisher->everything_due)
+        send_head(publisher, everything, strlen(everything), publisher->newest);
+    publisher->hello_due = false;
+    publisher->everything_due = false;
+    talus__names_drain(&publisher->heads_due, send_session_head, publisher);
+}
+
+// ---- Subscriptions
+
+static void note_head(struct talus__publisher *publisher, const char *session, size_t size)
+{
+    bool is_new;
+
+    // The set is for sparing heads: without memory for it each subscription gets its own.
+    if (talus__names_add(&publisher->heads_due, session, size, &is_new) != 0)
+        send_session_head(session, size, publisher);
+}
+
+static void note_ready(struct talus__publisher *publisher,
+                       const struct talus__subscription *subscription, bool is_subscribed)
+{
+    const char *name = subscription->name;
+    size_t size = subscription->name_size;
+
+    if (subscription->origin_size != strlen(publisher->origin) ||
+        memcmp(subscription->origin, publisher->origin, subscription->origin_size) != 0)
+        return;
+    int error = 0;
+    if (is_subscribed)
+        error = talus__ready_add(&publisher->ready, name, size);
+    else
+        talus__ready_remove(&publisher->ready, name, size);
+    atomic_store_explicit(&publisher->subscribers, talus__ready_count(&publisher->ready),
+                          memory_order_relaxed);
+    if (error)
+        talus__log(TALUS_LOG_WARNING, "subscriber %.*s is not counted as ready: %s", (int)size,
+                   name, talus_strerror(error));
+    else
+        talus__log(TALUS_LOG_DEBUG, "subscriber %.*s %s %s", (int)size, name,
+                   is_subscribed ? "is ready for" : "left", publisher->origin);
+}
+
+static void on_subscription(struct talus__publisher *publisher, const uint8_t *frame, size_t size)
+{
+    struct talus__subscription subscription;
+    bool is_subscribed = frame[0] == 1;
+
+    if (is_subscribed)
+        add_one(&publisher->subscriptions);
+    talus__subscription_parse(frame + 1, size - 1, &subscription);
+    if (subscription.kind == TALUS__SUBSCRIPTION_READY) {
+        note_ready(publisher, &subscription, is_subscribed);
+        return;
+    }
+    if (!is_subscribed)
+        return;
+    switch (subscription.kind) {
+    case TALUS__SUBSCRIPTION_SESSION:
+        note_head(publisher, subscription.name, subscription.name_size);
+        break;
+    case TALUS__SUBSCRIPTION_EVERYTHING:
+        publisher->everything_due = true;
+        break;
+    case TALUS__SUBSCRIPTION_BUS:
+        publisher->hello_due = true;
+        break;
+    case TALUS__SUBSCRIPTION_READY:
+    case TALUS__SUBSCRIPTION_OTHER:
+        break;
+    }
+}
+
+static bool is_more_to_come(void *socket)
+{
+    int more = 0;
+    size_t size = sizeof more;
+
+    return zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more;
+}
+
+static bool read_subscriptions(struct talus__publisher *publisher)
+{
+    uint8_t frame[SUBSCRIPTION_CAPACITY];
+    bool is_continued = false;
+    int read = 0;
+
+    while (read < SUBSCRIPTIONS_PER_TURN || is_continued) {
+        int size = zmq_recv(publisher->socket, frame, sizeof frame, ZMQ_DONTWAIT);
+        if (size < 0)
+            break;
+        bool is_whole = !is_continued;
+        is_continued = is_more_to_come(publisher->socket);
+        read++;
+        // A subscription is one frame, 0 or 1 and the topic; a peer may send us anything.
+        if (is_whole && !is_continued && size >= 1 && (size_t)size <= sizeof frame && frame[0] <= 1)
+            on_subscription(publisher, frame, (size_t)size);
+    }
+    return read > 0;
+}
+
+// ---- The loop
+
+static void sleep_until_woken(struct talus__publisher *publisher)
+{
+    zmq_pollitem_t items[] = {
+        {.socket = publisher->socket, .events = ZMQ_POLLIN},
+        {.fd = publisher->wakeup.fd, .events = ZMQ_POLLIN},
+    };
+
+    talus__wakeup_begin_sleep(&publisher->wakeup);
+    if (!talus__queue_has_message(&publisher->queue) &&
+        !atomic_load_explicit(&publisher->stopping, memory_order_seq_cst))
+        zmq_poll(items, 2, -1);
+    talus__wakeup_end_sleep(&publisher->wakeup, items[1].revents != 0);
+}
+
+// Sends what is left until the deadline, and closes the socket, which goes on sending.
+static void finish(struct talus__publisher *publisher)
+{
+    long long deadline = talus__monotonic_ms() + publisher->linger_ms;
+    unsigned long long unsent = 0;
+
+    while (talus__monotonic_ms() < deadline && drain_queue(publisher))
+        ;
+    unsent = talus__queue_newest(&publisher->queue) - publisher->newest;
+    if (unsent > 0)
+        talus__log(TALUS_LOG_WARNING, "%s ends with %llu events unsent", publisher->origin, unsent);
+
+    long long left = deadline - talus__monotonic_ms();
+    int linger = left > LEAST_LINGER_MS ? (int)left : LEAST_LINGER_MS;
+    zmq_setsockopt(publisher->socket, ZMQ_LINGER, &linger, sizeof linger);
+    zmq_close(publisher->socket);
+    publisher->socket = NULL;
+}
+
+static void *run(void *arg)
+{
+    struct talus__publisher *publisher = arg;
+
+    while (!atomic_load_explicit(&publisher->stopping, memory_order_acquire)) {
+        bool had_events = drain_queue(publisher);
+        bool had_subscriptions = read_subscriptions(publisher);
+        answer_heads(publisher);
+        if (!had_events && !had_subscriptions)
+            sleep_until_woken(publisher);
+    }
+    finish(publisher);
+    return NULL;
+}
+
+int talus__publisher_start(struct talus__publisher *publisher, void *socket)
+{
+    sigset_t all, before;
+
+    publisher->socket = socket;
+    // The application's signals are the application's threads'.
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&publisher->thread, NULL, run, publisher);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed) {
+        errno = failed;
+        return TALUS_ESYSTEM;
+    }
+    pthread_setname_np(publisher->thread, "talus-bus");
+    return 0;
+}
+
+void talus__publisher_stop(struct talus__publisher *publisher)
+{
+    atomic_store_explicit(&publisher->stopping, true, memory_order_seq_cst);
+    talus__wakeup_notify(&publisher->wakeup);
+    pthread_join(publisher->thread, NULL);
+}

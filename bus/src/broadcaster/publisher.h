@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// The bus thread: the one that owns the XPUB socket. It takes events from the emit queue, completes
+// them with `prev`, sends them, and answers subscriptions with heads.
+//
+// Everybody else meets it in three places: the queue (with its wake-up), the set of ready
+// subscribers, and counters.
+#ifndef TALUS__PUBLISHER_H
+#define TALUS__PUBLISHER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "names.h"
+#include "queue.h"
+#include "ready.h"
+#include "sessions.h"
+#include "waiters.h"
+#include "wakeup.h"
+
+struct talus__publisher {
+    struct talus__queue queue;
+    struct talus__wakeup wakeup; // notify it after a put
+    struct talus__ready ready;
+    struct talus__waiters flushers; // woken when `handled` has grown
+    atomic_bool stopping;
+
+    // Counters: the bus thread writes them.
+    _Atomic uint64_t handled; // seq of the newest event taken from the queue, sent or failed
+    _Atomic uint64_t sent;
+    _Atomic uint64_t send_failed;
+    _Atomic uint64_t heads;
+    _Atomic uint64_t subscriptions;
+    _Atomic uint64_t sessions_known;
+    _Atomic uint64_t subscribers; // ready ones
+
+    // The bus thread's own.
+    pthread_t thread;
+    void *socket;
+    const char *origin;
+    int linger_ms;
+    uint64_t newest;                 // seq of the newest event handed to ZeroMQ
+    struct talus__sessions sessions; // what has been sent
+    struct talus__names heads_due;   // sessions to answer in this turn
+    bool everything_due;             // `*/$head` is to be sent in this turn
+    bool hello_due;                  // `$bus/$hello` likewise
+};
+
+struct talus__publisher_options {
+    const char *origin; // kept: must live as long as the publisher
+    size_t queue_events;
+    size_t queue_bytes;
+    size_t max_sessions;
+    int linger_ms;
+};
+
+// Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.
+int talus__publisher_init(struct talus__publisher *publisher,
+                          const struct talus__publisher_options *options);
+
+// After stop, or when start failed.
+void talus__publisher_fini(struct talus__publisher *publisher);
+
+// Starts the thread, which owns `socket` from then on; after an error it is still the caller's.
+// Returns 0 or TALUS_ESYSTEM.
+int talus__publisher_start(struct talus__publisher *publisher, void *socket);
+
+// Sends what is queued, for linger_ms at most, closes the socket with what is left of that as its
+// linger, and ends the thread. No emit may be under way.
+void talus__publisher_stop(struct talus__publisher *publisher);
+
+#endif

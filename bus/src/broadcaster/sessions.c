@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// The last sent seq of each session. Since seqs only rise, the list from oldest to newest is also
+// in order of last seqs, so the watermark is the last seq of the session forgotten last.
+#include "sessions.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct talus__session {
+    struct talus__node node; // first, so that a node is its session
+    struct talus__session *newer;
+    struct talus__session *older;
+    uint64_t last;
+    char name[];
+};
+
+int talus__sessions_init(struct talus__sessions *sessions, size_t max)
+{
+    sessions->newest = NULL;
+    sessions->oldest = NULL;
+    sessions->max = max;
+    sessions->watermark = 0;
+    return talus__table_init(&sessions->table);
+}
+
+void talus__sessions_fini(struct talus__sessions *sessions)
+{
+    struct talus__session *session = sessions->oldest;
+
+    while (session) {
+        struct talus__session *newer = session->newer;
+        free(session);
+        session = newer;
+    }
+    talus__table_fini(&sessions->table);
+}
+
+static void unlink_session(struct talus__sessions *sessions, struct talus__session *session)
+{
+    if (session->newer)
+        session->newer->older = session->older;
+    else
+        sessions->newest = session->older;
+    if (session->older)
+        session->older->newer = session->newer;
+    else
+        sessions->oldest = session->newer;
+}
+
+static void link_newest(struct talus__sessions *sessions, struct talus__session *session)
+{
+    session->newer = NULL;
+    session->older = sessions->newest;
+    if (sessions->newest)
+        sessions->newest->newer = session;
+    else
+        sessions->oldest = session;
+    sessions->newest = session;
+}
+
+static void forget_oldest(struct talus__sessions *sessions)
+{
+    struct talus__session *session = sessions->oldest;
+
+    sessions->watermark = session->last;
+    unlink_session(sessions, session);
+    talus__table_remove(&sessions->table, &session->node);
+    free(session);
+}
+
+static void add(struct talus__sessions *sessions, const char *name, size_t size, uint64_t seq)
+{
+    if (sessions->table.count >= sessions->max)
+        forget_oldest(sessions);
+    struct talus__session *session = malloc(sizeof *session + size);
+    if (!session) {
+        sessions->watermark = seq;
+        return;
+    }
+    memcpy(session->name, name, size);
+    session->node.name = session->name;
+    session->node.name_size = size;
+    session->last = seq;
+    talus__table_insert(&sessions->table, &session->node);
+    link_newest(sessions, session);
+}
+
+static struct talus__session *find(const struct talus__sessions *sessions, const char *name,
+                                   size_t size)
+{
+    return (struct talus__session *)talus__table_find(&sessions->table, name, size);
+}
+
+uint64_t talus__sessions_advance(struct talus__sessions *sessions, const char *name, size_t size,
+                                 uint64_t seq)
+{
+    struct talus__session *session = find(sessions, name, size);
+
+    if (!session) {
+        uint64_t prev = sessions->watermark;
+        add(sessions, name, size, seq);
+        return prev;
+    }
+    uint64_t prev = session->last;
+    session->last = seq;
+    if (session != sessions->newest) {
+        unlink_session(sessions, session);
+        link_newest(sessions, session);
+    }
+    return prev;
+}
+
+uint64_t talus__sessions_last(const struct talus__sessions *sessions, const char *name, size_t size)
+{
+    const struct talus__session *session = find(sessions, name, size);
+
+    return session ? session->last : sessions->watermark;
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+// Waiting for the bus thread: until all is sent, and until the subscribers are ready.
+#include <talus/broadcaster.h>
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <talus/error.h>
+
+#include "instance.h"
+
+#define RESCAN_MS 100 // where a bus directory cannot be watched
+
+// A moment on the monotonic clock; -1: never.
+static long long deadline_of(int timeout_ms)
+{
+    return timeout_ms < 0 ? -1 : talus__monotonic_ms() + timeout_ms;
+}
+
+// Milliseconds until `deadline`, in the form that poll takes.
+static int left_until(long long deadline)
+{
+    if (deadline < 0)
+        return -1;
+    long long left = deadline - talus__monotonic_ms();
+    return left > 0 ? (int)left : 0;
+}
+
+int talus_broadcaster_flush(talus_broadcaster_t *broadcaster, int timeout_ms)
+{
+    if (talus__is_foreign(broadcaster))
+        return TALUS_EFORKED;
+    struct talus__publisher *publisher = &broadcaster->publisher;
+    uint64_t target = talus__queue_newest(&publisher->queue);
+    long long deadline = deadline_of(timeout_ms);
+    struct talus__waiter waiter;
+    int error = talus__waiters_add(&publisher->flushers, &waiter);
+    if (error)
+        return error;
+    while (atomic_load_explicit(&publisher->handled, memory_order_seq_cst) < target) {
+        int left = left_until(deadline);
+        if (left == 0) {
+            error = TALUS_ETIMEOUT;
+            break;
+        }
+        struct pollfd item = {.fd = waiter.fd, .events = POLLIN};
+        poll(&item, 1, left);
+        talus__waiter_clear(&waiter);
+    }
+    talus__waiters_remove(&publisher->flushers, &waiter);
+    return error;
+}
+
+// What a wait for subscribers watches: its place among the waiters, then the bus directories.
+struct watch {
+    struct talus__waiter waiter;
+    struct pollfd items[1 + TALUS__ENDPOINTS_MAX];
+    size_t count;
+    bool must_rescan; // some directory cannot be watched
+};
+
+static int open_watch(talus_broadcaster_t *broadcaster, struct watch *watch)
+{
+    int error = talus__waiters_add(&broadcaster->publisher.ready.waiters, &watch->waiter);
+    if (error)
+        return error;
+    watch->items[0] = (struct pollfd){.fd = watch->waiter.fd, .events = POLLIN};
+    watch->count = 1;
+    watch->must_rescan = false;
+    for (size_t i = 0; i < broadcaster->attachments.count; i++) {
+        const char *directory = broadcaster->attachments.items[i].directory;
+        if (!directory)
+            continue;
+        int fd = talus__directory_watch(directory);
+        if (fd >= 0)
+            watch->items[watch->count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+        else
+            watch->must_rescan = true;
+    }
+    return 0;
+}
+
+static void close_watch(talus_broadcaster_t *broadcaster, struct watch *watch)
+{
+    for (size_t i = 1; i < watch->count; i++)
+        close(watch->items[i].fd);
+    talus__waiters_remove(&broadcaster->publisher.ready.waiters, &watch->waiter);
+}
+
+static void wait_for_change(struct watch *watch, int timeout_ms)
+{
+    if (watch->must_rescan && (timeout_ms < 0 || timeout_ms > RESCAN_MS))
+        timeout_ms = RESCAN_MS;
+    poll(watch->items, (nfds_t)watch->count, timeout_ms);
+    talus__waiter_clear(&watch->waiter);
+    for (size_t i = 1; i < watch->count; i++)
+        talus__directory_drain(watch->items[i].fd);
+}
+
+struct living {
+    struct talus__ready *ready;
+    size_t count;
+    size_t unready;
+};
+
+static int on_living_subscriber(const char *name, void *arg)
+{
+    struct living *living = arg;
+
+    living->count++;
+    if (!talus__ready_contains(living->ready, name))
+        living->unready++;
+    return 0;
+}
+
+static int scan_directories(talus_broadcaster_t *broadcaster, struct living *living)
+{
+    *living = (struct living){.ready = &broadcaster->publisher.ready};
+    for (size_t i = 0; i < broadcaster->attachments.count; i++) {
+        const char *directory = broadcaster->attachments.items[i].directory;
+        if (!directory)
+            continue;
+        int error =
+            talus__directory_scan(directory, TALUS__ROLE_SUBSCRIBER, on_living_subscriber, living);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+int talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaster, size_t at_least,
+                                       int timeout_ms, size_t *ready)
+{
+    if (talus__is_foreign(broadcaster))
+        return TALUS_EFORKED;
+    long long deadline = deadline_of(timeout_ms);
+    struct watch watch;
+    int error = open_watch(broadcaster, &watch);
+    if (error)
+        return error;
+    size_t count;
+    for (;;) {
+        struct living living;
+        error = scan_directories(broadcaster, &living);
+        count = talus__ready_count(&broadcaster->publisher.ready);
+        if (error || (count >= at_least && living.unready == 0))
+            break;
+        int left = left_until(deadline);
+        if (left == 0) {
+            error = count == 0 && living.count == 0 ? TALUS_ENOSUBSCRIBER : TALUS_ETIMEOUT;
+            break;
+        }
+        wait_for_change(&watch, left);
+    }
+    close_watch(broadcaster, &watch);
+    if (ready)
+        *ready = count;
+    return error;
+}
