@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A growable run of bytes with a maximum given at init. Appending past the maximum, or when memory
 // is out, fails and changes nothing.
+//
+// A buffer is used by one thread at a time. No function blocks. Pointers into the bytes hold until
+// the next call that adds bytes, takes them, or frees them.
 #ifndef TALUS_GATEWAY_BASE_BUFFER_H
 #define TALUS_GATEWAY_BASE_BUFFER_H
 
@@ -15,6 +18,7 @@ struct buffer {
     size_t max;
 };
 
+// An empty buffer that will hold at most `max` bytes. Allocates nothing.
 void buffer_init(struct buffer *buffer, size_t max);
 
 // Frees the bytes; the buffer may be used again.
@@ -23,19 +27,28 @@ void buffer_fini(struct buffer *buffer);
 // Forgets the content and keeps the memory.
 void buffer_clear(struct buffer *buffer);
 
-// Makes room for `size` more bytes and returns where they go (buffer_commit adds them), or NULL.
+// Forgets what lies behind the first `size` bytes, which must be there; keeps the memory. To undo
+// appends that turned out to be half of something.
+void buffer_truncate(struct buffer *buffer, size_t size);
+
+// Makes room for `size` more bytes and returns where they go (buffer_commit adds them), or NULL if
+// the maximum would be passed or memory is out. Never NULL otherwise, even for a `size` of 0.
 uint8_t *buffer_reserve(struct buffer *buffer, size_t size);
+// Adds `size` bytes that were written where buffer_reserve said; at most as many as it was asked.
 void buffer_commit(struct buffer *buffer, size_t size);
 
+// Append copies. False: the maximum would be passed, or memory is out; nothing was appended.
+// `bytes` may be NULL if `size` is 0, and must not point into the buffer itself.
 bool buffer_append(struct buffer *buffer, const void *bytes, size_t size);
 bool buffer_append_text(struct buffer *buffer, const char *text);
 bool buffer_append_format(struct buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-// Drops the first `size` bytes.
+// Drops the first `size` bytes, which must be there.
 void buffer_consume(struct buffer *buffer, size_t size);
 
-// Gives the bytes away (to be freed with free) and leaves the buffer empty.
+// Gives the bytes away (to be freed with free) and leaves the buffer empty. NULL, with *size 0, if
+// nothing was ever appended.
 uint8_t *buffer_take(struct buffer *buffer, size_t *size);
 
 #endif

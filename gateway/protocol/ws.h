@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The WebSocket protocol (RFC 6455), server side: frames in, messages out, and the other way.
 // Pure. No extension is negotiated, so reserved bits must be zero.
+//
+// A decoder belongs to one connection and one thread; nothing here blocks.
 #ifndef TALUS_GATEWAY_PROTOCOL_WS_H
 #define TALUS_GATEWAY_PROTOCOL_WS_H
 
@@ -28,6 +30,7 @@ enum ws_close_code {
     WS_CLOSE_ABNORMAL = 1006,  // never on the wire: the connection ended without a close frame
     WS_CLOSE_INVALID_TEXT = 1007,
     WS_CLOSE_TOO_BIG = 1009,
+    WS_CLOSE_INTERNAL = 1011, // memory was out
 };
 
 // A whole message or control frame. `bytes` borrows from the input or the decoder until the next
@@ -45,7 +48,8 @@ enum ws_result {
     WS_ERROR = -1,  // the connection must be closed with ws_decoder.error (a ws_close_code)
 };
 
-// Small enough to be embedded; owns memory only while a message is incomplete.
+// Small enough to be embedded; owns memory only while a message is incomplete or handed out. All
+// members but `error` are the decoder's own.
 struct ws_decoder {
     struct buffer message; // payload of an incomplete message; its maximum is the message bound
     uint64_t frame_left;   // payload bytes of the present frame that are still to come
@@ -59,17 +63,24 @@ struct ws_decoder {
     uint8_t message_opcode; // of the message that fragments belong to; 0: none
     uint8_t state;
     bool is_final;
+    bool is_handed_out;   // `message` was given to the caller and is freed by the next call
     uint8_t control[125]; // payload of an incomplete control frame
     uint8_t control_size;
 };
 
-// `max_message`: bytes of a message's payload; more is WS_CLOSE_TOO_BIG before it is allocated.
+// `max_message`: bytes of a message's payload; more is WS_CLOSE_TOO_BIG before it is allocated, as
+// soon as a frame's header tells.
 void ws_decoder_init(struct ws_decoder *decoder, size_t max_message);
 void ws_decoder_fini(struct ws_decoder *decoder);
 
-// Feeds bytes, which are unmasked in place. Every check of RFC 6455 for a server is made: masks
-// demanded, reserved bits and opcodes refused, control frames whole and of 125 bytes at most,
-// minimal length encoding, continuation order, UTF-8 of text and close reasons, valid close codes.
+// Feeds bytes, which are unmasked in place; *consumed says how many were used. Call it until it
+// returns WS_MORE: the last call, perhaps with `size` 0, frees the message before. A whole message
+// in one frame that lies in `bytes` as a whole is not copied.
+//
+// Every check of RFC 6455 for a server is made: masks demanded, reserved bits and opcodes refused,
+// control frames whole and of 125 bytes at most, minimal length encoding, continuation order,
+// UTF-8 of text and close reasons, valid close codes. After a close frame everything is consumed
+// and dropped; after an error the same error comes again.
 enum ws_result ws_decoder_feed(struct ws_decoder *decoder, uint8_t *bytes, size_t size,
                                size_t *consumed, struct ws_message *message);
 
@@ -78,9 +89,16 @@ enum ws_result ws_decoder_feed(struct ws_decoder *decoder, uint8_t *bytes, size_
 // Writes an unmasked, final frame's header; returns its size, 2 to WS_HEADER_MAX.
 size_t ws_encode_header(uint8_t out[WS_HEADER_MAX], enum ws_opcode opcode, uint64_t payload_size);
 
-// Writes a whole close frame (header, code, reason cut at 123 bytes) into `out`, of 127 bytes; with
-// WS_CLOSE_NO_STATUS a frame without a code. Returns its size.
-size_t ws_encode_close(uint8_t out[127], uint16_t code, const char *reason);
+// Appends a whole unmasked, final frame. False: the buffer's bound is met or memory is out; nothing
+// was appended.
+bool ws_append_frame(struct buffer *out, enum ws_opcode opcode, const void *payload, size_t size);
+
+#define WS_CLOSE_FRAME_MAX 127
+
+// Writes a whole close frame (header, code, reason cut at 123 bytes, between characters) into
+// `out`; with WS_CLOSE_NO_STATUS a frame without a code. `reason` is UTF-8; NULL or "": none.
+// Returns its size.
+size_t ws_encode_close(uint8_t out[WS_CLOSE_FRAME_MAX], uint16_t code, const char *reason);
 
 // Splits the first frame of encoded server frames (what the functions above wrote). For those who
 // store frames and need the payloads back. Returns the size of header and payload together, 0 if
@@ -91,7 +109,10 @@ size_t ws_split_server_frame(const uint8_t *bytes, size_t size, enum ws_opcode *
 // Whether `key` is a valid Sec-WebSocket-Key (base64 of 16 bytes).
 bool ws_is_key(const char *key);
 
-// Writes Sec-WebSocket-Accept for `key`, NUL-terminated (28 characters).
-void ws_accept(const char *key, char out[29]);
+#define WS_ACCEPT_SIZE 29
+
+// Writes Sec-WebSocket-Accept for `key`, NUL-terminated (28 characters). False: libcrypto had no
+// memory; `out` is then "".
+bool ws_accept(const char *key, char out[WS_ACCEPT_SIZE]);
 
 #endif

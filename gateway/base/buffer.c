@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+// Growable bytes. Invariants: size <= capacity <= max; bytes is NULL until the first append or
+// reserve, and then stays until buffer_fini or buffer_take.
+#include "gateway/base/buffer.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SMALLEST_CAPACITY = 64 };
+
+void buffer_init(struct buffer *buffer, size_t max)
+{
+    *buffer = (struct buffer){.max = max};
+}
+
+void buffer_fini(struct buffer *buffer)
+{
+    free(buffer->bytes);
+    buffer_init(buffer, buffer->max);
+}
+
+void buffer_clear(struct buffer *buffer)
+{
+    buffer->size = 0;
+}
+
+void buffer_truncate(struct buffer *buffer, size_t size)
+{
+    assert(size <= buffer->size);
+    buffer->size = size;
+}
+
+// Doubling keeps the cost of many small appends linear; the maximum caps the last step.
+static size_t grown_capacity(const struct buffer *buffer, size_t needed)
+{
+    size_t capacity = buffer->capacity < SMALLEST_CAPACITY ? SMALLEST_CAPACITY : buffer->capacity;
+    while (capacity < needed)
+        capacity = capacity > buffer->max / 2 ? buffer->max : capacity * 2;
+    return capacity < buffer->max ? capacity : buffer->max;
+}
+
+static bool grow(struct buffer *buffer, size_t needed)
+{
+    size_t capacity = grown_capacity(buffer, needed);
+    // With a maximum of 0 a block must still be there, so that reserve has something to return.
+    uint8_t *bytes = realloc(buffer->bytes, capacity > 0 ? capacity : 1);
+    if (!bytes)
+        return false;
+    buffer->bytes = bytes;
+    buffer->capacity = capacity;
+    return true;
+}
+
+uint8_t *buffer_reserve(struct buffer *buffer, size_t size)
+{
+    if (size > buffer->max - buffer->size)
+        return NULL;
+    size_t needed = buffer->size + size;
+    if ((needed > buffer->capacity || !buffer->bytes) && !grow(buffer, needed))
+        return NULL;
+    return buffer->bytes + buffer->size;
+}
+
+void buffer_commit(struct buffer *buffer, size_t size)
+{
+    assert(size <= buffer->capacity - buffer->size);
+    buffer->size += size;
+}
+
+bool buffer_append(struct buffer *buffer, const void *bytes, size_t size)
+{
+    if (size == 0)
+        return true;
+    uint8_t *to = buffer_reserve(buffer, size);
+    if (!to)
+        return false;
+    memcpy(to, bytes, size);
+    buffer->size += size;
+    return true;
+}
+
+bool buffer_append_text(struct buffer *buffer, const char *text)
+{
+    return buffer_append(buffer, text, strlen(text));
+}
+
+// Formats into the room that is left first, so that the common case formats once. vsnprintf's final
+// NUL needs a byte of room that is not kept; when the maximum leaves none for it, the text goes
+// through memory of its own.
+static bool append_vformat(struct buffer *buffer, const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    size_t room = buffer->capacity - buffer->size;
+    int length = vsnprintf(room ? (char *)buffer->bytes + buffer->size : NULL, room, format, args);
+    bool is_done = length >= 0 && (size_t)length < room;
+    if (is_done)
+        buffer->size += (size_t)length;
+    if (length >= 0 && !is_done && (size_t)length <= buffer->max - buffer->size) {
+        char *text = malloc((size_t)length + 1);
+        if (text) {
+            vsnprintf(text, (size_t)length + 1, format, again);
+            is_done = buffer_append(buffer, text, (size_t)length);
+            free(text);
+        }
+    }
+    va_end(again);
+    return is_done;
+}
+
+bool buffer_append_format(struct buffer *buffer, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    bool is_done = append_vformat(buffer, format, args);
+    va_end(args);
+    return is_done;
+}
+
+void buffer_consume(struct buffer *buffer, size_t size)
+{
+    assert(size <= buffer->size);
+    buffer->size -= size;
+    if (buffer->size > 0 && size > 0)
+        memmove(buffer->bytes, buffer->bytes + size, buffer->size);
+}
+
+uint8_t *buffer_take(struct buffer *buffer, size_t *size)
+{
+    uint8_t *bytes = buffer->bytes;
+    *size = buffer->size;
+    buffer_init(buffer, buffer->max);
+    return bytes;
+}
