@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT
+// The bus thread: sessions come and go with the workers' requests, deliveries of the subscriber go
+// out as letters.
+//
+// A session that nobody has asked for yet is subscribed to, and its requests wait until the
+// subscription is live; from then on requests are worked off at once. When the last client has
+// left, the session lingers, still subscribed, for those who come back.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/log.h"
+#include "gateway/intake/internal.h"
+
+#define DELIVERIES_A_TURN 1024 // so that requests and deadlines are not kept waiting by a flood
+
+// ---- Sessions
+
+static struct intake_session *find_session(const struct intake *intake, const char *name)
+{
+    struct intake_session *session;
+    HASH_FIND_STR(intake->sessions, name, session);
+    return session;
+}
+
+static void free_session(struct intake_session *session)
+{
+    struct intake *intake = session->intake;
+    gw_deadline_stop(&session->linger);
+    HASH_DEL(intake->sessions, session);
+    gw_metric_add(&intake->metrics, GW_BUS_SESSIONS, -1);
+    free(session);
+}
+
+static void on_linger_over(struct gw_deadline *deadline)
+{
+    struct intake_session *session = LIST_ENTRY(deadline, struct intake_session, linger);
+    talus_subscriber_leave(session->intake->subscriber, session->name);
+    gw_log(GW_LOG_DEBUG, "intake", "session %s is unsubscribed", session->name);
+    free_session(session);
+}
+
+static struct intake_session *new_session(struct intake *intake, const char *name)
+{
+    struct intake_session *session =
+        calloc(1, sizeof *session + intake->worker_count * sizeof session->members[0]);
+    if (!session)
+        return NULL;
+    session->intake = intake;
+    list_init(&session->waiting);
+    gw_deadline_init(&session->linger, on_linger_over);
+    strcpy(session->name, name);
+    HASH_ADD_STR(intake->sessions, name, session);
+    if (!session->hh.tbl) {
+        free(session);
+        return NULL;
+    }
+    gw_metric_add(&intake->metrics, GW_BUS_SESSIONS, 1);
+    int error = talus_subscriber_join(intake->subscriber, name);
+    if (error) {
+        gw_log(GW_LOG_WARNING, "intake", "session %s cannot be subscribed to: %s", name,
+               talus_strerror(error));
+        free_session(session);
+        return NULL;
+    }
+    return session;
+}
+
+// ---- Requests
+
+static void answer(struct intake_request *request, enum intake_status status)
+{
+    request->status = status;
+    request->mail.deliver = intake__on_answer;
+    gw_loop_post(request->worker->loop, &request->mail);
+}
+
+static void join(struct intake_session *session, struct intake_request *request)
+{
+    if (!request->is_member) {
+        session->clients++;
+        session->members[request->worker->index]++;
+        gw_deadline_stop(&session->linger);
+        intake__presence(session, talus_type_session_connected, request->client, request);
+    }
+    request->active_clients = session->clients;
+    strcpy(request->offset, session->newest);
+    answer(request, INTAKE_OK);
+}
+
+static void leave(struct intake_session *session, struct intake_request *request)
+{
+    char client[sizeof request->client];
+    strcpy(client, request->client);
+    session->clients--;
+    session->members[request->worker->index]--;
+    if (request->command == INTAKE_LEAVE)
+        answer(request, INTAKE_OK); // first: it takes the client out of the room
+    else
+        intake__free_request(request);
+    intake__presence(session, talus_type_session_disconnected, client, NULL);
+    if (session->clients == 0)
+        gw_deadline_start(&session->intake->linger, &session->linger);
+}
+
+static void work_off(struct intake_session *session, struct intake_request *request)
+{
+    if (request->command == INTAKE_JOIN)
+        join(session, request);
+    else
+        leave(session, request);
+}
+
+void intake__on_request(struct gw_mail *mail)
+{
+    struct intake_request *request = LIST_ENTRY(mail, struct intake_request, mail);
+    struct intake *intake = request->worker->intake;
+    struct intake_session *session = find_session(intake, request->session);
+    list_init(&request->link);
+    if (!session && request->command == INTAKE_JOIN)
+        session = new_session(intake, request->session);
+    if (!session) { // workers send LEAVE and GONE only for what they have joined: a failed JOIN
+        answer(request, INTAKE_UNAVAILABLE);
+        return;
+    }
+    if (session->is_live)
+        work_off(session, request);
+    else
+        list_append(&session->waiting, &request->link);
+    // Joining may have made something ready to be received without the descriptor's telling.
+    gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task);
+}
+
+// ---- Deliveries
+
+static void on_live(struct intake *intake, const talus_delivery_t *delivery)
+{
+    struct intake_session *session = find_session(intake, delivery->session);
+    if (!session)
+        return;
+    if (!delivery->complete) {
+        gw_metric_add(&intake->metrics, GW_BUS_JOIN_INCOMPLETE, 1);
+        gw_log(GW_LOG_INFO, "intake", "session %s is live though not every broadcaster answered",
+               session->name);
+    }
+    if (session->newest[0] == '\0')
+        strcpy(session->newest, delivery->newest);
+    session->is_live = true;
+    while (!list_is_empty(&session->waiting)) {
+        struct intake_request *request =
+            LIST_ENTRY(session->waiting.next, struct intake_request, link);
+        list_remove(&request->link);
+        work_off(session, request);
+    }
+}
+
+static void on_event(struct intake *intake, const talus_event_t *event)
+{
+    struct intake_session *session = NULL;
+    gw_metric_add(&intake->metrics, GW_BUS_EVENTS, 1);
+    if (event->session[0] != '\0') {
+        session = find_session(intake, event->session);
+        if (!session)
+            return;
+        strcpy(session->newest, event->id);
+        if (session->clients == 0)
+            return;
+    }
+    struct intake_encoded *encoded = encoder_event(intake->encoder, event);
+    if (!encoded) {
+        gw_metric_add(&intake->metrics, GW_BUS_REFUSED, 1);
+        gw_log(GW_LOG_WARNING, "intake",
+               "event %s cannot be delivered: too large, or memory is out", event->id);
+        return;
+    }
+    intake__post(intake, session, encoded, NULL);
+    intake_encoded_unref(encoded);
+}
+
+static void receive(struct intake *intake)
+{
+    for (unsigned i = 0; i < DELIVERIES_A_TURN; i++) {
+        const talus_delivery_t *delivery;
+        int error = talus_subscriber_receive(intake->subscriber, 0, &delivery);
+        if (error == TALUS_ETIMEOUT)
+            return;
+        if (error) {
+            gw_log(GW_LOG_ERROR, "intake", "cannot receive from the bus: %s",
+                   talus_strerror(error));
+            return;
+        }
+        if (delivery->kind == TALUS_DELIVERY_LIVE)
+            on_live(intake, delivery);
+        else if (delivery->kind == TALUS_DELIVERY_EVENT)
+            on_event(intake, delivery->event);
+    }
+    gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task);
+}
+
+static void on_receive_task(struct gw_task *task)
+{
+    receive(LIST_ENTRY(task, struct intake, receive_task));
+}
+
+static void on_readable(uv_poll_t *watch, int status, int events)
+{
+    (void)status;
+    (void)events;
+    receive(watch->data);
+}
+
+// ---- Beginning and end
+
+bool intake__bus_init(struct intake *intake)
+{
+    gw_task_init(&intake->receive_task, on_receive_task);
+    gw_deadline_queue_init(&intake->linger, intake->loop, intake->options.linger_ms);
+    intake->watch = malloc(sizeof *intake->watch);
+    if (!intake->watch)
+        return false;
+    int fd = talus_subscriber_descriptor(intake->subscriber);
+    if (uv_poll_init(gw_loop_uv(intake->loop), intake->watch, fd) != 0) {
+        free(intake->watch);
+        intake->watch = NULL;
+        return false;
+    }
+    intake->watch->data = intake;
+    if (uv_poll_start(intake->watch, UV_READABLE, on_readable) != 0)
+        return false;
+    // Events for everybody are always wanted.
+    if (talus_subscriber_join(intake->subscriber, "") != TALUS_OK)
+        return false;
+    gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task);
+    return true;
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+void intake__bus_fini(struct intake *intake)
+{
+    struct intake_session *session;
+    struct intake_session *next;
+    HASH_ITER(hh, intake->sessions, session, next)
+    {
+        while (!list_is_empty(&session->waiting)) {
+            struct intake_request *request =
+                LIST_ENTRY(session->waiting.next, struct intake_request, link);
+            list_remove(&request->link);
+            intake__free_request(request); // its worker has ended: nobody waits for the answer
+        }
+        free_session(session);
+    }
+    gw_deadline_queue_fini(&intake->linger);
+    gw_task_cancel(&intake->receive_task);
+    if (intake->watch) {
+        uv_close((uv_handle_t *)intake->watch, on_watch_closed);
+        intake->watch = NULL;
+    }
+}

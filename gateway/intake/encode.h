@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// Encodes an event once, as the WebSocket frames of the Socket.IO packet that every client of its
+// session gets: `[TYPE, data, EVENT_ID]`.
+#ifndef TALUS_GATEWAY_INTAKE_ENCODE_H
+#define TALUS_GATEWAY_INTAKE_ENCODE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <talus/event.h>
+#include <talus/topic.h>
+
+// Shared by the workers that it goes to; the count is atomic, the rest is read-only.
+struct intake_encoded {
+    atomic_uint refs;
+    size_t size;
+    char session[TALUS_SESSION_MAX + 1]; // "": everybody
+    char skip[TALUS_SKIP_MAX + 1];       // "": nobody
+    bool is_presence;                    // no event of the bus: it is in no log
+    uint8_t bytes[];
+};
+
+void intake_encoded_ref(struct intake_encoded *encoded);
+void intake_encoded_unref(struct intake_encoded *encoded);
+
+// Reusable memory for encoding; for one thread.
+struct encoder;
+
+// `nsp`: the namespace that the packets are for; borrowed. NULL: out of memory.
+struct encoder *encoder_new(const char *nsp);
+void encoder_destroy(struct encoder **encoder);
+
+// Encodes an event of the bus. Returns it with one reference, or NULL: out of memory, or larger
+// than 64 MiB as JSON.
+struct intake_encoded *encoder_event(struct encoder *encoder, const talus_event_t *event);
+
+// Encodes presence: `[TYPE, {"session_id":…,"client_id":…}]`, which is in no log and has no id.
+struct intake_encoded *encoder_presence(struct encoder *encoder, const char *type,
+                                        const char *session, const char *client);
+
+#endif

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+// Puts the intake together: the bus, its thread, the workers.
+
+#include "gateway/intake/intake.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/log.h"
+#include "gateway/intake/internal.h"
+
+void intake_options_init(struct intake_options *options)
+{
+    *options = (struct intake_options){
+        .nsp = "/graph",
+        .max_sessions = 100,
+        .live_timeout_ms = 1000,
+        .linger_ms = 30000,
+    };
+}
+
+static bool open_bus(struct intake *intake, char *error, size_t error_size)
+{
+    const struct intake_options *options = &intake->options;
+    int result = talus_broadcaster_new(&intake->broadcaster, options->publish, NULL);
+    if (result) {
+        snprintf(error, error_size, "cannot publish on %s: %s",
+                 options->publish ? options->publish : "the default bus", talus_strerror(result));
+        return false;
+    }
+    talus_subscriber_options_t subscriber;
+    talus_subscriber_options_init(&subscriber);
+    subscriber.ignore_origin = talus_broadcaster_origin(intake->broadcaster);
+    subscriber.live_timeout_ms = (int)options->live_timeout_ms;
+    result = talus_subscriber_new(&intake->subscriber, options->bus, &subscriber);
+    if (result) {
+        snprintf(error, error_size, "cannot listen on %s: %s",
+                 options->bus ? options->bus : "the default bus", talus_strerror(result));
+        return false;
+    }
+    return true;
+}
+
+struct intake *intake_new(const struct intake_options *options, char *error, size_t error_size)
+{
+    struct intake *intake = calloc(1, sizeof *intake);
+    snprintf(error, error_size, "out of memory");
+    if (!intake)
+        return NULL;
+    intake->options = *options;
+    intake->nsp = strdup(options->nsp);
+    intake->loop = gw_loop_new();
+    intake->encoder = encoder_new(options->nsp);
+    if (!intake->nsp || !intake->loop || !intake->encoder || !open_bus(intake, error, error_size) ||
+        !intake__bus_init(intake))
+        intake_destroy(&intake);
+    return intake;
+}
+
+bool intake_attach(struct intake *intake, struct sio_server *server, struct gw_loop *loop,
+                   struct gw_metrics *metrics)
+{
+    if (intake->worker_count == INTAKE_WORKERS_MAX || intake->is_started)
+        return false;
+    struct intake_worker *worker = &intake->workers[intake->worker_count];
+    *worker = (struct intake_worker){
+        .intake = intake,
+        .server = server,
+        .loop = loop,
+        .metrics = metrics,
+        .index = intake->worker_count,
+    };
+    if (!intake__worker_init(worker))
+        return false;
+    intake->worker_count++;
+    return true;
+}
+
+static void *run(void *arg)
+{
+    struct intake *intake = arg;
+    gw_loop_run(intake->loop);
+    return NULL;
+}
+
+bool intake_start(struct intake *intake)
+{
+    // Signals are for the thread that runs the main loop.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    intake->is_started = pthread_create(&intake->thread, NULL, run, intake) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (intake->is_started)
+        pthread_setname_np(intake->thread, "talus-bus");
+    return intake->is_started;
+}
+
+static void on_stop(struct gw_mail *mail)
+{
+    gw_loop_stop(LIST_ENTRY(mail, struct intake, stop_mail)->loop);
+}
+
+void intake_stop(struct intake *intake)
+{
+    if (!intake->is_started)
+        return;
+    // Behind everything that the workers have posted.
+    intake->stop_mail.deliver = on_stop;
+    gw_loop_post(intake->loop, &intake->stop_mail);
+    pthread_join(intake->thread, NULL);
+    intake->is_started = false;
+}
+
+void intake_destroy(struct intake **handle)
+{
+    struct intake *intake = *handle;
+    if (!intake)
+        return;
+    intake_stop(intake);
+    if (intake->loop && intake->linger.loop)
+        intake__bus_fini(intake);
+    gw_loop_destroy(&intake->loop);
+    talus_subscriber_destroy(&intake->subscriber);
+    talus_broadcaster_destroy(&intake->broadcaster); // flushes the last presence
+    encoder_destroy(&intake->encoder);
+    free(intake->nsp);
+    free(intake);
+    *handle = NULL;
+}
+
+const struct gw_metrics *intake_metrics(const struct intake *intake)
+{
+    return &intake->metrics;
+}
+
+const char *intake_bus_endpoint(const struct intake *intake)
+{
+    return talus_subscriber_endpoint(intake->subscriber);
+}
+
+const char *intake_publish_endpoint(const struct intake *intake)
+{
+    return talus_broadcaster_endpoint(intake->broadcaster);
+}

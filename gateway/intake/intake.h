@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// The intake: turns bus sessions into Socket.IO rooms. The only part of the gateway that knows the
+// bus.
+//
+// One bus thread has a loop of its own with the subscriber, the gateway's broadcaster (for
+// presence) and the table of sessions: who is in them, on which worker, and what their newest event
+// is. Workers (loops with a Socket.IO server) send it commands and get back answers, presence and
+// events, all through the loops' mailboxes. Mail between two loops keeps its order, which is what
+// makes `joined` exact: each event after its offset is posted behind it.
+#ifndef TALUS_GATEWAY_INTAKE_INTAKE_H
+#define TALUS_GATEWAY_INTAKE_INTAKE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "gateway/base/metrics.h"
+#include "gateway/session/sio_server.h"
+
+struct intake;
+
+struct intake_options {
+    const char *bus;          // endpoints to listen on, comma-separated; NULL: the default bus
+    const char *publish;      // where presence is published; NULL: the default bus
+    const char *nsp;          // namespace of the rooms, e.g. "/graph"
+    unsigned max_sessions;    // sessions that one client may be in; default 100
+    unsigned live_timeout_ms; // how long a join waits for the broadcasters; default 1,000
+    unsigned linger_ms;       // how long an empty session stays subscribed; default 30,000
+};
+
+void intake_options_init(struct intake_options *options);
+
+// Opens the bus: broadcaster and subscriber. NULL on failure, with a text for people in `error`.
+struct intake *intake_new(const struct intake_options *options, char *error, size_t error_size);
+
+// Adds a worker's Socket.IO server: its namespaces are added and handled from here on. All workers
+// are attached before intake_start. False: out of memory, or too many.
+bool intake_attach(struct intake *intake, struct sio_server *server, struct gw_loop *loop,
+                   struct gw_metrics *metrics);
+
+// Starts the bus thread. False: the thread could not be made.
+bool intake_start(struct intake *intake);
+
+// After the workers' loops have ended: works off their last commands (so that the bus hears who is
+// gone), flushes what is to be published, ends the thread. Blocks for that, a second or so at most.
+void intake_stop(struct intake *intake);
+// Frees it; the workers' mailboxes must be drained or gone.
+void intake_destroy(struct intake **intake);
+
+// The bus thread's counters.
+const struct gw_metrics *intake_metrics(const struct intake *intake);
+
+// Where it listens and publishes, for the log.
+const char *intake_bus_endpoint(const struct intake *intake);
+const char *intake_publish_endpoint(const struct intake *intake);
+
+#endif

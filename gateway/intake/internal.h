@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// What the files of the intake share: the mail between the bus thread and the workers, and the two
+// sides' state. A field belongs to the thread that its struct's comment names.
+#ifndef TALUS_GATEWAY_INTAKE_INTERNAL_H
+#define TALUS_GATEWAY_INTAKE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <talus.h>
+
+#include "gateway/base/hash.h"
+#include "gateway/base/random.h"
+#include "gateway/intake/encode.h"
+#include "gateway/intake/intake.h"
+
+#define INTAKE_WORKERS_MAX 64
+
+// ---- Mail from a worker to the bus thread, and back as its answer
+
+enum intake_command {
+    INTAKE_JOIN,
+    INTAKE_LEAVE, // asked for by the client
+    INTAKE_GONE,  // the client is gone; needs no answer
+};
+
+enum intake_status {
+    INTAKE_OK,
+    INTAKE_UNAVAILABLE, // the bus cannot take the subscription
+};
+
+// Travels to the bus thread, waits there with its session until the subscription is live, and
+// travels back to be answered. Owned by whoever holds it.
+struct intake_request {
+    struct gw_mail mail;
+    struct list link; // of session->waiting
+    struct intake_worker *worker;
+    struct sio_ack *ack; // the worker's; only carried along
+    enum intake_command command;
+    bool is_member; // JOIN: the client is in the session already
+    enum intake_status status;
+    struct intake_encoded *presence; // JOIN that was new: what the room is told before `joined`
+    size_t active_clients;
+    char offset[TALUS_ID_MAX + 1];
+    char client[GW_ID_SIZE + 1];
+    char session[TALUS_SESSION_MAX + 1];
+};
+
+// ---- Mail from the bus thread to workers
+
+// An event or presence, encoded once; each worker that has members gets a letter that refers to it.
+struct intake_letter {
+    struct gw_mail mail;
+    struct intake_worker *worker;
+    struct intake_encoded *encoded; // one reference
+};
+
+// ---- Both sides
+
+// Set up before the threads start, read-only then.
+struct intake_worker {
+    struct intake *intake;
+    struct sio_server *server;
+    struct gw_loop *loop;
+    struct gw_metrics *metrics;
+    struct sio_namespace *nsp;
+    unsigned index;
+};
+
+// A session of the bus that clients are in or were in a moment ago. Bus thread.
+struct intake_session {
+    UT_hash_handle hh;
+    struct intake *intake;
+    struct list waiting; // requests, until it is live
+    bool is_live;
+    size_t clients;                // in all workers
+    char newest[TALUS_ID_MAX + 1]; // id of the newest event known; "" for none
+    struct gw_deadline linger;     // since the last client left
+    char name[TALUS_SESSION_MAX + 1];
+    size_t members[]; // clients of each worker
+};
+
+struct intake {
+    struct intake_options options;
+    char *nsp;
+    talus_broadcaster_t *broadcaster;
+    talus_subscriber_t *subscriber;
+    struct intake_worker workers[INTAKE_WORKERS_MAX];
+    unsigned worker_count;
+
+    // Bus thread.
+    struct gw_loop *loop;
+    pthread_t thread;
+    bool is_started;
+    uv_poll_t *watch; // of the subscriber's descriptor
+    struct gw_task receive_task;
+    struct gw_deadline_queue linger;
+    struct intake_session *sessions; // by name
+    struct encoder *encoder;
+    struct gw_metrics metrics;
+    struct gw_mail stop_mail;
+};
+
+// worker.c: registers the handlers with a worker's server. False: out of memory.
+bool intake__worker_init(struct intake_worker *worker);
+// A request that comes back to its worker. Runs on the worker's loop.
+void intake__on_answer(struct gw_mail *mail);
+// A letter for the worker's clients. Runs on the worker's loop.
+void intake__on_letter(struct gw_mail *mail);
+
+// bus.c: a request that arrives at the bus thread.
+void intake__on_request(struct gw_mail *mail);
+// Bus thread: starts and ends its part.
+bool intake__bus_init(struct intake *intake);
+void intake__bus_fini(struct intake *intake);
+
+// post.c, bus thread. Posts an encoded message to the workers that have members in `session` (NULL:
+// to all), but not to `except` (NULL: nobody).
+void intake__post(struct intake *intake, const struct intake_session *session,
+                  struct intake_encoded *encoded, const struct intake_worker *except);
+// Tells the bus, and every worker that has members, that a client came or went. With `carrier` not
+// NULL, its worker gets what it is to tell with that request, and not by a letter.
+void intake__presence(struct intake_session *session, const char *type, const char *client,
+                      struct intake_request *carrier);
+
+// Frees a request that nobody answers any more, with all that it carries but the ack.
+void intake__free_request(struct intake_request *request);
+
+#endif

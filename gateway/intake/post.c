@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// Who comes and goes, told to the bus and to the clients of the session; and the posting of
+// letters. Everything here runs on the bus thread.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/log.h"
+#include "gateway/intake/internal.h"
+
+void intake__post(struct intake *intake, const struct intake_session *session,
+                  struct intake_encoded *encoded, const struct intake_worker *except)
+{
+    for (unsigned i = 0; i < intake->worker_count; i++) {
+        if ((session && session->members[i] == 0) || &intake->workers[i] == except)
+            continue;
+        struct intake_letter *letter = malloc(sizeof *letter);
+        if (!letter) {
+            gw_log(GW_LOG_ERROR, "intake", "an event for session %s is lost: out of memory",
+                   encoded->session);
+            gw_metric_add(&intake->metrics, GW_BUS_REFUSED, 1);
+            continue;
+        }
+        letter->mail.deliver = intake__on_letter;
+        letter->worker = &intake->workers[i];
+        letter->encoded = encoded;
+        intake_encoded_ref(encoded);
+        gw_loop_post(letter->worker->loop, &letter->mail);
+    }
+}
+
+static void tell_bus(struct intake *intake, const char *type, const char *session,
+                     const char *client)
+{
+    int error = strcmp(type, talus_type_session_connected) == 0
+                    ? talus_emit_session_connected(intake->broadcaster, session, client, NULL)
+                    : talus_emit_session_disconnected(intake->broadcaster, session, client, NULL);
+    if (error)
+        gw_log(GW_LOG_WARNING, "intake", "%s of client %s in session %s was not published: %s",
+               type, client, session, talus_strerror(error));
+}
+
+void intake__presence(struct intake_session *session, const char *type, const char *client,
+                      struct intake_request *carrier)
+{
+    struct intake *intake = session->intake;
+    tell_bus(intake, type, session->name, client);
+    if (session->clients == 0)
+        return;
+    struct intake_encoded *encoded = encoder_presence(intake->encoder, type, session->name, client);
+    if (!encoded) {
+        gw_log(GW_LOG_ERROR, "intake", "%s of client %s was not told: out of memory", type, client);
+        return;
+    }
+    if (carrier) {
+        carrier->presence = encoded;
+        intake_encoded_ref(encoded);
+    }
+    intake__post(intake, session, encoded, carrier ? carrier->worker : NULL);
+    intake_encoded_unref(encoded);
+}
+
+void intake__free_request(struct intake_request *request)
+{
+    if (request->presence)
+        intake_encoded_unref(request->presence);
+    free(request);
+}

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: MIT
+// The workers' side: what clients say in the two namespaces, and what they are told.
+//
+// Each socket has a record of every session that it is in, or on its way into or out of. Of one
+// such record at most one request is under way at a time; what the client asks meanwhile waits its
+// turn. So the bus thread gets LEAVE and GONE only for clients that it counts.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/log.h"
+#include "gateway/intake/internal.h"
+
+#define WAITING_MAX 64 // requests of one client that may wait
+
+struct seat {
+    struct list link; // of client->seats
+    struct list waiting;
+    bool is_joined;
+    bool is_under_way; // a request of it is
+    char session[TALUS_SESSION_MAX + 1];
+};
+
+struct client {
+    struct intake_worker *worker;
+    struct sio_socket *socket;
+    struct list seats;
+    unsigned seat_count;
+    unsigned waiting_count;
+};
+
+// ---- Telling a client
+
+// Emits `[name, data]` and, if asked for, acknowledges with `[data]`. Consumes `data` and the ack.
+static void tell(struct sio_socket *socket, const char *name, json_t *data, struct sio_ack *ack)
+{
+    struct sio_message message = {.args = json_pack("[sO]", name, data)};
+    if (!message.args || !sio_emit(socket, &message))
+        gw_log(GW_LOG_DEBUG, "intake", "%s was not told to %s", name, sio_socket_id(socket));
+    json_decref(message.args);
+    if (ack) {
+        json_t *args = json_pack("[O]", data);
+        if (args)
+            sio_ack_answer(ack, args, NULL, 0);
+        else
+            sio_ack_drop(ack);
+        json_decref(args);
+    }
+    json_decref(data);
+}
+
+// Emits `error`, and acknowledges with `{error: …}`.
+static void refuse(struct sio_socket *socket, struct gw_metrics *metrics, const char *code,
+                   const char *text, struct sio_ack *ack)
+{
+    gw_metric_add(metrics, GW_CLIENT_ERRORS, 1);
+    json_t *error = json_pack("{s:s, s:s}", "message", text, "code", code);
+    if (ack) {
+        json_t *args = json_pack("[{s:O}]", "error", error);
+        if (args)
+            sio_ack_answer(ack, args, NULL, 0);
+        else
+            sio_ack_drop(ack);
+        json_decref(args);
+    }
+    if (error)
+        tell(socket, "error", error, NULL);
+}
+
+// ---- Seats
+
+static struct seat *find_seat(const struct client *client, const char *session)
+{
+    for (struct list *at = client->seats.next; at != &client->seats; at = at->next) {
+        struct seat *seat = LIST_ENTRY(at, struct seat, link);
+        if (strcmp(seat->session, session) == 0)
+            return seat;
+    }
+    return NULL;
+}
+
+static struct seat *new_seat(struct client *client, const char *session)
+{
+    struct seat *seat = calloc(1, sizeof *seat);
+    if (!seat)
+        return NULL;
+    list_init(&seat->waiting);
+    strcpy(seat->session, session);
+    list_append(&client->seats, &seat->link);
+    client->seat_count++;
+    return seat;
+}
+
+static void free_seat(struct client *client, struct seat *seat)
+{
+    while (!list_is_empty(&seat->waiting)) {
+        struct intake_request *request =
+            LIST_ENTRY(seat->waiting.next, struct intake_request, link);
+        list_remove(&request->link);
+        client->waiting_count--;
+        sio_ack_drop(request->ack);
+        intake__free_request(request);
+    }
+    list_remove(&seat->link);
+    client->seat_count--;
+    free(seat);
+}
+
+static struct intake_request *new_request(struct intake_worker *worker, enum intake_command command,
+                                          const char *session, const char *client_id)
+{
+    struct intake_request *request = calloc(1, sizeof *request);
+    if (!request)
+        return NULL;
+    request->mail.deliver = intake__on_request;
+    list_init(&request->link);
+    request->worker = worker;
+    request->command = command;
+    strcpy(request->session, session);
+    strcpy(request->client, client_id);
+    return request;
+}
+
+static void post(struct intake_request *request)
+{
+    gw_loop_post(request->worker->intake->loop, &request->mail);
+}
+
+// Sends what waits at the seat, one after the other; a seat that nobody needs any more goes.
+static void pump(struct client *client, struct seat *seat)
+{
+    while (!seat->is_under_way && !list_is_empty(&seat->waiting)) {
+        struct intake_request *request =
+            LIST_ENTRY(seat->waiting.next, struct intake_request, link);
+        list_remove(&request->link);
+        client->waiting_count--;
+        if (request->command == INTAKE_LEAVE && !seat->is_joined) {
+            refuse(client->socket, client->worker->metrics, "not_joined", "Not in this session",
+                   request->ack);
+            intake__free_request(request);
+            continue;
+        }
+        request->is_member = seat->is_joined;
+        seat->is_under_way = true;
+        post(request);
+    }
+    if (!seat->is_under_way && !seat->is_joined)
+        free_seat(client, seat);
+}
+
+// Lets a request wait at its seat; takes the ack.
+static void submit(struct client *client, struct seat *seat, enum intake_command command,
+                   struct sio_ack *ack)
+{
+    struct intake_request *request = NULL;
+    if (client->waiting_count < WAITING_MAX)
+        request =
+            new_request(client->worker, command, seat->session, sio_socket_id(client->socket));
+    if (!request) {
+        refuse(client->socket, client->worker->metrics, "unavailable",
+               "Too many requests are waiting", ack);
+    } else {
+        request->ack = ack;
+        list_append(&seat->waiting, &request->link);
+        client->waiting_count++;
+    }
+    pump(client, seat);
+}
+
+// ---- What clients say
+
+// Finds the session id of a request, or refuses it (taking the ack) and returns NULL.
+static const char *session_of(const struct client *client, const struct sio_message *message,
+                              struct sio_ack *ack)
+{
+    json_t *payload = json_array_get(message->args, 1);
+    const char *code = NULL;
+    const char *text = NULL;
+    json_t *id = json_object_get(payload, "session_id");
+    if (payload && !json_is_object(payload)) {
+        code = "invalid_payload";
+        text = "The payload is not an object";
+    } else if (!id || json_is_null(id) || (json_is_string(id) && json_string_length(id) == 0)) {
+        code = "missing_session_id";
+        text = "Missing session_id";
+    } else if (!json_is_string(id) ||
+               talus_session_check(json_string_value(id), json_string_length(id)) != TALUS_OK) {
+        code = "invalid_session_id";
+        text = "Invalid session_id";
+    }
+    if (!code)
+        return json_string_value(id);
+    refuse(client->socket, client->worker->metrics, code, text, ack);
+    return NULL;
+}
+
+static void on_join(struct client *client, const struct sio_message *message, struct sio_ack *ack)
+{
+    const char *session = session_of(client, message, ack);
+    if (!session)
+        return;
+    struct seat *seat = find_seat(client, session);
+    if (!seat && client->seat_count >= client->worker->intake->options.max_sessions) {
+        refuse(client->socket, client->worker->metrics, "too_many_sessions",
+               "Too many sessions joined", ack);
+        return;
+    }
+    if (!seat)
+        seat = new_seat(client, session);
+    if (seat)
+        submit(client, seat, INTAKE_JOIN, ack);
+    else
+        refuse(client->socket, client->worker->metrics, "unavailable", "Out of memory", ack);
+}
+
+static void on_leave(struct client *client, const struct sio_message *message, struct sio_ack *ack)
+{
+    const char *session = session_of(client, message, ack);
+    if (!session)
+        return;
+    struct seat *seat = find_seat(client, session);
+    if (seat)
+        submit(client, seat, INTAKE_LEAVE, ack);
+    else
+        refuse(client->socket, client->worker->metrics, "not_joined", "Not in this session", ack);
+}
+
+static const char *name_of(const struct sio_message *message)
+{
+    const char *name = json_string_value(json_array_get(message->args, 0));
+    return name ? name : ""; // a number is a legal name, and none that we know
+}
+
+static void on_room_event(struct sio_socket *socket, const struct sio_message *message,
+                          struct sio_ack *ack, void *arg)
+{
+    struct intake_worker *worker = arg;
+    struct client *client = sio_socket_data(socket);
+    const char *name = name_of(message);
+    if (strcmp(name, "ping") == 0)
+        tell(socket, "pong", json_object(), ack);
+    else if (!client)
+        refuse(socket, worker->metrics, "unavailable", "Out of memory", ack);
+    else if (strcmp(name, "join_session") == 0)
+        on_join(client, message, ack);
+    else if (strcmp(name, "leave_session") == 0)
+        on_leave(client, message, ack);
+    else
+        refuse(socket, worker->metrics, "unknown_event", "Unknown event", ack);
+}
+
+static void on_main_event(struct sio_socket *socket, const struct sio_message *message,
+                          struct sio_ack *ack, void *arg)
+{
+    struct intake_worker *worker = arg;
+    const char *name = name_of(message);
+    if (strcmp(name, "ping") == 0)
+        tell(socket, "pong", json_object(), ack);
+    else if (strcmp(name, "join_session") == 0 || strcmp(name, "leave_session") == 0)
+        refuse(socket, worker->metrics, "wrong_namespace", "Sessions are in another namespace",
+               ack);
+    else
+        refuse(socket, worker->metrics, "unknown_event", "Unknown event", ack);
+}
+
+static void on_connection(struct sio_socket *socket, const json_t *auth, void *arg)
+{
+    (void)auth;
+    struct client *client = calloc(1, sizeof *client);
+    if (!client)
+        return; // without a record the client is told `unavailable` at each request
+    client->worker = arg;
+    client->socket = socket;
+    list_init(&client->seats);
+    sio_socket_set_data(socket, client);
+}
+
+static void say_gone(struct intake_worker *worker, const char *session, const char *client_id)
+{
+    struct intake_request *request = new_request(worker, INTAKE_GONE, session, client_id);
+    if (request)
+        post(request);
+    else
+        gw_log(GW_LOG_ERROR, "intake", "client %s left session %s unsaid: out of memory", client_id,
+               session);
+}
+
+static void on_disconnect(struct sio_socket *socket, const char *reason, void *arg)
+{
+    struct client *client = sio_socket_data(socket);
+    (void)arg;
+    if (!client)
+        return;
+    gw_log(GW_LOG_DEBUG, "intake", "client %s is gone: %s", sio_socket_id(socket), reason);
+    while (!list_is_empty(&client->seats)) {
+        struct seat *seat = LIST_ENTRY(client->seats.next, struct seat, link);
+        // While a LEAVE is under way the client is on its way out already. A JOIN under way that
+        // finds nobody here when it comes back says GONE then, unless the client was in before.
+        if (seat->is_joined && !seat->is_under_way)
+            say_gone(client->worker, seat->session, sio_socket_id(socket));
+        free_seat(client, seat);
+    }
+    sio_socket_set_data(socket, NULL);
+    free(client);
+}
+
+// ---- What comes back
+
+static void on_joined(struct client *client, struct seat *seat, struct intake_request *request)
+{
+    struct intake_worker *worker = client->worker;
+    struct sio_socket *socket = client->socket;
+    if (request->status != INTAKE_OK || !sio_join(socket, seat->session)) {
+        if (request->status == INTAKE_OK && !request->is_member)
+            say_gone(worker, seat->session, request->client);
+        refuse(socket, worker->metrics, "unavailable", "The session cannot be joined now",
+               request->ack);
+        return;
+    }
+    seat->is_joined = true;
+    if (request->presence) {
+        const struct sio_encoded encoded = {request->presence->bytes, request->presence->size};
+        sio_room_emit_encoded(worker->nsp, seat->session, &encoded, NULL);
+    }
+    json_t *data =
+        json_pack("{s:s, s:s, s:I, s:s}", "session_id", seat->session, "client_id", request->client,
+                  "active_clients", (json_int_t)request->active_clients, "offset", request->offset);
+    if (data)
+        tell(socket, "joined", data, request->ack);
+    else
+        sio_ack_drop(request->ack);
+}
+
+static void on_left(struct client *client, struct seat *seat, struct intake_request *request)
+{
+    seat->is_joined = false;
+    sio_leave(client->socket, seat->session);
+    json_t *data =
+        json_pack("{s:s, s:s}", "session_id", seat->session, "client_id", request->client);
+    if (data)
+        tell(client->socket, "left", data, request->ack);
+    else
+        sio_ack_drop(request->ack);
+}
+
+// The client disconnected while its request was under way.
+static void on_orphan(struct intake_request *request)
+{
+    struct intake_worker *worker = request->worker;
+    sio_ack_drop(request->ack);
+    if (request->command != INTAKE_JOIN || request->status != INTAKE_OK)
+        return;
+    if (request->presence) {
+        const struct sio_encoded encoded = {request->presence->bytes, request->presence->size};
+        sio_room_emit_encoded(worker->nsp, request->session, &encoded, NULL);
+    }
+    say_gone(worker, request->session, request->client);
+}
+
+void intake__on_answer(struct gw_mail *mail)
+{
+    struct intake_request *request = LIST_ENTRY(mail, struct intake_request, mail);
+    struct sio_socket *socket = sio_namespace_find(request->worker->nsp, request->client);
+    struct client *client = socket ? sio_socket_data(socket) : NULL;
+    struct seat *seat = client ? find_seat(client, request->session) : NULL;
+    if (!seat) {
+        on_orphan(request);
+    } else {
+        seat->is_under_way = false;
+        if (request->command == INTAKE_JOIN)
+            on_joined(client, seat, request);
+        else
+            on_left(client, seat, request);
+        pump(client, seat);
+    }
+    intake__free_request(request);
+}
+
+void intake__on_letter(struct gw_mail *mail)
+{
+    struct intake_letter *letter = LIST_ENTRY(mail, struct intake_letter, mail);
+    struct intake_encoded *encoded = letter->encoded;
+    const struct sio_encoded frames = {encoded->bytes, encoded->size};
+    sio_room_emit_encoded(letter->worker->nsp, encoded->session[0] ? encoded->session : NULL,
+                          &frames, encoded->skip[0] ? encoded->skip : NULL);
+    intake_encoded_unref(encoded);
+    free(letter);
+}
+
+bool intake__worker_init(struct intake_worker *worker)
+{
+    const struct sio_handler rooms = {
+        .on_connection = on_connection,
+        .on_event = on_room_event,
+        .on_disconnect = on_disconnect,
+    };
+    const struct sio_handler main_namespace = {.on_event = on_main_event};
+    worker->nsp = sio_server_add_namespace(worker->server, worker->intake->nsp, &rooms, worker);
+    if (!worker->nsp)
+        return false;
+    return strcmp(worker->intake->nsp, "/") == 0 ||
+           sio_server_add_namespace(worker->server, "/", &main_namespace, worker) != NULL;
+}
