@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: MIT
+// Every option is a row of the table below. Reading goes in two steps: the texts are gathered, each
+// source overruling the weaker ones, and then each text is checked and stored, so that a message
+// can name the flag, variable or line of the file where a wrong one came from.
+
+#include "gateway/main/options.h"
+
+#include <czmq.h>
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define VALUES_MAX 64 // of one option
+
+enum kind { TEXT, LIST, NUMBER, SIZE, LEVEL, PATH, NAMESPACE };
+
+enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_VARIABLE, SOURCE_FLAG };
+
+struct row {
+    const char *name;
+    const char *argument;
+    const char *help;
+    const char *fallback; // the default; NULL: none
+    enum kind kind;
+    unsigned long min; // NUMBER, SIZE
+    unsigned long max;
+    size_t offset;       // in struct options
+    size_t count_offset; // LIST of separate texts; 0: joined with commas
+};
+
+#define AT(member) offsetof(struct options, member)
+
+static const struct row rows[] = {
+    {"listen", "HOST:PORT", "where to listen; also [IPV6]:PORT and unix:PATH; port 0 picks one",
+     "127.0.0.1:3000", TEXT, 0, 0, AT(listen), 0},
+    {"path", "PATH", "path of the Socket.IO endpoint", "/socket.io/", PATH, 0, 0, AT(path), 0},
+    {"namespace", "NAME", "Socket.IO namespace of the sessions", "/graph", NAMESPACE, 0, 0, AT(nsp),
+     0},
+    {"bus", "ENDPOINT", "bus to listen on, repeatable; by default the bus directory of libtalus",
+     NULL, LIST, 0, 0, AT(bus), 0},
+    {"publish", "ENDPOINT", "where the gateway publishes who comes and goes; by default the same",
+     NULL, TEXT, 0, 0, AT(publish), 0},
+    {"page", "FOLDER", "folder of the live page, served at /", NULL, TEXT, 0, 0, AT(page), 0},
+    {"cors-origin", "ORIGIN", "origin whose pages may connect, repeatable; * for any", NULL, LIST,
+     0, 0, AT(cors_origins), AT(cors_origin_count)},
+    {"ping-interval", "MS", "time between heartbeats, milliseconds", "25000", NUMBER, 10, 86400000,
+     AT(ping_interval_ms), 0},
+    {"ping-timeout", "MS", "how long a heartbeat may stay unanswered, milliseconds", "20000",
+     NUMBER, 10, 86400000, AT(ping_timeout_ms), 0},
+    {"connect-timeout", "MS", "how long a client may stay in no namespace, milliseconds", "45000",
+     NUMBER, 10, 86400000, AT(connect_timeout_ms), 0},
+    {"max-payload", "BYTES", "the most that a client may send at once", "1000000", SIZE, 1000,
+     100000000, AT(max_payload), 0},
+    {"max-sessions-per-client", "N", "sessions that one client may be in", "100", NUMBER, 1,
+     1000000, AT(max_sessions_per_client), 0},
+    {"log-level", "LEVEL", "error, warning, info or debug", "info", LEVEL, 0, 0, AT(log_level), 0},
+};
+
+#define ROW_COUNT (sizeof rows / sizeof *rows)
+
+struct texts {
+    enum source source;
+    char *values[VALUES_MAX];
+    unsigned count;
+};
+
+struct reading {
+    struct texts texts[ROW_COUNT];
+    char *file; // of the configuration; NULL: none
+};
+
+static void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void complain(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("talus-gateway: ", stderr);
+    vfprintf(stderr, format, args);
+    fputs("\n", stderr);
+    va_end(args);
+}
+
+// How the user named the option there.
+static const char *name_at(const struct row *row, enum source source, const struct reading *reading,
+                           char *buffer, size_t size)
+{
+    if (source == SOURCE_FILE) {
+        snprintf(buffer, size, "%s: %s", reading->file, row->name);
+    } else if (source == SOURCE_VARIABLE) {
+        snprintf(buffer, size, "TALUS_GATEWAY_%s", row->name);
+        for (char *at = buffer; *at; at++)
+            *at = *at == '-' ? '_' : (char)toupper((unsigned char)*at);
+    } else {
+        snprintf(buffer, size, "--%s", row->name);
+    }
+    return buffer;
+}
+
+// ---- Gathering
+
+static void forget(struct texts *texts)
+{
+    for (unsigned i = 0; i < texts->count; i++)
+        free(texts->values[i]);
+    texts->count = 0;
+}
+
+static bool add(struct reading *reading, size_t row, enum source source, const char *value)
+{
+    struct texts *texts = &reading->texts[row];
+    char name[128];
+    if (source < texts->source)
+        return true;
+    if (source > texts->source || rows[row].kind != LIST)
+        forget(texts);
+    texts->source = source;
+    if (texts->count == VALUES_MAX) {
+        complain("%s: at most %d of them", name_at(&rows[row], source, reading, name, sizeof name),
+                 VALUES_MAX);
+        return false;
+    }
+    texts->values[texts->count] = strdup(value);
+    if (!texts->values[texts->count]) {
+        complain("out of memory");
+        return false;
+    }
+    texts->count++;
+    return true;
+}
+
+static void print_help(void)
+{
+    printf("Usage: talus-gateway [OPTION]…\n"
+           "Serves the sessions of a talus bus to Socket.IO clients.\n\n");
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        char flag[64];
+        snprintf(flag, sizeof flag, "--%s %s", rows[i].name, rows[i].argument);
+        printf("  %-28s %s", flag, rows[i].help);
+        if (rows[i].fallback)
+            printf(" (default %s)", rows[i].fallback);
+        printf("\n");
+    }
+    printf("  %-28s %s\n  %-28s %s\n  %-28s %s\n", "--config FILE",
+           "file with lines such as: ping-interval = 10000", "--version", "print the version",
+           "--help", "print this");
+    printf(
+        "\nEach option can also be set by a variable, such as TALUS_GATEWAY_PING_INTERVAL, or in\n"
+        "the file. A flag beats a variable, a variable beats the file. Several values of one\n"
+        "variable are separated by commas. TALUS_BUS names the default bus.\n");
+}
+
+static enum options_result gather_flags(struct reading *reading, int argc, char **argv)
+{
+    enum { CONFIG = 1000, VERSION, HELP };
+    struct option longs[ROW_COUNT + 4] = {{0}};
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        longs[i] = (struct option){rows[i].name, required_argument, NULL, (int)i};
+    longs[ROW_COUNT] = (struct option){"config", required_argument, NULL, CONFIG};
+    longs[ROW_COUNT + 1] = (struct option){"version", no_argument, NULL, VERSION};
+    longs[ROW_COUNT + 2] = (struct option){"help", no_argument, NULL, HELP};
+    opterr = 0;
+    for (;;) {
+        int at = optind ? optind : 1;
+        int got = getopt_long(argc, argv, "+:", longs, NULL);
+        if (got == -1)
+            break;
+        if (got == VERSION) {
+            printf("talus-gateway %s\n", TALUS_VERSION);
+            return OPTIONS_DONE;
+        }
+        if (got == HELP) {
+            print_help();
+            return OPTIONS_DONE;
+        }
+        if (got == '?' || got == ':') {
+            complain(got == ':' ? "%s needs a value" : "%s is no option; see --help", argv[at]);
+            return OPTIONS_BAD;
+        }
+        if (got == CONFIG) {
+            free(reading->file);
+            reading->file = strdup(optarg);
+        } else if (!add(reading, (size_t)got, SOURCE_FLAG, optarg)) {
+            return OPTIONS_BAD;
+        }
+    }
+    if (optind < argc) {
+        complain("%s is no option; see --help", argv[optind]);
+        return OPTIONS_BAD;
+    }
+    return OPTIONS_OK;
+}
+
+static bool gather_variables(struct reading *reading)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        char name[128];
+        const char *value = getenv(name_at(&rows[i], SOURCE_VARIABLE, reading, name, sizeof name));
+        if (!value)
+            continue;
+        if (rows[i].kind != LIST) {
+            if (!add(reading, i, SOURCE_VARIABLE, value))
+                return false;
+            continue;
+        }
+        char *copy = strdup(value);
+        char *rest = NULL;
+        bool is_good = copy != NULL;
+        for (char *part = copy ? strtok_r(copy, ",", &rest) : NULL; part && is_good;
+             part = strtok_r(NULL, ",", &rest))
+            is_good = add(reading, i, SOURCE_VARIABLE, part);
+        free(copy);
+        if (!is_good)
+            return false;
+    }
+    return true;
+}
+
+static bool gather_line(struct reading *reading, zconfig_t *line)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (strcmp(rows[i].name, zconfig_name(line)) == 0)
+            return add(reading, i, SOURCE_FILE, zconfig_value(line) ? zconfig_value(line) : "");
+    complain("%s: %s is no option; see --help", reading->file, zconfig_name(line));
+    return false;
+}
+
+static bool gather_file(struct reading *reading)
+{
+    if (!reading->file && getenv("TALUS_GATEWAY_CONFIG"))
+        reading->file = strdup(getenv("TALUS_GATEWAY_CONFIG"));
+    if (!reading->file)
+        return true;
+    FILE *file = fopen(reading->file, "r");
+    if (!file) {
+        complain("cannot read %s: %s", reading->file, strerror(errno));
+        return false;
+    }
+    fclose(file);
+    zconfig_t *root = zconfig_load(reading->file);
+    if (!root) {
+        complain("%s is no configuration file: its lines are NAME = VALUE", reading->file);
+        return false;
+    }
+    bool is_good = true;
+    for (zconfig_t *line = zconfig_child(root); line && is_good; line = zconfig_next(line))
+        is_good = gather_line(reading, line);
+    zconfig_destroy(&root);
+    return is_good;
+}
+
+// ---- Checking and storing
+
+static bool parse_number(const char *text, unsigned long min, unsigned long max,
+                         unsigned long *number)
+{
+    char *end;
+    errno = 0;
+    *number = strtoul(text, &end, 10);
+    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && *number >= min &&
+           *number <= max;
+}
+
+static bool store_list(const struct row *row, void *at, const struct texts *texts,
+                       struct options *options)
+{
+    if (row->count_offset) {
+        char **list = calloc(texts->count + 1, sizeof *list);
+        if (!list)
+            return false;
+        for (unsigned i = 0; i < texts->count; i++)
+            list[i] = strdup(texts->values[i]);
+        *(char ***)at = list;
+        *(size_t *)(void *)((char *)options + row->count_offset) = texts->count;
+        return true;
+    }
+    size_t size = 1;
+    for (unsigned i = 0; i < texts->count; i++)
+        size += strlen(texts->values[i]) + 1;
+    char *joined = calloc(1, size);
+    if (!joined)
+        return false;
+    for (unsigned i = 0; i < texts->count; i++) {
+        if (i)
+            strcat(joined, ",");
+        strcat(joined, texts->values[i]);
+    }
+    *(char **)at = joined;
+    return true;
+}
+
+// A path gets the slash at its end that the reference gives it.
+static bool store_path(const char *text, void *at)
+{
+    size_t size = strlen(text);
+    char *path = malloc(size + 2);
+    if (!path)
+        return false;
+    bool is_closed = text[size - 1] == '/';
+    snprintf(path, size + 2, "%s%s", text, is_closed ? "" : "/");
+    *(char **)at = path;
+    return true;
+}
+
+static bool store(const struct row *row, const struct texts *texts, const struct reading *reading,
+                  struct options *options)
+{
+    void *at = (char *)options + row->offset;
+    const char *text = texts->count ? texts->values[texts->count - 1] : row->fallback;
+    char name[128];
+    unsigned long number = 0;
+    if (!text)
+        return true;
+    name_at(row, texts->source, reading, name, sizeof name);
+    switch (row->kind) {
+    case TEXT:
+        return (*(char **)at = strdup(text)) != NULL;
+    case LIST:
+        return store_list(row, at, texts, options);
+    case NUMBER:
+    case SIZE:
+        if (!parse_number(text, row->min, row->max, &number)) {
+            complain("%s takes a number from %lu to %lu, not \"%s\"", name, row->min, row->max,
+                     text);
+            return false;
+        }
+        if (row->kind == SIZE)
+            *(size_t *)at = number;
+        else
+            *(unsigned *)at = (unsigned)number;
+        return true;
+    case LEVEL:
+        if (gw_log_parse_level(text, at))
+            return true;
+        complain("%s takes error, warning, info or debug, not \"%s\"", name, text);
+        return false;
+    case PATH:
+    case NAMESPACE:
+        if (text[0] != '/' || strpbrk(text, "?#, \t\r\n")) {
+            complain("%s takes a name that starts with / and has no ? # , or space, not \"%s\"",
+                     name, text);
+            return false;
+        }
+        return row->kind == PATH ? store_path(text, at) : (*(char **)at = strdup(text)) != NULL;
+    }
+    return false;
+}
+
+void options_fini(struct options *options)
+{
+    for (size_t i = 0; i < options->cors_origin_count; i++)
+        free(options->cors_origins[i]);
+    free(options->cors_origins);
+    free(options->listen);
+    free(options->path);
+    free(options->nsp);
+    free(options->bus);
+    free(options->publish);
+    free(options->page);
+    *options = (struct options){0};
+}
+
+enum options_result options_read(struct options *options, int argc, char **argv)
+{
+    struct reading *reading = calloc(1, sizeof *reading);
+    enum options_result result = OPTIONS_BAD;
+    *options = (struct options){0};
+    if (!reading) {
+        complain("out of memory");
+        return OPTIONS_BAD;
+    }
+    result = gather_flags(reading, argc, argv);
+    if (result == OPTIONS_OK && !(gather_variables(reading) && gather_file(reading)))
+        result = OPTIONS_BAD;
+    for (size_t i = 0; i < ROW_COUNT && result == OPTIONS_OK; i++)
+        if (!store(&rows[i], &reading->texts[i], reading, options))
+            result = OPTIONS_BAD;
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        forget(&reading->texts[i]);
+    free(reading->file);
+    free(reading);
+    if (result != OPTIONS_OK)
+        options_fini(options);
+    return result;
+}

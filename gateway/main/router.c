@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+
+#include "gateway/main/router.h"
+
+#include <string.h>
+
+#define METRICS_MAX ((size_t)1 << 20) // bytes of the metrics' text
+#define HEADERS_MAX ((size_t)2048)
+
+#define JSON "Content-Type: application/json\r\n"
+#define TEXT "Content-Type: text/plain; charset=utf-8\r\n"
+
+// Answers with `headers`, those that CORS asks for, and a body that is not to be kept by caches.
+static void answer(const struct router *router, struct http_exchange *exchange,
+                   const struct http_request *request, int status, const char *headers,
+                   const char *body, size_t size)
+{
+    struct buffer all;
+    buffer_init(&all, HEADERS_MAX);
+    bool is_whole = buffer_append_text(&all, headers) &&
+                    buffer_append_text(&all, "Cache-Control: no-store\r\n") &&
+                    cors_append_headers(router->cors, request, &all) && buffer_append(&all, "", 1);
+    http_respond(exchange, status, is_whole ? (const char *)all.bytes : headers, body, size, false);
+    buffer_fini(&all);
+}
+
+static void answer_text(const struct router *router, struct http_exchange *exchange,
+                        const struct http_request *request, int status, const char *headers,
+                        const char *body)
+{
+    answer(router, exchange, request, status, headers, body, strlen(body));
+}
+
+static void on_metrics(const struct router *router, struct http_exchange *exchange,
+                       const struct http_request *request)
+{
+    struct buffer text;
+    buffer_init(&text, METRICS_MAX);
+    if (gw_metrics_encode(&text, router->all_metrics, router->metrics_count))
+        answer(router, exchange, request, 200,
+               "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n",
+               (const char *)text.bytes, text.size);
+    else
+        answer_text(router, exchange, request, 503, TEXT, "out of memory\n");
+    buffer_fini(&text);
+}
+
+static bool is_reading(const struct http_request *request)
+{
+    return request->method == HTTP_METHOD_GET || request->method == HTTP_METHOD_HEAD;
+}
+
+void router_handle(struct http_exchange *exchange, const struct http_request *request, void *arg)
+{
+    const struct router *router = arg;
+    bool is_health = strcmp(request->path, "/api/v1/health") == 0;
+    bool is_metrics = strcmp(request->path, "/metrics") == 0;
+    if (strncmp(request->path, router->path, strlen(router->path)) == 0)
+        sio_server_handle(router->sio, exchange, request);
+    else if ((is_health || is_metrics) && !is_reading(request))
+        answer_text(router, exchange, request, 405, JSON "Allow: GET, HEAD\r\n",
+                    "{\"error\":\"method not allowed\"}");
+    else if (is_health)
+        answer_text(router, exchange, request, 200, JSON, "{\"status\":\"ok\"}");
+    else if (is_metrics)
+        on_metrics(router, exchange, request);
+    else if (!router->page || !static_files_respond(router->page, exchange, request))
+        answer_text(router, exchange, request, 404, JSON, "{\"error\":\"not found\"}");
+}
