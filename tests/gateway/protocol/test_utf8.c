@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+// UTF-8: every code point, the edges of what is no code point, and repair.
+#include "cmocka_all.h"
+
+#include <string.h>
+
+#include "gateway/protocol/utf8.h"
+
+static size_t encode(uint32_t point, uint8_t out[4])
+{
+    static const uint8_t LEAD[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    if (point < 0x80) {
+        out[0] = (uint8_t)point;
+        return 1;
+    }
+    size_t size = point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+    for (size_t i = size; i-- > 1; point >>= 6)
+        out[i] = (uint8_t)(0x80 | (point & 0x3f));
+    out[0] = (uint8_t)(LEAD[size] | point);
+    return size;
+}
+
+static void test_utf8_every_code_point(void **state)
+{
+    (void)state;
+    for (uint32_t point = 0; point < 0x200000; point++) {
+        uint8_t bytes[4];
+        size_t size = encode(point, bytes);
+        bool is_good = point <= 0x10ffff && (point < 0xd800 || point > 0xdfff);
+        if (utf8_is_valid(bytes, size) != is_good)
+            fail_msg("U+%X", point);
+        for (size_t cut = 1; cut < size; cut++)
+            if (utf8_is_valid(bytes, cut))
+                fail_msg("U+%X cut at %zu", point, cut);
+    }
+}
+
+static void test_utf8_overlong_forms_are_invalid(void **state)
+{
+    (void)state;
+    static const char *const FORMS[] = {
+        "\xc0\x80",
+        "\xc1\xbf",
+        "\xe0\x80\x80",
+        "\xe0\x9f\xbf",
+        "\xf0\x80\x80\x80",
+        "\xf0\x8f\xbf\xbf",
+        "\xf8\x88\x80\x80",
+        "\xff",
+        "\xfe",
+        "\x80",
+        "\xbf",
+    };
+    for (size_t i = 0; i < sizeof FORMS / sizeof *FORMS; i++)
+        assert_false(utf8_is_valid((const uint8_t *)FORMS[i], strlen(FORMS[i])));
+}
+
+static void test_utf8_feed_stops_and_goes_on_anywhere(void **state)
+{
+    (void)state;
+    const char *text = "plain ascii of some length, \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80 and on";
+    size_t size = strlen(text);
+    for (size_t cut = 0; cut <= size; cut++) {
+        uint32_t utf8 = UTF8_START;
+        assert_true(utf8_feed(&utf8, (const uint8_t *)text, cut));
+        assert_true(utf8_feed(&utf8, (const uint8_t *)text + cut, size - cut));
+        assert_int_equal(utf8, UTF8_START);
+    }
+}
+
+static void test_utf8_error_is_found_at_every_place(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size < 40; size++) {
+        for (size_t at = 0; at < size; at++) {
+            uint8_t bytes[40];
+            memset(bytes, 'a', sizeof bytes);
+            bytes[at] = 0xff;
+            assert_false(utf8_is_valid(bytes, size));
+        }
+    }
+}
+
+static void test_utf8_repair_replaces_maximal_subparts(void **state)
+{
+    (void)state;
+#define U "\xef\xbf\xbd"
+    // What the reference's platform makes of the same bytes.
+    static const struct {
+        const char *in;
+        const char *out;
+    } CASES[] = {
+        {"", ""},
+        {"whole \xe2\x82\xac", "whole \xe2\x82\xac"},
+        {"a\xff"
+         "b",
+         "a" U "b"},
+        {"\xc3", U},
+        {"\xc3"
+         "A",
+         U "A"},
+        {"\xe2\x82", U},
+        {"\xe2\x82x", U "x"},
+        {"\xf0\x9f\x98z", U "z"},
+        {"\xf0\x9f\xf0\x9f\x98\x80", U "\xf0\x9f\x98\x80"},
+        {"\xed\xa0\x80", U U U},
+        {"\xc0\x80", U U},
+        {"\xe0\x80\x80", U U U},
+        {"\xf4\x90\x80\x80", U U U U},
+        {"\x80\x80tail", U U "tail"},
+    };
+#undef U
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        struct buffer out;
+        buffer_init(&out, 100);
+        assert_true(utf8_append_repaired(&out, (const uint8_t *)CASES[i].in, strlen(CASES[i].in)));
+        assert_int_equal(out.size, strlen(CASES[i].out));
+        if (out.size > 0)
+            assert_memory_equal(out.bytes, CASES[i].out, out.size);
+        buffer_fini(&out);
+    }
+}
+
+static void test_utf8_repair_keeps_the_bound(void **state)
+{
+    (void)state;
+    struct buffer out;
+    buffer_init(&out, 5);
+    assert_false(utf8_append_repaired(&out, (const uint8_t *)"\xff\xff", 2));
+    buffer_fini(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_utf8_every_code_point),
+        cmocka_unit_test(test_utf8_overlong_forms_are_invalid),
+        cmocka_unit_test(test_utf8_feed_stops_and_goes_on_anywhere),
+        cmocka_unit_test(test_utf8_error_is_found_at_every_place),
+        cmocka_unit_test(test_utf8_repair_replaces_maximal_subparts),
+        cmocka_unit_test(test_utf8_repair_keeps_the_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
