@@ -20,19 +20,38 @@
 
 struct gw_loop;
 
-// Returns NULL and logs when memory or descriptors are out.
+// NULL, and a line in the log, when memory or descriptors are out.
 struct gw_loop *gw_loop_new(void);
-// The loop must have stopped; everything on it must have been closed.
+
+// Frees the loop and nulls the pointer; NULL-safe. The loop must have stopped, everything on it
+// must have been closed (what is still on its way out of it is waited for), and no thread may post
+// to it any more. Mail that was not delivered is dropped (see gw_mail).
 void gw_loop_destroy(struct gw_loop **loop);
 
-// Runs turns until gw_loop_stop was called on its thread, or nothing is left to wait for.
+// Runs turns until gw_loop_stop was called on its thread, or nothing is left to wait for: no open
+// descriptor, no deadline, no task. May be called again later. Blocks.
 void gw_loop_run(struct gw_loop *loop);
+// Ends gw_loop_run after the present turn, whose phases all run. Before gw_loop_run: no effect.
 void gw_loop_stop(struct gw_loop *loop);
 
+// Runs one turn, for those who have a loop of their own around it. `may_wait`: blocks until there
+// is something to do. Returns false if nothing is left to wait for.
+bool gw_loop_turn(struct gw_loop *loop, bool may_wait);
+
+// Whether mail alone is a reason to go on waiting; false at first. For a loop that has nothing of
+// its own and lives on what other threads post.
+void gw_loop_expect_mail(struct gw_loop *loop, bool is_expected);
+
+// The libuv loop beneath, for what has no wrapper here (signals, other descriptors).
 uv_loop_t *gw_loop_uv(struct gw_loop *loop);
 
-// A monotonic clock in milliseconds, taken once a turn.
+// A monotonic clock in milliseconds, taken once a turn (after the wait for input).
 int64_t gw_loop_now(const struct gw_loop *loop);
+
+// Replaces that clock, which must never step back, before the first deadline is started. Deadlines
+// follow it at the next turn; the wait for input does not, so whoever moves the clock sees to it
+// that there is a turn. NULL restores the real one.
+void gw_loop_set_clock(struct gw_loop *loop, int64_t (*clock)(void *arg), void *arg);
 
 // A read buffer that all connections of the loop share, valid during one callback.
 uint8_t *gw_loop_scratch(struct gw_loop *loop, size_t *size);
@@ -47,9 +66,16 @@ struct gw_task {
 };
 
 void gw_task_init(struct gw_task *task, void (*run)(struct gw_task *task));
-// Scheduling what is scheduled already changes nothing.
+// Has it run once. What a phase's own tasks schedule for that phase runs in the next turn, so that
+// no phase goes on for ever. Scheduling what is scheduled already changes nothing. A task may be
+// freed while it runs; otherwise it must be cancelled first.
 void gw_task_schedule(struct gw_loop *loop, enum gw_phase phase, struct gw_task *task);
+// No effect on one that is not scheduled.
 void gw_task_cancel(struct gw_task *task);
+static inline bool gw_task_is_scheduled(const struct gw_task *task)
+{
+    return !list_is_empty(&task->link);
+}
 
 // ---- Deadlines: queues of one delay each, in order of due time without sorting
 
@@ -66,26 +92,40 @@ struct gw_deadline_queue {
     struct gw_loop *loop;
 };
 
+// A delay of less than one millisecond counts as one.
 void gw_deadline_queue_init(struct gw_deadline_queue *queue, struct gw_loop *loop,
                             int64_t delay_ms);
 // Deadlines that are still in it are stopped.
 void gw_deadline_queue_fini(struct gw_deadline_queue *queue);
 
+// The loop's own queue of that delay, made at the first call and kept until the loop is destroyed;
+// for those who exist in numbers and share a few delays. NULL: out of memory.
+struct gw_deadline_queue *gw_loop_deadlines(struct gw_loop *loop, int64_t delay_ms);
+
 void gw_deadline_init(struct gw_deadline *deadline, void (*expired)(struct gw_deadline *deadline));
-// Starts it in `queue`, or starts it anew (also from another queue).
+// Starts it in `queue`, or starts it anew (also from another queue). It runs out once, in the
+// deadlines phase; `expired` may start it again, or free it.
 void gw_deadline_start(struct gw_deadline_queue *queue, struct gw_deadline *deadline);
+// No effect on one that is not started.
 void gw_deadline_stop(struct gw_deadline *deadline);
+static inline bool gw_deadline_is_started(const struct gw_deadline *deadline)
+{
+    return !list_is_empty(&deadline->link);
+}
 
 // ---- The mailbox: the one place where threads meet
 
 struct gw_mail {
     struct gw_mail *next;
-    // Runs on the loop's thread; the mail belongs to it then.
+    // Runs on the loop's thread, in the input phase; the mail belongs to it then.
     void (*deliver)(struct gw_mail *mail);
+    // Runs instead if the loop is destroyed first, in gw_loop_destroy, and frees the mail. NULL:
+    // the mail is left alone, its memory being somebody else's.
+    void (*drop)(struct gw_mail *mail);
 };
 
-// Posts from any thread, in order for each thread that posts. Never blocks, takes no lock.
-// The loop must outlive the call.
+// Posts from any thread; delivered in order. Never blocks, takes no lock. The loop must outlive the
+// call. The box has no bound of its own: whoever posts must have one.
 void gw_loop_post(struct gw_loop *loop, struct gw_mail *mail);
 
 #endif

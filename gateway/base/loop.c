@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: MIT
+// The loop: libuv waits for descriptors, everything else about a turn is here.
+//
+// Invariants: a task is in at most one list; each queue's deadlines are in order of due time,
+// because its delay is constant and the clock never steps back; the timer is armed no later than
+// the earliest deadline while libuv waits (earlier is harmless: the turn finds nothing due and arms
+// it again, which saves touching it whenever a deadline moves on).
+#include "gateway/base/loop.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "gateway/base/log.h"
+
+enum { SCRATCH_SIZE = 64 * 1024 };
+
+struct shared_queue {
+    struct gw_deadline_queue queue;
+    struct shared_queue *next;
+};
+
+struct gw_loop {
+    uv_loop_t uv;
+    uv_async_t wakeup;
+    uv_timer_t timer;
+    int64_t armed_due; // of the timer, while it is active
+    struct list tasks[GW_PHASE_COUNT];
+    struct list queues; // struct gw_deadline_queue
+    struct shared_queue *shared_queues;
+    _Atomic(struct gw_mail *) mailbox; // newest first
+    int64_t (*clock)(void *arg);
+    void *clock_arg;
+    bool is_stopping;
+    bool is_in_turn;
+    uint8_t scratch[SCRATCH_SIZE];
+};
+
+// ---- Life
+
+// Both only end the wait: what is due, and the mail, are looked at in every turn.
+static void on_wakeup(uv_async_t *wakeup)
+{
+    (void)wakeup;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+static bool open_handles(struct gw_loop *loop)
+{
+    int result = uv_loop_init(&loop->uv);
+    if (result == 0) {
+        result = uv_async_init(&loop->uv, &loop->wakeup, on_wakeup);
+        if (result == 0)
+            result = uv_timer_init(&loop->uv, &loop->timer);
+        if (result != 0)
+            uv_loop_close(&loop->uv);
+    }
+    if (result != 0)
+        gw_log(GW_LOG_ERROR, "loop", "cannot make an event loop: %s", uv_strerror(result));
+    return result == 0;
+}
+
+struct gw_loop *gw_loop_new(void)
+{
+    struct gw_loop *loop = calloc(1, sizeof *loop);
+    if (!loop) {
+        gw_log(GW_LOG_ERROR, "loop", "cannot make an event loop: out of memory");
+        return NULL;
+    }
+    if (!open_handles(loop)) {
+        free(loop);
+        return NULL;
+    }
+    uv_unref((uv_handle_t *)&loop->wakeup);
+    for (int phase = 0; phase < GW_PHASE_COUNT; phase++)
+        list_init(&loop->tasks[phase]);
+    list_init(&loop->queues);
+    atomic_init(&loop->mailbox, NULL);
+    return loop;
+}
+
+static struct gw_mail *take_mail(struct gw_loop *loop);
+
+static void drop_mail(struct gw_loop *loop)
+{
+    struct gw_mail *next;
+    for (struct gw_mail *mail = take_mail(loop); mail; mail = next) {
+        next = mail->next;
+        if (mail->drop)
+            mail->drop(mail);
+    }
+}
+
+static void free_shared_queues(struct gw_loop *loop)
+{
+    while (loop->shared_queues) {
+        struct shared_queue *shared = loop->shared_queues;
+        loop->shared_queues = shared->next;
+        gw_deadline_queue_fini(&shared->queue);
+        free(shared);
+    }
+}
+
+// Handles that are being closed take a turn or two to leave libuv and be reaped; more than these
+// few turns only help if something was left open.
+static bool close_handles(struct gw_loop *loop)
+{
+    enum { LAST_TURNS = 8 };
+    uv_close((uv_handle_t *)&loop->wakeup, NULL);
+    uv_close((uv_handle_t *)&loop->timer, NULL);
+    int result = uv_loop_close(&loop->uv);
+    for (int i = 0; i < LAST_TURNS && result == UV_EBUSY; i++) {
+        gw_loop_turn(loop, false);
+        result = uv_loop_close(&loop->uv);
+    }
+    return result == 0;
+}
+
+void gw_loop_destroy(struct gw_loop **loop_pointer)
+{
+    struct gw_loop *loop = *loop_pointer;
+    *loop_pointer = NULL;
+    if (!loop)
+        return;
+    drop_mail(loop);
+    if (!close_handles(loop)) {
+        // Its memory stays: libuv still points into it.
+        gw_log(GW_LOG_ERROR, "loop", "an event loop was destroyed with something open on it");
+        assert(!"everything on a loop must be closed before the loop is destroyed");
+        return;
+    }
+    drop_mail(loop); // of those last turns
+    free_shared_queues(loop);
+    free(loop);
+}
+
+// ---- The turn
+
+static bool has_tasks(const struct gw_loop *loop)
+{
+    for (int phase = 0; phase < GW_PHASE_COUNT; phase++)
+        if (!list_is_empty(&loop->tasks[phase]))
+            return true;
+    return false;
+}
+
+// The earliest due time into *due; false if no deadline is started.
+static bool find_earliest_due(const struct gw_loop *loop, int64_t *due)
+{
+    bool is_found = false;
+    for (struct list *link = loop->queues.next; link != &loop->queues; link = link->next) {
+        struct gw_deadline_queue *queue = LIST_ENTRY(link, struct gw_deadline_queue, link);
+        if (list_is_empty(&queue->deadlines))
+            continue;
+        int64_t first = LIST_ENTRY(queue->deadlines.next, struct gw_deadline, link)->due;
+        if (!is_found || first < *due)
+            *due = first;
+        is_found = true;
+    }
+    return is_found;
+}
+
+static void arm_timer(struct gw_loop *loop)
+{
+    bool is_armed = uv_is_active((uv_handle_t *)&loop->timer);
+    int64_t due;
+    if (uv_is_closing((uv_handle_t *)&loop->timer))
+        return;
+    if (!find_earliest_due(loop, &due)) {
+        if (is_armed)
+            uv_timer_stop(&loop->timer);
+        return;
+    }
+    if (is_armed && loop->armed_due <= due)
+        return;
+    uv_update_time(&loop->uv);
+    int64_t delay = due - gw_loop_now(loop);
+    loop->armed_due = due;
+    uv_timer_start(&loop->timer, on_timer, delay > 0 ? (uint64_t)delay : 0, 0);
+}
+
+static struct gw_mail *take_mail(struct gw_loop *loop)
+{
+    struct gw_mail *newest = atomic_exchange_explicit(&loop->mailbox, NULL, memory_order_acquire);
+    struct gw_mail *oldest = NULL;
+    while (newest) {
+        struct gw_mail *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    return oldest;
+}
+
+static void deliver_mail(struct gw_loop *loop)
+{
+    struct gw_mail *next;
+    for (struct gw_mail *mail = take_mail(loop); mail; mail = next) {
+        next = mail->next;
+        mail->deliver(mail);
+    }
+}
+
+static void run_input(struct gw_loop *loop, bool may_wait)
+{
+    bool is_busy =
+        has_tasks(loop) || atomic_load_explicit(&loop->mailbox, memory_order_relaxed) != NULL;
+    arm_timer(loop);
+    uv_run(&loop->uv, may_wait && !is_busy ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    deliver_mail(loop);
+}
+
+// A deadline that was due at `now`, or NULL. Looked up anew for each, since what runs may add and
+// remove deadlines and queues; what it starts is due later than `now`.
+static struct gw_deadline *find_due(const struct gw_loop *loop, int64_t now)
+{
+    for (struct list *link = loop->queues.next; link != &loop->queues; link = link->next) {
+        struct gw_deadline_queue *queue = LIST_ENTRY(link, struct gw_deadline_queue, link);
+        if (list_is_empty(&queue->deadlines))
+            continue;
+        struct gw_deadline *first = LIST_ENTRY(queue->deadlines.next, struct gw_deadline, link);
+        if (first->due <= now)
+            return first;
+    }
+    return NULL;
+}
+
+static void expire_deadlines(struct gw_loop *loop)
+{
+    int64_t now = gw_loop_now(loop);
+    struct gw_deadline *deadline;
+    while ((deadline = find_due(loop, now))) {
+        gw_deadline_stop(deadline);
+        deadline->expired(deadline);
+    }
+}
+
+static void run_phase(struct gw_loop *loop, enum gw_phase phase)
+{
+    struct list present;
+    list_init(&present);
+    list_splice(&present, &loop->tasks[phase]);
+    while (!list_is_empty(&present)) {
+        struct gw_task *task = LIST_ENTRY(present.next, struct gw_task, link);
+        list_remove(&task->link);
+        task->run(task);
+    }
+}
+
+static bool is_alive(const struct gw_loop *loop)
+{
+    int64_t due;
+    return uv_loop_alive(&loop->uv) || has_tasks(loop) || find_earliest_due(loop, &due) ||
+           atomic_load_explicit(&loop->mailbox, memory_order_relaxed) != NULL;
+}
+
+bool gw_loop_turn(struct gw_loop *loop, bool may_wait)
+{
+    assert(!loop->is_in_turn);
+    loop->is_in_turn = true;
+    run_input(loop, may_wait);
+    expire_deadlines(loop);
+    run_phase(loop, GW_PHASE_DISTRIBUTE);
+    run_phase(loop, GW_PHASE_FLUSH);
+    run_phase(loop, GW_PHASE_REAP);
+    loop->is_in_turn = false;
+    return is_alive(loop);
+}
+
+void gw_loop_run(struct gw_loop *loop)
+{
+    loop->is_stopping = false;
+    while (gw_loop_turn(loop, true) && !loop->is_stopping)
+        ;
+}
+
+void gw_loop_stop(struct gw_loop *loop)
+{
+    loop->is_stopping = true;
+}
+
+void gw_loop_expect_mail(struct gw_loop *loop, bool is_expected)
+{
+    if (is_expected)
+        uv_ref((uv_handle_t *)&loop->wakeup);
+    else
+        uv_unref((uv_handle_t *)&loop->wakeup);
+}
+
+uv_loop_t *gw_loop_uv(struct gw_loop *loop)
+{
+    return &loop->uv;
+}
+
+int64_t gw_loop_now(const struct gw_loop *loop)
+{
+    return loop->clock ? loop->clock(loop->clock_arg) : (int64_t)uv_now(&loop->uv);
+}
+
+void gw_loop_set_clock(struct gw_loop *loop, int64_t (*clock)(void *arg), void *arg)
+{
+    loop->clock = clock;
+    loop->clock_arg = arg;
+}
+
+uint8_t *gw_loop_scratch(struct gw_loop *loop, size_t *size)
+{
+    *size = sizeof loop->scratch;
+    return loop->scratch;
+}
+
+// ---- Tasks
+
+void gw_task_init(struct gw_task *task, void (*run)(struct gw_task *task))
+{
+    list_init(&task->link);
+    task->run = run;
+}
+
+void gw_task_schedule(struct gw_loop *loop, enum gw_phase phase, struct gw_task *task)
+{
+    if (!gw_task_is_scheduled(task))
+        list_append(&loop->tasks[phase], &task->link);
+}
+
+void gw_task_cancel(struct gw_task *task)
+{
+    list_remove(&task->link);
+}
+
+// ---- Deadlines
+
+void gw_deadline_queue_init(struct gw_deadline_queue *queue, struct gw_loop *loop, int64_t delay_ms)
+{
+    list_init(&queue->deadlines);
+    queue->delay = delay_ms > 0 ? delay_ms : 1;
+    queue->loop = loop;
+    list_append(&loop->queues, &queue->link);
+}
+
+void gw_deadline_queue_fini(struct gw_deadline_queue *queue)
+{
+    while (!list_is_empty(&queue->deadlines))
+        list_remove(queue->deadlines.next);
+    list_remove(&queue->link);
+}
+
+struct gw_deadline_queue *gw_loop_deadlines(struct gw_loop *loop, int64_t delay_ms)
+{
+    for (struct shared_queue *shared = loop->shared_queues; shared; shared = shared->next)
+        if (shared->queue.delay == (delay_ms > 0 ? delay_ms : 1))
+            return &shared->queue;
+    struct shared_queue *shared = malloc(sizeof *shared);
+    if (!shared)
+        return NULL;
+    gw_deadline_queue_init(&shared->queue, loop, delay_ms);
+    shared->next = loop->shared_queues;
+    loop->shared_queues = shared;
+    return &shared->queue;
+}
+
+void gw_deadline_init(struct gw_deadline *deadline, void (*expired)(struct gw_deadline *deadline))
+{
+    list_init(&deadline->link);
+    deadline->due = 0;
+    deadline->expired = expired;
+}
+
+void gw_deadline_start(struct gw_deadline_queue *queue, struct gw_deadline *deadline)
+{
+    // libuv's clock stands still between turns.
+    if (!queue->loop->is_in_turn)
+        uv_update_time(&queue->loop->uv);
+    list_remove(&deadline->link);
+    deadline->due = gw_loop_now(queue->loop) + queue->delay;
+    list_append(&queue->deadlines, &deadline->link);
+}
+
+void gw_deadline_stop(struct gw_deadline *deadline)
+{
+    list_remove(&deadline->link);
+}
+
+// ---- The mailbox
+
+void gw_loop_post(struct gw_loop *loop, struct gw_mail *mail)
+{
+    struct gw_mail *newest = atomic_load_explicit(&loop->mailbox, memory_order_relaxed);
+    do
+        mail->next = newest;
+    while (!atomic_compare_exchange_weak_explicit(&loop->mailbox, &newest, mail,
+                                                  memory_order_release, memory_order_relaxed));
+    // Whoever found the box empty wakes the loop; that wake-up is good for all that follow it.
+    if (!newest)
+        uv_async_send(&loop->wakeup);
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// Ids: their alphabet and length, and that each bit of them varies.
+#include "gateway/base/random.h"
+
+#include <string.h>
+
+#include "tests/gateway/protocol/cmocka_all.h"
+
+static const char ALPHABET[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static void test_random_id_is_of_the_alphabet(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        char id[GW_ID_SIZE + 1];
+        memset(id, '!', sizeof id);
+        assert_true(gw_random_id(id));
+        assert_int_equal(strlen(id), GW_ID_SIZE);
+        assert_int_equal(strspn(id, ALPHABET), GW_ID_SIZE);
+    }
+}
+
+// After 1,000 ids a character's bit that was never 0 or never 1 is stuck: chance does that once in
+// 2^993.
+static void test_random_id_varies_in_every_bit(void **state)
+{
+    (void)state;
+    unsigned ones[GW_ID_SIZE] = {0};
+    unsigned zeros[GW_ID_SIZE] = {0};
+    for (int i = 0; i < 1000; i++) {
+        char id[GW_ID_SIZE + 1];
+        assert_true(gw_random_id(id));
+        for (int at = 0; at < GW_ID_SIZE; at++) {
+            unsigned bits = (unsigned)(strchr(ALPHABET, id[at]) - ALPHABET);
+            ones[at] |= bits;
+            zeros[at] |= ~bits & 63;
+        }
+    }
+    for (int at = 0; at < GW_ID_SIZE; at++) {
+        assert_int_equal(ones[at], 63);
+        assert_int_equal(zeros[at], 63);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random_id_is_of_the_alphabet),
+        cmocka_unit_test(test_random_id_varies_in_every_bit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
