@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// Waiting with a deadline: every wait of these tests ends, and says what it waited for.
+
+const DEADLINE_MS = Number(process.env.TALUS_TEST_DEADLINE_MS ?? 20_000);
+
+/** Rejects with `what` when the promise has not settled in time. */
+export function within(promise, what, ms = DEADLINE_MS) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no ${what} within ${ms} ms`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** The arguments of an emitter's next `event` (for which `accept` holds). */
+export function next(emitter, event, accept = () => true, ms = DEADLINE_MS) {
+  let listener;
+  const promise = new Promise((resolve) => {
+    listener = (...args) => {
+      if (accept(...args)) resolve(args);
+    };
+    emitter.on(event, listener);
+  });
+  return within(promise, `'${event}' event`, ms).finally(() => emitter.off(event, listener));
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+// Starts the project's programs, reads their lines, and ends them.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import readline from 'node:readline';
+import { within } from './deadline.mjs';
+
+const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '../../..');
+export const binDir = process.env.TALUS_BIN_DIR ?? path.join(root, 'build/bin');
+export const testsDir = process.env.TALUS_TESTS_DIR ?? path.join(root, 'build/tests');
+export const pageDir = path.join(root, 'clients/web/dist');
+
+export class Program {
+  /** Starts `file`; `env` is added to the environment. */
+  constructor(file, args = [], env = {}) {
+    this.name = path.basename(file);
+    this.lines = [];
+    this.errors = '';
+    this.child = spawn(file, args, { env: { ...process.env, ...env } });
+    this.exit = once(this.child, 'exit').then(([code, signal]) => ({ code, signal }));
+    this.closed = once(this.child, 'close');
+    this.child.stdin.on('error', () => {}); // the program may end before it has read everything
+    this.child.stderr.on('data', (data) => (this.errors += data));
+    this.waiters = new Set();
+    readline.createInterface({ input: this.child.stdout }).on('line', (line) => {
+      this.lines.push(line);
+      for (const check of [...this.waiters]) check();
+    });
+  }
+
+  get pid() {
+    return this.child.pid;
+  }
+
+  /** Waits for a line that matches, from the first one on; gives its match. */
+  async line(pattern, from = 0) {
+    let check;
+    const found = new Promise((resolve) => {
+      check = () => {
+        for (const line of this.lines.slice(from)) {
+          const match = line.match(pattern);
+          if (match) return resolve(match);
+        }
+      };
+    });
+    this.waiters.add(check);
+    check();
+    const ended = this.closed.then(() => {
+      check();
+      throw new Error(`${this.name} ended without a line like ${pattern}\n${this.errors}`);
+    });
+    ended.catch(() => {});
+    try {
+      return await within(Promise.race([found, ended]), `line ${pattern} of ${this.name}`);
+    } finally {
+      this.waiters.delete(check);
+    }
+  }
+
+  write(text) {
+    this.child.stdin.write(text);
+  }
+
+  /** Sends a signal and waits for the end; gives `{code, signal}`. */
+  async stop(signal = 'SIGTERM') {
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
+    const result = await within(this.exit, `end of ${this.name}`);
+    await this.closed;
+    return result;
+  }
+}
+
+/** A bus directory of the test's own: `{env, path, remove}`. */
+export async function newBus() {
+  const folder = await mkdtemp(path.join(tmpdir(), 'talus-'));
+  const bus = path.join(folder, 'bus');
+  return {
+    path: bus,
+    endpoint: `ipc://${bus}/*`,
+    env: { TALUS_BUS: `ipc://${bus}/*` },
+    remove: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+/** A gateway on a free port: a Program with `url` and `port`. */
+export async function startGateway(bus, args = []) {
+  const program = new Program(path.join(binDir, 'talus-gateway'), ['--listen', '127.0.0.1:0', ...args], bus.env);
+  const [, url] = await program.line(/^talus-gateway listening on (http:\/\/\S+)$/);
+  program.url = url;
+  program.port = Number(new URL(url).port);
+  return program;
+}
+
+/** A C service that emits what it is told (tests/e2e/service.c). */
+export function startService(bus) {
+  return new Program(path.join(testsDir, 'e2e_service'), [], bus.env);
+}
+
+/** Runs `talus` to its end. */
+export async function talus(bus, args, input) {
+  const program = new Program(path.join(binDir, 'talus'), args, bus.env);
+  program.child.stdin.end(input ?? '');
+  const { code } = await within(program.exit, `end of talus ${args[0]}`);
+  await program.closed;
+  return { code, lines: program.lines, errors: program.errors };
+}
