@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // HTTP/1.1 requests (RFC 9110, 9112): a reader that is fed bytes and gives whole requests, and what
-// is needed to write responses. Pure. It stands on llhttp or http_parser; no other file knows
-// which.
+// is needed to write responses. Pure. It stands on llhttp or http_parser; only http_llhttp.c and
+// http_legacy.c know which, and what is accepted does not depend on it.
+//
+// A reader belongs to one connection and one thread; nothing here blocks.
 #ifndef TALUS_GATEWAY_PROTOCOL_HTTP_H
 #define TALUS_GATEWAY_PROTOCOL_HTTP_H
 
@@ -22,7 +24,8 @@ enum http_method {
 };
 
 struct http_limits {
-    size_t max_head;      // bytes of request line and headers together; default 16 KiB
+    size_t max_head;      // bytes of request line and headers together, at most 64 KiB (more counts
+                          // as that); also of chunk extensions and trailers. Default 16 KiB
     unsigned max_headers; // default 100
     size_t max_body;      // bytes
 };
@@ -43,13 +46,15 @@ struct http_request {
     size_t body_size;
     unsigned minor;  // HTTP/1.minor
     bool keep_alive; // what the client asks of the connection after the response
-    bool is_upgrade; // `Connection: upgrade` with an `Upgrade` header: what follows is not HTTP
+    bool is_upgrade; // `Connection: upgrade` with an `Upgrade` header (not in HTTP/1.0): if it is
+                     // granted, what follows the request, body included, is not HTTP
 };
 
 enum http_result {
     HTTP_MORE = 0,           // all bytes were consumed; more are needed
     HTTP_REQUEST = 1,        // a request is whole; `consumed` says where the next one begins
-    HTTP_CONTINUE = 2,       // the head asks for `100 Continue` before its body: send it, feed on
+    HTTP_CONTINUE = 2,       // the head asks for `100 Continue` before its body: send it, and feed
+                             // what was not consumed
     HTTP_E_MALFORMED = -1,   // answer 400 and close
     HTTP_E_HEAD_LARGE = -2,  // answer 431 and close
     HTTP_E_BODY_LARGE = -3,  // answer 413 and close; the head can be read with http_reader_request
@@ -60,16 +65,23 @@ enum http_result {
 
 struct http_reader; // heap object, so that idle connections need not have one
 
+// Copies the limits. NULL: out of memory.
 struct http_reader *http_reader_new(const struct http_limits *limits);
+// NULL-safe through the pointer, which is set to NULL.
 void http_reader_destroy(struct http_reader **reader);
 
 // Feeds `size` bytes. After HTTP_REQUEST, call again with the rest for the next request; after an
-// error the reader gives the same error again. Chunked bodies are joined; a request with both
-// Content-Length and Transfer-Encoding is malformed (smuggling).
+// error the reader gives the same error again. Chunked bodies are joined. Empty lines before a
+// request are skipped.
+// Malformed, where parsers are often lax: a line that does not end with CRLF, folded lines, space
+// before a colon, control characters, CONNECT, a target that is neither a path nor an http(s) URL
+// (whose path is then taken) nor the `*` of OPTIONS, HTTP/1.1 without or any with two Hosts, two
+// Content-Lengths, Transfer-Encoding beside Content-Length or other than `chunked` (smuggling).
 enum http_result http_reader_feed(struct http_reader *reader, const void *bytes, size_t size,
                                   size_t *consumed);
 
-// The request after HTTP_REQUEST, or what is known of it after HTTP_E_BODY_LARGE.
+// The request after HTTP_REQUEST, or what is known of it (the head) after HTTP_CONTINUE and
+// HTTP_E_BODY_LARGE.
 const struct http_request *http_reader_request(const struct http_reader *reader);
 
 // True if no byte of a next request has been fed: the connection is idle.
@@ -82,18 +94,20 @@ const char *http_request_header(const struct http_request *request, const char *
 bool http_request_has_token(const struct http_request *request, const char *name,
                             const char *token);
 
-// Decodes parameter `name` of a query string (percent and '+') into `out`, NUL-terminated.
+// Decodes parameter `name` of a query string (percent and '+') into `out`, NUL-terminated ("" if
+// there is none to give).
 // Returns its length; -1: absent; -2: longer than capacity - 1, or badly encoded, or with a NUL.
-// With several of the name: the first.
+// With several of the name: the last, as in the reference.
 int http_query_get(const char *query, const char *name, char *out, size_t capacity);
 
 // The standard reason phrase ("Not Found"), or "" for an unknown status.
 const char *http_status_text(int status);
 
-// Appends a response head: status line, then Date, Content-Length (`body_size`; left out for 1xx
-// and 204), `Connection: close` or keep-alive as `keep_alive` says and the version wants, then
-// `headers`
-// ("Name: value\r\n"…, may be ""), and the empty line. Returns false if the buffer's bound is met.
+// Appends a response head: status line, then Date, Content-Length (`body_size`; left out for 204
+// and 304), `Connection: close`, or keep-alive towards HTTP/1.0, then `headers` ("Name:
+// value\r\n"…, may be ""), and the empty line. A 1xx head has the status line and `headers` alone,
+// so that of a 101 they name the connection's new protocol. Returns false if the buffer's bound is
+// met or memory is out; then nothing was appended.
 bool http_encode_head(struct buffer *out, int status, unsigned minor, bool keep_alive,
                       const char *headers, size_t body_size);
 

@@ -84,6 +84,9 @@ void ws_decoder_fini(struct ws_decoder *decoder);
 enum ws_result ws_decoder_feed(struct ws_decoder *decoder, uint8_t *bytes, size_t size,
                                size_t *consumed, struct ws_message *message);
 
+// Whether the decoder, after WS_MORE, is between two messages: a fresh one would do as well.
+bool ws_decoder_is_idle(const struct ws_decoder *decoder);
+
 #define WS_HEADER_MAX 10 // a server's frames have no mask
 
 // Writes an unmasked, final frame's header; returns its size, 2 to WS_HEADER_MAX.

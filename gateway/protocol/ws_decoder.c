@@ -269,3 +269,9 @@ enum ws_result ws_decoder_feed(struct ws_decoder *decoder, uint8_t *bytes, size_
     *consumed = in.at;
     return result;
 }
+
+bool ws_decoder_is_idle(const struct ws_decoder *decoder)
+{
+    return decoder->state == READING_HEAD && decoder->head_size == 0 &&
+           decoder->message_opcode == 0;
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+// Looking things up in a request: headers, their tokens, query parameters.
+#include <string.h>
+#include <strings.h>
+
+#include "gateway/protocol/http.h"
+
+enum { ABSENT = -1, UNUSABLE = -2 };
+
+const char *http_request_header(const struct http_request *request, const char *name)
+{
+    for (unsigned i = 0; i < request->header_count; i++)
+        if (strcasecmp(request->headers[i].name, name) == 0)
+            return request->headers[i].value;
+    return NULL;
+}
+
+static bool has_token(const char *list, const char *token)
+{
+    size_t token_size = strlen(token);
+    while (*list) {
+        list += strspn(list, " \t,");
+        size_t size = strcspn(list, ",");
+        size_t trimmed = size;
+        while (trimmed > 0 && (list[trimmed - 1] == ' ' || list[trimmed - 1] == '\t'))
+            trimmed--;
+        if (trimmed == token_size && strncasecmp(list, token, token_size) == 0)
+            return true;
+        list += size;
+    }
+    return false;
+}
+
+bool http_request_has_token(const struct http_request *request, const char *name, const char *token)
+{
+    for (unsigned i = 0; i < request->header_count; i++)
+        if (strcasecmp(request->headers[i].name, name) == 0 &&
+            has_token(request->headers[i].value, token))
+            return true;
+    return false;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+// Takes one character of a form-encoded text, from *at on; -1 if it is badly encoded.
+static int decode_char(const char **at)
+{
+    const char *text = *at;
+    if (*text != '%') {
+        *at = text + 1;
+        return *text == '+' ? ' ' : (unsigned char)*text;
+    }
+    int high = hex_digit(text[1]);
+    int low = high >= 0 ? hex_digit(text[2]) : -1;
+    if (low < 0)
+        return -1;
+    *at = text + 3;
+    return high << 4 | low;
+}
+
+static bool is_name(const char *text, const char *end, const char *name)
+{
+    while (text < end && *name) {
+        int c = decode_char(&text);
+        if (c != (unsigned char)*name++)
+            return false;
+    }
+    return text == end && *name == '\0';
+}
+
+static int decode_value(const char *text, const char *end, char *out, size_t capacity)
+{
+    size_t size = 0;
+    while (text < end) {
+        int c = decode_char(&text);
+        if (c <= 0 || size + 1 >= capacity)
+            return UNUSABLE;
+        out[size++] = (char)c;
+    }
+    out[size] = '\0';
+    return (int)size;
+}
+
+int http_query_get(const char *query, const char *name, char *out, size_t capacity)
+{
+    int result = ABSENT;
+    if (capacity > 0)
+        out[0] = '\0';
+    else
+        return UNUSABLE;
+    for (const char *pair = query; *pair;) {
+        const char *end = pair + strcspn(pair, "&");
+        const char *equals = memchr(pair, '=', (size_t)(end - pair));
+        if (is_name(pair, equals ? equals : end, name))
+            result = decode_value(equals ? equals + 1 : end, end, out, capacity);
+        pair = *end ? end + 1 : end;
+    }
+    if (result < 0)
+        out[0] = '\0';
+    return result;
+}
