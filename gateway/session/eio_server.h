@@ -26,9 +26,10 @@ struct eio_server_options {
     unsigned upgrade_timeout_ms; // default 10,000
     size_t max_payload;          // bytes a client may send at once; default 1,000,000
     size_t max_queue;            // bytes a client may be behind; default 1 MiB, see SLOW_CLIENTS
-    const struct cors *cors;     // borrowed for the server's life
+    const struct cors *cors;     // borrowed for the server's life; NULL: nothing is configured
 };
 
+// Fills in the defaults.
 void eio_server_options_init(struct eio_server_options *options);
 
 // Why a session ended, in the reference's words, which reach `disconnect` handlers:
@@ -40,25 +41,32 @@ struct eio_handler {
     // A message; the bytes borrow until it returns.
     void (*on_message)(struct eio_session *session, bool is_binary, const uint8_t *bytes,
                        size_t size, void *arg);
-    // The session is over. Called exactly once for each on_open, never from within a call to
-    // eio_session_close (but later in the turn); the session is freed after it returns.
+    // The session is over. Called exactly once for each on_open, never from within a call of any
+    // function below but eio_server_destroy (else later in the turn, or in the next: in the
+    // distribution phase, so that what it sends to others still goes out in that turn). The
+    // session is freed after it returns.
     void (*on_close)(struct eio_session *session, const char *reason, void *arg);
 };
 
-// NULL: out of memory.
+// Copies `options`; `handler` is borrowed for the server's life. NULL: out of memory.
 struct eio_server *eio_server_new(struct gw_loop *loop, struct gw_metrics *metrics,
                                   const struct eio_server_options *options,
                                   const struct eio_handler *handler, void *arg);
 
 // Closes every session at the Engine.IO level ("server shutting down"): polls are answered with a
-// close packet, WebSockets get it and a close frame. Clients treat that as a lost transport and
-// come back. New requests are refused with 503 from here on.
+// close packet, WebSockets get a close frame. Clients treat that as a lost transport and come back.
+// New requests are refused with 503 from here on.
 void eio_server_stop(struct eio_server *server);
+// Whether there is no session, and no connection of one, any more. WebSocket clients have half a
+// minute to answer the close frame; whoever will not wait so long destroys the server.
 bool eio_server_is_drained(const struct eio_server *server);
-void eio_server_destroy(struct eio_server **server); // drained, or it drops what is left
+// Ends what is left, without a word to WebSocket clients; on_close is called for each session.
+// NULL-safe through the pointer, which is set to NULL. Not from within a handler.
+void eio_server_destroy(struct eio_server **server);
 
 // Handles one request for the server's path: handshake, poll, post, upgrade, preflight, and every
-// error of them, with the reference's statuses and bodies. Consumes the exchange.
+// error of them, with the reference's statuses and bodies. Consumes the exchange. The connection's
+// own bound on bodies should not be below max_payload.
 void eio_server_handle(struct eio_server *server, struct http_exchange *exchange,
                        const struct http_request *request);
 
@@ -75,9 +83,10 @@ void eio_session_set_data(struct eio_session *session, void *data);
 void *eio_session_data(const struct eio_session *session);
 
 // Queues [start, end) of `chunk`: whole WebSocket frames, each one Engine.IO packet; written in
-// this turn's flush phase (polling: when a poll is there). A session that is more than max_queue
-// bytes behind is closed ("transport close") and counted. After the end it is a no-op. False:
-// nothing was queued (out of memory: the session is closed; closing already).
+// this turn's flush phase (polling: when a poll is there). A session that, after a turn's output
+// was written, is more than max_queue bytes behind and is sent more, is closed ("transport close")
+// and counted. False: nothing was queued (out of memory: the session is over; or it was already, or
+// is closing).
 bool eio_session_send(struct eio_session *session, struct chunk *chunk, uint32_t start,
                       uint32_t end);
 
@@ -86,9 +95,9 @@ bool eio_session_send_message(struct eio_session *session, bool is_binary, const
                               size_t size);
 
 // Sends what is queued, then closes the transport; on_close comes with `reason` (a constant
-// string).
+// string). From here on nothing is received or sent. Again, or after the end: no effect.
 void eio_session_close(struct eio_session *session, const char *reason);
-// Closes at once; what is queued is dropped.
+// Closes now, whether or not the client has fetched what is queued. After the end: no effect.
 void eio_session_abort(struct eio_session *session, const char *reason);
 
 #endif

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// What the files of the Engine.IO server share. Nobody else includes it.
+//
+// A server has sessions; a session has one transport while it is open or closing, and for the time
+// of an upgrade the one that it may move to.
+//
+// A session ends in three steps: the state becomes ENDED, and nobody finds it by its id any more;
+// on_close is called in the distribution phase; the memory is freed in the reap phase. So a session
+// stays valid for whatever is on the stack.
+#ifndef TALUS_GATEWAY_SESSION_EIO_INTERNAL_H
+#define TALUS_GATEWAY_SESSION_EIO_INTERNAL_H
+
+#include "gateway/base/hash.h"
+#include "gateway/base/list.h"
+#include "gateway/base/random.h"
+#include "gateway/session/eio_server.h"
+#include "gateway/transport/transport.h"
+
+struct eio_server {
+    struct eio_server_options options;
+    const struct eio_handler *handler;
+    void *arg;
+    struct transport_host host;
+    struct gw_deadline_queue ping_intervals;
+    struct gw_deadline_queue ping_timeouts;
+    struct gw_deadline_queue upgrade_timeouts;
+    struct gw_deadline_queue releases; // of polls, while their sessions upgrade
+    struct eio_session *by_id;         // those that can be found
+    struct list sessions;              // all that are not freed yet
+    bool is_stopping;
+};
+
+enum eio_session_state {
+    EIO_SESSION_OPENING, // not known to the handler yet
+    EIO_SESSION_OPEN,
+    EIO_SESSION_CLOSING, // on purpose: waits for the client to have what is queued
+    EIO_SESSION_ENDED,
+};
+
+struct eio_session {
+    char id[GW_ID_SIZE + 1];
+    uint8_t state; // enum eio_session_state
+    bool is_pong_awaited;
+    bool is_patience_used; // a packet other than a pong has put off the ping timeout
+    bool is_close_told;    // on_close was called
+    struct eio_server *server;
+    struct transport *transport; // NULL once ended
+    struct eio_upgrade *upgrade; // NULL but during one
+    void *data;
+    const char *reason;           // of the end
+    struct gw_deadline heartbeat; // the next ping, or the end of waiting for a pong
+    struct gw_task task;          // open: judges a slow client; ended: on_close, then frees
+    struct list link;             // of server->sessions
+    UT_hash_handle hh;            // of server->by_id
+};
+
+// ---- eio_session.c
+
+extern const struct transport_events eio__session_events;
+
+// A session in the state OPENING, with an id. NULL: out of memory, or of random numbers.
+struct eio_session *eio__session_new(struct eio_server *server);
+// Frees one that is OPENING still.
+void eio__session_discard(struct eio_session *session);
+// Opens it over `transport`. False: out of memory; the transport was dropped, the session freed.
+bool eio__session_open(struct eio_session *session, struct transport *transport);
+// The session of that id, or NULL.
+struct eio_session *eio__session_find(struct eio_server *server, const char *id);
+// The end. A transport that is still there is dropped.
+void eio__session_end(struct eio_session *session, const char *reason);
+// on_close now, unless it was told, and frees.
+void eio__session_destroy(struct eio_session *session);
+
+// ---- eio_upgrade.c
+
+// A handshake of a transport with the session's id. Consumes the exchange.
+void eio__upgrade_begin(struct eio_session *session, const struct transport_ops *ops,
+                        struct http_exchange *exchange, const struct http_request *request);
+// Drops the transport that the session might have moved to, if there is one.
+void eio__upgrade_abandon(struct eio_session *session);
+
+#endif

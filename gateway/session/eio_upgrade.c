@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// The upgrade of a session to a WebSocket. The client opens one with the session's id and probes it
+// (`2probe`, `3probe`); it then stops polling and, once its last poll and post are answered, says
+// `5`: from there on the session uses the WebSocket. Invariants:
+// - Until the `5` everything that is sent goes by way of the old transport, and what is still in
+//   its queue then is moved as a whole, so nothing is lost, doubled or reordered.
+// - Whatever else comes or does not come on the new transport ends it, and leaves the session as it
+//   was.
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/log.h"
+#include "gateway/session/eio_internal.h"
+
+#define PROBE "probe"
+
+struct eio_upgrade {
+    struct eio_session *session;
+    struct transport *transport; // that the session may move to
+    struct gw_deadline timeout;
+    struct gw_deadline release; // lets polls go from the probe on, so that the client can move
+};
+
+static void free_upgrade(struct eio_upgrade *upgrade)
+{
+    upgrade->session->upgrade = NULL;
+    gw_deadline_stop(&upgrade->timeout);
+    gw_deadline_stop(&upgrade->release);
+    free(upgrade);
+}
+
+void eio__upgrade_abandon(struct eio_session *session)
+{
+    if (!session->upgrade)
+        return;
+    struct transport *transport = session->upgrade->transport;
+    free_upgrade(session->upgrade);
+    transport->ops->drop(transport);
+}
+
+static void on_timeout(struct gw_deadline *deadline)
+{
+    eio__upgrade_abandon(LIST_ENTRY(deadline, struct eio_upgrade, timeout)->session);
+}
+
+static void release_poll(struct eio_upgrade *upgrade)
+{
+    struct eio_session *session = upgrade->session;
+    session->transport->ops->release(session->transport);
+    gw_deadline_start(&session->server->releases, &upgrade->release);
+}
+
+// A client that has not seen the answer to its probe yet polls once more.
+static void on_release(struct gw_deadline *deadline)
+{
+    release_poll(LIST_ENTRY(deadline, struct eio_upgrade, release));
+}
+
+// The client has moved.
+static void complete(struct eio_session *session)
+{
+    struct transport *from = session->transport;
+    struct transport *to = session->upgrade->transport;
+    if (!outq_move(to->ops->queue(to), from->ops->queue(from))) {
+        eio__session_end(session, "transport error");
+        return;
+    }
+    free_upgrade(session->upgrade);
+    to->events = &eio__session_events;
+    session->transport = to;
+    from->ops->drop(from);
+    to->ops->flush(to);
+    gw_metric_add(session->server->host.metrics, GW_EIO_UPGRADES, 1);
+    if (session->state == EIO_SESSION_CLOSING)
+        to->ops->close(to);
+}
+
+static bool is_probe(const struct eio_packet *packet)
+{
+    return packet->type == EIO_PING && packet->size == strlen(PROBE) &&
+           memcmp(packet->bytes, PROBE, packet->size) == 0;
+}
+
+static void on_packet(struct transport *transport, void *owner, const struct eio_packet *packet)
+{
+    struct eio_session *session = owner;
+    if (packet->type == EIO_UPGRADE)
+        complete(session);
+    else if (is_probe(packet) && transport_send(transport, EIO_PONG, PROBE))
+        release_poll(session->upgrade);
+    else
+        eio__upgrade_abandon(session);
+}
+
+static void on_end(struct transport *transport, void *owner, enum transport_end end)
+{
+    struct eio_session *session = owner;
+    (void)transport;
+    (void)end;
+    free_upgrade(session->upgrade);
+}
+
+static const struct transport_events probe_events = {.on_packet = on_packet, .on_end = on_end};
+
+// Accepts the handshake and closes at once: clients know this answer.
+static void turn_away(struct eio_server *server, const struct transport_ops *ops,
+                      struct http_exchange *exchange, const struct http_request *request)
+{
+    struct transport *transport = ops->accept(&server->host, exchange, request, NULL, NULL, NULL);
+    if (transport)
+        ops->drop(transport);
+}
+
+void eio__upgrade_begin(struct eio_session *session, const struct transport_ops *ops,
+                        struct http_exchange *exchange, const struct http_request *request)
+{
+    struct eio_server *server = session->server;
+    struct eio_upgrade *upgrade = NULL;
+    if (session->transport->ops->can_upgrade && !session->upgrade)
+        upgrade = calloc(1, sizeof *upgrade);
+    if (!upgrade) {
+        turn_away(server, ops, exchange, request);
+        return;
+    }
+    upgrade->session = session;
+    gw_deadline_init(&upgrade->timeout, on_timeout);
+    gw_deadline_init(&upgrade->release, on_release);
+    session->upgrade = upgrade;
+    upgrade->transport =
+        ops->accept(&server->host, exchange, request, NULL, &probe_events, session);
+    if (upgrade->transport)
+        gw_deadline_start(&server->upgrade_timeouts, &upgrade->timeout);
+    else
+        free_upgrade(upgrade);
+}

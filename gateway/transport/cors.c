@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+// Origins are kept lower-case and without a default port, which is how browsers write them.
+#include "gateway/transport/cors.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define METHODS "Access-Control-Allow-Methods: GET,HEAD,PUT,PATCH,POST,DELETE\r\n"
+
+static bool is_host_char(char c)
+{
+    return isalnum((unsigned char)c) || strchr("-._~[]:", c);
+}
+
+// SCHEME "://" HOST [":" PORT], with nothing behind it.
+static bool is_origin(const char *text)
+{
+    size_t scheme = 0;
+    while (isalnum((unsigned char)text[scheme]) ||
+           (text[scheme] != '\0' && strchr("+-.", text[scheme])))
+        scheme++;
+    if (!isalpha((unsigned char)text[0]) || strncmp(text + scheme, "://", 3) != 0)
+        return false;
+    const char *host = text + scheme + 3;
+    if (host[0] == '\0' || host[0] == ':')
+        return false;
+    for (const char *at = host; *at; at++)
+        if (!is_host_char(*at))
+            return false;
+    return true;
+}
+
+static void cut_suffix(char *text, const char *prefix, const char *suffix)
+{
+    size_t size = strlen(text);
+    size_t suffix_size = strlen(suffix);
+    if (strncmp(text, prefix, strlen(prefix)) == 0 && size > suffix_size &&
+        strcmp(text + size - suffix_size, suffix) == 0)
+        text[size - suffix_size] = '\0';
+}
+
+static char *normalize(const char *origin)
+{
+    char *text = strdup(origin);
+    if (!text)
+        return NULL;
+    for (char *at = text; *at; at++)
+        *at = (char)tolower((unsigned char)*at);
+    cut_suffix(text, "http://", ":80");
+    cut_suffix(text, "https://", ":443");
+    return text;
+}
+
+bool cors_init(struct cors *cors, const char *const *origins, size_t count, char *error,
+               size_t error_size)
+{
+    *cors = (struct cors){0};
+    cors->origins = calloc(count > 0 ? count : 1, sizeof *cors->origins);
+    if (!cors->origins)
+        goto nomem;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(origins[i], "*") == 0) {
+            cors->is_any = true;
+            continue;
+        }
+        if (!is_origin(origins[i])) {
+            snprintf(error, error_size, "'%s' is no origin (SCHEME://HOST[:PORT], or *)",
+                     origins[i]);
+            goto fail;
+        }
+        char *origin = normalize(origins[i]);
+        if (!origin)
+            goto nomem;
+        cors->origins[cors->count++] = origin;
+    }
+    return true;
+nomem:
+    snprintf(error, error_size, "out of memory");
+fail:
+    cors_fini(cors);
+    return false;
+}
+
+void cors_fini(struct cors *cors)
+{
+    for (size_t i = 0; i < cors->count; i++)
+        free(cors->origins[i]);
+    free(cors->origins);
+    *cors = (struct cors){0};
+}
+
+bool cors_is_configured(const struct cors *cors)
+{
+    return cors->is_any || cors->count > 0;
+}
+
+static bool is_listed(const struct cors *cors, const char *origin)
+{
+    for (size_t i = 0; i < cors->count; i++)
+        if (strcasecmp(cors->origins[i], origin) == 0)
+            return true;
+    return false;
+}
+
+static bool append_allowed_origin(const struct cors *cors, const struct http_request *request,
+                                  struct buffer *out)
+{
+    const char *origin = http_request_header(request, "Origin");
+    if (origin && is_listed(cors, origin))
+        return buffer_append_text(out, "Access-Control-Allow-Origin: ") &&
+               buffer_append_text(out, origin) &&
+               buffer_append_text(out, "\r\nAccess-Control-Allow-Credentials: true\r\n");
+    return !cors->is_any || buffer_append_text(out, "Access-Control-Allow-Origin: *\r\n");
+}
+
+bool cors_append_headers(const struct cors *cors, const struct http_request *request,
+                         struct buffer *out)
+{
+    return append_allowed_origin(cors, request, out) &&
+           (cors->count == 0 || buffer_append_text(out, "Vary: Origin\r\n"));
+}
+
+bool cors_is_preflight(const struct cors *cors, const struct http_request *request)
+{
+    return request->method == HTTP_METHOD_OPTIONS && !request->is_upgrade &&
+           cors_is_configured(cors);
+}
+
+bool cors_append_preflight(const struct cors *cors, const struct http_request *request,
+                           struct buffer *out)
+{
+    const char *wanted = http_request_header(request, "Access-Control-Request-Headers");
+    const char *vary = cors->count > 0 ? "Vary: Origin, Access-Control-Request-Headers\r\n"
+                                       : "Vary: Access-Control-Request-Headers\r\n";
+    return append_allowed_origin(cors, request, out) && buffer_append_text(out, METHODS) &&
+           buffer_append_text(out, vary) &&
+           (!wanted || (buffer_append_text(out, "Access-Control-Allow-Headers: ") &&
+                        buffer_append_text(out, wanted) && buffer_append_text(out, "\r\n")));
+}
+
+static bool is_same_host(const struct http_request *request, const char *origin)
+{
+    const char *host = http_request_header(request, "Host");
+    const char *origin_host = strstr(origin, "://");
+    return host && origin_host && strcasecmp(host, origin_host + 3) == 0;
+}
+
+bool cors_allows(const struct cors *cors, const struct http_request *request)
+{
+    const char *origin = http_request_header(request, "Origin");
+    return !origin || cors->is_any || is_listed(cors, origin) || is_same_host(request, origin);
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// What the transports have in common: the host, the tie to an owner, small packets.
+#include "gateway/transport/transport.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "gateway/protocol/ws.h"
+#include "gateway/transport/polling.h"
+#include "gateway/transport/websocket.h"
+
+#define HEADERS_MAX ((size_t)32 << 10) // bytes; a preflight repeats what the request's head held
+#define RANGE_COST  64                 // bytes a range of a queue costs beside its content
+
+void transport_host_init(struct transport_host *host)
+{
+    list_init(&host->transports);
+    gw_deadline_queue_init(&host->goodbyes, host->loop, TRANSPORT_GOODBYE_MS);
+}
+
+void transport_host_fini(struct transport_host *host)
+{
+    while (!list_is_empty(&host->transports)) {
+        struct transport *transport = LIST_ENTRY(host->transports.next, struct transport, link);
+        list_remove(&transport->link);
+        gw_deadline_stop(&transport->goodbye);
+        transport->events = NULL;
+        transport->ops->abort(transport);
+    }
+    gw_deadline_queue_fini(&host->goodbyes);
+}
+
+const struct transport_ops *transport_find(const char *name)
+{
+    static const struct transport_ops *const all[] = {&polling_ops, &websocket_ops};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (strcmp(all[i]->name, name) == 0)
+            return all[i];
+    return NULL;
+}
+
+bool transport_send(struct transport *transport, enum eio_type type, const char *text)
+{
+    uint8_t frame[WS_HEADER_MAX + 1 + TRANSPORT_PACKET_MAX];
+    size_t text_size = strlen(text);
+    assert(text_size <= TRANSPORT_PACKET_MAX);
+    size_t size = ws_encode_header(frame, WS_TEXT, 1 + text_size);
+    frame[size++] = (uint8_t)type;
+    memcpy(frame + size, text, text_size);
+    if (!outq_append_copy(transport->ops->queue(transport), frame, size + text_size))
+        return false;
+    transport->ops->flush(transport);
+    return true;
+}
+
+size_t transport_queue_cost(const struct outq *queue)
+{
+    return queue->bytes + (size_t)queue->more_count * RANGE_COST;
+}
+
+void transport_init(struct transport *transport, const struct transport_ops *ops,
+                    struct transport_host *host, const struct transport_events *events, void *owner,
+                    void (*on_goodbye)(struct gw_deadline *deadline))
+{
+    transport->ops = ops;
+    transport->events = events;
+    transport->owner = owner;
+    transport->host = host;
+    list_append(&host->transports, &transport->link);
+    gw_deadline_init(&transport->goodbye, on_goodbye);
+}
+
+void transport_fini(struct transport *transport)
+{
+    list_remove(&transport->link);
+    gw_deadline_stop(&transport->goodbye);
+}
+
+void transport_end(struct transport *transport, enum transport_end end)
+{
+    const struct transport_events *events = transport->events;
+    transport->events = NULL;
+    if (events)
+        events->on_end(transport, transport->owner, end);
+}
+
+char *transport_headers(const struct transport_host *host, const struct http_request *request,
+                        const char *lines)
+{
+    struct buffer headers;
+    size_t size;
+    buffer_init(&headers, HEADERS_MAX);
+    if (buffer_append_text(&headers, lines) && cors_append_headers(host->cors, request, &headers) &&
+        buffer_append(&headers, "", 1))
+        return (char *)buffer_take(&headers, &size);
+    buffer_fini(&headers);
+    return NULL;
+}
