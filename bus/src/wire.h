@@ -2,14 +2,14 @@
 // Topics: SESSION/TYPE, the markers' and the control topics (docs/protocol.md). Pure.
 //
 // Control topics start with `$`, which no session id does:
-//   `$bus/`                      every talus subscriber subscribes to it; a broadcaster answers
-//   each
-//                                such subscription with `$bus/$hello` {origin, seq, replay}, so a
-//                                subscriber knows who is connected, whichever side bound.
-//   `$ready/SUBSCRIBER/ORIGIN`   a subscriber subscribes to it after that hello. Subscriptions
-//   travel
-//                                in order, so all that it had subscribed to before has arrived at
-//                                ORIGIN when this does. Nothing is ever published under it.
+//
+//   `$bus/`                     Every talus subscriber subscribes to it. A broadcaster answers each
+//                               such subscription with `$bus/$hello` {origin, seq, replay}, so that
+//                               a subscriber knows who is connected, whichever side bound.
+//   `$ready/SUBSCRIBER/ORIGIN`  A subscriber subscribes to it after that hello. Subscriptions
+//                               travel in order: when this one arrives at ORIGIN, all that the
+//                               subscriber had subscribed to before has arrived too. Nothing is
+//                               ever published under it.
 #ifndef TALUS__WIRE_H
 #define TALUS__WIRE_H
 
@@ -25,7 +25,8 @@
 #define TALUS__READY       "$ready/"
 
 #define TALUS__TOPIC_MAX     (TALUS_SESSION_MAX + 1 + TALUS_TYPE_MAX)
-#define TALUS__SUBSCRIBER_ID 12 // characters of a subscriber's id, as an origin's
+#define TALUS__ORIGIN_MIN    8  // characters of an origin, at least
+#define TALUS__SUBSCRIBER_ID 12 // characters of our subscribers' ids, of the kind an origin has
 
 enum talus__topic_kind {
     TALUS__TOPIC_EVENT,   // SESSION/TYPE or /TYPE
@@ -36,13 +37,15 @@ enum talus__topic_kind {
 
 struct talus__topic {
     enum talus__topic_kind kind;
-    const char *session; // borrowed; size 0: everybody; "*": everything (heads only)
+    const char *session; // borrowed; size 0: everybody; "*": everything (markers only)
     size_t session_size;
     const char *type;
     size_t type_size;
 };
 
-// Splits and checks a topic. Returns 0; TALUS_ESESSION, TALUS_ETYPE, TALUS_ERESERVED.
+// Splits and checks a topic. Returns 0; TALUS_ESESSION; TALUS_ETYPE, also when there is no slash;
+// TALUS_ERESERVED. Of an unknown control topic ($…) nothing is checked; its session is the part
+// before the first slash.
 int talus__topic_parse(const void *bytes, size_t size, struct talus__topic *topic);
 
 // What a subscription (the topic that an XPUB receives, without the first byte) asks for.
@@ -56,7 +59,7 @@ enum talus__subscription_kind {
 
 struct talus__subscription {
     enum talus__subscription_kind kind;
-    const char *name; // SESSION, or SUBSCRIBER
+    const char *name; // SESSION, or SUBSCRIBER; borrowed
     size_t name_size;
     const char *origin; // READY
     size_t origin_size;
@@ -65,7 +68,10 @@ struct talus__subscription {
 void talus__subscription_parse(const void *bytes, size_t size,
                                struct talus__subscription *subscription);
 
-// Whether `origin` is 8 to TALUS_ORIGIN_MAX characters of a-z 0-9.
+// Whether `origin` is TALUS__ORIGIN_MIN to TALUS_ORIGIN_MAX characters of a-z 0-9.
 bool talus__is_origin(const char *origin, size_t size);
+
+// Whether `type` is formed like a marker of the bus: `$`, then what a type may hold.
+bool talus__is_marker(const char *type, size_t size);
 
 #endif

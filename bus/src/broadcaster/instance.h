@@ -12,7 +12,7 @@
 
 #include "callbacks.h"
 #include "context.h"
-#include "limits.h"
+#include "event_limits.h"
 #include "publisher.h"
 #include "sockets.h"
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // The bounds of an event, checked at emit and again at intake.
-#ifndef TALUS__LIMITS_H
-#define TALUS__LIMITS_H
+// (Not called limits.h: users of this directory would get it for <limits.h>.)
+#ifndef TALUS__EVENT_LIMITS_H
+#define TALUS__EVENT_LIMITS_H
 
 #include <stddef.h>
 
 #define TALUS__MAX_BODY    1000000u // bytes, default
 #define TALUS__MAX_DEPTH   32u      // default nesting of a payload
-#define TALUS__DEPTH_LIMIT 64u      // the most that may be configured
+#define TALUS__DEPTH_LIMIT 64u      // the most that may be configured; more is taken as this
 #define TALUS__MAX_BIN     10u      // official clients refuse more attachments
 
 struct talus__limits {

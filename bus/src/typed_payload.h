@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// Encodes the payload of a typed event: the map {session_id, fields…} in the table's order.
+#ifndef TALUS__TYPED_PAYLOAD_H
+#define TALUS__TYPED_PAYLOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <talus/value.h>
+
+#include "pack_buffer.h"
+
+struct talus__typed_field {
+    const char *name;
+    bool is_required; // must not be nil
+    talus_value_t value;
+};
+
+// Returns 0; TALUS_ESESSION: `session_id` is NULL or empty; TALUS_EINVAL: a required field is nil,
+// a value's type is none of the enum, or its pointer is NULL with a size; TALUS_EMSGPACK: a
+// TALUS_MSGPACK value is not exactly one well-formed value; TALUS_ETOOLARGE: the buffer's bound;
+// TALUS_ENOMEM. Depth and the other bounds of a payload are for the emit to check.
+int talus__typed_payload_encode(struct talus__pack_buffer *buffer, const char *session_id,
+                                const struct talus__typed_field *fields, size_t count);
+
+#endif
