@@ -2,8 +2,15 @@
 // HTTP connections: requests in, responses out, upgrades handed on. It knows no paths: one handler
 // gets every request.
 //
-// Requests of one connection are handled one after the other: while an exchange is not answered,
-// reading is paused once a bounded number of further bytes wait, and pipelined requests wait there.
+// Requests of one connection are handled one after the other: the next one is read when the answer
+// to the last has been written, and reading is paused once a bounded number of further bytes wait.
+// So a client that sends without reading costs one response at most, and is closed when it takes
+// nothing of that for request_timeout_ms.
+//
+// What is no valid request, too large or too slow is answered here (400, 408, 413, 417, 431, 503,
+// 505), and the connection closed such that the client can read the answer.
+//
+// All of it is for the loop's thread alone; nothing blocks.
 #ifndef TALUS_GATEWAY_TRANSPORT_HTTP_SERVER_H
 #define TALUS_GATEWAY_TRANSPORT_HTTP_SERVER_H
 
@@ -19,47 +26,64 @@
 struct http_server;
 struct http_exchange; // one request and its response that is still owed
 
-// The request borrows until the handler returns; the exchange lives until it is answered, upgraded
-// or aborted. The handler may answer at once or later.
+// Gets each request. `request` borrows until the handler returns; the exchange lives until it is
+// answered, upgraded or aborted. The handler may answer at once or later, but must see to it that
+// it happens: the server has no bound on how long that takes.
 typedef void http_handler_fn(struct http_exchange *exchange, const struct http_request *request,
                              void *arg);
 
 struct http_server_options {
     struct http_limits limits;
-    int64_t idle_timeout_ms;    // between requests; default 5,000, as Node's
-    int64_t request_timeout_ms; // from the first byte of a request to its last; default 60,000
+    int64_t idle_timeout_ms; // before the first request and between requests; default 5,000
+    // From the first byte of a request to its last, and for a client to take some part of a
+    // response; default 60,000.
+    int64_t request_timeout_ms;
 };
 
+// The defaults, with bodies of 1,000,000 bytes at most.
 void http_server_options_init(struct http_server_options *options);
 
-// NULL: out of memory.
+// NULL: out of memory. `options` are copied.
 struct http_server *http_server_new(struct gw_loop *loop, struct gw_metrics *metrics,
                                     const struct http_server_options *options,
                                     http_handler_fn *handler, void *arg);
 
-// Closes idle connections, lets answered exchanges finish, and aborts the rest after `grace_ms`.
+// Closes idle connections, answers what was asked and closes those connections then, and aborts
+// what is left after `grace_ms`. Descriptors that are handed over from here on are closed.
 void http_server_stop(struct http_server *server, int64_t grace_ms);
+// Whether no connection is left (those that were upgraded are no longer the server's).
 bool http_server_is_drained(const struct http_server *server);
-void http_server_destroy(struct http_server **server); // stopped and drained, or it aborts them
+// Frees the server and nulls the pointer; NULL-safe. Connections that are left are aborted, and
+// the on_abort of their exchanges is called before this returns. Not from within its handler.
+void http_server_destroy(struct http_server **server);
 
-// Takes over a connected descriptor.
+// Takes over a connected, non-blocking socket. If memory is out it is closed and counted.
 void http_server_take(struct http_server *server, int fd);
 
 // ---- Exchanges
 
 // Called if the connection ends before the exchange was answered; the exchange is gone when it
-// returns.
+// returns. It must not be answered any more from within.
 void http_exchange_on_abort(struct http_exchange *exchange,
                             void (*on_abort)(struct http_exchange *exchange, void *arg), void *arg);
 
-// Answers. `headers` are whole lines ("Name: value\r\n"…) or "". For HEAD the body is not sent, its
-// length is. Consumes the exchange. `close`: close the connection after it in any case.
+// Answers. `headers` are whole lines ("Name: value\r\n"…, 32 KiB at most) or ""; Date,
+// Content-Length and Connection are added. Not sent, though its length is told: the body of an
+// answer to HEAD. Never sent: one of 204 or 304. Consumes the exchange. `close`: close the
+// connection after it in any case. If memory is out the connection is aborted.
 void http_respond(struct http_exchange *exchange, int status, const char *headers, const void *body,
                   size_t body_size, bool close);
 
-// Sends `head` (a whole 101 response) and gives the connection away: the caller sets a handler of
-// its own at once. Bytes that came after the request are delivered to that handler in this turn.
-// Consumes the exchange. NULL: out of memory, the connection was aborted.
+// The same with a body of shared bytes, which are moved out of `body` and not copied. `body` is
+// empty afterwards, whatever happened.
+void http_respond_ranges(struct http_exchange *exchange, int status, const char *headers,
+                         struct outq *body, bool close);
+
+// Sends `head` (a whole 101 response) and gives the connection away, to `handler`, which is
+// borrowed and must outlive it. Bytes that came after the request are delivered to it in this turn
+// (the next one, if the distribution phase is over), never before this returns. Consumes the
+// exchange. NULL: out of memory, or the connection is over; nothing of the handler is called then,
+// nor is on_abort.
 struct conn *http_upgrade(struct http_exchange *exchange, const char *head, size_t head_size,
                           const struct conn_handler *handler, void *owner);
 

@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: MIT
+// Connections on uv_poll, with reads and writes of our own.
+//
+// Invariants: the state only moves forward. The descriptor is open, and watched, exactly while the
+// state is not ENDED; uv_close comes before close, because libuv takes a descriptor's number out of
+// epoll when it closes the handle, and the number may be another connection's by then. Writability
+// is watched only while a write would block. The conn is freed when both have happened: on_end was
+// called (in the reap phase), and libuv has let go of the handle.
+#include "gateway/transport/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "gateway/base/log.h"
+
+enum {
+    IOV_PER_WRITE = 64,
+    WRITES_PER_TURN = 4, // then the others have their turn
+    // What a peer may still send after we closed: it may be in the middle of a large request when
+    // the error goes out, and reads the answer only behind it.
+    DISCARD_MAX = 8 * 1024 * 1024,
+    // For the rest of the output after the peer has closed its sending side.
+    PEER_LINGER_MS = 5000,
+};
+
+enum conn_state {
+    STATE_OPEN,
+    STATE_DRAINING,  // output is being written, input dropped
+    STATE_LINGERING, // our side is shut; waits for the peer to close its own
+    STATE_ENDED,
+};
+
+// Bytes that a handler gave back.
+struct unread {
+    struct gw_task task;
+    struct conn *conn;
+    size_t size;
+    uint8_t bytes[];
+};
+
+struct conn {
+    uv_poll_t poll;
+    struct gw_loop *loop;
+    struct gw_metrics *metrics;
+    const struct conn_handler *handler;
+    void *owner;
+    struct outq queue;
+    struct gw_task flush;
+    struct gw_task reap;
+    struct gw_deadline linger;
+    struct unread *unread; // NULL: none
+    int fd;
+    uint32_t discarded;
+    uint8_t state;  // enum conn_state
+    uint8_t end;    // enum conn_end; valid once the state is not OPEN
+    uint8_t events; // watched now
+    bool is_paused : 1;
+    bool is_blocked : 1;   // a write would block
+    bool is_peer_done : 1; // the peer will send no more
+    bool is_end_told : 1;  // on_end was called
+    bool is_unwatched : 1; // libuv has let go of the handle
+};
+
+static_assert(sizeof(struct conn) <= 400, "idle connections are to stay small");
+
+static void set_state(struct conn *conn, enum conn_state state)
+{
+    assert(state > (enum conn_state)conn->state);
+#ifndef NDEBUG
+    static const char *const names[] = {"open", "draining", "lingering", "ended"};
+    gw_log(GW_LOG_DEBUG, "conn", "fd=%d %s -> %s", conn->fd, names[conn->state], names[state]);
+#endif
+    conn->state = (uint8_t)state;
+}
+
+// ---- The end
+
+static void free_if_over(struct conn *conn)
+{
+    if (!conn->is_end_told || !conn->is_unwatched)
+        return;
+    outq_fini(&conn->queue); // of what was queued after the end
+    free(conn);
+}
+
+static void on_unwatched(uv_handle_t *handle)
+{
+    struct conn *conn = handle->data;
+    conn->is_unwatched = true;
+    free_if_over(conn);
+}
+
+static void on_reap(struct gw_task *task)
+{
+    struct conn *conn = LIST_ENTRY(task, struct conn, reap);
+    conn->handler->on_end(conn, conn->owner, (enum conn_end)conn->end);
+    conn->is_end_told = true;
+    free_if_over(conn);
+}
+
+static void drop_unread(struct conn *conn)
+{
+    if (!conn->unread)
+        return;
+    gw_task_cancel(&conn->unread->task);
+    free(conn->unread);
+    conn->unread = NULL;
+}
+
+// `end` counts only if the end had not begun before.
+static void finish(struct conn *conn, enum conn_end end)
+{
+    if (conn->state == STATE_ENDED)
+        return;
+    if (conn->state == STATE_OPEN)
+        conn->end = (uint8_t)end;
+    set_state(conn, STATE_ENDED);
+    gw_deadline_stop(&conn->linger);
+    gw_task_cancel(&conn->flush);
+    outq_fini(&conn->queue);
+    drop_unread(conn);
+    uv_close((uv_handle_t *)&conn->poll, on_unwatched);
+    close(conn->fd);
+    gw_metric_add(conn->metrics, GW_CONNECTIONS, -1);
+    gw_task_schedule(conn->loop, GW_PHASE_REAP, &conn->reap);
+}
+
+static void finish_failed(struct conn *conn, int error)
+{
+    bool is_peer = error == ECONNRESET || error == EPIPE || error == 0;
+    if (!is_peer)
+        gw_log(GW_LOG_DEBUG, "conn", "fd=%d failed: %s", conn->fd, strerror(error));
+    finish(conn, is_peer ? CONN_END_PEER : CONN_END_ERROR);
+}
+
+static void on_linger_expired(struct gw_deadline *deadline)
+{
+    finish(LIST_ENTRY(deadline, struct conn, linger), CONN_END_PEER); // if it is open still
+}
+
+// Starts the time that what is left may take. False: out of memory, the connection has ended.
+static bool start_linger(struct conn *conn, enum conn_end end, int64_t linger_ms)
+{
+    struct gw_deadline_queue *deadlines = gw_loop_deadlines(conn->loop, linger_ms);
+    if (deadlines)
+        gw_deadline_start(deadlines, &conn->linger);
+    else
+        finish(conn, end);
+    return deadlines != NULL;
+}
+
+// ---- Watching
+
+static int wanted_events(const struct conn *conn)
+{
+    int events = conn->is_blocked ? UV_WRITABLE : 0;
+    if (conn->is_peer_done)
+        return events;
+    bool is_reading = conn->state != STATE_OPEN || !conn->is_paused;
+    return events | (is_reading ? UV_READABLE : UV_DISCONNECT);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static void update_events(struct conn *conn)
+{
+    int wanted = conn->state == STATE_ENDED ? conn->events : wanted_events(conn);
+    if (wanted == conn->events)
+        return;
+    conn->events = (uint8_t)wanted;
+    int result = wanted ? uv_poll_start(&conn->poll, wanted, on_poll) : uv_poll_stop(&conn->poll);
+    if (result != 0)
+        finish_failed(conn, -result);
+}
+
+// ---- Input
+
+// What is queued, and what the handler makes of input that it still has when it is drained, may go
+// out: the peer can have shut its sending side alone.
+static void on_peer_done(struct conn *conn)
+{
+    conn->is_peer_done = true;
+    if (conn->state == STATE_LINGERING || outq_is_empty(&conn->queue))
+        finish(conn, CONN_END_PEER);
+    else if (conn->state != STATE_OPEN || start_linger(conn, CONN_END_PEER, PEER_LINGER_MS))
+        update_events(conn);
+}
+
+static void deliver_unread(struct conn *conn)
+{
+    struct unread *unread = conn->unread;
+    conn->unread = NULL;
+    gw_task_cancel(&unread->task);
+    conn->handler->on_data(conn, conn->owner, unread->bytes, unread->size);
+    free(unread);
+}
+
+static void take_input(struct conn *conn, uint8_t *bytes, size_t size)
+{
+    if (conn->state == STATE_OPEN) {
+        conn->handler->on_data(conn, conn->owner, bytes, size);
+        return;
+    }
+    conn->discarded += (uint32_t)size;
+    if (conn->discarded > DISCARD_MAX)
+        finish(conn, CONN_END_LOCAL);
+}
+
+static void read_input(struct conn *conn)
+{
+    size_t size;
+    uint8_t *scratch = gw_loop_scratch(conn->loop, &size);
+    if (conn->unread && !conn->is_paused)
+        deliver_unread(conn);
+    if (conn->state == STATE_ENDED)
+        return;
+    if (conn->state == STATE_OPEN && (conn->is_paused || conn->unread))
+        return;
+    ssize_t got = recv(conn->fd, scratch, size, MSG_DONTWAIT);
+    if (got > 0)
+        take_input(conn, scratch, (size_t)got);
+    else if (got == 0)
+        on_peer_done(conn);
+    else if (errno != EAGAIN && errno != EINTR)
+        finish_failed(conn, errno);
+}
+
+static void on_unread(struct gw_task *task)
+{
+    struct conn *conn = LIST_ENTRY(task, struct unread, task)->conn;
+    if (!conn->is_paused)
+        deliver_unread(conn);
+}
+
+bool conn_unread(struct conn *conn, const void *bytes, size_t size)
+{
+    assert(!conn->unread);
+    if (size == 0 || conn->state != STATE_OPEN)
+        return true;
+    struct unread *unread = malloc(sizeof *unread + size);
+    if (!unread)
+        return false;
+    gw_task_init(&unread->task, on_unread);
+    unread->conn = conn;
+    unread->size = size;
+    memcpy(unread->bytes, bytes, size);
+    conn->unread = unread;
+    gw_task_schedule(conn->loop, GW_PHASE_DISTRIBUTE, &unread->task);
+    return true;
+}
+
+void conn_pause(struct conn *conn)
+{
+    conn->is_paused = true;
+    update_events(conn);
+}
+
+void conn_resume(struct conn *conn)
+{
+    conn->is_paused = false;
+    if (conn->unread)
+        gw_task_schedule(conn->loop, GW_PHASE_DISTRIBUTE, &conn->unread->task);
+    update_events(conn);
+}
+
+// ---- Output
+
+static void on_all_written(struct conn *conn)
+{
+    if (conn->state == STATE_OPEN) {
+        if (conn->handler->on_drained)
+            conn->handler->on_drained(conn, conn->owner);
+        if (conn->is_peer_done && outq_is_empty(&conn->queue))
+            finish(conn, CONN_END_PEER);
+    } else if (conn->state == STATE_DRAINING) {
+        if (conn->is_peer_done || shutdown(conn->fd, SHUT_WR) != 0)
+            finish(conn, CONN_END_LOCAL);
+        else
+            set_state(conn, STATE_LINGERING);
+    }
+}
+
+// One write of what the queue has. False: no more can be written now, or at all.
+static bool write_once(struct conn *conn)
+{
+    struct iovec iov[IOV_PER_WRITE];
+    int count = outq_iov(&conn->queue, iov, IOV_PER_WRITE);
+    struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+    size_t offered = 0;
+    for (int i = 0; i < count; i++)
+        offered += iov[i].iov_len;
+    ssize_t written = sendmsg(conn->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (written < 0 && errno == EINTR)
+        return true;
+    if (written < 0 && errno != EAGAIN) {
+        finish_failed(conn, errno);
+        return false;
+    }
+    if (written > 0)
+        outq_consume(&conn->queue, (size_t)written);
+    conn->is_blocked = written < 0 || (size_t)written < offered;
+    return !conn->is_blocked;
+}
+
+static void on_flush(struct gw_task *task)
+{
+    struct conn *conn = LIST_ENTRY(task, struct conn, flush);
+    bool had_output = !outq_is_empty(&conn->queue);
+    for (int i = 0; i < WRITES_PER_TURN && !outq_is_empty(&conn->queue); i++)
+        if (!write_once(conn))
+            break;
+    if (conn->state == STATE_ENDED)
+        return;
+    update_events(conn);
+    if (outq_is_empty(&conn->queue)) {
+        if (had_output || conn->state != STATE_OPEN)
+            on_all_written(conn);
+    } else {
+        conn_flush(conn); // the next turn, unless it is blocked
+    }
+}
+
+struct outq *conn_queue(struct conn *conn)
+{
+    return &conn->queue;
+}
+
+void conn_flush(struct conn *conn)
+{
+    if (conn->state != STATE_ENDED && !conn->is_blocked)
+        gw_task_schedule(conn->loop, GW_PHASE_FLUSH, &conn->flush);
+}
+
+// ---- Events
+
+static int socket_error(int fd)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct conn *conn = poll->data;
+    if (status != 0) { // libuv has stopped watching: the socket has an error
+        conn->events = 0;
+        finish_failed(conn, socket_error(conn->fd));
+        return;
+    }
+    if (events & UV_WRITABLE) {
+        conn->is_blocked = false;
+        conn_flush(conn);
+    }
+    if (events & UV_READABLE)
+        read_input(conn);
+    else if (events & UV_DISCONNECT)
+        on_peer_done(conn);
+}
+
+// ---- Life
+
+struct conn *conn_open(struct gw_loop *loop, struct gw_metrics *metrics, int fd,
+                       const struct conn_handler *handler, void *owner)
+{
+    struct conn *conn = calloc(1, sizeof *conn);
+    if (!conn)
+        return NULL;
+    conn->loop = loop;
+    conn->metrics = metrics;
+    conn->handler = handler;
+    conn->owner = owner;
+    conn->fd = fd;
+    conn->poll.data = conn;
+    outq_init(&conn->queue);
+    gw_task_init(&conn->flush, on_flush);
+    gw_task_init(&conn->reap, on_reap);
+    gw_deadline_init(&conn->linger, on_linger_expired);
+    if (uv_poll_init(gw_loop_uv(loop), &conn->poll, fd) != 0) {
+        free(conn);
+        return NULL;
+    }
+    gw_metric_add(metrics, GW_CONNECTIONS, 1);
+    update_events(conn);
+    return conn;
+}
+
+void conn_set_handler(struct conn *conn, const struct conn_handler *handler, void *owner)
+{
+    conn->handler = handler;
+    conn->owner = owner;
+}
+
+struct gw_loop *conn_loop(const struct conn *conn)
+{
+    return conn->loop;
+}
+
+struct gw_metrics *conn_metrics(const struct conn *conn)
+{
+    return conn->metrics;
+}
+
+void conn_close(struct conn *conn, int64_t linger_ms)
+{
+    if (conn->state != STATE_OPEN || !start_linger(conn, CONN_END_LOCAL, linger_ms))
+        return;
+    conn->end = CONN_END_LOCAL;
+    set_state(conn, STATE_DRAINING);
+    drop_unread(conn);
+    conn_flush(conn);
+    update_events(conn);
+}
+
+void conn_abort(struct conn *conn)
+{
+    finish(conn, CONN_END_LOCAL);
+}
+
+bool conn_is_closing(const struct conn *conn)
+{
+    return conn->state != STATE_OPEN;
+}
