@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gateway/base/log.h"
+#include "gateway/protocol/sio_frames.h"
 #include "gateway/session/sio_internal.h"
 
 #define SCRATCH_MAX  (64u << 20) // bytes of one encoded packet
