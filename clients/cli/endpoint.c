@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#include "clients/cli/endpoint.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <talus.h>
+
+#include "clients/cli/report.h"
+
+static bool is_directory(const char *endpoint, size_t size)
+{
+    return size > strlen("ipc://") && strncmp(endpoint, "ipc://", strlen("ipc://")) == 0 &&
+           memcmp(endpoint + size - 2, "/*", 2) == 0;
+}
+
+// Appends the endpoints of one list. Returns the new size, or a number beyond ENDPOINT_MAX.
+static size_t append(char *out, size_t size, const char *list, bool connects)
+{
+    for (const char *next = list; next && size < ENDPOINT_MAX;) {
+        size_t length = strcspn(next, ",");
+        bool is_plain = length > 0 && next[0] != '@' && next[0] != '>';
+        const char *prefix = connects && is_plain && !is_directory(next, length) ? ">" : "";
+        size += (size_t)snprintf(out + size, ENDPOINT_MAX - size, "%s%s%.*s", size ? "," : "",
+                                 prefix, (int)length, next);
+        next = next[length] ? next + length + 1 : NULL;
+    }
+    return size;
+}
+
+int endpoint_resolve(const option_list_t *buses, bool connects, char endpoint[ENDPOINT_MAX])
+{
+    char standard[ENDPOINT_MAX];
+    size_t size = 0;
+    endpoint[0] = '\0';
+    for (size_t i = 0; i < buses->count; i++) {
+        if (!buses->items[i][0]) {
+            report("--bus takes an endpoint, not \"\"");
+            return EXIT_USAGE;
+        }
+        size = append(endpoint, size, buses->items[i], connects);
+    }
+    if (buses->count == 0) {
+        int error = talus_default_endpoint(standard, sizeof(standard));
+        if (error) {
+            report("cannot tell the default bus (from TALUS_BUS or XDG_RUNTIME_DIR): %s",
+                   talus_strerror(error));
+            return EXIT_FAILED;
+        }
+        size = append(endpoint, 0, standard, connects);
+    }
+    if (size >= ENDPOINT_MAX) {
+        report("the bus endpoints are longer than %d bytes together", ENDPOINT_MAX - 1);
+        return EXIT_USAGE;
+    }
+    return 0;
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+#include "clients/cli/print.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#define DIM     "\033[2m"
+#define RED     "\033[31m"
+#define GREEN   "\033[32m"
+#define YELLOW  "\033[33m"
+#define BLUE    "\033[34m"
+#define MAGENTA "\033[35m"
+#define CYAN    "\033[36m"
+#define RESET   "\033[0m"
+
+#define EVERYBODY "(all)"
+#define ELLIPSIS  "\xe2\x80\xa6"
+
+enum {
+    WIDE_TERMINAL = 120,  // columns from which a UUID stands whole
+    SESSION_COLUMNS = 16, // of a session on a narrower one
+    UUID_COLUMNS = 36,    //
+    SESSION_FIRST = 8,    // widths to begin with, so that lines of common events stay aligned
+    TYPE_FIRST = 17,      // "command-executing"
+    ID_FIRST = 12,        //
+    PAYLOAD_COLUMNS = 16, // at least, however long the rest
+    PAYLOAD_FIRST = 4096, // bytes
+};
+
+void printer_init(printer_t *printer, print_format_t format)
+{
+    *printer = (printer_t){
+        .format = format,
+        .session_width = SESSION_FIRST,
+        .type_width = TYPE_FIRST,
+        .id_width = ID_FIRST,
+    };
+    text_init(&printer->payload, PRINT_LINE_MAX);
+    text_init(&printer->line, PRINT_LINE_MAX);
+}
+
+void printer_fini(printer_t *printer)
+{
+    text_fini(&printer->payload);
+    text_fini(&printer->line);
+}
+
+static int encode_payload(text_t *payload, const talus_event_t *event)
+{
+    size_t room = payload->capacity > PAYLOAD_FIRST ? payload->capacity : PAYLOAD_FIRST;
+    for (;;) {
+        text_clear(payload);
+        char *place = text_reserve(payload, room);
+        if (!place)
+            return TALUS_ETOOLARGE;
+        size_t written;
+        int error =
+            talus_json_encode(event->data, event->data_size, NULL, NULL, place, room, &written);
+        if (error == TALUS_ETOOLARGE && written > room) {
+            room = written;
+            continue;
+        }
+        payload->size = error ? 0 : written;
+        return error;
+    }
+}
+
+static void format_json(text_t *line, const talus_event_t *event, const text_t *payload)
+{
+    text_append_string(line, "{\"origin\":");
+    text_append_json_string(line, event->origin);
+    text_append_format(line, ",\"seq\":%" PRIu64 ",\"prev\":%" PRIu64 ",\"ts\":%" PRIu64,
+                       event->seq, event->prev, event->ts);
+    text_append_string(line, ",\"session\":");
+    text_append_json_string(line, event->session);
+    text_append_string(line, ",\"type\":");
+    text_append_json_string(line, event->type);
+    if (event->skip[0]) {
+        text_append_string(line, ",\"skip\":");
+        text_append_json_string(line, event->skip);
+    }
+    text_append_string(line, ",\"data\":");
+    text_append_safe(line, payload->bytes, payload->size);
+    text_append(line, "}", 1);
+}
+
+static bool is_failure(const talus_event_t *event)
+{
+    talus_value_t success;
+    return strcmp(event->type, talus_type_command_executed) == 0 &&
+           talus_event_field(event, "success", &success) == 0 && success.type == TALUS_BOOL
+    &&!success.as.boolean;
+}
+
+static const char *type_colour(const talus_event_t *event)
+{
+    static const struct {
+        const char *prefix, *colour;
+    } families[] = {
+        {"node-", GREEN},   {"property-", YELLOW}, {"command-", BLUE},
+        {"session-", CYAN}, {"undo", MAGENTA},     {"redo", MAGENTA},
+    };
+    if (is_failure(event))
+        return RED;
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+        if (strncmp(event->type, families[i].prefix, strlen(families[i].prefix)) == 0)
+            return families[i].colour;
+    return "";
+}
+
+// Appends `text` in `colour`, then spaces up to `width` columns (which grows to the text's own) and
+// one more.
+static void append_column(printer_t *printer, const char *colour, const char *text, size_t columns,
+                          size_t *width)
+{
+    bool is_coloured = printer->is_coloured && colour[0];
+    if (columns > *width)
+        *width = columns;
+    if (is_coloured)
+        text_append_string(&printer->line, colour);
+    text_append_string(&printer->line, text);
+    if (is_coloured)
+        text_append_string(&printer->line, RESET);
+    text_append_spaces(&printer->line, *width - columns + 1);
+}
+
+static void append_time(printer_t *printer, uint64_t ts)
+{
+    char text[32] = "--:--:--.---";
+    time_t seconds = (time_t)(ts / 1000000);
+    struct tm local;
+    if (localtime_r(&seconds, &local)) {
+        size_t size = strftime(text, sizeof(text), "%H:%M:%S", &local);
+        snprintf(text + size, sizeof(text) - size, ".%03u", (unsigned)(ts / 1000 % 1000));
+    }
+    size_t width = strlen(text);
+    append_column(printer, DIM, text, width, &width);
+}
+
+// A session longer than its column keeps its beginning and its end, which tell UUIDs apart.
+static void append_session(printer_t *printer, const char *session)
+{
+    if (!session[0])
+        session = EVERYBODY;
+    size_t size = strlen(session);
+    size_t most = printer->columns == 0               ? TALUS_SESSION_MAX
+                  : printer->columns >= WIDE_TERMINAL ? UUID_COLUMNS
+                                                      : SESSION_COLUMNS;
+    if (size <= most) {
+        append_column(printer, "", session, size, &printer->session_width);
+        return;
+    }
+    char text[UUID_COLUMNS + sizeof(ELLIPSIS)];
+    int tail = (int)(most - 1) / 2;
+    int head = (int)most - 1 - tail;
+    snprintf(text, sizeof(text), "%.*s" ELLIPSIS "%s", head, session, session + size - tail);
+    append_column(printer, "", text, most, &printer->session_width);
+}
+
+static void append_skip(text_t *line, const char *skip)
+{
+    if (!skip[0])
+        return;
+    text_append_string(line, "skip=");
+    text_append_safe(line, skip, strlen(skip));
+    text_append(line, " ", 1);
+}
+
+// Whether the payload starts with a session_id that the line has already; a session id needs no
+// escapes, so its JSON is known.
+static bool repeats_session(const text_t *payload, const char *session, size_t *size)
+{
+    char member[TALUS_SESSION_MAX + 32];
+    int length = snprintf(member, sizeof(member), "{\"session_id\":\"%s\"", session);
+    if (length < 0 || (size_t)length >= payload->size || (size_t)length >= sizeof(member) ||
+        memcmp(payload->bytes, member, (size_t)length) != 0)
+        return false;
+    char next = payload->bytes[length];
+    *size = (size_t)length + (next == ',');
+    return next == ',' || next == '}';
+}
+
+static void append_payload(printer_t *printer, const talus_event_t *event, size_t columns_before)
+{
+    text_t *line = &printer->line;
+    size_t start = line->size, left_out = 0;
+    if (repeats_session(&printer->payload, event->session, &left_out))
+        text_append(line, "{", 1);
+    // Twelve bytes a column are more than a character takes: no need to look at a megabyte.
+    size_t size = printer->payload.size - left_out;
+    bool is_cut = printer->columns > 0 && size > printer->columns * 12;
+    text_append_safe(line, printer->payload.bytes + left_out,
+                     is_cut ? printer->columns * 12 : size);
+    if (printer->columns == 0 || line->has_failed)
+        return;
+    size_t room = printer->columns > columns_before + PAYLOAD_COLUMNS
+                      ? printer->columns - columns_before
+                      : PAYLOAD_COLUMNS;
+    if (is_cut || text_columns(line->bytes + start, line->size - start) > room) {
+        line->size = start + text_fit(line->bytes + start, line->size - start, room - 1);
+        text_append_string(line, ELLIPSIS);
+    }
+}
+
+static void format_pretty(printer_t *printer, const talus_event_t *event)
+{
+    text_t *line = &printer->line;
+    append_time(printer, event->ts);
+    append_session(printer, event->session);
+    append_column(printer, type_colour(event), event->type, strlen(event->type),
+                  &printer->type_width);
+    append_column(printer, DIM, event->id, strlen(event->id), &printer->id_width);
+    size_t skip_start = line->size;
+    append_skip(line, event->skip);
+    size_t columns = sizeof("00:00:00.000") + printer->session_width + 1 + printer->type_width + 1 +
+                     printer->id_width + 1;
+    if (!line->has_failed)
+        columns += text_columns(line->bytes + skip_start, line->size - skip_start);
+    append_payload(printer, event, columns);
+}
+
+int printer_format(printer_t *printer, const talus_event_t *event, const char **line, size_t *size)
+{
+    int error = encode_payload(&printer->payload, event);
+    if (error)
+        return error;
+    text_clear(&printer->line);
+    if (printer->format == PRINT_JSON)
+        format_json(&printer->line, event, &printer->payload);
+    else
+        format_pretty(printer, event);
+    if (printer->line.has_failed)
+        return TALUS_ETOOLARGE;
+    *line = printer->line.bytes;
+    *size = printer->line.size;
+    return 0;
+}

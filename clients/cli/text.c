@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+#include "clients/cli/text.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+enum { FIRST_CAPACITY = 1024, REPLACEMENT = 0xfffd };
+
+void text_init(text_t *text, size_t max)
+{
+    *text = (text_t){.max = max};
+}
+
+void text_fini(text_t *text)
+{
+    free(text->bytes);
+    *text = (text_t){.max = text->max};
+}
+
+void text_clear(text_t *text)
+{
+    text->size = 0;
+    text->has_failed = false;
+}
+
+char *text_reserve(text_t *text, size_t size)
+{
+    if (text->has_failed || size > text->max - text->size) {
+        text->has_failed = true;
+        return NULL;
+    }
+    size_t needed = text->size + size;
+    if (needed > text->capacity || !text->bytes) {
+        size_t capacity = text->capacity ? text->capacity : FIRST_CAPACITY;
+        while (capacity < needed)
+            capacity *= 2;
+        char *bytes = realloc(text->bytes, capacity);
+        if (!bytes) {
+            text->has_failed = true;
+            return NULL;
+        }
+        text->bytes = bytes;
+        text->capacity = capacity;
+    }
+    return text->bytes + text->size;
+}
+
+void text_append(text_t *text, const char *bytes, size_t size)
+{
+    char *place = text_reserve(text, size);
+    if (!place)
+        return;
+    memcpy(place, bytes, size);
+    text->size += size;
+}
+
+void text_append_string(text_t *text, const char *string)
+{
+    text_append(text, string, strlen(string));
+}
+
+void text_append_format(text_t *text, const char *format, ...)
+{
+    char buffer[256];
+    va_list arguments;
+    va_start(arguments, format);
+    int size = vsnprintf(buffer, sizeof(buffer), format, arguments);
+    va_end(arguments);
+    if (size < 0 || (size_t)size >= sizeof(buffer))
+        text->has_failed = true;
+    else
+        text_append(text, buffer, (size_t)size);
+}
+
+void text_append_spaces(text_t *text, size_t count)
+{
+    char *place = text_reserve(text, count);
+    if (!place)
+        return;
+    memset(place, ' ', count);
+    text->size += count;
+}
+
+// Decodes one character of `size` > 0 bytes; gives its length. What is not UTF-8 is one byte long
+// and U+FFFD.
+static uint32_t decode(const char *text, size_t size, size_t *length)
+{
+    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char *bytes = (const unsigned char *)text;
+    unsigned char first = bytes[0];
+    *length = 1;
+    if (first < 0x80)
+        return first;
+    size_t wanted = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4 || wanted > size)
+        return REPLACEMENT;
+    uint32_t code = first & (0x7fu >> wanted);
+    for (size_t i = 1; i < wanted; i++) {
+        if ((bytes[i] & 0xc0) != 0x80)
+            return REPLACEMENT;
+        code = code << 6 | (bytes[i] & 0x3fu);
+    }
+    if (code < smallest[wanted] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
+        return REPLACEMENT;
+    *length = wanted;
+    return code;
+}
+
+static bool is_unsafe(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code <= 0x9f) || code == 0x61c || code == 0x200e ||
+           code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
+           (code >= 0x2066 && code <= 0x206f);
+}
+
+void text_append_safe(text_t *text, const char *json, size_t size)
+{
+    size_t start = 0;
+    for (size_t i = 0, length; i < size; i += length) {
+        uint32_t code = decode(json + i, size - i, &length);
+        // A real U+FFFD is three bytes long.
+        bool is_invalid = code == REPLACEMENT && length == 1;
+        if (!is_invalid && !is_unsafe(code))
+            continue;
+        text_append(text, json + start, i - start);
+        if (is_invalid)
+            text_append_string(text, "\xef\xbf\xbd");
+        else
+            text_append_format(text, "\\u%04x", (unsigned)code);
+        start = i + length;
+    }
+    text_append(text, json + start, size - start);
+}
+
+void text_append_json_string(text_t *text, const char *string)
+{
+    text_append(text, "\"", 1);
+    while (*string) {
+        size_t plain = strcspn(string, "\"\\");
+        text_append_safe(text, string, plain);
+        string += plain;
+        if (*string) {
+            text_append(text, "\\", 1);
+            text_append(text, string, 1);
+            string++;
+        }
+    }
+    text_append(text, "\"", 1);
+}
+
+static size_t columns_of(uint32_t code)
+{
+    int width = wcwidth((wchar_t)code);
+    return width < 0 ? 1 : (size_t)width;
+}
+
+size_t text_columns(const char *text, size_t size)
+{
+    size_t columns = 0;
+    for (size_t i = 0, length; i < size; i += length)
+        columns += columns_of(decode(text + i, size - i, &length));
+    return columns;
+}
+
+size_t text_fit(const char *text, size_t size, size_t columns)
+{
+    size_t used = 0;
+    for (size_t i = 0, length; i < size; i += length) {
+        used += columns_of(decode(text + i, size - i, &length));
+        if (used > columns)
+            return i;
+    }
+    return size;
+}
