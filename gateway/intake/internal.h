@@ -124,5 +124,7 @@ void intake__presence(struct intake_session *session, const char *type, const ch
 
 // Frees a request that nobody answers any more, with all that it carries but the ack.
 void intake__free_request(struct intake_request *request);
+// The same for a request that a loop drops with its mailbox.
+void intake__drop_request(struct gw_mail *mail);
 
 #endif

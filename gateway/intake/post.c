@@ -8,6 +8,13 @@
 #include "gateway/base/log.h"
 #include "gateway/intake/internal.h"
 
+static void drop_letter(struct gw_mail *mail)
+{
+    struct intake_letter *letter = LIST_ENTRY(mail, struct intake_letter, mail);
+    intake_encoded_unref(letter->encoded);
+    free(letter);
+}
+
 void intake__post(struct intake *intake, const struct intake_session *session,
                   struct intake_encoded *encoded, const struct intake_worker *except)
 {
@@ -22,6 +29,7 @@ void intake__post(struct intake *intake, const struct intake_session *session,
             continue;
         }
         letter->mail.deliver = intake__on_letter;
+        letter->mail.drop = drop_letter;
         letter->worker = &intake->workers[i];
         letter->encoded = encoded;
         intake_encoded_ref(encoded);
@@ -58,6 +66,11 @@ void intake__presence(struct intake_session *session, const char *type, const ch
     }
     intake__post(intake, session, encoded, carrier ? carrier->worker : NULL);
     intake_encoded_unref(encoded);
+}
+
+void intake__drop_request(struct gw_mail *mail)
+{
+    intake__free_request(LIST_ENTRY(mail, struct intake_request, mail));
 }
 
 void intake__free_request(struct intake_request *request)

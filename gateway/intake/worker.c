@@ -113,6 +113,7 @@ static struct intake_request *new_request(struct intake_worker *worker, enum int
     if (!request)
         return NULL;
     request->mail.deliver = intake__on_request;
+    request->mail.drop = intake__drop_request;
     list_init(&request->link);
     request->worker = worker;
     request->command = command;
