@@ -79,8 +79,8 @@ bool sio_encode_head(struct buffer *out, enum sio_type type, unsigned attachment
                      const char *nsp, int64_t id);
 
 // Appends JSON text of `data`, compact, with the order of members kept, as JSON.stringify writes
-// it; NaN and infinities as null. False: out of memory, the bound is met, or `data` cannot be
-// written (a string that is no UTF-8, or nested more than 1,024 deep); nothing was appended.
+// it. False: out of memory, the bound is met, or `data` cannot be written (NULL, a string that is
+// no UTF-8, or nested more than 1,024 deep); nothing was appended.
 bool sio_encode_json(struct buffer *out, const json_t *data);
 
 #endif

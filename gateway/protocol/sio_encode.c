@@ -81,10 +81,9 @@ static bool append_decimal(struct buffer *out, const struct decimal *decimal)
                                 point - 1);
 }
 
+// jansson holds finite reals alone.
 static bool append_real(struct buffer *out, double value)
 {
-    if (!isfinite(value))
-        return buffer_append_text(out, "null");
     if (value == 0)
         return buffer_append_text(out, "0"); // and -0 too
     if (value < 0 && !buffer_append_text(out, "-"))
