@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: MIT
 // The bus directory: where broadcasters and subscribers of one host meet without a broker.
 //
-//   NAME.pub        the socket that broadcaster NAME (its origin) binds
-//   NAME.replay     its replay socket
-//   NAME.pub.lock   held (flock, exclusive) by the broadcaster while it lives
-//   NAME.sub.lock   held by subscriber NAME while it lives
+//   NAME.pub          the socket that broadcaster NAME (its origin) binds
+//   NAME.replay       its replay socket
+//   NAME.pub.lock     held (flock, exclusive) by the broadcaster while it lives
+//   NAME.sub.lock     held by subscriber NAME while it lives
+//   NAME.….lock.XXXX  a lock file in the making, for the moment until it has its name
 //
-// Whoever finds a lock file that nobody holds removes it, and the sockets beside it, while holding
-// its lock. A claim therefore checks, once it has the lock, that the file is still the one in the
-// directory. The kernel frees the lock of a killed process and closes the file, which inotify tells
-// the others at once.
+// A lock file is locked before it gets its name. So one that nobody holds was left behind by a dead
+// process, without a doubt; whoever finds it removes it, and the sockets beside it, while holding
+// its lock. The kernel frees the lock of a killed process and closes the file, which inotify tells
+// the others at once: a moment before the lock is free, so whoever is told looks a second time a
+// little later.
+//
+// A process other than libtalus that takes part (another language, say) may create NAME.….lock and
+// lock it afterwards, if it then checks that the file is still the one in the directory, and
+// starts over if not.
 #ifndef TALUS__DIRECTORY_H
 #define TALUS__DIRECTORY_H
 
@@ -20,8 +26,9 @@ enum talus__role { TALUS__ROLE_PUBLISHER, TALUS__ROLE_SUBSCRIBER };
 
 // Makes the directory (parents too, mode `mode`) if it is missing, and checks that it is a
 // directory of the effective user or of root with no write permission for others beyond `mode`,
-// and that socket names fit into a Unix address.
-// Returns 0, TALUS_EACCESS, TALUS_EPATHTOOLONG, TALUS_ESYSTEM.
+// that its parent is no place where somebody else could exchange it, and that socket names fit into
+// a Unix address.
+// Returns 0, TALUS_EACCESS, TALUS_EPATHTOOLONG, TALUS_ENOMEM, TALUS_ESYSTEM.
 int talus__directory_open(const char *path, unsigned mode);
 
 // A name in the directory, held.
@@ -35,21 +42,28 @@ struct talus__claim {
 int talus__directory_claim(const char *path, enum talus__role role, const char *name,
                            struct talus__claim *claim);
 
-// Unlinks the lock file, and for a publisher its sockets, and frees the lock. In a forked child,
-// say so with `is_forked`: then nothing is unlinked.
+// Whether the lock file is still in the directory: it is not when somebody deleted or moved it or
+// the whole directory, and then nobody finds the claimant any more.
+bool talus__directory_holds(const struct talus__claim *claim);
+
+// Unlinks the lock file, and for a publisher its sockets, if they are still the claimant's, and
+// frees the lock. In a forked child, say so with `is_forked`: then nothing is unlinked. Does
+// nothing to a claim without a lock_path.
 void talus__directory_release(struct talus__claim *claim, bool is_forked);
 
-// Writes `ipc://PATH/NAME.pub` into `out`. Returns 0 or TALUS_EPATHTOOLONG.
+// Writes `ipc://PATH/NAME.SUFFIX` into `out`. Returns 0 or TALUS_EPATHTOOLONG.
 int talus__directory_endpoint(const char *path, const char *name, const char *suffix, char *out,
                               size_t capacity);
 
-// Calls `fn` for each one that lives in the directory with that role, removing what the dead left.
-// `fn` returning non-zero ends the scan. Returns 0, TALUS_EACCESS or TALUS_ESYSTEM.
+// Calls `fn` for each one that lives in the directory with that role, removing what the dead left,
+// of either role. `fn` returning non-zero ends the scan.
+// Returns 0; TALUS_EACCESS, TALUS_ENOMEM, TALUS_ESYSTEM (errno ENOENT: there is no such directory).
 typedef int talus__directory_fn(const char *name, void *arg);
 int talus__directory_scan(const char *path, enum talus__role role, talus__directory_fn *fn,
                           void *arg);
 
-// Watches the directory: a descriptor, readable when something came or went. -1 on failure.
+// Watches the directory: a descriptor, readable when something came or went, the directory itself
+// included. -1 on failure: errno EMFILE or ENOSPC say that the user has too many watches.
 int talus__directory_watch(const char *path);
 
 // Reads and drops what the watch has to tell; true if there was anything (then scan again).

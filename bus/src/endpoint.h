@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Endpoint lists: `[@|>]ENDPOINT[,[@|>]ENDPOINT]…`, where `ipc://DIRECTORY/*` is a bus directory.
 // Pure, but for reading the environment for the default.
+//
+// A comma always separates, so neither a directory nor a socket's path may contain one.
 #ifndef TALUS__ENDPOINT_H
 #define TALUS__ENDPOINT_H
 
@@ -25,12 +27,15 @@ struct talus__endpoints {
     size_t count;
 };
 
-// Parses `list` (NULL: the default endpoint). `is_bound`: what an endpoint without a prefix is.
-// Returns 0; TALUS_EENDPOINT (empty, an unknown transport, a prefix before a directory that says
-// `>` for a broadcaster or otherwise makes no sense, more than TALUS__ENDPOINTS_MAX);
-// TALUS_ENOMEM. Nothing is to be freed after an error.
+// Parses `list` (NULL: the default endpoint). `is_bound`: what an endpoint without a prefix is,
+// and the side that this caller takes in a bus directory.
+// Returns 0; TALUS_EENDPOINT: the list or one of its endpoints is empty, a transport other than
+// tcp, ipc and inproc, a tcp endpoint without a port, a wildcard to connect to, a bus directory
+// with the prefix of the other side, more than TALUS__ENDPOINTS_MAX; TALUS_ENOMEM. Nothing is to
+// be freed after an error.
 int talus__endpoints_parse(const char *list, bool is_bound, struct talus__endpoints *endpoints);
 
+// Frees what a successful parse made. Safe on a zeroed struct.
 void talus__endpoints_fini(struct talus__endpoints *endpoints);
 
 #endif
