@@ -16,6 +16,7 @@ void intake_options_init(struct intake_options *options)
     *options = (struct intake_options){
         .nsp = "/graph",
         .max_sessions = 100,
+        .presence_limit = INTAKE_PRESENCE_ALWAYS,
         .live_timeout_ms = 1000,
         .linger_ms = 30000,
     };

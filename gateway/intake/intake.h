@@ -12,17 +12,22 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "gateway/base/metrics.h"
 #include "gateway/session/sio_server.h"
 
+#define INTAKE_PRESENCE_ALWAYS SIZE_MAX
+
 struct intake;
 
 struct intake_options {
-    const char *bus;          // endpoints to listen on, comma-separated; NULL: the default bus
-    const char *publish;      // where presence is published; NULL: the default bus
-    const char *nsp;          // namespace of the rooms, e.g. "/graph"
-    unsigned max_sessions;    // sessions that one client may be in; default 100
+    const char *bus;       // endpoints to listen on, comma-separated; NULL: the default bus
+    const char *publish;   // where presence is published; NULL: the default bus
+    const char *nsp;       // namespace of the rooms, e.g. "/graph"
+    unsigned max_sessions; // sessions that one client may be in; default 100
+    size_t presence_limit; // clients of a session up to which its room is told who comes and goes
+                           // (the bus always is); 0: never; default: INTAKE_PRESENCE_ALWAYS
     unsigned live_timeout_ms; // how long a join waits for the broadcasters; default 1,000
     unsigned linger_ms;       // how long an empty session stays subscribed; default 30,000
 };

@@ -53,7 +53,9 @@ void intake__presence(struct intake_session *session, const char *type, const ch
 {
     struct intake *intake = session->intake;
     tell_bus(intake, type, session->name, client);
-    if (session->clients == 0)
+    // Telling each of N members of each of N joins costs the square; a limit spares large rooms
+    // that.
+    if (session->clients == 0 || session->clients > intake->options.presence_limit)
         return;
     struct intake_encoded *encoded = encoder_presence(intake->encoder, type, session->name, client);
     if (!encoded) {

@@ -131,6 +131,7 @@ static bool open_intake(struct gateway *gateway)
     intake.publish = options->publish;
     intake.nsp = options->nsp;
     intake.max_sessions = options->max_sessions_per_client;
+    intake.presence_limit = options->presence_limit;
     gateway->intake = intake_new(&intake, error, sizeof error);
     if (!gateway->intake)
         return fail(error);

@@ -15,7 +15,7 @@
 
 #define VALUES_MAX 64 // of one option
 
-enum kind { TEXT, LIST, NUMBER, SIZE, LEVEL, PATH, NAMESPACE };
+enum kind { TEXT, LIST, NUMBER, SIZE, PRESENCE, LEVEL, PATH, NAMESPACE };
 
 enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_VARIABLE, SOURCE_FLAG };
 
@@ -56,6 +56,9 @@ static const struct row rows[] = {
      100000000, AT(max_payload), 0},
     {"max-sessions-per-client", "N", "sessions that one client may be in", "100", NUMBER, 1,
      1000000, AT(max_sessions_per_client), 0},
+    {"presence", "WHEN",
+     "whether rooms are told who comes and goes: always, never, or up to N clients", "always",
+     PRESENCE, 1, 1000000, AT(presence_limit), 0},
     {"log-level", "LEVEL", "error, warning, info or debug", "info", LEVEL, 0, 0, AT(log_level), 0},
 };
 
@@ -331,6 +334,16 @@ static bool store(const struct row *row, const struct texts *texts, const struct
             *(size_t *)at = number;
         else
             *(unsigned *)at = (unsigned)number;
+        return true;
+    case PRESENCE:
+        if (strcmp(text, "always") == 0)
+            number = SIZE_MAX;
+        else if (strcmp(text, "never") != 0 && !parse_number(text, row->min, row->max, &number)) {
+            complain("%s takes always, never or a number from %lu to %lu, not \"%s\"", name,
+                     row->min, row->max, text);
+            return false;
+        }
+        *(size_t *)at = number;
         return true;
     case LEVEL:
         if (gw_log_parse_level(text, at))

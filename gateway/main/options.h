@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "gateway/base/log.h"
 
@@ -23,6 +24,7 @@ struct options {
     unsigned connect_timeout_ms;
     size_t max_payload;
     unsigned max_sessions_per_client;
+    size_t presence_limit; // SIZE_MAX: always
     enum gw_log_level log_level;
 };
 

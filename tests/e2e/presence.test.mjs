@@ -131,6 +131,22 @@ test('the number of sessions of one client is limited', async () => {
   await small.stop();
 });
 
+test('presence can be limited, and switched off', async () => {
+  for (const [presence, expected] of [['2', [1, 2]], ['never', []]]) {
+    const quiet = await startGateway(bus, ['--presence', presence]);
+    const guests = [];
+    for (let i = 0; i < 4; i++) guests.push(await joined(quiet.url, `quiet-${presence}`));
+    assert.equal(guests[3].joined.active_clients, 4);
+    guests[3].disconnect();
+    for (const guest of guests.slice(0, 3)) await settled(guest);
+    // The first one hears of itself and of the second; then the room is too large.
+    const heard = guests[0].log.filter(([type]) => type === 'session-connected').map(([, data]) => data.client_id);
+    assert.deepEqual(heard, expected.map((n) => guests[n - 1].id));
+    for (const guest of guests) guest.disconnect();
+    await quiet.stop();
+  }
+});
+
 test('a gateway that stops tells the bus, closes its clients so that they come back, and cleans up', async () => {
   const stopping = await startGateway(bus);
   const tap = new Program(path.join(binDir, 'talus'), ['tap', '--session', 'shut', '--format', 'json', '--count', '4'], bus.env);
