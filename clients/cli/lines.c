@@ -23,7 +23,8 @@ void lines_fini(lines_t *lines)
 // Makes room behind what is there. One byte more than a line may have: its end.
 static bool make_room(lines_t *lines)
 {
-    memmove(lines->bytes, lines->bytes + lines->begin, lines->end - lines->begin);
+    if (lines->begin > 0)
+        memmove(lines->bytes, lines->bytes + lines->begin, lines->end - lines->begin);
     lines->end -= lines->begin;
     lines->begin = 0;
     if (lines->end < lines->capacity)

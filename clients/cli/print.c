@@ -2,6 +2,7 @@
 #include "clients/cli/print.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
