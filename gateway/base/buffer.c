@@ -90,7 +90,8 @@ bool buffer_append_text(struct buffer *buffer, const char *text)
 // Formats into the room that is left first, so that the common case formats once. vsnprintf's final
 // NUL needs a byte of room that is not kept; when the maximum leaves none for it, the text goes
 // through memory of its own.
-static bool append_vformat(struct buffer *buffer, const char *format, va_list args)
+static bool __attribute__((format(printf, 2, 0)))
+append_vformat(struct buffer *buffer, const char *format, va_list args)
 {
     va_list again;
     va_copy(again, args);
