@@ -326,7 +326,8 @@ static const option_spec_t options[] = {
      .argument = "ENDPOINT",
      .help =
          "Publish there: ipc://DIRECTORY/* or a ZeroMQ endpoint, which is connected to unless @ "
-         "before it says to bind. May be repeated. Default: the user's bus directory."},
+         "before it says to bind. May be repeated. Default: $TALUS_BUS, else the user's bus "
+         "directory."},
     {.name = "skip",
      .kind = OPTION_TEXT,
      .offset = offsetof(emit_values_t, skip),

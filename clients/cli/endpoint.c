@@ -55,3 +55,9 @@ int endpoint_resolve(const option_list_t *buses, bool connects, char endpoint[EN
     }
     return 0;
 }
+
+bool endpoint_is_directory(const char *endpoint)
+{
+    size_t size = strlen(endpoint);
+    return !strchr(endpoint, ',') && is_directory(endpoint, size);
+}

@@ -15,4 +15,7 @@ enum { ENDPOINT_MAX = 4096 };
 // Returns 0, or the exit status of an error that was reported.
 int endpoint_resolve(const option_list_t *buses, bool connects, char endpoint[ENDPOINT_MAX]);
 
+// Whether it is one bus directory (ipc://DIRECTORY/*) without a prefix.
+bool endpoint_is_directory(const char *endpoint);
+
 #endif

@@ -271,7 +271,8 @@ static const option_spec_t options[] = {
      .offset = offsetof(tap_values_t, buses),
      .argument = "ENDPOINT",
      .help = "Listen there: ipc://DIRECTORY/* or a ZeroMQ endpoint, which is connected to unless @ "
-             "before it says to bind. May be repeated. Default: the user's bus directory."},
+             "before it says to bind. May be repeated. Default: $TALUS_BUS, else the user's bus "
+             "directory."},
     {.name = "session",
      .kind = OPTION_LIST,
      .offset = offsetof(tap_values_t, sessions),
@@ -322,11 +323,13 @@ const command_t tap_command = {
     .name = "tap",
     .usage = "[OPTION]…",
     .summary = "Print the events of a bus as they come.",
-    .details = "A line on standard error tells when every later event will come. Ctrl-C ends it.\n"
-               "\n"
-               "Examples:\n"
-               "  talus tap --session demo\n"
-               "  talus tap --type 'node-*' --format json | jq .data.node_id",
+    .details =
+        "\"listening on …\" on standard error means: from here on every event comes. Ctrl-C ends "
+        "it. What was lost on the way is told at the end.\n"
+        "\n"
+        "Examples:\n"
+        "  talus tap --session demo\n"
+        "  talus tap --type 'node-*' --format json | jq .data.node_id",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .max_operands = 0,

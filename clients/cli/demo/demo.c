@@ -118,8 +118,12 @@ static int run_on(demo_t *demo, const char *endpoint, uint64_t seed)
     if (error)
         return report_bus_error("publish", endpoint, error);
     scenario_init(&demo->scenario, seed);
+    // A bus directory is named as the others name it, not by the socket of this one in it.
     report("playing session \"%s\" on %s with --seed %" PRIu64 "; Ctrl-C ends it",
-           demo->values->session, talus_broadcaster_endpoint(demo->broadcaster), seed);
+           demo->values->session,
+           endpoint_is_directory(endpoint) ? endpoint
+                                           : talus_broadcaster_endpoint(demo->broadcaster),
+           seed);
     int status = wait_for_subscribers(demo);
     if (status == EXIT_DONE)
         status = play(demo);
@@ -176,7 +180,8 @@ static const option_spec_t options[] = {
      .argument = "ENDPOINT",
      .help =
          "Publish there: ipc://DIRECTORY/* or a ZeroMQ endpoint, which is bound unless > before "
-         "it says to connect. May be repeated. Default: the user's bus directory."},
+         "it says to connect. May be repeated. Default: $TALUS_BUS, else the user's bus "
+         "directory."},
     {.name = "session",
      .kind = OPTION_TEXT,
      .offset = offsetof(demo_values_t, session),
@@ -218,8 +223,9 @@ static const option_spec_t options[] = {
 const command_t demo_command = {
     .name = "demo",
     .usage = "[OPTION]…",
-    .summary = "Play a lively editing session: every typed event, from editors at work on a graph.",
-    .details = "Ctrl-C ends it.\n"
+    .summary = "Play a lively editing session, with every typed event.",
+    .details = "Editors come and go, create nodes, link them, set their properties, undo and redo. "
+               "Without --count it plays until Ctrl-C.\n"
                "\n"
                "Examples:\n"
                "  talus demo\n"
