@@ -205,12 +205,15 @@ static void deliver_mail(struct gw_loop *loop)
     }
 }
 
+bool gw_loop_is_busy(const struct gw_loop *loop)
+{
+    return has_tasks(loop) || atomic_load_explicit(&loop->mailbox, memory_order_relaxed) != NULL;
+}
+
 static void run_input(struct gw_loop *loop, bool may_wait)
 {
-    bool is_busy =
-        has_tasks(loop) || atomic_load_explicit(&loop->mailbox, memory_order_relaxed) != NULL;
     arm_timer(loop);
-    uv_run(&loop->uv, may_wait && !is_busy ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    uv_run(&loop->uv, may_wait && !gw_loop_is_busy(loop) ? UV_RUN_ONCE : UV_RUN_NOWAIT);
     deliver_mail(loop);
 }
 
@@ -254,8 +257,7 @@ static void run_phase(struct gw_loop *loop, enum gw_phase phase)
 static bool is_alive(const struct gw_loop *loop)
 {
     int64_t due;
-    return uv_loop_alive(&loop->uv) || has_tasks(loop) || find_earliest_due(loop, &due) ||
-           atomic_load_explicit(&loop->mailbox, memory_order_relaxed) != NULL;
+    return uv_loop_alive(&loop->uv) || gw_loop_is_busy(loop) || find_earliest_due(loop, &due);
 }
 
 bool gw_loop_turn(struct gw_loop *loop, bool may_wait)

@@ -37,6 +37,8 @@ void gw_loop_stop(struct gw_loop *loop);
 // Runs one turn, for those who have a loop of their own around it. `may_wait`: blocks until there
 // is something to do. Returns false if nothing is left to wait for.
 bool gw_loop_turn(struct gw_loop *loop, bool may_wait);
+// Whether a turn has something to do whatever descriptors and deadlines say: tasks, or mail.
+bool gw_loop_is_busy(const struct gw_loop *loop);
 
 // Whether mail alone is a reason to go on waiting; false at first. For a loop that has nothing of
 // its own and lives on what other threads post.
