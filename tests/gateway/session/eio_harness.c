@@ -93,7 +93,6 @@ static struct response newest;
 int harness_teardown(void **state)
 {
     struct harness *harness = *state;
-    list_init(&harness->bed.clients); // those of a test that failed lay on its stack
     stop(harness);
     cors_fini(&harness->cors);
     buffer_fini(&harness->log);
@@ -143,11 +142,11 @@ static struct harness *harness_of(const struct client *client)
     return (struct harness *)(void *)client->bed;
 }
 
-void client_open(struct client *client, struct harness *harness)
+void client_open(struct client **client, struct harness *harness)
 {
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-    client_adopt(client, &harness->bed, fds[0]);
+    *client = client_adopt(&harness->bed, fds[0]);
     http_server_take(harness->http, fds[1]);
     harness_settle(harness);
 }
@@ -218,10 +217,10 @@ const char *client_exchange(struct client *client, const char *method, const cha
 const char *once(struct harness *harness, const char *method, const char *target,
                  const char *headers, const char *body, int status)
 {
-    struct client client;
+    struct client *client;
     client_open(&client, harness);
-    client_exchange(&client, method, target, headers, body, status);
-    client_close(&client);
+    client_exchange(client, method, target, headers, body, status);
+    client_close(client);
     return newest.body;
 }
 
@@ -285,11 +284,11 @@ void poll_expect(struct client *client, const char *body)
 
 // ---- WebSocket
 
-void ws_connect(struct client *client, struct harness *harness, const char *target)
+void ws_connect(struct client **client, struct harness *harness, const char *target)
 {
     client_open(client, harness);
-    client_request(client, "GET", target, WS_HEADERS, NULL);
-    client_response(client);
+    client_request(*client, "GET", target, WS_HEADERS, NULL);
+    client_response(*client);
     if (newest.status != 101)
         fail_msg("%s: %s%s", target, newest.head, newest.body);
 }
@@ -329,23 +328,23 @@ static const char *read_frame(struct client *client, enum ws_opcode *opcode, siz
     return text;
 }
 
-struct sid ws_open(struct client *client, struct harness *harness)
+struct sid ws_open(struct client **client, struct harness *harness)
 {
     return ws_open_at(client, harness, PATH "&transport=websocket");
 }
 
-struct sid ws_open_at(struct client *client, struct harness *harness, const char *target)
+struct sid ws_open_at(struct client **client, struct harness *harness, const char *target)
 {
     enum ws_opcode opcode;
     size_t size;
     ws_connect(client, harness, target);
-    struct sid sid = sid_of(read_frame(client, &opcode, &size), false);
+    struct sid sid = sid_of(read_frame(*client, &opcode, &size), false);
     assert_int_equal(opcode, WS_TEXT);
     harness_expect_log(harness, "open\n");
     return sid;
 }
 
-void ws_open_probe(struct client *client, struct harness *harness, const struct sid *sid)
+void ws_open_probe(struct client **client, struct harness *harness, const struct sid *sid)
 {
     char target[128];
     snprintf(target, sizeof target, PATH "&transport=websocket&sid=%s", sid->text);

@@ -40,7 +40,7 @@ void harness_settle(struct harness *harness);
 void harness_advance(struct harness *harness, int64_t ms);
 void harness_expect_log(struct harness *harness, const char *expected); // and forgets it
 
-void client_open(struct client *client, struct harness *harness);
+void client_open(struct client **client, struct harness *harness);
 // Waits for `size` bytes, compares, and consumes them.
 void client_expect(struct client *client, const void *bytes, size_t size);
 // Nothing has come, and nothing is coming.
@@ -84,12 +84,12 @@ void poll_expect(struct client *client, const char *body);
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"                   \
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
-void ws_connect(struct client *client, struct harness *harness, const char *target);
+void ws_connect(struct client **client, struct harness *harness, const char *target);
 // A session that begins on WebSocket.
-struct sid ws_open(struct client *client, struct harness *harness);
-struct sid ws_open_at(struct client *client, struct harness *harness, const char *target);
+struct sid ws_open(struct client **client, struct harness *harness);
+struct sid ws_open_at(struct client **client, struct harness *harness, const char *target);
 // A WebSocket with the id of a session.
-void ws_open_probe(struct client *client, struct harness *harness, const struct sid *sid);
+void ws_open_probe(struct client **client, struct harness *harness, const struct sid *sid);
 // A masked frame; `first` is the whole first byte (0x80 | opcode).
 void ws_send_frame(struct client *client, uint8_t first, const void *bytes, size_t size);
 void ws_send(struct client *client, const char *text);

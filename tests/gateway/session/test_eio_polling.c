@@ -30,18 +30,18 @@ static void test_payload_of_several_packets_both_ways(void **state)
 static void test_poll_waits_and_gets_all_of_a_turn(void **state)
 {
     struct harness *harness = *state;
-    struct client client;
+    struct client *client;
     struct sid sid = polling_open(harness);
     client_open(&client, harness);
-    poll_begin(&client, &sid);
+    poll_begin(client, &sid);
     post(harness, &sid, "4a" RS "4b" RS "4c");
-    poll_expect(&client, "4a" RS "4b" RS "4c");
+    poll_expect(client, "4a" RS "4b" RS "4c");
     assert_true(response_has(last_response(), "Content-Type", "text/plain; charset=UTF-8"));
     assert_true(response_has(last_response(), "Cache-Control", "no-store"));
-    poll_begin(&client, &sid); // the same connection again
+    poll_begin(client, &sid); // the same connection again
     post(harness, &sid, "4d");
-    poll_expect(&client, "4d");
-    client_close(&client);
+    poll_expect(client, "4d");
+    client_close(client);
 }
 
 static void test_answer_to_post(void **state)
@@ -56,23 +56,23 @@ static void test_answer_to_post(void **state)
 static void test_chunked_post(void **state)
 {
     struct harness *harness = *state;
-    struct client client;
+    struct client *client;
     struct sid sid = polling_open(harness);
     client_open(&client, harness);
-    client_request(&client, "POST", poll_target(&sid), "Transfer-Encoding: chunked\r\n", NULL);
-    client_send_text(&client, "3\r\n4ab\r\n2;x=y\r\ncd\r\n");
-    client_expect_silence(&client);
+    client_request(client, "POST", poll_target(&sid), "Transfer-Encoding: chunked\r\n", NULL);
+    client_send_text(client, "3\r\n4ab\r\n2;x=y\r\ncd\r\n");
+    client_expect_silence(client);
     harness_expect_log(harness, "");
-    client_send_text(&client, "0\r\n\r\n");
-    assert_string_equal(client_response(&client), "ok");
+    client_send_text(client, "0\r\n\r\n");
+    assert_string_equal(client_response(client), "ok");
     harness_expect_log(harness, "message:abcd\n");
-    client_close(&client);
+    client_close(client);
 }
 
 static void test_pipelined_posts_are_taken_in_order(void **state)
 {
     struct harness *harness = *state;
-    struct client client;
+    struct client *client;
     char requests[1024];
     struct sid sid = polling_open(harness);
     const char *target = poll_target(&sid);
@@ -82,11 +82,11 @@ static void test_pipelined_posts_are_taken_in_order(void **state)
              "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n4b"
              "GET %s HTTP/1.1\r\nHost: x\r\n\r\n",
              target, target, target);
-    client_send_text(&client, requests);
-    assert_string_equal(client_response(&client), "ok");
-    assert_string_equal(client_response(&client), "ok");
-    assert_string_equal(client_response(&client), "4a" RS "4b");
-    client_close(&client);
+    client_send_text(client, requests);
+    assert_string_equal(client_response(client), "ok");
+    assert_string_equal(client_response(client), "ok");
+    assert_string_equal(client_response(client), "4a" RS "4b");
+    client_close(client);
 }
 
 static void test_invalid_utf8_is_replaced(void **state)
@@ -107,18 +107,18 @@ static void test_packets_that_mean_nothing_are_ignored(void **state)
 
 static void expect_parse_error(struct harness *harness, const char *body, const char *log)
 {
-    struct client client;
+    struct client *client;
     struct sid sid = polling_open(harness);
     client_open(&client, harness);
-    poll_begin(&client, &sid);
+    poll_begin(client, &sid);
     int64_t before = bed_metric(&harness->bed, GW_EIO_PARSE_ERRORS);
     harness->is_echo = false;
     post(harness, &sid, body);
-    poll_expect(&client, "1");
+    poll_expect(client, "1");
     harness_expect_log(harness, log);
     expect_gone(harness, &sid);
     assert_int_equal(bed_metric(&harness->bed, GW_EIO_PARSE_ERRORS), before + 1);
-    client_close(&client);
+    client_close(client);
 }
 
 static void test_malformed_payloads_close_the_session(void **state)
@@ -135,13 +135,13 @@ static void test_malformed_payloads_close_the_session(void **state)
 static void test_what_was_queued_before_the_error_still_comes(void **state)
 {
     struct harness *harness = *state;
-    struct client client;
+    struct client *client;
     struct sid sid = polling_open(harness);
     client_open(&client, harness);
-    poll_begin(&client, &sid);
+    poll_begin(client, &sid);
     post(harness, &sid, "4one" RS "x");
-    poll_expect(&client, "4one" RS "1");
-    client_close(&client);
+    poll_expect(client, "4one" RS "1");
+    client_close(client);
 }
 
 // ---- One at a time
@@ -149,28 +149,28 @@ static void test_what_was_queued_before_the_error_still_comes(void **state)
 static void test_second_poll_closes_the_session(void **state)
 {
     struct harness *harness = *state;
-    struct client first, second;
+    struct client *first, *second;
     struct sid sid = polling_open(harness);
     client_open(&first, harness);
     client_open(&second, harness);
-    poll_begin(&first, &sid);
-    assert_string_equal(client_exchange(&second, "GET", poll_target(&sid), "", NULL, 400), "");
+    poll_begin(first, &sid);
+    assert_string_equal(client_exchange(second, "GET", poll_target(&sid), "", NULL, 400), "");
     assert_false(response_has(last_response(), "Content-Type", NULL));
-    poll_expect(&first, "1");
+    poll_expect(first, "1");
     expect_gone(harness, &sid);
     harness_expect_log(harness, "close:transport error\n");
-    client_close(&first);
-    client_close(&second);
+    client_close(first);
+    client_close(second);
 }
 
 static void test_cancelled_poll_closes_the_session(void **state)
 {
     struct harness *harness = *state;
-    struct client client;
+    struct client *client;
     struct sid sid = polling_open(harness);
     client_open(&client, harness);
-    poll_begin(&client, &sid);
-    client_close(&client);
+    poll_begin(client, &sid);
+    client_close(client);
     expect_gone(harness, &sid);
     harness_expect_log(harness, "close:transport error\n");
 }
@@ -178,13 +178,13 @@ static void test_cancelled_poll_closes_the_session(void **state)
 static void test_connection_that_ends_between_polls_harms_nothing(void **state)
 {
     struct harness *harness = *state;
-    struct client client;
+    struct client *client;
     struct sid sid = polling_open(harness);
     client_open(&client, harness);
-    poll_begin(&client, &sid);
+    poll_begin(client, &sid);
     post(harness, &sid, "4x");
-    poll_expect(&client, "4x");
-    client_close(&client);
+    poll_expect(client, "4x");
+    client_close(client);
     post(harness, &sid, "4y");
     assert_string_equal(fetch(harness, &sid, 200), "4y");
 }
@@ -236,30 +236,30 @@ static void test_payload_bound(void **state)
 static void test_close_packet_of_the_client(void **state)
 {
     struct harness *harness = *state;
-    struct client client;
+    struct client *client;
     struct sid sid = polling_open(harness);
     client_open(&client, harness);
-    poll_begin(&client, &sid);
+    poll_begin(client, &sid);
     post(harness, &sid, "1" RS "4never");
-    poll_expect(&client, "6");
+    poll_expect(client, "6");
     harness_expect_log(harness, "close:transport close\n");
     expect_gone(harness, &sid);
-    client_close(&client);
+    client_close(client);
 }
 
 static void test_close_answers_the_waiting_poll(void **state)
 {
     struct harness *harness = *state;
-    struct client client;
+    struct client *client;
     struct sid sid = polling_open(harness);
     client_open(&client, harness);
-    poll_begin(&client, &sid);
+    poll_begin(client, &sid);
     eio_session_close(harness->session, "forced close");
     assert_non_null(harness->session); // on_close comes later
-    poll_expect(&client, "1");
+    poll_expect(client, "1");
     harness_expect_log(harness, "close:forced close\n");
     expect_gone(harness, &sid);
-    client_close(&client);
+    client_close(client);
 }
 
 static void test_close_waits_for_a_poll_that_fetches_everything(void **state)
@@ -305,22 +305,22 @@ static void test_abort_does_not_wait(void **state)
 static void test_ping_comes_after_the_interval(void **state)
 {
     struct harness *harness = *state;
-    struct client client;
+    struct client *client;
     struct sid sid = polling_open(harness);
     client_open(&client, harness);
-    poll_begin(&client, &sid);
+    poll_begin(client, &sid);
     harness_advance(harness, PING_INTERVAL - 1);
-    client_expect_silence(&client);
+    client_expect_silence(client);
     harness_advance(harness, 1);
-    poll_expect(&client, "2");
+    poll_expect(client, "2");
     harness_advance(harness, 100);
     post(harness, &sid, "3");
-    poll_begin(&client, &sid);
+    poll_begin(client, &sid);
     harness_advance(harness, PING_INTERVAL - 1); // from the pong
-    client_expect_silence(&client);
+    client_expect_silence(client);
     harness_advance(harness, 1);
-    poll_expect(&client, "2");
-    client_close(&client);
+    poll_expect(client, "2");
+    client_close(client);
 }
 
 static void test_ping_waits_for_a_poll(void **state)
@@ -335,36 +335,36 @@ static void test_ping_waits_for_a_poll(void **state)
 static void test_silence_closes_the_session(void **state)
 {
     struct harness *harness = *state;
-    struct client client;
+    struct client *client;
     struct sid sid = polling_open(harness);
     client_open(&client, harness);
     harness_advance(harness, PING_INTERVAL);
-    client_request(&client, "GET", poll_target(&sid), "", NULL);
-    poll_expect(&client, "2");
-    poll_begin(&client, &sid);
+    client_request(client, "GET", poll_target(&sid), "", NULL);
+    poll_expect(client, "2");
+    poll_begin(client, &sid);
     harness_advance(harness, PING_TIMEOUT - 1);
-    client_expect_silence(&client);
+    client_expect_silence(client);
     harness_advance(harness, 1);
-    poll_expect(&client, "1");
+    poll_expect(client, "1");
     harness_expect_log(harness, "close:ping timeout\n");
     assert_int_equal(bed_metric(&harness->bed, GW_EIO_PING_TIMEOUTS), 1);
     expect_gone(harness, &sid);
-    client_close(&client);
+    client_close(client);
 }
 
 // Input comes before deadlines in a turn; the time decides all the same.
 static void test_request_when_the_time_is_up_finds_no_session(void **state)
 {
     struct harness *harness = *state;
-    struct client client;
+    struct client *client;
     struct sid sid = polling_open(harness);
     harness_advance(harness, PING_INTERVAL);
     client_open(&client, harness);
     harness->bed.now += PING_TIMEOUT;
-    assert_string_equal(client_exchange(&client, "GET", poll_target(&sid), "", NULL, 400),
+    assert_string_equal(client_exchange(client, "GET", poll_target(&sid), "", NULL, 400),
                         SID_UNKNOWN);
     harness_expect_log(harness, "close:ping timeout\n");
-    client_close(&client);
+    client_close(client);
 }
 
 static void test_other_packets_put_the_timeout_off_once(void **state)

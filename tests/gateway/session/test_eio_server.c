@@ -87,22 +87,22 @@ static void test_empty_sid_is_a_handshake(void **state)
 static void test_head_has_no_body(void **state)
 {
     struct harness *harness = *state;
-    struct client client;
+    struct client *client;
     struct sid sid = polling_open(harness);
     client_open(&client, harness);
-    client_request(&client, "HEAD", POLL, "", NULL);
+    client_request(client, "HEAD", POLL, "", NULL);
     harness_settle(harness);
-    client_request(&client, "HEAD", poll_target(&sid), "", NULL);
+    client_request(client, "HEAD", poll_target(&sid), "", NULL);
     harness_settle(harness);
     // The second status line follows the empty line of the first head at once.
-    assert_true(buffer_append(&client.in, "", 1));
-    const char *text = (const char *)client.in.bytes;
+    assert_true(buffer_append(&client->in, "", 1));
+    const char *text = (const char *)client->in.bytes;
     assert_int_equal(strncmp(text, "HTTP/1.1 400", 12), 0);
     assert_non_null(strstr(text, "\r\nContent-Length: 43\r\n"));
     const char *end = strstr(text, "\r\n\r\n");
     assert_non_null(end);
     assert_int_equal(strncmp(end + 4, "HTTP/1.1 500", 12), 0);
-    client_close(&client);
+    client_close(client);
 }
 
 static void test_revision_of_session_must_match(void **state)
@@ -121,18 +121,18 @@ static void test_revision_of_session_must_match(void **state)
 static void test_keep_alive_connection_serves_handshake_poll_and_post(void **state)
 {
     struct harness *harness = *state;
-    struct client client;
+    struct client *client;
     char sid_text[64];
     client_open(&client, harness);
-    const char *open = client_exchange(&client, "GET", POLL, "", NULL, 200);
+    const char *open = client_exchange(client, "GET", POLL, "", NULL, 200);
     assert_int_equal(sscanf(open, "0{\"sid\":\"%20[^\"]", sid_text), 1);
     struct sid sid;
     snprintf(sid.text, sizeof sid.text, "%s", sid_text);
-    assert_string_equal(client_exchange(&client, "POST", poll_target(&sid), "", "4a", 200), "ok");
-    assert_string_equal(client_exchange(&client, "GET", poll_target(&sid), "", NULL, 200), "4a");
-    client_exchange(&client, "GET", POLL "&sid=unknown", "", NULL, 400);
-    assert_string_equal(client_exchange(&client, "POST", poll_target(&sid), "", "4b", 200), "ok");
-    client_close(&client);
+    assert_string_equal(client_exchange(client, "POST", poll_target(&sid), "", "4a", 200), "ok");
+    assert_string_equal(client_exchange(client, "GET", poll_target(&sid), "", NULL, 200), "4a");
+    client_exchange(client, "GET", POLL "&sid=unknown", "", NULL, 400);
+    assert_string_equal(client_exchange(client, "POST", poll_target(&sid), "", "4b", 200), "ok");
+    client_close(client);
 }
 
 // ---- Upgrade requests
@@ -140,13 +140,13 @@ static void test_keep_alive_connection_serves_handshake_poll_and_post(void **sta
 static void expect_refused_upgrade(struct harness *harness, const char *target, const char *headers,
                                    int status, const char *message)
 {
-    struct client client;
+    struct client *client;
     client_open(&client, harness);
-    assert_string_equal(client_exchange(&client, "GET", target, headers, NULL, status), message);
+    assert_string_equal(client_exchange(client, "GET", target, headers, NULL, status), message);
     assert_true(response_has(last_response(), "Connection", "close"));
     assert_true(response_has(last_response(), "Content-Type", "text/html"));
-    client_expect_end(&client);
-    client_close(&client);
+    client_expect_end(client);
+    client_close(client);
 }
 
 static void test_refused_upgrades_are_answered_with_text(void **state)
@@ -183,16 +183,16 @@ static void test_upgrade_with_other_method_is_refused(void **state)
 {
     struct harness *harness = *state;
     char target[128];
-    struct client client;
+    struct client *client;
     struct sid sid = polling_open(harness);
     client_open(&client, harness);
-    client_exchange(&client, "POST", PATH "&transport=websocket", WS_HEADERS, NULL, 400);
-    client_close(&client);
+    client_exchange(client, "POST", PATH "&transport=websocket", WS_HEADERS, NULL, 400);
+    client_close(client);
     snprintf(target, sizeof target, PATH "&transport=websocket&sid=%s", sid.text);
     client_open(&client, harness);
-    const char *body = client_exchange(&client, "POST", target, WS_HEADERS, NULL, 405);
+    const char *body = client_exchange(client, "POST", target, WS_HEADERS, NULL, 405);
     assert_string_equal(body, "Invalid HTTP method");
-    client_close(&client);
+    client_close(client);
     post(harness, &sid, "4alive");
     harness_expect_log(harness, "message:alive\n");
 }
@@ -200,9 +200,9 @@ static void test_upgrade_with_other_method_is_refused(void **state)
 static void test_upgrade_response_has_what_was_asked(void **state)
 {
     struct harness *harness = *state;
-    struct client client;
+    struct client *client;
     client_open(&client, harness);
-    client_exchange(&client, "GET", PATH "&transport=websocket",
+    client_exchange(client, "GET", PATH "&transport=websocket",
                     "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n"
                     "Sec-WebSocket-Version: 13\r\n"
                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -216,7 +216,7 @@ static void test_upgrade_response_has_what_was_asked(void **state)
     assert_true(response_has(response, "Sec-WebSocket-Protocol", "chat"));
     assert_false(response_has(response, "Sec-WebSocket-Extensions", NULL));
     harness_expect_log(harness, "open\n");
-    client_close(&client);
+    client_close(client);
 }
 
 // ---- CORS
@@ -248,26 +248,26 @@ static void test_listed_origin_is_named_in_every_answer(void **state)
         once(harness, rows[i].method, rows[i].target, origin, rows[i].body, rows[i].status);
         assert_true(response_has(last_response(), "Access-Control-Allow-Origin", listed[0]));
     }
-    struct client client;
+    struct client *client;
     client_open(&client, harness);
-    client_exchange(&client, "GET", PATH "&transport=websocket",
+    client_exchange(client, "GET", PATH "&transport=websocket",
                     WS_HEADERS "Origin: https://app.example\r\n", NULL, 101);
     assert_true(response_has(last_response(), "Access-Control-Allow-Origin", listed[0]));
-    client_close(&client);
+    client_close(client);
 }
 
 static void test_pending_poll_answers_its_own_origin(void **state)
 {
     struct harness *harness = *state;
-    struct client client;
+    struct client *client;
     harness_set_origins(harness, listed, 1);
     struct sid sid = polling_open(harness);
     client_open(&client, harness);
-    client_request(&client, "GET", poll_target(&sid), "Origin: https://app.example\r\n", NULL);
+    client_request(client, "GET", poll_target(&sid), "Origin: https://app.example\r\n", NULL);
     post(harness, &sid, "4x");
-    poll_expect(&client, "4x");
+    poll_expect(client, "4x");
     assert_true(response_has(last_response(), "Access-Control-Allow-Origin", listed[0]));
-    client_close(&client);
+    client_close(client);
 }
 
 static void test_other_origin_is_forbidden(void **state)
@@ -324,67 +324,67 @@ static void test_preflight(void **state)
 static void test_stop_closes_sessions_at_the_engine_level(void **state)
 {
     struct harness *harness = *state;
-    struct client waiting, websocket;
+    struct client *waiting, *websocket;
     struct sid polled = polling_open(harness);
     struct sid unpolled = polling_open(harness);
     ws_open(&websocket, harness);
     client_open(&waiting, harness);
-    poll_begin(&waiting, &polled);
+    poll_begin(waiting, &polled);
 
     eio_server_stop(harness->eio);
     harness_expect_log(harness, "close:server shutting down\n"
                                 "close:server shutting down\n"
                                 "close:server shutting down\n");
-    poll_expect(&waiting, "1");
-    ws_expect_close(&websocket, 0);
+    poll_expect(waiting, "1");
+    ws_expect_close(websocket, 0);
     fetch(harness, &unpolled, 503);
     once(harness, "GET", POLL, "", NULL, 503);
     assert_true(response_has(last_response(), "Connection", "close"));
 
     assert_false(eio_server_is_drained(harness->eio)); // the close frame is not answered yet
-    ws_send_frame(&websocket, 0x88, "", 0);
-    client_close(&websocket);
+    ws_send_frame(websocket, 0x88, "", 0);
+    client_close(websocket);
     harness_settle(harness);
     assert_true(eio_server_is_drained(harness->eio));
     assert_int_equal(bed_metric(&harness->bed, GW_EIO_SESSIONS), 0);
-    client_close(&waiting);
+    client_close(waiting);
 }
 
 static void test_silent_websocket_is_given_up_after_half_a_minute(void **state)
 {
     struct harness *harness = *state;
-    struct client websocket;
+    struct client *websocket;
     ws_open(&websocket, harness);
     eio_server_stop(harness->eio);
-    ws_expect_close(&websocket, 0);
+    ws_expect_close(websocket, 0);
     harness_advance(harness, 29999);
     assert_false(eio_server_is_drained(harness->eio));
     harness_advance(harness, 1);
     assert_true(eio_server_is_drained(harness->eio));
-    client_expect_end(&websocket);
-    client_close(&websocket);
+    client_expect_end(websocket);
+    client_close(websocket);
 }
 
 static void test_destroy_ends_what_is_left(void **state)
 {
     struct harness *harness = *state;
-    struct client waiting, websocket, probing;
+    struct client *waiting, *websocket, *probing;
     struct sid polled = polling_open(harness);
     struct sid upgrading = polling_open(harness);
     ws_open(&websocket, harness);
     ws_open_probe(&probing, harness, &upgrading);
     client_open(&waiting, harness);
-    poll_begin(&waiting, &polled);
+    poll_begin(waiting, &polled);
     eio_server_destroy(&harness->eio);
     harness_expect_log(harness, "close:server shutting down\n"
                                 "close:server shutting down\n"
                                 "close:server shutting down\n");
-    poll_expect(&waiting, "1");
-    client_expect_end(&websocket);
-    client_expect_end(&probing);
-    client_close(&waiting);
-    client_close(&websocket);
-    client_close(&probing);
+    poll_expect(waiting, "1");
+    client_expect_end(websocket);
+    client_expect_end(probing);
+    client_close(waiting);
+    client_close(websocket);
+    client_close(probing);
 }
 
 int main(void)

@@ -19,76 +19,76 @@ static void probe(struct client *websocket)
 static void test_upgrade(void **state)
 {
     struct harness *harness = *state;
-    struct client websocket;
+    struct client *websocket;
     struct sid sid = polling_open(harness);
     assert_string_equal(eio_session_transport(harness->session), "polling");
     ws_open_probe(&websocket, harness, &sid);
-    client_expect_silence(&websocket); // no open packet
-    probe(&websocket);
-    ws_send(&websocket, "5");
+    client_expect_silence(websocket); // no open packet
+    probe(websocket);
+    ws_send(websocket, "5");
     assert_string_equal(eio_session_transport(harness->session), "websocket");
-    ws_send(&websocket, "4hello");
-    ws_expect(&websocket, "4hello");
+    ws_send(websocket, "4hello");
+    ws_expect(websocket, "4hello");
     harness_expect_log(harness, "message:hello\n");
     assert_int_equal(bed_metric(&harness->bed, GW_EIO_UPGRADES), 1);
 
     assert_string_equal(fetch(harness, &sid, 400), BAD_REQUEST);
     assert_string_equal(once(harness, "POST", poll_target(&sid), "", "4x", 400), BAD_REQUEST);
-    ws_send(&websocket, "4still there");
-    ws_expect(&websocket, "4still there");
-    client_close(&websocket);
+    ws_send(websocket, "4still there");
+    ws_expect(websocket, "4still there");
+    client_close(websocket);
     harness_expect_log(harness, "message:still there\nclose:transport close\n");
 }
 
 static void test_upgrade_without_probe_and_with_a_message_behind_it(void **state)
 {
     struct harness *harness = *state;
-    struct client websocket;
+    struct client *websocket;
     static const uint8_t frames[] = {0x81, 0x81, 0, 0, 0, 0, '5', 0x81, 0x82, 0, 0, 0, 0, '4', 'x'};
     struct sid sid = polling_open(harness);
     ws_open_probe(&websocket, harness, &sid);
-    client_send(&websocket, frames, sizeof frames);
-    ws_expect(&websocket, "4x");
-    client_close(&websocket);
+    client_send(websocket, frames, sizeof frames);
+    ws_expect(websocket, "4x");
+    client_close(websocket);
 }
 
 static void test_pending_poll_is_released_by_the_probe(void **state)
 {
     struct harness *harness = *state;
-    struct client poll, websocket;
+    struct client *poll, *websocket;
     struct sid sid = polling_open(harness);
     client_open(&poll, harness);
-    poll_begin(&poll, &sid);
+    poll_begin(poll, &sid);
     ws_open_probe(&websocket, harness, &sid);
-    client_expect_silence(&poll);
-    probe(&websocket);
-    poll_expect(&poll, "6");
+    client_expect_silence(poll);
+    probe(websocket);
+    poll_expect(poll, "6");
     // The client polled once more before it saw the answer to its probe.
-    poll_begin(&poll, &sid);
+    poll_begin(poll, &sid);
     harness_advance(harness, 100);
-    poll_expect(&poll, "6");
-    ws_send(&websocket, "5");
-    ws_send(&websocket, "4x");
-    ws_expect(&websocket, "4x");
-    client_close(&poll);
-    client_close(&websocket);
+    poll_expect(poll, "6");
+    ws_send(websocket, "5");
+    ws_send(websocket, "4x");
+    ws_expect(websocket, "4x");
+    client_close(poll);
+    client_close(websocket);
 }
 
 static void test_poll_that_still_waits_at_the_upgrade_is_closed(void **state)
 {
     struct harness *harness = *state;
-    struct client poll, websocket;
+    struct client *poll, *websocket;
     struct sid sid = polling_open(harness);
     ws_open_probe(&websocket, harness, &sid);
-    probe(&websocket);
+    probe(websocket);
     client_open(&poll, harness);
-    poll_begin(&poll, &sid);
-    ws_send(&websocket, "5");
-    poll_expect(&poll, "1");
-    ws_send(&websocket, "4x");
-    ws_expect(&websocket, "4x");
-    client_close(&poll);
-    client_close(&websocket);
+    poll_begin(poll, &sid);
+    ws_send(websocket, "5");
+    poll_expect(poll, "1");
+    ws_send(websocket, "4x");
+    ws_expect(websocket, "4x");
+    client_close(poll);
+    client_close(websocket);
 }
 
 static void send_numbered(struct harness *harness, int number)
@@ -101,58 +101,58 @@ static void send_numbered(struct harness *harness, int number)
 static void test_nothing_is_lost_or_reordered(void **state)
 {
     struct harness *harness = *state;
-    struct client poll, websocket;
+    struct client *poll, *websocket;
     struct sid sid = polling_open(harness);
     harness->is_echo = false;
     send_numbered(harness, 1);
     client_open(&poll, harness);
-    client_request(&poll, "GET", poll_target(&sid), "", NULL);
-    poll_expect(&poll, "41");
-    poll_begin(&poll, &sid);
+    client_request(poll, "GET", poll_target(&sid), "", NULL);
+    poll_expect(poll, "41");
+    poll_begin(poll, &sid);
     ws_open_probe(&websocket, harness, &sid);
     send_numbered(harness, 2); // goes to the waiting poll
-    poll_expect(&poll, "42");
-    ws_send(&websocket, "2probe");
+    poll_expect(poll, "42");
+    ws_send(websocket, "2probe");
     send_numbered(harness, 3); // waits
     post(harness, &sid, "4posted");
     send_numbered(harness, 4);
     assert_true(eio_session_send_message(harness->session, true, "\x05", 1));
-    ws_expect(&websocket, "3probe");
-    client_expect_silence(&websocket);
-    ws_send(&websocket, "5");
+    ws_expect(websocket, "3probe");
+    client_expect_silence(websocket);
+    ws_send(websocket, "5");
     send_numbered(harness, 6);
-    ws_expect(&websocket, "43");
-    ws_expect(&websocket, "44");
-    ws_expect_frame(&websocket, WS_BINARY, "\x05", 1);
-    ws_expect(&websocket, "46");
-    ws_send(&websocket, "4over websocket");
+    ws_expect(websocket, "43");
+    ws_expect(websocket, "44");
+    ws_expect_frame(websocket, WS_BINARY, "\x05", 1);
+    ws_expect(websocket, "46");
+    ws_send(websocket, "4over websocket");
     harness_expect_log(harness, "message:posted\nmessage:over websocket\n");
-    client_close(&poll);
-    client_close(&websocket);
+    client_close(poll);
+    client_close(websocket);
 }
 
 // The poll's answer is not made yet when the upgrade comes in the same turn.
 static void test_message_and_upgrade_in_one_turn(void **state)
 {
     struct harness *harness = *state;
-    struct client poll, websocket;
+    struct client *poll, *websocket;
     struct sid sid = polling_open(harness);
     ws_open_probe(&websocket, harness, &sid);
-    probe(&websocket);
+    probe(websocket);
     client_open(&poll, harness);
-    poll_begin(&poll, &sid);
+    poll_begin(poll, &sid);
     send_numbered(harness, 1);
-    ws_send(&websocket, "5"); // the loop turns only here
+    ws_send(websocket, "5"); // the loop turns only here
     send_numbered(harness, 2);
     harness_settle(harness);
-    // Wherever the first one went, it went once, and before the second.
-    if (strcmp(client_response(&poll), "41") != 0) {
+    // Wherever the first one went, it went once, and before the second->
+    if (strcmp(client_response(poll), "41") != 0) {
         assert_string_equal(last_response()->body, "1");
-        ws_expect(&websocket, "41");
+        ws_expect(websocket, "41");
     }
-    ws_expect(&websocket, "42");
-    client_close(&poll);
-    client_close(&websocket);
+    ws_expect(websocket, "42");
+    client_close(poll);
+    client_close(websocket);
 }
 
 static void expect_polling_goes_on(struct harness *harness, const struct sid *sid)
@@ -168,151 +168,151 @@ static void test_anything_else_ends_the_attempt_only(void **state)
     struct harness *harness = *state;
     struct sid sid = polling_open(harness);
     for (size_t i = 0; i < sizeof packets / sizeof packets[0]; i++) {
-        struct client websocket;
+        struct client *websocket;
         ws_open_probe(&websocket, harness, &sid);
-        ws_send(&websocket, packets[i]);
-        ws_expect_close(&websocket, 0);
+        ws_send(websocket, packets[i]);
+        ws_expect_close(websocket, 0);
         expect_polling_goes_on(harness, &sid);
-        client_close(&websocket);
+        client_close(websocket);
     }
-    struct client websocket;
+    struct client *websocket;
     ws_open_probe(&websocket, harness, &sid);
-    probe(&websocket);
-    client_close(&websocket);
+    probe(websocket);
+    client_close(websocket);
     expect_polling_goes_on(harness, &sid);
     ws_open_probe(&websocket, harness, &sid);
-    client_send(&websocket, "\x81\x00", 2); // no mask
-    ws_expect_close(&websocket, 1002);
+    client_send(websocket, "\x81\x00", 2); // no mask
+    ws_expect_close(websocket, 1002);
     expect_polling_goes_on(harness, &sid);
-    client_close(&websocket);
+    client_close(websocket);
 
     ws_open_probe(&websocket, harness, &sid); // it can be tried again
-    probe(&websocket);
-    ws_send(&websocket, "5");
-    ws_send(&websocket, "4x");
-    ws_expect(&websocket, "4x");
-    client_close(&websocket);
+    probe(websocket);
+    ws_send(websocket, "5");
+    ws_send(websocket, "4x");
+    ws_expect(websocket, "4x");
+    client_close(websocket);
 }
 
 static void test_upgrade_that_takes_too_long_is_given_up(void **state)
 {
     struct harness *harness = *state;
-    struct client websocket;
+    struct client *websocket;
     struct sid sid = polling_open(harness);
     ws_open_probe(&websocket, harness, &sid);
-    probe(&websocket);
+    probe(websocket);
     for (int passed = 0; passed < UPGRADE_TIMEOUT; passed += 250) {
         post(harness, &sid, "3"); // keeps the heartbeat going
-        client_expect_silence(&websocket);
+        client_expect_silence(websocket);
         harness_advance(harness, 250);
     }
-    ws_expect_close(&websocket, 0);
+    ws_expect_close(websocket, 0);
     post(harness, &sid, "4alive");
     harness_expect_log(harness, "message:alive\n");
-    client_close(&websocket);
+    client_close(websocket);
 }
 
 static void test_second_attempt_beside_the_first_is_turned_away(void **state)
 {
     struct harness *harness = *state;
-    struct client first, second, third;
+    struct client *first, *second, *third;
     struct sid sid = polling_open(harness);
     ws_open_probe(&first, harness, &sid);
     ws_open_probe(&second, harness, &sid);
-    ws_expect_close(&second, 0);
-    probe(&first);
-    ws_send(&first, "5");
+    ws_expect_close(second, 0);
+    probe(first);
+    ws_send(first, "5");
     ws_open_probe(&third, harness, &sid); // upgraded already
-    ws_expect_close(&third, 0);
-    ws_send(&third, "4never");
-    ws_send_frame(&third, 0x88, "", 0);
-    client_expect_end(&third);
-    ws_send(&first, "4x");
-    ws_expect(&first, "4x");
+    ws_expect_close(third, 0);
+    ws_send(third, "4never");
+    ws_send_frame(third, 0x88, "", 0);
+    client_expect_end(third);
+    ws_send(first, "4x");
+    ws_expect(first, "4x");
     harness_expect_log(harness, "message:x\n");
-    client_close(&first);
-    client_close(&second);
-    client_close(&third);
+    client_close(first);
+    client_close(second);
+    client_close(third);
 }
 
 static void test_end_of_the_session_ends_the_attempt(void **state)
 {
     struct harness *harness = *state;
-    struct client websocket;
+    struct client *websocket;
     struct sid sid = polling_open(harness);
     ws_open_probe(&websocket, harness, &sid);
-    probe(&websocket);
+    probe(websocket);
     post(harness, &sid, "1");
-    ws_expect_close(&websocket, 0);
+    ws_expect_close(websocket, 0);
     harness_expect_log(harness, "close:transport close\n");
     assert_string_equal(fetch(harness, &sid, 400), SID_UNKNOWN);
-    client_close(&websocket);
+    client_close(websocket);
 }
 
 static void test_close_during_the_upgrade(void **state)
 {
     struct harness *harness = *state;
-    struct client websocket;
+    struct client *websocket;
     struct sid sid = polling_open(harness);
     ws_open_probe(&websocket, harness, &sid);
-    probe(&websocket);
+    probe(websocket);
     send_numbered(harness, 1);
     eio_session_close(harness->session, "forced close");
     harness_expect_log(harness, "");
-    ws_send(&websocket, "5");
-    ws_expect(&websocket, "41");
-    ws_expect_close(&websocket, 0);
+    ws_send(websocket, "5");
+    ws_expect(websocket, "41");
+    ws_expect_close(websocket, 0);
     harness_expect_log(harness, "close:forced close\n");
-    client_close(&websocket);
+    client_close(websocket);
 }
 
 static void test_heartbeat_goes_on_across_the_upgrade(void **state)
 {
     struct harness *harness = *state;
-    struct client websocket;
+    struct client *websocket;
     struct sid sid = polling_open(harness);
     harness_advance(harness, PING_INTERVAL); // the ping waits for a poll
     ws_open_probe(&websocket, harness, &sid);
-    probe(&websocket);
-    ws_send(&websocket, "5");
-    ws_expect(&websocket, "2");
-    ws_send(&websocket, "3");
+    probe(websocket);
+    ws_send(websocket, "5");
+    ws_expect(websocket, "2");
+    ws_send(websocket, "3");
     harness_advance(harness, PING_INTERVAL);
-    ws_expect(&websocket, "2");
+    ws_expect(websocket, "2");
     harness_advance(harness, PING_TIMEOUT);
-    ws_expect_close(&websocket, 0);
+    ws_expect_close(websocket, 0);
     harness_expect_log(harness, "close:ping timeout\n");
-    client_close(&websocket);
+    client_close(websocket);
 }
 
 static void test_upgrade_of_a_client_without_binary(void **state)
 {
     struct harness *harness = *state;
-    struct client websocket;
+    struct client *websocket;
     char target[160];
     struct sid sid = polling_open(harness);
     assert_true(eio_session_send_message(harness->session, true, "\x01\x02\x03", 3));
     send_numbered(harness, 1);
     snprintf(target, sizeof target, PATH "&transport=websocket&b64=1&sid=%s", sid.text);
     ws_connect(&websocket, harness, target);
-    probe(&websocket);
-    ws_send(&websocket, "5");
-    ws_expect(&websocket, "bAQID");
-    ws_expect(&websocket, "41");
-    client_close(&websocket);
+    probe(websocket);
+    ws_send(websocket, "5");
+    ws_expect(websocket, "bAQID");
+    ws_expect(websocket, "41");
+    client_close(websocket);
 }
 
 static void test_session_that_began_on_websocket_cannot_upgrade(void **state)
 {
     struct harness *harness = *state;
-    struct client first, second;
+    struct client *first, *second;
     struct sid sid = ws_open(&first, harness);
     ws_open_probe(&second, harness, &sid);
-    ws_expect_close(&second, 0);
-    ws_send(&first, "4x");
-    ws_expect(&first, "4x");
-    client_close(&first);
-    client_close(&second);
+    ws_expect_close(second, 0);
+    ws_send(first, "4x");
+    ws_expect(first, "4x");
+    client_close(first);
+    client_close(second);
 }
 
 int main(void)
