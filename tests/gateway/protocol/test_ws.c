@@ -183,6 +183,34 @@ static void test_ws_memory_is_freed_after_a_message(void **state)
     buffer_clear(&stream);
 }
 
+static void test_ws_idle_is_between_messages(void **state)
+{
+    (void)state;
+    struct ws_decoder decoder;
+    struct ws_message message;
+    size_t consumed;
+    put(TEXT, "a");
+    put(FIN | CONTINUATION, "b");
+    ws_decoder_init(&decoder, MAX_MESSAGE);
+    assert_true(ws_decoder_is_idle(&decoder));
+    for (size_t at = 0; at < stream.size; at++) {
+        bool is_last = at + 1 == stream.size;
+        assert_int_equal(ws_decoder_feed(&decoder, stream.bytes + at, 1, &consumed, &message),
+                         is_last ? WS_MESSAGE : WS_MORE);
+        assert_int_equal(ws_decoder_is_idle(&decoder), is_last);
+    }
+    ws_decoder_fini(&decoder);
+    buffer_clear(&stream);
+
+    put(FIN | CLOSE, "");
+    ws_decoder_init(&decoder, MAX_MESSAGE);
+    assert_int_equal(ws_decoder_feed(&decoder, stream.bytes, stream.size, &consumed, &message),
+                     WS_MESSAGE);
+    assert_false(ws_decoder_is_idle(&decoder)); // it has to remember that
+    ws_decoder_fini(&decoder);
+    buffer_clear(&stream);
+}
+
 static void test_ws_every_length_and_mask_offset(void **state)
 {
     (void)state;
@@ -542,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_ws_messages_of_one_frame),
         cmocka_unit_test(test_ws_whole_message_is_not_copied),
         cmocka_unit_test(test_ws_memory_is_freed_after_a_message),
+        cmocka_unit_test(test_ws_idle_is_between_messages),
         cmocka_unit_test(test_ws_every_length_and_mask_offset),
         cmocka_unit_test(test_ws_fragments_with_control_frames_between),
         cmocka_unit_test(test_ws_characters_may_be_cut_by_fragments),
