@@ -155,6 +155,120 @@ static void test_message_and_upgrade_in_one_turn(void **state)
     client_close(websocket);
 }
 
+// ---- Any order of events
+
+// A client that upgrades as the official ones do, while the server sends numbered messages.
+struct moving_client {
+    struct sid sid;
+    struct client *poll;
+    struct client *websocket;
+    bool is_polling;  // a poll is under way
+    bool is_probed;   // `3probe` came: no poll is begun any more
+    bool is_upgraded; // `5` was sent
+    int received;     // the number of the newest message
+};
+
+static void receive_packet(struct moving_client *moving, const char *packet, size_t size)
+{
+    char expected[16];
+    int expected_size = snprintf(expected, sizeof expected, "4%d", moving->received + 1);
+    if (size == 1 && (packet[0] == '2' || packet[0] == '6')) // a ping or a noop
+        return;
+    if (size != (size_t)expected_size || memcmp(packet, expected, size) != 0)
+        fail_msg("got %.*s instead of %s", (int)size, packet, expected);
+    moving->received++;
+}
+
+static void receive_poll(struct moving_client *moving)
+{
+    const struct buffer *in = &moving->poll->in;
+    if (!moving->is_polling || in->size == 0 || !memmem(in->bytes, in->size, "\r\n\r\n", 4))
+        return;
+    const char *body = client_response(moving->poll);
+    assert_int_equal(last_response()->status, 200);
+    moving->is_polling = false;
+    while (*body) {
+        size_t size = strcspn(body, RS);
+        receive_packet(moving, body, size);
+        body += size + (body[size] ? 1 : 0);
+    }
+}
+
+static void receive_frames(struct moving_client *moving)
+{
+    enum ws_opcode opcode;
+    const uint8_t *payload;
+    size_t size, frame;
+    struct buffer *in = &moving->websocket->in;
+    while (in->size > 0 &&
+           (frame = ws_split_server_frame(in->bytes, in->size, &opcode, &payload, &size)) > 0) {
+        assert_int_equal(opcode, WS_TEXT);
+        if (size == 6 && memcmp(payload, "3probe", 6) == 0)
+            moving->is_probed = true;
+        else
+            receive_packet(moving, (const char *)payload, size);
+        buffer_consume(in, frame);
+    }
+}
+
+// What the client does next; `chance` decides only whether it does it now.
+static void act(struct moving_client *moving, unsigned chance)
+{
+    receive_poll(moving);
+    receive_frames(moving);
+    if (!moving->is_polling && !moving->is_probed && chance % 2 == 0) {
+        client_request(moving->poll, "GET", poll_target(&moving->sid), "", NULL);
+        moving->is_polling = true;
+    } else if (moving->is_probed && !moving->is_polling && !moving->is_upgraded &&
+               chance % 3 == 0) {
+        static const uint8_t upgrade[] = {0x81, 0x81, 0, 0, 0, 0, '5'};
+        client_send(moving->websocket, upgrade, sizeof upgrade);
+        moving->is_upgraded = true;
+    }
+}
+
+static void run_interleaving(struct harness *harness, unsigned seed)
+{
+    static const uint8_t probe_frame[] = {0x81, 0x86, 0, 0, 0, 0, '2', 'p', 'r', 'o', 'b', 'e'};
+    enum { MESSAGES = 40 };
+    struct moving_client moving = {.sid = polling_open(harness)};
+    int sent = 0;
+    bool is_probing = false;
+    client_open(&moving.poll, harness);
+    ws_open_probe(&moving.websocket, harness, &moving.sid);
+    for (int step = 0; sent < MESSAGES || moving.received < sent || !moving.is_upgraded; step++) {
+        seed = seed * 1103515245u + 12345u;
+        unsigned chance = seed >> 16;
+        if (step > 5000)
+            fail_msg("stuck after %d of %d messages", moving.received, sent);
+        if (chance % 5 < 2 && sent < MESSAGES)
+            send_numbered(harness, ++sent);
+        if (!is_probing && chance % 16 == 7) {
+            client_send(moving.websocket, probe_frame, sizeof probe_frame);
+            is_probing = true;
+        }
+        act(&moving, chance / 64);
+        if (chance % 3 == 0)
+            bed_advance(&harness->bed, 1);
+    }
+    client_close(moving.poll);
+    client_close(moving.websocket);
+    harness_settle(harness);
+    assert_null(harness->session);
+    buffer_clear(&harness->log);
+}
+
+static void test_every_interleaving_keeps_all_messages_in_order(void **state)
+{
+    struct harness *harness = *state;
+    harness->is_echo = false;
+    for (unsigned seed = 1; seed <= 300; seed++)
+        run_interleaving(harness, seed * 2654435761u);
+    assert_int_equal(bed_metric(&harness->bed, GW_EIO_UPGRADES), 300);
+}
+
+// ---- Attempts that fail
+
 static void expect_polling_goes_on(struct harness *harness, const struct sid *sid)
 {
     post(harness, sid, "4alive");
@@ -325,6 +439,7 @@ int main(void)
         TEST(test_poll_that_still_waits_at_the_upgrade_is_closed),
         TEST(test_nothing_is_lost_or_reordered),
         TEST(test_message_and_upgrade_in_one_turn),
+        TEST(test_every_interleaving_keeps_all_messages_in_order),
         TEST(test_anything_else_ends_the_attempt_only),
         TEST(test_upgrade_that_takes_too_long_is_given_up),
         TEST(test_second_attempt_beside_the_first_is_turned_away),
