@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// What the README shows: a service that emits one event. Built by users' means against the installed
+// library, it has to find a broadcaster's worth of it.
+
+#include <stdio.h>
+#include <talus.h>
+
+int main(void)
+{
+    talus_broadcaster_t *bus;
+    talus_event_id_t id;
+    int error = talus_broadcaster_new(&bus, "inproc://install-test", NULL);
+    if (!error)
+        error = talus_emit_node_created(bus, "demo", "node-7", NULL, "blur", "Soft blur", &id);
+    puts(error ? talus_strerror(error) : id.text);
+    talus_broadcaster_destroy(&bus);
+    return error ? 1 : 0;
+}
