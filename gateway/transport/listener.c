@@ -197,32 +197,34 @@ static void on_pause_over(struct gw_deadline *deadline)
     uv_poll_start(&listener->poll, UV_READABLE, on_connection);
 }
 
-// Takes a connection with the reserved descriptor and closes it. False: that cannot be done.
-static bool shed_one(struct listener *listener)
+// Takes a connection with the reserved descriptor and closes it. Returns 0, or the error: EAGAIN if
+// there is none, which accept4 does not tell while it lacks a descriptor.
+static int shed_one(struct listener *listener)
 {
     if (listener->reserve < 0)
-        return false;
+        return EMFILE;
     close(listener->reserve);
     int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int result = fd < 0 ? errno : 0;
     if (fd >= 0)
         close(fd);
     listener->reserve = open_reserve();
-    return fd >= 0;
+    return result;
 }
 
 // Whether the batch may go on after accept4 failed with `reason`.
 static bool handle_failure(struct listener *listener, int reason)
 {
-    switch (reason) {
+    bool is_short_of_descriptors = reason == EMFILE || reason == ENFILE;
+    int result = is_short_of_descriptors ? shed_one(listener) : reason;
+    switch (result) {
     case EAGAIN:
         return false;
+    case 0:
+        note_failure(listener, reason);
+        return true;
     case EMFILE:
     case ENFILE:
-        note_failure(listener, reason);
-        if (shed_one(listener))
-            return true;
-        pause_accepting(listener);
-        return false;
     case ENOBUFS:
     case ENOMEM:
         note_failure(listener, reason);

@@ -83,8 +83,10 @@ static void on_upgraded_data(struct conn *conn, void *owner, uint8_t *bytes, siz
     assert_false(fixture.is_in_upgrade);
     for (size_t i = 0; i < size; i++)
         bytes[i] = (uint8_t)toupper(bytes[i]);
-    assert_true(outq_append_copy(conn_queue(conn), bytes, size));
-    conn_flush(conn);
+    if (outq_append_copy(conn_queue(conn), bytes, size))
+        conn_flush(conn);
+    else
+        conn_abort(conn);
 }
 
 static void on_upgraded_end(struct conn *conn, void *owner, enum conn_end end)
