@@ -58,9 +58,13 @@ bool cors_init(struct cors *cors, const char *const *origins, size_t count, char
                size_t error_size)
 {
     *cors = (struct cors){0};
-    cors->origins = calloc(count > 0 ? count : 1, sizeof *cors->origins);
-    if (!cors->origins)
-        goto nomem;
+    if (count == 0)
+        return true;
+    cors->origins = calloc(count, sizeof *cors->origins);
+    if (!cors->origins) {
+        snprintf(error, error_size, "out of memory");
+        return false;
+    }
     for (size_t i = 0; i < count; i++) {
         if (strcmp(origins[i], "*") == 0) {
             cors->is_any = true;
@@ -72,13 +76,13 @@ bool cors_init(struct cors *cors, const char *const *origins, size_t count, char
             goto fail;
         }
         char *origin = normalize(origins[i]);
-        if (!origin)
-            goto nomem;
+        if (!origin) {
+            snprintf(error, error_size, "out of memory");
+            goto fail;
+        }
         cors->origins[cors->count++] = origin;
     }
     return true;
-nomem:
-    snprintf(error, error_size, "out of memory");
 fail:
     cors_fini(cors);
     return false;

@@ -210,6 +210,13 @@ void http_exchange_on_abort(struct http_exchange *exchange,
     exchange->arg = arg;
 }
 
+bool http_exchange_is_open(const struct http_exchange *exchange)
+{
+    const struct http_connection *http =
+        (const void *)((const char *)exchange - offsetof(struct http_connection, exchange));
+    return http->server && !conn_is_closing(http->conn);
+}
+
 // ---- Requests
 
 static void hand_over(struct http_connection *http, const uint8_t *rest, size_t rest_size)

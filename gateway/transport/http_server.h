@@ -67,6 +67,10 @@ void http_server_take(struct http_server *server, int fd);
 void http_exchange_on_abort(struct http_exchange *exchange,
                             void (*on_abort)(struct http_exchange *exchange, void *arg), void *arg);
 
+// Whether the connection still stands. If not, on_abort follows in this turn, unless the exchange is
+// answered before, which reaches nobody.
+bool http_exchange_is_open(const struct http_exchange *exchange);
+
 // Answers. `headers` are whole lines ("Name: value\r\n"…, 32 KiB at most) or ""; Date,
 // Content-Length and Connection are added. Not sent, though its length is told: the body of an
 // answer to HEAD. Never sent: one of 204 or 304. Consumes the exchange. `close`: close the

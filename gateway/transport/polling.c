@@ -183,6 +183,8 @@ static void on_flush(struct gw_task *task)
     struct polling *polling = LIST_ENTRY(task, struct polling, task);
     if (!polling->poll || (outq_is_empty(&polling->queue) && !polling->is_closing))
         return;
+    if (!http_exchange_is_open(polling->poll))
+        return; // what it would take along would be lost; its on_abort is on the way
     answer_poll(polling, EIO_NOOP);
     if (polling->is_closing && outq_is_empty(&polling->queue))
         end(polling, EIO_CLOSE, TRANSPORT_END_CLOSED);

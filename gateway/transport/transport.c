@@ -41,12 +41,12 @@ const struct transport_ops *transport_find(const char *name)
 
 bool transport_send(struct transport *transport, enum eio_type type, const char *text)
 {
-    uint8_t frame[WS_HEADER_MAX + 1 + TRANSPORT_PACKET_MAX];
+    uint8_t frame[WS_HEADER_MAX + 1 + TRANSPORT_PACKET_MAX + 1];
     size_t text_size = strlen(text);
     assert(text_size <= TRANSPORT_PACKET_MAX);
     size_t size = ws_encode_header(frame, WS_TEXT, 1 + text_size);
     frame[size++] = (uint8_t)type;
-    memcpy(frame + size, text, text_size);
+    memcpy(frame + size, text, text_size + 1); // the NUL is not sent
     if (!outq_append_copy(transport->ops->queue(transport), frame, size + text_size))
         return false;
     transport->ops->flush(transport);

@@ -175,6 +175,19 @@ static void test_cancelled_poll_closes_the_session(void **state)
     harness_expect_log(harness, "close:transport error\n");
 }
 
+static void test_poll_cancelled_in_the_turn_of_a_message(void **state)
+{
+    struct harness *harness = *state;
+    struct client *client;
+    struct sid sid = polling_open(harness);
+    client_open(&client, harness);
+    poll_begin(client, &sid);
+    client_close(client);
+    assert_true(eio_session_send_message(harness->session, false, "x", 1));
+    harness_expect_log(harness, "close:transport error\n");
+    expect_gone(harness, &sid);
+}
+
 static void test_connection_that_ends_between_polls_harms_nothing(void **state)
 {
     struct harness *harness = *state;
@@ -494,6 +507,7 @@ int main(void)
         TEST(test_what_was_queued_before_the_error_still_comes),
         TEST(test_second_poll_closes_the_session),
         TEST(test_cancelled_poll_closes_the_session),
+        TEST(test_poll_cancelled_in_the_turn_of_a_message),
         TEST(test_connection_that_ends_between_polls_harms_nothing),
         TEST(test_other_methods_get_500_and_harm_nothing),
         TEST(test_octet_stream_closes_the_session),
