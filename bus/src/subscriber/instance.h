@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+// The subscriber from the inside, and how its files stand to each other:
+//
+//   subscriber.c  making, ending, watching it
+//   receive.c     waiting: what wakes the caller, and what is done meanwhile
+//   intake.c      a message becomes an event, a position moves on, a hole is noticed
+//   live.c        joining and leaving, and when a join is live
+//
+// Below them, each on its own: origins.c (who there is), joined.c (what is joined, and how far one
+// is), peers.c (sockets and bus directories), monitor.c (connections).
+//
+// Invariant: the epoll descriptor is readable whenever a call of talus_subscriber_receive could
+// give something. What lies in the socket's queue is not seen by the kernel, so the event
+// descriptor `wake` stays raised from the first thing that is given until nothing is left.
+#ifndef TALUS__SUBSCRIBER_INSTANCE_H
+#define TALUS__SUBSCRIBER_INSTANCE_H
+
+#include <stdbool.h>
+#include <zmq.h>
+
+#include <talus/subscriber.h>
+#include <talus/topic.h>
+
+#include "event_limits.h"
+#include "joined.h"
+#include "origins.h"
+#include "peers.h"
+
+// Holds back all but one line a second of a kind.
+struct talus__log_gate {
+    long long opens_at;
+    unsigned long long held_back;
+};
+
+struct talus_subscriber {
+    unsigned generation; // of forks
+    void *context;
+    void *socket; // SUB
+    int epoll;
+    int timer; // fires at armed_at
+    int wake;
+    bool is_raised; // `wake`
+    long long armed_at;
+    unsigned untended; // messages since the descriptors were looked at
+    size_t max_sessions;
+    int live_timeout_ms;
+    struct talus__limits limits;
+    struct talus__origins origins;
+    struct talus__joined_set joined;
+    struct talus__peers peers;
+    talus_subscriber_stats_t stats;
+    struct talus__log_gate malformed_gate, refused_gate, hole_gate;
+
+    // What was given last: the delivery borrows from here.
+    zmq_msg_t topic;
+    zmq_msg_t body;
+    talus_delivery_t delivery;
+    talus_event_t event;
+    char session[TALUS_SESSION_MAX + 1];
+    char type[TALUS_TYPE_MAX + 1];
+    char origin[TALUS_ORIGIN_MAX + 1];
+    char id[TALUS_ID_MAX + 1];
+    char skip[TALUS_SKIP_MAX + 1];
+};
+
+// Makes the epoll descriptor readable until nothing is left. Does not fail: the counter of an event
+// descriptor that is read before it is written again cannot overflow.
+void talus__raise(talus_subscriber_t *subscriber);
+
+// Sets the timer to the next thing that is due.
+void talus__arm_timer(talus_subscriber_t *subscriber);
+
+// Whether a line may be logged now, and how many were held back since the last.
+bool talus__may_log(struct talus__log_gate *gate, unsigned long long *held_back);
+
+// Writes ORIGIN.SEQ, as an event id has it.
+void talus__format_id(char id[TALUS_ID_MAX + 1], const char *origin, uint64_t seq);
+
+enum talus__intake {
+    TALUS__INTAKE_EMPTY,   // there was no message
+    TALUS__INTAKE_HANDLED, // there was one, but nothing for the caller
+    TALUS__INTAKE_EVENT,   // subscriber->delivery is set
+};
+
+// Takes the next message. Returns one of the above, or an error.
+int talus__take_message(talus_subscriber_t *subscriber);
+
+// A known origin's head came, or one is waited for no more: some joins may be live now.
+void talus__live_check(talus_subscriber_t *subscriber, struct talus__joined *joined);
+
+// Sets subscriber->delivery to the next LIVE that is due. False: there is none.
+bool talus__live_take(talus_subscriber_t *subscriber);
+
+// Ends joins whose time is over, and subscriptions that lingered long enough.
+void talus__live_tend(talus_subscriber_t *subscriber, long long now);
+
+// When talus__live_tend has something to do; 0: nothing.
+long long talus__live_due(const talus_subscriber_t *subscriber);
+
+// Has the subscription $ready/SUBSCRIBER/ORIGIN made, or made again after a reconnect.
+void talus__announce_ready(talus_subscriber_t *subscriber, struct talus__origin *origin);
+
+// For talus__origins.on_remove.
+void talus__on_origin_removed(struct talus__origin *origin, void *arg);
+
+#endif

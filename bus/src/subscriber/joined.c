@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+// Joined sessions and positions.
+//
+// Invariants: `answered` counts the positions with a baseline whose origin may be gone meanwhile,
+// so it is never less than the number of known origins that answered. Positions of origins that are
+// gone are dropped whenever the array would have to grow, so it never holds more than twice the
+// origins that can be known at once.
+#include "joined.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <talus/error.h>
+
+#include "wire.h"
+
+#define FIRST_POSITIONS 2
+
+int talus__joined_init(struct talus__joined_set *set)
+{
+    memset(set, 0, sizeof *set);
+    return talus__table_init(&set->table);
+}
+
+static void free_joined(struct talus__joined *joined)
+{
+    free(joined->positions);
+    free(joined);
+}
+
+void talus__joined_fini(struct talus__joined_set *set)
+{
+    struct talus__node *node = talus__table_take_all(&set->table);
+
+    while (node) {
+        struct talus__node *next = node->next;
+        free_joined((struct talus__joined *)node);
+        node = next;
+    }
+    talus__table_fini(&set->table);
+}
+
+struct talus__joined *talus__joined_find(struct talus__joined_set *set, const char *name,
+                                         size_t size)
+{
+    struct talus__joined *joined = set->recent;
+
+    if (joined && joined->node.name_size == size && memcmp(joined->name, name, size) == 0)
+        return joined;
+    joined = (struct talus__joined *)talus__table_find(&set->table, name, size);
+    if (joined)
+        set->recent = joined;
+    return joined;
+}
+
+struct talus__joined *talus__joined_add(struct talus__joined_set *set, const char *name,
+                                        size_t size)
+{
+    struct talus__joined *joined = calloc(1, sizeof *joined + size + 1);
+
+    if (!joined)
+        return NULL;
+    memcpy(joined->name, name, size);
+    joined->node.name = joined->name;
+    joined->node.name_size = size;
+    talus__table_insert(&set->table, &joined->node);
+    if (strcmp(joined->name, TALUS__EVERYTHING) == 0)
+        set->everything = joined;
+    return joined;
+}
+
+void talus__joined_remove(struct talus__joined_set *set, struct talus__joined *joined)
+{
+    talus__joined_move(set, joined, TALUS__LIST_NONE);
+    talus__table_remove(&set->table, &joined->node);
+    if (set->recent == joined)
+        set->recent = NULL;
+    if (set->everything == joined)
+        set->everything = NULL;
+    free_joined(joined);
+}
+
+static void take_off_list(struct talus__joined_set *set, struct talus__joined *joined)
+{
+    struct talus__joined_queue *queue = &set->lists[joined->list];
+
+    if (joined->before)
+        joined->before->next = joined->next;
+    else
+        queue->first = joined->next;
+    if (joined->next)
+        joined->next->before = joined->before;
+    else
+        queue->last = joined->before;
+    queue->count--;
+    joined->next = NULL;
+    joined->before = NULL;
+}
+
+void talus__joined_move(struct talus__joined_set *set, struct talus__joined *joined,
+                        enum talus__joined_list list)
+{
+    if (joined->list != TALUS__LIST_NONE)
+        take_off_list(set, joined);
+    joined->list = list;
+    if (list == TALUS__LIST_NONE)
+        return;
+    struct talus__joined_queue *queue = &set->lists[list];
+    joined->before = queue->last;
+    if (queue->last)
+        queue->last->next = joined;
+    else
+        queue->first = joined;
+    queue->last = joined;
+    queue->count++;
+}
+
+// ---- Positions
+
+static bool is_same(struct talus__origin_ref one, struct talus__origin_ref other)
+{
+    return one.slot == other.slot && one.generation == other.generation;
+}
+
+struct talus__position *talus__position_find(struct talus__joined *joined,
+                                             struct talus__origin_ref origin)
+{
+    if (joined->recent < joined->position_count &&
+        is_same(joined->positions[joined->recent].origin, origin))
+        return &joined->positions[joined->recent];
+    for (uint32_t i = 0; i < joined->position_count; i++) {
+        if (is_same(joined->positions[i].origin, origin)) {
+            joined->recent = i;
+            return &joined->positions[i];
+        }
+    }
+    return NULL;
+}
+
+static void drop_gone(struct talus__joined *joined, const struct talus__origins *origins)
+{
+    uint32_t kept = 0;
+
+    joined->answered = 0;
+    for (uint32_t i = 0; i < joined->position_count; i++) {
+        if (!talus__origins_at(origins, joined->positions[i].origin))
+            continue;
+        joined->answered += joined->positions[i].has_baseline;
+        joined->positions[kept++] = joined->positions[i];
+    }
+    joined->position_count = kept;
+}
+
+static bool make_room(struct talus__joined *joined, const struct talus__origins *origins)
+{
+    drop_gone(joined, origins);
+    // Half of it free: enough until the next time.
+    if (joined->position_count < joined->position_capacity / 2)
+        return true;
+    uint32_t capacity = joined->position_capacity ? joined->position_capacity * 2 : FIRST_POSITIONS;
+    struct talus__position *positions = realloc(joined->positions, capacity * sizeof *positions);
+    if (!positions)
+        return joined->position_count < joined->position_capacity;
+    joined->positions = positions;
+    joined->position_capacity = capacity;
+    return true;
+}
+
+struct talus__position *talus__position_get(struct talus__joined *joined,
+                                            const struct talus__origins *origins,
+                                            struct talus__origin_ref origin)
+{
+    struct talus__position *position = talus__position_find(joined, origin);
+
+    if (position)
+        return position;
+    if (joined->position_count == joined->position_capacity && !make_room(joined, origins))
+        return NULL;
+    joined->recent = joined->position_count++;
+    position = &joined->positions[joined->recent];
+    *position = (struct talus__position){.origin = origin};
+    return position;
+}
+
+bool talus__joined_is_answered(struct talus__joined *joined, const struct talus__origins *origins)
+{
+    if (joined->answered < origins->waited) // spares the walk for all but the last head
+        return false;
+    for (size_t i = 0; i < origins->slot_count; i++) {
+        const struct talus__origin *origin = origins->slots[i].origin;
+        if (!origin || !origin->is_waited)
+            continue;
+        const struct talus__position *position =
+            talus__position_find(joined, talus__origin_refer(origins, origin));
+        if (!position || !position->has_baseline)
+            return false;
+    }
+    return true;
+}
+
+void talus__joined_note(struct talus__joined *joined, const struct talus__origin *origin,
+                        uint64_t seq)
+{
+    memcpy(joined->newest_origin, origin->name, sizeof joined->newest_origin);
+    joined->newest_seq = seq;
+}

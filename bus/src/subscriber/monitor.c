@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+// The socket monitor.
+#include "monitor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include <talus/error.h>
+
+#define EVENTS       (ZMQ_EVENT_CONNECTED | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED)
+#define EVENT_SIZE   6 // bytes: the event (16 bits) and its value (32 bits)
+#define ENDPOINT_MAX 512
+#define FD_MOST      (1 << 24)
+#define WORD_BITS    64
+
+int talus__monitor_open(struct talus__monitor *monitor, void *context, void *socket,
+                        const char *name)
+{
+    char endpoint[128];
+    const int unbounded = 0, no_linger = 0;
+
+    *monitor = (struct talus__monitor){.watched = socket};
+    snprintf(endpoint, sizeof endpoint, "inproc://talus-monitor-%s", name);
+    if (zmq_socket_monitor(socket, endpoint, EVENTS) != 0)
+        return errno == ENOMEM ? TALUS_ENOMEM : TALUS_ESYSTEM;
+    monitor->socket = zmq_socket(context, ZMQ_PAIR);
+    if (monitor->socket &&
+        zmq_setsockopt(monitor->socket, ZMQ_RCVHWM, &unbounded, sizeof unbounded) == 0 &&
+        zmq_setsockopt(monitor->socket, ZMQ_LINGER, &no_linger, sizeof no_linger) == 0 &&
+        zmq_connect(monitor->socket, endpoint) == 0)
+        return 0;
+    int saved = errno;
+    talus__monitor_close(monitor, false);
+    errno = saved;
+    return saved == ENOMEM ? TALUS_ENOMEM : TALUS_ESYSTEM;
+}
+
+void talus__monitor_close(struct talus__monitor *monitor, bool is_forked)
+{
+    if (!is_forked && monitor->watched) {
+        zmq_socket_monitor(monitor->watched, NULL, 0);
+        if (monitor->socket)
+            zmq_close(monitor->socket);
+    }
+    free(monitor->up);
+    *monitor = (struct talus__monitor){0};
+}
+
+int talus__monitor_descriptor(const struct talus__monitor *monitor)
+{
+    int fd = -1;
+    size_t size = sizeof fd;
+
+    return zmq_getsockopt(monitor->socket, ZMQ_FD, &fd, &size) == 0 ? fd : -1;
+}
+
+static void set_up(struct talus__monitor *monitor, int fd, bool is_up)
+{
+    if (fd < 0 || fd >= FD_MOST)
+        return;
+    size_t word = (size_t)fd / WORD_BITS;
+    uint64_t bit = (uint64_t)1 << (fd % WORD_BITS);
+
+    if (word >= monitor->words) {
+        size_t words = word + 1;
+        uint64_t *up = is_up ? realloc(monitor->up, words * sizeof *up) : NULL;
+        if (!up)
+            return; // without memory the connection counts as gone: nobody waits for it
+        memset(up + monitor->words, 0, (words - monitor->words) * sizeof *up);
+        monitor->up = up;
+        monitor->words = words;
+    }
+    if (is_up)
+        monitor->up[word] |= bit;
+    else
+        monitor->up[word] &= ~bit;
+}
+
+bool talus__monitor_is_up(const struct talus__monitor *monitor, int fd)
+{
+    if (fd < 0 || (size_t)fd / WORD_BITS >= monitor->words)
+        return false;
+    return monitor->up[fd / WORD_BITS] >> (fd % WORD_BITS) & 1;
+}
+
+void talus__monitor_read(struct talus__monitor *monitor, talus__connection_fn *fn, void *arg)
+{
+    for (;;) {
+        uint8_t frame[EVENT_SIZE];
+        char endpoint[ENDPOINT_MAX];
+        uint16_t kind;
+        int32_t value;
+
+        int size = zmq_recv(monitor->socket, frame, sizeof frame, ZMQ_DONTWAIT);
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size < 0)
+            return;
+        int endpoint_size = zmq_recv(monitor->socket, endpoint, sizeof endpoint, ZMQ_DONTWAIT);
+        if (size != EVENT_SIZE || endpoint_size < 0)
+            continue;
+        if ((size_t)endpoint_size >= sizeof endpoint)
+            endpoint_size = sizeof endpoint - 1;
+        endpoint[endpoint_size] = '\0';
+        memcpy(&kind, frame, sizeof kind);
+        memcpy(&value, frame + sizeof kind, sizeof value);
+
+        struct talus__connection_event event = {
+            .is_up = kind != ZMQ_EVENT_DISCONNECTED, .fd = value, .endpoint = endpoint};
+        set_up(monitor, event.fd, event.is_up);
+        fn(&event, arg);
+    }
+}

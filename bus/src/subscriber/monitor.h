@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// What ZeroMQ tells about a socket's connections: which came about, which are gone.
+//
+// There is no thread: the owner of the socket reads the monitor, too. Its queue has no bound, since
+// a full one would hold up ZeroMQ's own thread; connections come and go at human pace.
+#ifndef TALUS__MONITOR_H
+#define TALUS__MONITOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct talus__connection_event {
+    bool is_up;           // else it is gone
+    int fd;               // the connection's descriptor, which a later one may have again
+    const char *endpoint; // where we connected to, or what we are bound to
+};
+
+typedef void talus__connection_fn(const struct talus__connection_event *event, void *arg);
+
+struct talus__monitor {
+    void *watched; // the socket; borrowed
+    void *socket;
+    uint64_t *up; // a bit for each descriptor that is a connection now
+    size_t words;
+};
+
+// Starts to watch `socket`, before it binds or connects. `name` is unique in the process.
+// Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.
+int talus__monitor_open(struct talus__monitor *monitor, void *context, void *socket,
+                        const char *name);
+
+// Before `socket` is closed. Frees memory only with `is_forked`.
+void talus__monitor_close(struct talus__monitor *monitor, bool is_forked);
+
+// The descriptor to wait on, edge-triggered as ZeroMQ's are: read the monitor whenever it fires.
+int talus__monitor_descriptor(const struct talus__monitor *monitor);
+
+// Reads all that there is. Does not block.
+void talus__monitor_read(struct talus__monitor *monitor, talus__connection_fn *fn, void *arg);
+
+// Whether the descriptor is a connection, as of the last read.
+bool talus__monitor_is_up(const struct talus__monitor *monitor, int fd);
+
+#endif

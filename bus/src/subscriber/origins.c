@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+// The known broadcasters.
+//
+// Invariants: an origin is on the list of last use exactly if it is neither listed nor connected.
+// `waited` counts those whose is_waited is set, which update() alone does. A slot's generation
+// differs for each origin that was in it.
+#include "origins.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <talus/error.h>
+
+#define NO_SLOT     UINT32_MAX
+#define FIRST_SLOTS 16
+
+int talus__origins_init(struct talus__origins *origins, size_t max, const char *ignored)
+{
+    memset(origins, 0, sizeof *origins);
+    origins->max = max;
+    origins->first_free = NO_SLOT;
+    if (ignored)
+        strncpy(origins->ignored, ignored, TALUS_ORIGIN_MAX);
+    return talus__table_init(&origins->table);
+}
+
+void talus__origins_fini(struct talus__origins *origins)
+{
+    for (size_t i = 0; i < origins->slot_count; i++)
+        free(origins->slots[i].origin);
+    free(origins->slots);
+    talus__table_fini(&origins->table);
+}
+
+// ---- The order of last use
+
+static void unlink_used(struct talus__origins *origins, struct talus__origin *origin)
+{
+    if (origin->newer)
+        origin->newer->older = origin->older;
+    else
+        origins->newest = origin->older;
+    if (origin->older)
+        origin->older->newer = origin->newer;
+    else
+        origins->oldest = origin->newer;
+    origin->newer = NULL;
+    origin->older = NULL;
+}
+
+static void link_used(struct talus__origins *origins, struct talus__origin *origin)
+{
+    origin->newer = NULL;
+    origin->older = origins->newest;
+    if (origins->newest)
+        origins->newest->newer = origin;
+    else
+        origins->oldest = origin;
+    origins->newest = origin;
+}
+
+static bool is_living(const struct talus__origin *origin)
+{
+    return origin->listed > 0 || origin->is_connected;
+}
+
+// Brings what follows from an origin's state up to date; `was_living` is from before the change.
+static void update(struct talus__origins *origins, struct talus__origin *origin, bool was_living)
+{
+    bool living = is_living(origin);
+    bool waited =
+        !origin->is_ignored && (origin->listed > 0 || (origin->is_connected && !origin->is_silent));
+
+    if (living && !was_living)
+        unlink_used(origins, origin);
+    else if (!living && was_living)
+        link_used(origins, origin);
+    if (waited && !origin->is_waited) {
+        origins->waited++;
+    } else if (!waited && origin->is_waited) {
+        origins->waited--;
+        origins->has_departed = true;
+    }
+    origin->is_waited = waited;
+}
+
+// ---- The table
+
+static uint32_t take_slot(struct talus__origins *origins)
+{
+    if (origins->first_free == NO_SLOT) {
+        size_t count = origins->slot_count ? origins->slot_count * 2 : FIRST_SLOTS;
+        if (count > origins->max)
+            count = origins->max;
+        if (count == origins->slot_count)
+            return NO_SLOT;
+        struct talus__origin_slot *slots = realloc(origins->slots, count * sizeof *slots);
+        if (!slots)
+            return NO_SLOT;
+        for (size_t i = count; i-- > origins->slot_count;) {
+            slots[i] = (struct talus__origin_slot){.next_free = origins->first_free};
+            origins->first_free = (uint32_t)i;
+        }
+        origins->slots = slots;
+        origins->slot_count = count;
+    }
+    uint32_t slot = origins->first_free;
+    origins->first_free = origins->slots[slot].next_free;
+    return slot;
+}
+
+static void free_slot(struct talus__origins *origins, uint32_t slot)
+{
+    origins->slots[slot].origin = NULL;
+    origins->slots[slot].generation++;
+    origins->slots[slot].next_free = origins->first_free;
+    origins->first_free = slot;
+}
+
+static struct talus__origin *add(struct talus__origins *origins, const char *name, size_t size)
+{
+    if (origins->table.count >= origins->max) {
+        if (!origins->oldest)
+            return NULL;
+        talus__origins_remove(origins, origins->oldest);
+    }
+    struct talus__origin *origin = calloc(1, sizeof *origin);
+    if (!origin)
+        return NULL;
+    origin->slot = take_slot(origins);
+    if (origin->slot == NO_SLOT) {
+        free(origin);
+        return NULL;
+    }
+    memcpy(origin->name, name, size);
+    origin->connection = TALUS__NO_CONNECTION;
+    origin->is_ignored = strcmp(origin->name, origins->ignored) == 0;
+    origin->node.name = origin->name;
+    origin->node.name_size = size;
+    origins->slots[origin->slot].origin = origin;
+    talus__table_insert(&origins->table, &origin->node);
+    link_used(origins, origin);
+    return origin;
+}
+
+struct talus__origin *talus__origins_get(struct talus__origins *origins, const char *name,
+                                         size_t size)
+{
+    struct talus__origin *origin = origins->recent;
+
+    if (origin && origin->node.name_size == size && memcmp(origin->name, name, size) == 0)
+        return origin;
+    origin = (struct talus__origin *)talus__table_find(&origins->table, name, size);
+    if (!origin) {
+        origin = add(origins, name, size);
+    } else if (!is_living(origin)) {
+        unlink_used(origins, origin);
+        link_used(origins, origin);
+    }
+    origins->recent = origin;
+    return origin;
+}
+
+struct talus__origin *talus__origins_at(const struct talus__origins *origins,
+                                        struct talus__origin_ref ref)
+{
+    const struct talus__origin_slot *slot = &origins->slots[ref.slot];
+    return slot->generation == ref.generation ? slot->origin : NULL;
+}
+
+struct talus__origin_ref talus__origin_refer(const struct talus__origins *origins,
+                                             const struct talus__origin *origin)
+{
+    return (struct talus__origin_ref){.slot = origin->slot,
+                                      .generation = origins->slots[origin->slot].generation};
+}
+
+// ---- What becomes known of an origin
+
+void talus__origin_list(struct talus__origins *origins, struct talus__origin *origin)
+{
+    bool was_living = is_living(origin);
+    origin->listed++;
+    update(origins, origin, was_living);
+}
+
+void talus__origin_unlist(struct talus__origins *origins, struct talus__origin *origin)
+{
+    bool was_living = is_living(origin);
+    origin->listed--;
+    update(origins, origin, was_living);
+}
+
+void talus__origin_connect(struct talus__origins *origins, struct talus__origin *origin,
+                           int connection)
+{
+    bool was_living = is_living(origin);
+    origin->is_connected = true;
+    origin->connection = connection;
+    update(origins, origin, was_living);
+}
+
+void talus__origins_disconnect(struct talus__origins *origins, int connection)
+{
+    for (size_t i = 0; i < origins->slot_count; i++) {
+        struct talus__origin *origin = origins->slots[i].origin;
+        if (!origin || !origin->is_connected || origin->connection != connection)
+            continue;
+        origin->is_connected = false;
+        origin->connection = TALUS__NO_CONNECTION;
+        update(origins, origin, true);
+    }
+}
+
+void talus__origin_hear(struct talus__origins *origins, struct talus__origin *origin)
+{
+    origin->speaks_heads = true;
+    if (origin->is_silent) {
+        origin->is_silent = false;
+        update(origins, origin, is_living(origin));
+    }
+}
+
+void talus__origin_silence(struct talus__origins *origins, struct talus__origin *origin)
+{
+    origin->is_silent = true;
+    update(origins, origin, is_living(origin));
+}
+
+void talus__origins_remove(struct talus__origins *origins, struct talus__origin *origin)
+{
+    bool was_living = is_living(origin);
+
+    origin->listed = 0;
+    origin->is_connected = false;
+    update(origins, origin, was_living);
+    if (origins->on_remove)
+        origins->on_remove(origin, origins->arg);
+    if (origins->recent == origin)
+        origins->recent = NULL;
+    unlink_used(origins, origin);
+    talus__table_remove(&origins->table, &origin->node);
+    free_slot(origins, origin->slot);
+    free(origin);
+}

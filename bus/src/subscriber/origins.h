@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+// The broadcasters that a subscriber knows: those that live in its bus directories, those that said
+// hello over a connection, and those that were merely heard, such as plain PUB publishers.
+//
+// The last kind is kept in the order of last use, and the longest silent gives way when the table
+// is full; the others stay until they are known to be gone.
+#ifndef TALUS__ORIGINS_H
+#define TALUS__ORIGINS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <talus/topic.h>
+
+#include "broadcaster/table.h"
+
+#define TALUS__NO_CONNECTION (-1) // an inproc peer: it has no descriptor
+
+struct talus__origin {
+    struct talus__node node;
+    struct talus__origin *newer; // in the order of last use, unless it is listed or connected
+    struct talus__origin *older;
+    uint32_t slot;
+    unsigned listed;     // in how many bus directories its lock is held
+    bool is_connected;   // said hello, and that connection is not known to be gone
+    bool is_silent;      // connected, but a join's time ran out on it; until it is heard again
+    bool is_ignored;     // options.ignore_origin
+    bool is_waited;      // a join waits for its head
+    bool speaks_heads;   // it sent a marker: it is no plain publisher
+    bool is_ready_topic; // the subscription $ready/SUBSCRIBER/ORIGIN stands
+    int connection;      // descriptor that its last hello came through
+    char name[TALUS_ORIGIN_MAX + 1];
+};
+
+// Stays valid to hold when the origin is gone, unlike a pointer.
+struct talus__origin_ref {
+    uint32_t slot;
+    uint32_t generation;
+};
+
+struct talus__origin_slot {
+    struct talus__origin *origin; // NULL: free
+    uint32_t generation;          // counts the origins that were here
+    uint32_t next_free;
+};
+
+struct talus__origins {
+    struct talus__table table;
+    struct talus__origin_slot *slots; // grows up to `max`
+    size_t slot_count;
+    size_t max;
+    uint32_t first_free;
+    struct talus__origin *newest;
+    struct talus__origin *oldest;
+    struct talus__origin *recent; // the last one that was asked for
+    size_t waited;                // those for which a join waits
+    bool has_departed;            // one is waited for no more; whoever acts on it clears it
+    void (*on_remove)(struct talus__origin *origin, void *arg); // before it is freed
+    void *arg;
+    char ignored[TALUS_ORIGIN_MAX + 1];
+};
+
+// `ignored`: NULL or "" for none. Returns 0, TALUS_ENOMEM, TALUS_ESYSTEM.
+int talus__origins_init(struct talus__origins *origins, size_t max, const char *ignored);
+void talus__origins_fini(struct talus__origins *origins);
+
+// Finds the origin or adds it. NULL: memory is short, or `max` living ones are known already.
+struct talus__origin *talus__origins_get(struct talus__origins *origins, const char *name,
+                                         size_t size);
+
+// NULL: it is gone.
+struct talus__origin *talus__origins_at(const struct talus__origins *origins,
+                                        struct talus__origin_ref ref);
+
+struct talus__origin_ref talus__origin_refer(const struct talus__origins *origins,
+                                             const struct talus__origin *origin);
+
+// A bus directory lists it, or no longer does.
+void talus__origin_list(struct talus__origins *origins, struct talus__origin *origin);
+void talus__origin_unlist(struct talus__origins *origins, struct talus__origin *origin);
+
+// It was heard saying hello through a connection.
+void talus__origin_connect(struct talus__origins *origins, struct talus__origin *origin,
+                           int connection);
+
+// The connection with this descriptor is gone, and with it whoever was known through it.
+void talus__origins_disconnect(struct talus__origins *origins, int connection);
+
+// It sent a marker, and is waited for again if it had been silent.
+void talus__origin_hear(struct talus__origins *origins, struct talus__origin *origin);
+
+// It did not answer in time. One that a bus directory lists is waited for all the same.
+void talus__origin_silence(struct talus__origins *origins, struct talus__origin *origin);
+
+// It is dead and will not return: new processes have new origins.
+void talus__origins_remove(struct talus__origins *origins, struct talus__origin *origin);
+
+#endif

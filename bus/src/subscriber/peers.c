@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: MIT
+// Meeting broadcasters.
+//
+// Invariants: a directory's peer is in the table from the scan that first saw it until it is
+// disconnected; its origin is listed exactly while `gone_at` is 0, and is not freed before the
+// peer. Nothing is disconnected unless the socket was drained after the connection was gone.
+#include "peers.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include <talus/error.h>
+
+#include "context.h"
+#include "log.h"
+#include "zmq_error.h"
+
+#define ENDPOINT_CAPACITY 1024
+#define SECOND_LOOK_MS    100   // a dead one's lock is free a moment after its file was closed
+#define LOOK_MS           500   // between scans of a directory that cannot be watched
+#define REOPEN_MS         1000  // between tries to open a lost directory again
+#define GONE_MS           500   // for what a dead one had sent to arrive
+#define REATTACH_MS       10000 // libzmq itself has tried again by then, if it ever will
+
+struct talus__peer {
+    struct talus__node node;                // by endpoint
+    struct talus__bus_directory *directory; // NULL: it was configured
+    struct talus__origin *origin;           // of a directory's
+    bool is_attached;                       // connected to, as far as we are concerned
+    bool is_linked;                         // there is a connection
+    bool is_seen;                           // by the scan that is going on
+    long long gone_at;                      // when its lock was first found missing; 0: it lives
+    long long lost_at; // when its connection was lost; 0: it is there, or never was
+    char endpoint[];
+};
+
+static void tend_by(struct talus__peers *peers, long long at)
+{
+    if (at > 0 && (peers->tend_at == 0 || at < peers->tend_at))
+        peers->tend_at = at;
+}
+
+// ---- Connections
+
+static int connect_socket(void *socket, const char *endpoint)
+{
+    const int is_ipv6 = strchr(endpoint, '[') != NULL;
+
+    if (zmq_setsockopt(socket, ZMQ_IPV6, &is_ipv6, sizeof is_ipv6) != 0 ||
+        zmq_connect(socket, endpoint) != 0)
+        return talus__zmq_error();
+    return 0;
+}
+
+static struct talus__peer *add_peer(struct talus__peers *peers, const char *endpoint)
+{
+    size_t size = strlen(endpoint);
+    struct talus__peer *peer = calloc(1, sizeof *peer + size + 1);
+
+    if (!peer)
+        return NULL;
+    memcpy(peer->endpoint, endpoint, size);
+    peer->node.name = peer->endpoint;
+    peer->node.name_size = size;
+    talus__table_insert(&peers->table, &peer->node);
+    return peer;
+}
+
+static void on_connection(const struct talus__connection_event *event, void *arg)
+{
+    struct talus__peers *peers = arg;
+    struct talus__peer *peer = (struct talus__peer *)talus__table_find(
+        &peers->table, event->endpoint, strlen(event->endpoint));
+
+    if (!event->is_up && event->fd >= 0)
+        talus__origins_disconnect(peers->origins, event->fd);
+    if (!peer)
+        return;
+    peer->is_linked = event->is_up;
+    peer->lost_at = event->is_up ? 0 : talus__monotonic_ms();
+    if (!event->is_up)
+        tend_by(peers, peer->lost_at + (peer->gone_at ? GONE_MS : REATTACH_MS));
+}
+
+void talus__peers_read_monitor(struct talus__peers *peers)
+{
+    talus__monitor_read(&peers->monitor, on_connection, peers);
+}
+
+// libzmq gives up a connection for good when the other side breaks the protocol, an event beyond
+// our largest message size included, and then does not say so. Connecting anew is always right.
+static void reattach(struct talus__peers *peers, struct talus__peer *peer, long long now)
+{
+    talus__log(TALUS_LOG_WARNING, "%s has been away for %d s: connecting anew", peer->endpoint,
+               REATTACH_MS / 1000);
+    zmq_disconnect(peers->socket, peer->endpoint);
+    peer->is_attached = connect_socket(peers->socket, peer->endpoint) == 0;
+    peer->lost_at = now;
+}
+
+// ---- Bus directories
+
+struct scan {
+    struct talus__peers *peers;
+    struct talus__bus_directory *directory;
+};
+
+static struct talus__peer *add_listed(struct talus__peers *peers,
+                                      struct talus__bus_directory *directory, const char *name,
+                                      const char *endpoint)
+{
+    if (peers->listed_count >= peers->max)
+        return NULL;
+    struct talus__origin *origin = talus__origins_get(peers->origins, name, strlen(name));
+    if (!origin)
+        return NULL;
+    struct talus__peer *peer = add_peer(peers, endpoint);
+    if (!peer)
+        return NULL;
+    peer->directory = directory;
+    peer->origin = origin;
+    peers->listed_count++;
+    talus__origin_list(peers->origins, origin);
+    return peer;
+}
+
+// Called for each broadcaster that lives in the directory.
+static int on_broadcaster(const char *name, void *arg)
+{
+    const struct scan *scan = arg;
+    struct talus__peers *peers = scan->peers;
+    char endpoint[ENDPOINT_CAPACITY];
+
+    if (talus__directory_endpoint(scan->directory->path, name, "pub", endpoint, sizeof endpoint))
+        return 0;
+    struct talus__peer *peer =
+        (struct talus__peer *)talus__table_find(&peers->table, endpoint, strlen(endpoint));
+    if (!peer) {
+        peer = add_listed(peers, scan->directory, name, endpoint);
+        if (!peer) {
+            talus__log(TALUS_LOG_WARNING, "broadcaster %s is left out: too many, or no memory",
+                       name);
+            return 0;
+        }
+    }
+    peer->is_seen = true;
+    if (peer->gone_at) {
+        peer->gone_at = 0;
+        talus__origin_list(peers->origins, peer->origin);
+    }
+    // Before the socket is there, a connect would fail, and be tried again only after a while.
+    if (!peer->is_attached && access(endpoint + strlen("ipc://"), F_OK) == 0)
+        peer->is_attached = connect_socket(peers->socket, endpoint) == 0;
+    return 0;
+}
+
+static bool is_listed_in(const struct talus__peer *peer,
+                         const struct talus__bus_directory *directory)
+{
+    return peer->directory == directory && peer->gone_at == 0;
+}
+
+static void for_each_peer(struct talus__peers *peers, struct talus__bus_directory *directory,
+                          long long now,
+                          void (*fn)(struct talus__peers *, struct talus__bus_directory *,
+                                     struct talus__peer *, long long))
+{
+    for (size_t i = 0; i <= peers->table.mask; i++) {
+        struct talus__node *node = peers->table.buckets[i];
+        while (node) {
+            struct talus__node *next = node->next; // as `fn` may remove the peer
+            fn(peers, directory, (struct talus__peer *)node, now);
+            node = next;
+        }
+    }
+}
+
+static void forget_seen(struct talus__peers *peers, struct talus__bus_directory *directory,
+                        struct talus__peer *peer, long long now)
+{
+    (void)peers, (void)directory, (void)now;
+    peer->is_seen = false;
+}
+
+static void notice_gone(struct talus__peers *peers, struct talus__bus_directory *directory,
+                        struct talus__peer *peer, long long now)
+{
+    if (!is_listed_in(peer, directory) || peer->is_seen)
+        return;
+    peer->gone_at = now;
+    talus__origin_unlist(peers->origins, peer->origin);
+    tend_by(peers, now + GONE_MS);
+}
+
+static int watch_directory(struct talus__peers *peers, struct talus__bus_directory *directory)
+{
+    struct epoll_event event = {.events = EPOLLIN,
+                                .data.u32 = TALUS__PEERS_DIRECTORY +
+                                            (unsigned)(directory - peers->directories)};
+
+    directory->watch = talus__directory_watch(directory->path);
+    if (directory->watch < 0) {
+        if (errno != EMFILE && errno != ENOSPC)
+            return TALUS_ESYSTEM;
+        talus__log(TALUS_LOG_WARNING, "%s cannot be watched (%s): looking there every %d ms",
+                   directory->path, strerror(errno), LOOK_MS);
+        return 0;
+    }
+    return epoll_ctl(peers->epoll, EPOLL_CTL_ADD, directory->watch, &event) == 0 ? 0
+                                                                                 : TALUS_ESYSTEM;
+}
+
+static void close_watch(struct talus__bus_directory *directory)
+{
+    if (directory->watch >= 0)
+        close(directory->watch);
+    directory->watch = -1;
+}
+
+// Looks who is there. TALUS_ESYSTEM: the directory cannot be read.
+static int look(struct talus__peers *peers, struct talus__bus_directory *directory, long long now)
+{
+    struct scan scan = {.peers = peers, .directory = directory};
+
+    for_each_peer(peers, directory, now, forget_seen);
+    int error =
+        talus__directory_scan(directory->path, TALUS__ROLE_PUBLISHER, on_broadcaster, &scan);
+    if (!error)
+        for_each_peer(peers, directory, now, notice_gone);
+    return error;
+}
+
+// Makes the directory if it is missing, and takes our place in it. The claim comes before the first
+// look: a broadcaster that starts meanwhile either is seen by us or sees us.
+static int enter(struct talus__peers *peers, struct talus__bus_directory *directory)
+{
+    int error = talus__directory_open(directory->path, peers->mode);
+    if (!error)
+        error = talus__directory_claim(directory->path, TALUS__ROLE_SUBSCRIBER, peers->id,
+                                       &directory->claim);
+    if (!error)
+        error = watch_directory(peers, directory);
+    if (!error)
+        error = look(peers, directory, talus__monotonic_ms());
+    if (error)
+        return error;
+    directory->look_at = directory->watch < 0 ? talus__monotonic_ms() + LOOK_MS : 0;
+    tend_by(peers, directory->look_at);
+    return 0;
+}
+
+// The directory, or our lock file in it, was deleted or moved away. Connections that exist stay.
+static void enter_again(struct talus__peers *peers, struct talus__bus_directory *directory,
+                        long long now)
+{
+    talus__directory_release(&directory->claim, false);
+    close_watch(directory);
+    int error = enter(peers, directory);
+    if (error) {
+        talus__directory_release(&directory->claim, false);
+        close_watch(directory);
+        if (!directory->is_broken)
+            talus__log(TALUS_LOG_WARNING, "bus directory %s is lost: %s; trying on",
+                       directory->path, talus_strerror(error));
+        directory->look_at = now + REOPEN_MS;
+        tend_by(peers, directory->look_at);
+    } else {
+        talus__log(TALUS_LOG_WARNING, "bus directory %s was lost and is open again",
+                   directory->path);
+    }
+    directory->is_broken = error != 0;
+}
+
+static void tend_directory(struct talus__peers *peers, struct talus__bus_directory *directory,
+                           long long now)
+{
+    directory->look_at = 0;
+    if (directory->is_broken || !talus__directory_holds(&directory->claim) ||
+        look(peers, directory, now) != 0)
+        enter_again(peers, directory, now);
+    else if (directory->watch < 0)
+        directory->look_at = now + LOOK_MS;
+}
+
+static void on_watch(struct talus__peers *peers, struct talus__bus_directory *directory)
+{
+    long long now = talus__monotonic_ms();
+
+    if (!talus__directory_drain(directory->watch))
+        return;
+    // Whoever removes the whole directory is let finish before we make it again.
+    if (talus__directory_holds(&directory->claim))
+        look(peers, directory, now);
+    directory->look_at = now + SECOND_LOOK_MS;
+    tend_by(peers, directory->look_at);
+}
+
+// ---- The owner's calls
+
+void talus__peers_on_event(struct talus__peers *peers, unsigned source)
+{
+    if (source == TALUS__PEERS_MONITOR)
+        talus__peers_read_monitor(peers);
+    else
+        on_watch(peers, &peers->directories[source - TALUS__PEERS_DIRECTORY]);
+}
+
+static void remove_peer(struct talus__peers *peers, struct talus__peer *peer)
+{
+    struct talus__origin *origin = peer->origin;
+
+    if (peer->is_attached)
+        zmq_disconnect(peers->socket, peer->endpoint);
+    if (origin->listed == 0 && !origin->is_connected)
+        talus__origins_remove(peers->origins, origin);
+    talus__table_remove(&peers->table, &peer->node);
+    peers->listed_count--;
+    free(peer);
+}
+
+static void tend_peer(struct talus__peers *peers, struct talus__bus_directory *directory,
+                      struct talus__peer *peer, long long now)
+{
+    (void)directory;
+    if (peer->gone_at) {
+        if (peer->is_linked)
+            return; // off the list, but it still talks to us
+        long long since = peer->lost_at > peer->gone_at ? peer->lost_at : peer->gone_at;
+        if (now >= since + GONE_MS)
+            remove_peer(peers, peer);
+        else
+            tend_by(peers, since + GONE_MS);
+    } else if (peer->is_attached && peer->lost_at) {
+        if (now >= peer->lost_at + REATTACH_MS)
+            reattach(peers, peer, now);
+        tend_by(peers, peer->lost_at + REATTACH_MS);
+    }
+}
+
+void talus__peers_tend(struct talus__peers *peers, long long now, bool is_drained)
+{
+    if (peers->tend_at == 0 || now < peers->tend_at)
+        return;
+    peers->tend_at = 0;
+    for (size_t i = 0; i < peers->directory_count; i++) {
+        struct talus__bus_directory *directory = &peers->directories[i];
+        if (directory->look_at && now >= directory->look_at)
+            tend_directory(peers, directory, now);
+        tend_by(peers, directory->look_at);
+    }
+    if (is_drained)
+        for_each_peer(peers, NULL, now, tend_peer);
+    else
+        tend_by(peers, now + GONE_MS);
+}
+
+// ---- Beginning and end
+
+static int bind_socket(struct talus__peers *peers, const char *endpoint, char *resolved,
+                       size_t capacity)
+{
+    const int is_ipv6 = strchr(endpoint, '[') != NULL;
+    int error = talus__ipc_lock_take(&peers->locks[peers->lock_count], endpoint);
+
+    if (error)
+        return error;
+    peers->lock_count++;
+    if (zmq_setsockopt(peers->socket, ZMQ_IPV6, &is_ipv6, sizeof is_ipv6) != 0 ||
+        zmq_bind(peers->socket, endpoint) != 0 ||
+        zmq_getsockopt(peers->socket, ZMQ_LAST_ENDPOINT, resolved, &capacity) != 0)
+        return talus__zmq_error();
+    return 0;
+}
+
+static int connect_configured(struct talus__peers *peers, const char *endpoint)
+{
+    if (talus__table_find(&peers->table, endpoint, strlen(endpoint)))
+        return 0; // given twice
+    int error = connect_socket(peers->socket, endpoint);
+    if (error)
+        return error;
+    struct talus__peer *peer = add_peer(peers, endpoint);
+    if (!peer)
+        return TALUS_ENOMEM;
+    peer->is_attached = true;
+    return 0;
+}
+
+static int enter_new(struct talus__peers *peers, const char *path)
+{
+    struct talus__bus_directory *directory = &peers->directories[peers->directory_count];
+
+    *directory =
+        (struct talus__bus_directory){.path = strdup(path), .claim = {.fd = -1}, .watch = -1};
+    if (!directory->path)
+        return TALUS_ENOMEM;
+    peers->directory_count++;
+    return enter(peers, directory);
+}
+
+static int append_endpoint(struct talus__peers *peers, const char *endpoint)
+{
+    char *text = NULL;
+
+    if (!peers->endpoint)
+        text = strdup(endpoint);
+    else if ((text = malloc(strlen(peers->endpoint) + strlen(endpoint) + 2)))
+        stpcpy(stpcpy(stpcpy(text, peers->endpoint), ","), endpoint);
+    if (!text)
+        return TALUS_ENOMEM;
+    free(peers->endpoint);
+    peers->endpoint = text;
+    return 0;
+}
+
+static int attach(struct talus__peers *peers, const struct talus__endpoint *endpoint)
+{
+    char text[ENDPOINT_CAPACITY];
+    int error = TALUS_EENDPOINT;
+
+    if (strlen(endpoint->text) + strlen("ipc:///*") >= sizeof text)
+        return TALUS_EENDPOINT;
+    strcpy(text, endpoint->text);
+    switch (endpoint->kind) {
+    case TALUS__ENDPOINT_DIRECTORY:
+        stpcpy(stpcpy(stpcpy(text, "ipc://"), endpoint->text), "/*");
+        error = enter_new(peers, endpoint->text);
+        break;
+    case TALUS__ENDPOINT_BIND:
+        error = bind_socket(peers, endpoint->text, text, sizeof text);
+        break;
+    case TALUS__ENDPOINT_CONNECT:
+        error = connect_configured(peers, endpoint->text);
+        break;
+    }
+    return error ? error : append_endpoint(peers, text);
+}
+
+int talus__peers_init(struct talus__peers *peers, const struct talus__endpoints *endpoints,
+                      const struct talus__peers_options *options)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = TALUS__PEERS_MONITOR};
+
+    *peers = (struct talus__peers){.socket = options->socket,
+                                   .origins = options->origins,
+                                   .epoll = options->epoll,
+                                   .max = options->max,
+                                   .mode = options->mode};
+    int error = talus__table_init(&peers->table);
+    if (!error)
+        error = talus__random_name(peers->id, TALUS__SUBSCRIBER_ID);
+    if (error)
+        return error;
+    peers->directories = calloc(endpoints->count, sizeof *peers->directories);
+    peers->locks = calloc(endpoints->count, sizeof *peers->locks);
+    if (!peers->directories || !peers->locks)
+        return TALUS_ENOMEM;
+    error = talus__monitor_open(&peers->monitor, options->context, options->socket, peers->id);
+    if (error)
+        return error;
+    int fd = talus__monitor_descriptor(&peers->monitor);
+    if (fd < 0 || epoll_ctl(peers->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
+        return TALUS_ESYSTEM;
+    for (size_t i = 0; !error && i < endpoints->count; i++)
+        error = attach(peers, &endpoints->items[i]);
+    return error;
+}
+
+void talus__peers_fini(struct talus__peers *peers, bool is_forked)
+{
+    for (size_t i = 0; i < peers->directory_count; i++) {
+        talus__directory_release(&peers->directories[i].claim, is_forked);
+        close_watch(&peers->directories[i]);
+        free(peers->directories[i].path);
+    }
+    for (size_t i = 0; i < peers->lock_count; i++)
+        talus__ipc_lock_release(&peers->locks[i], is_forked);
+    if (peers->table.buckets) {
+        struct talus__node *node = talus__table_take_all(&peers->table);
+        while (node) {
+            struct talus__node *next = node->next;
+            free(node);
+            node = next;
+        }
+    }
+    talus__table_fini(&peers->table);
+    talus__monitor_close(&peers->monitor, is_forked);
+    free(peers->directories);
+    free(peers->locks);
+    free(peers->endpoint);
+}
