@@ -67,8 +67,8 @@ void http_server_take(struct http_server *server, int fd);
 void http_exchange_on_abort(struct http_exchange *exchange,
                             void (*on_abort)(struct http_exchange *exchange, void *arg), void *arg);
 
-// Whether the connection still stands. If not, on_abort follows in this turn, unless the exchange is
-// answered before, which reaches nobody.
+// Whether the connection still stands. If not, on_abort follows in this turn; an answer before that
+// would reach nobody.
 bool http_exchange_is_open(const struct http_exchange *exchange);
 
 // Answers. `headers` are whole lines ("Name: value\r\n"…, 32 KiB at most) or ""; Date,
