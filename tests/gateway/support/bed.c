@@ -189,7 +189,9 @@ struct client *client_adopt(struct bed *bed, int fd)
 static int connect_to(const struct sockaddr *address, socklen_t size)
 {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int receive_buffer = 64 * 1024; // so that a client that does not read is soon felt
     assert_true(fd >= 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     // On loopback the kernel completes it at once; the backlog takes it.
     assert_int_equal(connect(fd, address, size), 0);
     return fd;

@@ -16,7 +16,7 @@
 enum {
     OWED_MAX = 8,
     BIG_CHUNK = 64 * 1024,
-    BIG_RANGES = 512,
+    BIG_RANGES = 192,
     BIG_SIZE = BIG_CHUNK * BIG_RANGES,
 };
 
