@@ -79,8 +79,7 @@ static int on_event(const talus_event_t *event, void *arg)
     note(actor->letter);
     if (actor->removes) {
         assert_int_equal(talus__callbacks_remove(&callbacks, actor->removes->id), 0);
-        assert_int_equal(talus__callbacks_remove(&callbacks, actor->removes->id),
-                         TALUS_ENOTFOUND);
+        assert_int_equal(talus__callbacks_remove(&callbacks, actor->removes->id), TALUS_ENOTFOUND);
         actor->removes = NULL;
     }
     if (actor->adds) {

@@ -20,11 +20,11 @@
 #include "broadcaster/queue.h"
 #include "broadcaster/wakeup.h"
 
-#define PUTTERS      4
-#define EVENTS_EACH  20000
-#define DEADLINE_MS  30000
-#define ROOMY_BYTES  ((size_t)1 << 30)
-#define PAYLOAD_NIL  "\xc0"
+#define PUTTERS     4
+#define EVENTS_EACH 20000
+#define DEADLINE_MS 30000
+#define ROOMY_BYTES ((size_t)1 << 30)
+#define PAYLOAD_NIL "\xc0"
 
 static struct talus__message *new_message(const char *session, const void *data, size_t size)
 {
@@ -68,9 +68,8 @@ static void take_ok(struct talus__queue *queue, uint64_t expected_seq)
 
     assert_non_null(message);
     assert_int_equal(message->seq, expected_seq);
-    assert_int_equal(talus__body_decode(talus__message_body(message), message->body_size, &limits,
-                                        &body),
-                     0);
+    assert_int_equal(
+        talus__body_decode(talus__message_body(message), message->body_size, &limits, &body), 0);
     assert_int_equal(body.seq, expected_seq);
     talus__message_unref(message);
 }

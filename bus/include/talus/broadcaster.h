@@ -166,8 +166,8 @@ TALUS_API int talus_broadcaster_off(talus_broadcaster_t *broadcaster, uint64_t c
 // `timeout_ms`: 0 asks without waiting; -1 waits for ever.
 // `ready`: receives their number, if not NULL, also when the time runs out.
 // Returns 0; TALUS_ETIMEOUT: some live, not all or not enough are ready; TALUS_ENOSUBSCRIBER: none
-// came; TALUS_EACCESS: the bus directory cannot be read; TALUS_ESYSTEM: no descriptor is left to
-// wait with; TALUS_EFORKED. Any thread. Blocks up to the time-out.
+// came; TALUS_EACCESS, TALUS_ESYSTEM: the bus directory cannot be read any more, or no descriptor
+// is left to wait with; TALUS_ENOMEM; TALUS_EFORKED. Any thread. Blocks up to the time-out.
 TALUS_API int talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaster, size_t at_least,
                                                  int timeout_ms, size_t *ready) TALUS_MUST_USE;
 

@@ -6,11 +6,11 @@
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zmq.h>
 
 #include <talus/error.h>
 
 #include "instance.h"
+#include "pool.h"
 #include "wire.h"
 
 #define MAX_BODY_LEAST    1024u // bytes: an event without payload must fit
@@ -84,7 +84,7 @@ static int start(talus_broadcaster_t *broadcaster, const struct talus__endpoints
     void *context = talus__context_ref();
     if (!context)
         return TALUS_ESYSTEM;
-    void *socket = talus__xpub_open(context, options->send_high_water_mark);
+    void *socket = talus__xpub_open(context, options->send_high_water_mark, options->linger_ms);
     int error = socket ? 0 : TALUS_ESYSTEM;
     if (error)
         goto fail_context;
@@ -102,7 +102,7 @@ static int start(talus_broadcaster_t *broadcaster, const struct talus__endpoints
     talus__detach(&broadcaster->attachments, false);
 fail_socket:;
     int saved = errno;
-    zmq_close(socket);
+    talus__xpub_close(socket, 0);
     errno = saved;
 fail_context:
     saved = errno;
@@ -166,6 +166,7 @@ void talus_broadcaster_destroy(talus_broadcaster_t **reference)
     talus__detach(&broadcaster->attachments, false);
     fini(broadcaster);
     free(broadcaster);
+    talus__pool_trim(); // the last one of the process leaves nothing behind
 }
 
 const char *talus_broadcaster_origin(const talus_broadcaster_t *broadcaster)
@@ -224,6 +225,6 @@ void talus_broadcaster_stats(const talus_broadcaster_t *broadcaster,
         .heads = value_of(&publisher->heads),
         .subscriptions = value_of(&publisher->subscriptions),
         .sessions = value_of(&publisher->sessions_known),
-        .subscribers = value_of(&publisher->subscribers),
+        .subscribers = value_of(&publisher->ready.count),
     };
 }

@@ -2,12 +2,12 @@
 // Encoded events, shared by reference count.
 #include "message.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <talus/error.h>
 
 #include "body.h"
+#include "pool.h"
 
 int talus__message_new(struct talus__message **out, const struct talus__message_parts *parts)
 {
@@ -20,9 +20,12 @@ int talus__message_new(struct talus__message **out, const struct talus__message_
 
     size_t topic_size = parts->session_size + 1 + parts->type_size;
     size_t body_size = header_size + parts->data_size;
-    struct talus__message *message = malloc(sizeof *message + topic_size + body_size);
+    size_t capacity;
+    struct talus__message *message =
+        talus__pool_alloc(sizeof *message + topic_size + body_size, &capacity);
     if (!message)
         return TALUS_ENOMEM;
+    message->capacity = (uint32_t)capacity;
     atomic_init(&message->refs, 1);
     message->session_size = (uint32_t)parts->session_size;
     message->topic_size = (uint32_t)topic_size;
@@ -51,7 +54,7 @@ void talus__message_ref(struct talus__message *message)
 void talus__message_unref(struct talus__message *message)
 {
     if (message && atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) == 1)
-        free(message);
+        talus__pool_free(message, message->capacity);
 }
 
 void talus__message_set_seq(struct talus__message *message, uint64_t seq)

@@ -20,6 +20,7 @@ struct talus__message {
     uint32_t body_size;
     uint32_t seq_at; // offsets into the body of the integers that are patched
     uint32_t prev_at;
+    uint32_t capacity; // of the whole block, for the pool
     uint64_t seq;
     uint8_t bytes[]; // the topic, then the body
 };

@@ -17,12 +17,13 @@
 #include "body.h"
 #include "context.h"
 #include "log.h"
+#include "sockets.h"
 #include "wire.h"
+#include "zmq_handover.h"
 
 #define EVENTS_PER_TURN        256
 #define SUBSCRIPTIONS_PER_TURN 1024
 #define SUBSCRIPTION_CAPACITY  256 // bytes: longer ones can match no topic
-#define LEAST_LINGER_MS        100 // closing with less can abort the process (libzmq 4.3.4)
 
 int talus__publisher_init(struct talus__publisher *publisher,
                           const struct talus__publisher_options *options)
@@ -82,7 +83,7 @@ static void add_one(_Atomic uint64_t *counter)
 
 static void on_body_sent(void *data, void *message)
 {
-    (void)data;
+    talus__zmq_acquire(data);
     talus__message_unref(message);
 }
 
@@ -98,14 +99,18 @@ static int send_message(void *socket, struct talus__message *message)
         return -1;
     }
     if (zmq_send(socket, talus__message_topic(message), message->topic_size,
-                 ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_msg_send(&body, socket, ZMQ_DONTWAIT) < 0) {
-        int saved = errno;
-        zmq_msg_close(&body);
-        errno = saved;
-        return -1;
-    }
+                 ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+        goto fail;
+    talus__zmq_release(zmq_msg_data(&body));
+    if (zmq_msg_send(&body, socket, ZMQ_DONTWAIT) < 0)
+        goto fail;
     return 0;
+
+fail:;
+    int saved = errno;
+    zmq_msg_close(&body);
+    errno = saved;
+    return -1;
 }
 
 static void publish(struct talus__publisher *publisher, struct talus__message *message)
@@ -218,8 +223,6 @@ static void note_ready(struct talus__publisher *publisher,
         error = talus__ready_add(&publisher->ready, name, size);
     else
         talus__ready_remove(&publisher->ready, name, size);
-    atomic_store_explicit(&publisher->subscribers, talus__ready_count(&publisher->ready),
-                          memory_order_relaxed);
     if (error)
         talus__log(TALUS_LOG_WARNING, "subscriber %.*s is not counted as ready: %s", (int)size,
                    name, talus_strerror(error));
@@ -279,9 +282,11 @@ static bool read_subscriptions(struct talus__publisher *publisher)
         bool is_whole = !is_continued;
         is_continued = is_more_to_come(publisher->socket);
         read++;
-        // A subscription is one frame, 0 or 1 and the topic; a peer may send us anything.
-        if (is_whole && !is_continued && size >= 1 && (size_t)size <= sizeof frame && frame[0] <= 1)
-            on_subscription(publisher, frame, (size_t)size);
+        // A subscription is one frame, 0 or 1 and the topic; a peer may send us anything. A frame
+        // that was cut asks for nothing that exists.
+        if (is_whole && !is_continued && size >= 1 && frame[0] <= 1)
+            on_subscription(publisher, frame,
+                            (size_t)size < sizeof frame ? (size_t)size : sizeof frame);
     }
     return read > 0;
 }
@@ -315,9 +320,7 @@ static void finish(struct talus__publisher *publisher)
         talus__log(TALUS_LOG_WARNING, "%s ends with %llu events unsent", publisher->origin, unsent);
 
     long long left = deadline - talus__monotonic_ms();
-    int linger = left > LEAST_LINGER_MS ? (int)left : LEAST_LINGER_MS;
-    zmq_setsockopt(publisher->socket, ZMQ_LINGER, &linger, sizeof linger);
-    zmq_close(publisher->socket);
+    talus__xpub_close(publisher->socket, left > 0 ? (int)left : 0);
     publisher->socket = NULL;
 }
 

@@ -33,7 +33,6 @@ struct talus__publisher {
     _Atomic uint64_t heads;
     _Atomic uint64_t subscriptions;
     _Atomic uint64_t sessions_known;
-    _Atomic uint64_t subscribers; // ready ones
 
     // The bus thread's own.
     pthread_t thread;

@@ -10,6 +10,7 @@ int talus__ready_init(struct talus__ready *ready)
     if (error)
         return error;
     pthread_mutex_init(&ready->mutex, NULL);
+    atomic_init(&ready->count, 0);
     talus__waiters_init(&ready->waiters);
     return 0;
 }
@@ -21,12 +22,18 @@ void talus__ready_fini(struct talus__ready *ready)
     talus__names_fini(&ready->names);
 }
 
+static void note_count(struct talus__ready *ready)
+{
+    atomic_store_explicit(&ready->count, talus__names_count(&ready->names), memory_order_relaxed);
+}
+
 int talus__ready_add(struct talus__ready *ready, const char *subscriber, size_t size)
 {
     bool is_new;
 
     pthread_mutex_lock(&ready->mutex);
     int error = talus__names_add(&ready->names, subscriber, size, &is_new);
+    note_count(ready);
     pthread_mutex_unlock(&ready->mutex);
     if (is_new)
         talus__waiters_wake(&ready->waiters);
@@ -37,6 +44,7 @@ void talus__ready_remove(struct talus__ready *ready, const char *subscriber, siz
 {
     pthread_mutex_lock(&ready->mutex);
     bool was_there = talus__names_remove(&ready->names, subscriber, size);
+    note_count(ready);
     pthread_mutex_unlock(&ready->mutex);
     if (was_there)
         talus__waiters_wake(&ready->waiters);
@@ -50,10 +58,7 @@ bool talus__ready_contains(struct talus__ready *ready, const char *subscriber)
     return is_there;
 }
 
-size_t talus__ready_count(struct talus__ready *ready)
+size_t talus__ready_count(const struct talus__ready *ready)
 {
-    pthread_mutex_lock(&ready->mutex);
-    size_t count = talus__names_count(&ready->names);
-    pthread_mutex_unlock(&ready->mutex);
-    return count;
+    return (size_t)atomic_load_explicit(&ready->count, memory_order_relaxed);
 }

@@ -5,8 +5,10 @@
 #define TALUS__READY_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "names.h"
 #include "waiters.h"
@@ -16,6 +18,7 @@
 struct talus__ready {
     pthread_mutex_t mutex; // guards `names`; held for one look-up at a time
     struct talus__names names;
+    _Atomic uint64_t count;        // of names
     struct talus__waiters waiters; // woken at each change
 };
 
@@ -28,6 +31,6 @@ int talus__ready_add(struct talus__ready *ready, const char *subscriber, size_t 
 void talus__ready_remove(struct talus__ready *ready, const char *subscriber, size_t size);
 
 bool talus__ready_contains(struct talus__ready *ready, const char *subscriber);
-size_t talus__ready_count(struct talus__ready *ready);
+size_t talus__ready_count(const struct talus__ready *ready);
 
 #endif

@@ -16,8 +16,22 @@
 #define RECONNECT_MAX_MS     5000
 #define INBOUND_MAX          8192 // bytes: subscriptions and the handshake are far smaller
 #define ENDPOINT_CAPACITY    1024 // bytes of a resolved endpoint
+#define LEAST_LINGER_MS      100  // closing with none can abort the process (libzmq 4.3.4)
 
-void *talus__xpub_open(void *context, int send_high_water_mark)
+static int safe_linger(int linger_ms)
+{
+    return linger_ms > LEAST_LINGER_MS ? linger_ms : LEAST_LINGER_MS;
+}
+
+void talus__xpub_close(void *socket, int linger_ms)
+{
+    const int linger = safe_linger(linger_ms);
+
+    zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger);
+    zmq_close(socket);
+}
+
+void *talus__xpub_open(void *context, int send_high_water_mark, int linger_ms)
 {
     const int64_t inbound_max = INBOUND_MAX;
     const struct {
@@ -27,6 +41,9 @@ void *talus__xpub_open(void *context, int send_high_water_mark)
         {ZMQ_XPUB_VERBOSE, 1}, // each subscription is answered, not only a topic's first
         {ZMQ_RCVHWM, 0},       // else subscriptions are lost
         {ZMQ_SNDHWM, send_high_water_mark},
+        // From the start, as the pipe of a subscriber that dies lingers by what holds then: with
+        // the default, for ever, what was unsent stays and the context never ends.
+        {ZMQ_LINGER, safe_linger(linger_ms)},
         {ZMQ_IMMEDIATE, 1}, // nothing is kept for a subscriber that is gone
         {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS},
         {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS},
@@ -42,7 +59,7 @@ void *talus__xpub_open(void *context, int send_high_water_mark)
     }
     if (failed) {
         int saved = errno;
-        zmq_close(socket);
+        talus__xpub_close(socket, 0);
         errno = saved;
         return NULL;
     }

@@ -25,7 +25,10 @@ struct talus__attachments {
 };
 
 // Makes an XPUB socket with the options of docs/protocol.md, "Sockets". NULL: errno says why.
-void *talus__xpub_open(void *context, int send_high_water_mark);
+void *talus__xpub_open(void *context, int send_high_water_mark, int linger_ms);
+
+// Closes it; what it has still to send is sent for `linger_ms` more, or the least that is safe.
+void talus__xpub_close(void *socket, int linger_ms);
 
 // Attaches the socket to each endpoint. `origin` is its name in bus directories, `directory_mode`
 // for those that must be made.

@@ -9,7 +9,7 @@
 
 #include "instance.h"
 
-#define RESCAN_MS 100 // where a bus directory cannot be watched
+#define RESCAN_MS 100 // where a bus directory cannot be watched, or has just told something
 
 // A moment on the monotonic clock; -1: never.
 static long long deadline_of(int timeout_ms)
@@ -56,7 +56,8 @@ struct watch {
     struct talus__waiter waiter;
     struct pollfd items[1 + TALUS__ENDPOINTS_MAX];
     size_t count;
-    bool must_rescan; // some directory cannot be watched
+    bool is_blind;    // some directory cannot be watched
+    bool must_rescan; // one told something: of a death it tells before the lock is free
 };
 
 static int open_watch(talus_broadcaster_t *broadcaster, struct watch *watch)
@@ -66,6 +67,7 @@ static int open_watch(talus_broadcaster_t *broadcaster, struct watch *watch)
         return error;
     watch->items[0] = (struct pollfd){.fd = watch->waiter.fd, .events = POLLIN};
     watch->count = 1;
+    watch->is_blind = false;
     watch->must_rescan = false;
     for (size_t i = 0; i < broadcaster->attachments.count; i++) {
         const char *directory = broadcaster->attachments.items[i].directory;
@@ -75,7 +77,7 @@ static int open_watch(talus_broadcaster_t *broadcaster, struct watch *watch)
         if (fd >= 0)
             watch->items[watch->count++] = (struct pollfd){.fd = fd, .events = POLLIN};
         else
-            watch->must_rescan = true;
+            watch->is_blind = true;
     }
     return 0;
 }
@@ -89,12 +91,13 @@ static void close_watch(talus_broadcaster_t *broadcaster, struct watch *watch)
 
 static void wait_for_change(struct watch *watch, int timeout_ms)
 {
-    if (watch->must_rescan && (timeout_ms < 0 || timeout_ms > RESCAN_MS))
+    if ((watch->is_blind || watch->must_rescan) && (timeout_ms < 0 || timeout_ms > RESCAN_MS))
         timeout_ms = RESCAN_MS;
     poll(watch->items, (nfds_t)watch->count, timeout_ms);
     talus__waiter_clear(&watch->waiter);
+    watch->must_rescan = false;
     for (size_t i = 1; i < watch->count; i++)
-        talus__directory_drain(watch->items[i].fd);
+        watch->must_rescan |= talus__directory_drain(watch->items[i].fd);
 }
 
 struct living {
