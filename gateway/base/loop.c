@@ -167,7 +167,7 @@ static bool find_earliest_due(const struct gw_loop *loop, int64_t *due)
 static void arm_timer(struct gw_loop *loop)
 {
     bool is_armed = uv_is_active((uv_handle_t *)&loop->timer);
-    int64_t due;
+    int64_t due = 0;
     if (uv_is_closing((uv_handle_t *)&loop->timer))
         return;
     if (!find_earliest_due(loop, &due)) {
@@ -256,7 +256,7 @@ static void run_phase(struct gw_loop *loop, enum gw_phase phase)
 
 static bool is_alive(const struct gw_loop *loop)
 {
-    int64_t due;
+    int64_t due = 0;
     return uv_loop_alive(&loop->uv) || gw_loop_is_busy(loop) || find_earliest_due(loop, &due);
 }
 
