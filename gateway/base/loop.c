@@ -130,7 +130,7 @@ void gw_loop_destroy(struct gw_loop **loop_pointer)
     if (!close_handles(loop)) {
         // Its memory stays: libuv still points into it.
         gw_log(GW_LOG_ERROR, "loop", "an event loop was destroyed with something open on it");
-        assert(!"everything on a loop must be closed before the loop is destroyed");
+        assert(false && "everything on a loop must be closed before the loop is destroyed");
         return;
     }
     drop_mail(loop); // of those last turns

@@ -46,6 +46,14 @@ int64_t bed_metric(const struct bed *bed, enum gw_metric metric)
     return atomic_load(&bed->metrics.values[metric]);
 }
 
+void bed_make_folder(char path[64])
+{
+    const char *parent = getenv("TMPDIR");
+    int size = snprintf(path, 64, "%s/talus-XXXXXX", parent ? parent : P_tmpdir);
+    assert_true(size > 0 && size < 64);
+    assert_non_null(mkdtemp(path));
+}
+
 // ---- Clients' input and output
 
 static void note_failure(struct client *client, int error)

@@ -36,6 +36,9 @@ void bed_wait(struct bed *bed, bool (*is_done)(void *arg), void *arg);
 // Turns until the buffer has `size` bytes or more.
 void bed_wait_size(struct bed *bed, const struct buffer *buffer, size_t size);
 
+// Makes a folder of the test's own, where TMPDIR says, and writes its path, of 63 bytes at most.
+void bed_make_folder(char path[64]);
+
 int64_t bed_metric(const struct bed *bed, enum gw_metric metric);
 
 struct client {

@@ -48,9 +48,7 @@ static int setup(void **state)
     (void)state;
     memset(&fixture, 0, sizeof fixture);
     bed_init(&fixture.bed);
-    strcpy(fixture.folder, "/tmp/talus-listener-XXXXXX");
-    if (!mkdtemp(fixture.folder))
-        return -1;
+    bed_make_folder(fixture.folder);
     snprintf(fixture.path, sizeof fixture.path, "%s/socket", fixture.folder);
     snprintf(fixture.address, sizeof fixture.address, "unix:%s", fixture.path);
     return 0;

@@ -60,8 +60,7 @@ static int setup(void **state)
 {
     http_setup(state);
     fixture.intercept = serve;
-    strcpy(folder, "/tmp/talus-page-XXXXXX");
-    assert_non_null(mkdtemp(folder));
+    bed_make_folder(folder);
     make_folder("/assets");
     write_file("/index.html", "<!doctype html>page");
     write_file("/assets/index-B1Poevsd.css", "p{}");
