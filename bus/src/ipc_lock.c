@@ -100,6 +100,7 @@ static int fill(struct talus__ipc_lock *lock, const char *path)
         return error;
     error = talus__close_in_child(lock->fd);
     if (error) {
+        unlink(lock->lock_path);
         close(lock->fd);
         lock->fd = -1;
     }

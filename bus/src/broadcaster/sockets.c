@@ -11,6 +11,8 @@
 
 #include <talus/error.h>
 
+#include "zmq_error.h"
+
 #define HEARTBEAT_MS         500
 #define HEARTBEAT_TIMEOUT_MS 1500
 #define RECONNECT_MAX_MS     5000
@@ -66,28 +68,6 @@ void *talus__xpub_open(void *context, int send_high_water_mark, int linger_ms)
     return socket;
 }
 
-static int attach_error(void)
-{
-    switch (errno) {
-    case EADDRINUSE:
-        return TALUS_EADDRINUSE;
-    case EACCES:
-    case EPERM:
-        return TALUS_EACCESS;
-    case ENAMETOOLONG:
-        return TALUS_EPATHTOOLONG;
-    case EINVAL:
-    case ENODEV: // a host that is no address and no interface
-    case EPROTONOSUPPORT:
-    case ENOCOMPATPROTO:
-        return TALUS_EENDPOINT;
-    case ENOMEM:
-        return TALUS_ENOMEM;
-    default:
-        return TALUS_ESYSTEM;
-    }
-}
-
 // Binds and gives the endpoint that libzmq made of it.
 static int bind_socket(void *socket, const char *endpoint, char **resolved)
 {
@@ -98,7 +78,7 @@ static int bind_socket(void *socket, const char *endpoint, char **resolved)
     if (zmq_setsockopt(socket, ZMQ_IPV6, &is_ipv6, sizeof is_ipv6) != 0 ||
         zmq_bind(socket, endpoint) != 0 ||
         zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, text, &size) != 0)
-        return attach_error();
+        return talus__zmq_error();
     *resolved = strdup(text);
     return *resolved ? 0 : TALUS_ENOMEM;
 }
@@ -110,7 +90,7 @@ static int attach_connected(struct talus__attachment *attachment, void *socket,
 
     if (zmq_setsockopt(socket, ZMQ_IPV6, &is_ipv6, sizeof is_ipv6) != 0 ||
         zmq_connect(socket, endpoint) != 0)
-        return attach_error();
+        return talus__zmq_error();
     attachment->endpoint = strdup(endpoint);
     return attachment->endpoint ? 0 : TALUS_ENOMEM;
 }
@@ -141,9 +121,7 @@ static int attach_directory(struct talus__attachment *attachment, void *socket, 
     if (error)
         return error;
     // The socket's own mode comes from the umask. Until it is set, the directory's mode guards it.
-    if (chmod(endpoint + strlen("ipc://"), mode & 0666) != 0)
-        return attach_error();
-    return 0;
+    return chmod(endpoint + strlen("ipc://"), mode & 0666) == 0 ? 0 : TALUS_ESYSTEM;
 }
 
 static int attach_one(struct talus__attachment *attachment, void *socket,

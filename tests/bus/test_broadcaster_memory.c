@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+// What happens when memory is short: each allocation of a call fails in turn. The linker leads the
+// library's allocations through here (see CMakeLists.txt); ZeroMQ's own are its own.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <talus.h>
+
+#include "broadcaster/pool.h"
+#include "broadcaster/sessions.h"
+#include "raw_subscriber.h"
+#include "scratch.h"
+
+// Allocations of this thread until one fails; 0: none does.
+static _Thread_local int countdown;
+static _Thread_local bool has_failed;
+
+static bool must_fail(void)
+{
+    if (countdown == 0 || --countdown > 0)
+        return false;
+    has_failed = true;
+    return true;
+}
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *block, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+char *__real_strdup(const char *text);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+char *__wrap_strdup(const char *text);
+int __wrap_asprintf(char **out, const char *format, ...);
+
+void *__wrap_malloc(size_t size)
+{
+    return must_fail() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return must_fail() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *block, size_t size)
+{
+    return must_fail() ? NULL : __real_realloc(block, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    return must_fail() ? NULL : __real_aligned_alloc(alignment, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return must_fail() ? NULL : __real_strdup(text);
+}
+
+__attribute__((format(printf, 2, 3))) int __wrap_asprintf(char **out, const char *format, ...)
+{
+    va_list arguments;
+
+    if (must_fail()) {
+        *out = NULL;
+        return -1;
+    }
+    va_start(arguments, format);
+    int size = vasprintf(out, format, arguments);
+    va_end(arguments);
+    return size;
+}
+
+// Lets the `nth` allocation from now on fail.
+static void begin_failing(int nth)
+{
+    countdown = nth;
+    has_failed = false;
+}
+
+// Returns whether one failed.
+static bool end_failing(void)
+{
+    countdown = 0;
+    return has_failed;
+}
+
+static void test_memory_making_a_broadcaster(void **state)
+{
+    (void)state;
+    char directory[SCRATCH_PATH_MAX], path[SCRATCH_PATH_MAX], bus_path[SCRATCH_PATH_MAX];
+    char list[3 * SCRATCH_PATH_MAX];
+    talus_broadcaster_t *bus = NULL;
+    int nth = 0, error;
+
+    scratch_make(directory);
+    scratch_join(path, directory, "s");
+    scratch_join(bus_path, directory, "bus");
+    snprintf(list, sizeof list, "ipc://%s/s,ipc://%s/bus/*,tcp://127.0.0.1:*", directory,
+             directory);
+    do {
+        begin_failing(++nth);
+        error = talus_broadcaster_new(&bus, list, NULL);
+        if (end_failing()) {
+            assert_int_equal(error, TALUS_ENOMEM);
+            assert_null(bus);
+            assert_int_not_equal(access(path, F_OK), 0);
+            bool has_bus = access(bus_path, F_OK) == 0; // it stays, empty
+            assert_int_equal(scratch_count(directory), has_bus ? 1 : 0);
+            assert_true(!has_bus || scratch_count(bus_path) == 0);
+        }
+    } while (error);
+    assert_true(nth > 10); // it was no walk-over
+    talus_broadcaster_destroy(&bus);
+    scratch_remove(directory);
+}
+
+static void test_memory_emitting(void **state)
+{
+    (void)state;
+    talus_broadcaster_t *bus;
+    talus_broadcaster_stats_t stats;
+    struct raw_subscriber raw;
+    const talus_emit_t event = {.session = "s", .type = "t"};
+    talus_event_id_t id = {"untouched"};
+    int nth = 0, error;
+
+    assert_int_equal(talus_broadcaster_new(&bus, "tcp://127.0.0.1:*", NULL), 0);
+    raw_open(&raw, NULL);
+    raw_connect(&raw, talus_broadcaster_endpoint(bus));
+    raw_subscribe_live(&raw, "");
+    do {
+        talus__pool_trim(); // else there is memory
+        begin_failing(++nth);
+        error = talus_emit(bus, &event, &id);
+        if (end_failing()) {
+            assert_int_equal(error, TALUS_ENOMEM);
+            assert_string_equal(id.text, "untouched");
+        }
+    } while (error);
+    assert_true(nth > 1);
+    talus_broadcaster_stats(bus, &stats);
+    assert_int_equal(stats.refused_memory, nth - 1);
+    raw_expect_event(&raw, "s/t");
+    assert_int_equal(raw.body.seq, 1); // the failed ones took no number
+    raw_close(&raw);
+    talus_broadcaster_destroy(&bus);
+}
+
+static int calls;
+
+static int on_event(const talus_event_t *event, void *arg)
+{
+    (void)event;
+    (void)arg;
+    calls++;
+    return 0;
+}
+
+static void on_release(void *arg)
+{
+    ++*(int *)arg;
+}
+
+static void test_memory_callbacks(void **state)
+{
+    (void)state;
+    talus_broadcaster_t *bus;
+    const talus_emit_t event = {.session = "s", .type = "t"};
+    uint64_t ids[3];
+    int released = 0, nth = 0, error;
+
+    assert_int_equal(talus_broadcaster_new(&bus, "inproc://memory", NULL), 0);
+    do {
+        begin_failing(++nth);
+        error = talus_broadcaster_on(bus, NULL, on_event, on_release, &released, &ids[0]);
+        if (end_failing())
+            assert_int_equal(error, TALUS_ENOMEM);
+    } while (error);
+    assert_true(nth > 1);
+    assert_int_equal(released, 0); // not by a call that failed
+    for (int i = 1; i < 3; i++)
+        assert_int_equal(talus_broadcaster_on(bus, NULL, on_event, on_release, &released, &ids[i]),
+                         0);
+
+    // Ending one always succeeds; it is only released later.
+    begin_failing(1);
+    assert_int_equal(talus_broadcaster_off(bus, ids[1]), 0);
+    assert_true(end_failing());
+    assert_int_equal(talus_broadcaster_off(bus, ids[1]), TALUS_ENOTFOUND);
+    assert_int_equal(talus_emit(bus, &event, NULL), 0);
+    assert_int_equal(calls, 2);
+    assert_int_equal(released, 0);
+    assert_int_equal(talus_broadcaster_off(bus, ids[0]), 0);
+    assert_int_equal(released, 2);
+    talus_broadcaster_destroy(&bus);
+    assert_int_equal(released, 3);
+}
+
+// A session that cannot be remembered is as one that was forgotten: `prev` may be too high.
+static void test_memory_sessions(void **state)
+{
+    (void)state;
+    struct talus__sessions sessions;
+
+    assert_int_equal(talus__sessions_init(&sessions, 100), 0);
+    assert_int_equal(talus__sessions_advance(&sessions, "a", 1, 1), 0);
+    begin_failing(1);
+    assert_int_equal(talus__sessions_advance(&sessions, "b", 1, 2), 0);
+    assert_true(end_failing());
+    assert_int_equal(talus__sessions_last(&sessions, "b", 1), 2);
+    assert_int_equal(talus__sessions_last(&sessions, "a", 1), 1);
+    assert_int_equal(talus__sessions_advance(&sessions, "b", 1, 3), 2);
+    assert_int_equal(talus__sessions_advance(&sessions, "b", 1, 4), 3);
+    talus__sessions_fini(&sessions);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_memory_making_a_broadcaster),
+        cmocka_unit_test(test_memory_emitting),
+        cmocka_unit_test(test_memory_callbacks),
+        cmocka_unit_test(test_memory_sessions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
