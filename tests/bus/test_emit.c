@@ -300,6 +300,7 @@ static void test_emit_forgotten_session_has_the_watermark(void **state)
     expect("c/t", 3, 0); // forgets a
     expect("a/t", 4, 1); // forgets b; told by the watermark
     expect("c/t", 5, 3); // remembered
+    assert_int_equal(talus_broadcaster_flush(bus, RAW_DEADLINE_MS), 0);
     assert_int_equal(stats().sessions, 2);
 
     struct raw_subscriber other;
