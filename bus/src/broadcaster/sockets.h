@@ -24,7 +24,7 @@ struct talus__attachments {
     size_t count;
 };
 
-// Makes an XPUB socket with the options of docs/protocol.md, "Sockets". NULL: errno says why.
+// Makes an XPUB socket with all its options. NULL: errno says why.
 void *talus__xpub_open(void *context, int send_high_water_mark, int linger_ms);
 
 // Closes it; what it has still to send is sent for `linger_ms` more, or the least that is safe.
