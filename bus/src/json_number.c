@@ -196,7 +196,7 @@ size_t talus__format_timestamp(int64_t seconds, uint32_t nanoseconds, char *out)
 {
     char text[TALUS__TIMESTAMP_MAX + 1];
     int64_t days = seconds / 86400 - (seconds % 86400 < 0);
-    unsigned second = (unsigned)(seconds - days * 86400);
+    unsigned second = (unsigned)((seconds % 86400 + 86400) % 86400);
     struct date date = date_of(days);
     size_t capacity = sizeof(text);
     int size = date.year >= 0 && date.year <= 9999
