@@ -9,20 +9,31 @@
 
 TALUS_BEGIN_DECLS
 
-// Receives one `bin` value (or an extension other than the timestamp), in order of appearance;
-// `bytes` borrows from the payload.
+// Receives one `bin` value (or the bytes of an extension other than the timestamp, without its
+// type), in order of appearance; `bytes` borrows from the payload.
 typedef void talus_json_bin_fn(const void *bytes, size_t size, void *arg);
 
-// Writes one msgpack value as JSON text into `buffer`, of `capacity` bytes, without a NUL.
-// `data` must be well-formed, as an event's is, and nested no deeper than 64.
-// Maps become objects (keys that are no strings: their text form), integers stay as they are, NaN
-// and infinities become null, invalid UTF-8 becomes U+FFFD, the timestamp extension becomes ISO
-// 8601 text. A `bin` becomes {"_placeholder":true,"num":N}, and is given to `on_bin`; with `on_bin`
-// NULL it becomes {"base64":"…"}.
-// Gives in `written` the bytes that the whole text takes, also when `capacity` is smaller: then the
-// text is cut and the call is to be repeated with a larger buffer (on_bin was called all the same).
-// Returns 0; TALUS_ETOOLARGE: `capacity` is too small; TALUS_EMSGPACK: `data` is not well-formed.
-// Any thread. Does not block.
+// Writes one msgpack value as JSON text, in UTF-8 and without spaces.
+// `data`, of `size` bytes: as an event's is, or any other bytes, which are checked.
+// `on_bin`, `arg`: what takes the `bin` values, each of which becomes
+// {"_placeholder":true,"num":N};
+//   with `on_bin` NULL a `bin` becomes {"base64":"…"}.
+// `buffer`, of `capacity` bytes: receives the text, without a NUL. NULL is allowed with 0.
+// `written`: receives the bytes that the whole text takes, also when `capacity` is smaller: then
+// the
+//   text is cut and the call is to be repeated with a larger buffer (on_bin was called all the
+//   same).
+//
+// Maps become objects, integers stay as they are, NaN and infinities become null, other floats are
+// written as JavaScript does, invalid UTF-8 becomes U+FFFD, the timestamp extension becomes ISO
+// 8601 text. A key that is no string becomes its JSON text as a string, with a `bin` in it as
+// base64; a container, `bin` or extension that is a key inside such a key becomes the base64 text
+// of its msgpack bytes.
+//
+// Returns 0; TALUS_ETOOLARGE: `capacity` is too small; TALUS_EMSGPACK: `data` is not exactly one
+// well-formed value; TALUS_ETOODEEP: it is nested deeper than 64. After the last two, `written` is
+// left alone, and on_bin may have been called. Takes linear time and no memory.
+// Any thread. Does not block. on_bin is called before it returns.
 TALUS_API int talus_json_encode(const void *data, size_t size, talus_json_bin_fn *on_bin, void *arg,
                                 char *buffer, size_t capacity, size_t *written) TALUS_MUST_USE;
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A value of an event's payload: what the typed emits take for "any" fields, and what
 // talus_event_field gives back. Borrowed: a value never owns the bytes it points at.
+//
+// Text should be UTF-8, and is not checked: invalid bytes travel as they are, and become U+FFFD
+// where an event is written as JSON, as it is for browsers.
 #ifndef TALUS_VALUE_H
 #define TALUS_VALUE_H
 
@@ -16,8 +19,8 @@ TALUS_BEGIN_DECLS
 typedef enum talus_value_type {
     TALUS_NIL,
     TALUS_BOOL,
-    TALUS_INT,  // a negative integer, or any that talus_int made
-    TALUS_UINT, // a non-negative integer
+    TALUS_INT,  // an integer that talus_int made; talus_event_field: a negative one
+    TALUS_UINT, // an integer that is not negative
     TALUS_DOUBLE,
     TALUS_STR,     // UTF-8 text, not NUL-terminated
     TALUS_BIN,     // bytes
