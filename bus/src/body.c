@@ -98,13 +98,17 @@ enum field {
 
 #define HEADER_FIELDS (FIELD_ORIGIN | FIELD_SEQ | FIELD_PREV | FIELD_TS)
 
+#define NAME(text) text, sizeof(text) - 1
 static const struct {
     const char *name;
+    size_t size;
     enum field field;
 } field_names[] = {
-    {"origin", FIELD_ORIGIN}, {"seq", FIELD_SEQ},   {"prev", FIELD_PREV},     {"ts", FIELD_TS},
-    {"skip", FIELD_SKIP},     {"data", FIELD_DATA}, {"replay", FIELD_REPLAY},
+    {NAME("origin"), FIELD_ORIGIN}, {NAME("seq"), FIELD_SEQ},   {NAME("prev"), FIELD_PREV},
+    {NAME("ts"), FIELD_TS},         {NAME("skip"), FIELD_SKIP}, {NAME("data"), FIELD_DATA},
+    {NAME("replay"), FIELD_REPLAY},
 };
+#undef NAME
 
 // Reads a key of any kind. False: not well-formed.
 static bool read_key(struct talus__msgpack_reader *reader, enum field *field)
@@ -116,7 +120,7 @@ static bool read_key(struct talus__msgpack_reader *reader, enum field *field)
     if (key.kind != TALUS__MSGPACK_STR)
         return talus__msgpack_skip(reader, talus__msgpack_children(&key));
     for (size_t i = 0; i < sizeof(field_names) / sizeof(field_names[0]); i++)
-        if (strlen(field_names[i].name) == key.size &&
+        if (field_names[i].size == key.size &&
             memcmp(field_names[i].name, key.as.bytes, key.size) == 0)
             *field = field_names[i].field;
     return true;

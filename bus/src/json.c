@@ -63,6 +63,15 @@ static void put(struct writer *writer, const char *text, size_t size)
         put_raw(writer, text, size);
 }
 
+static void put_char(struct writer *writer, char c)
+{
+    if (writer->is_in_key && c == '"')
+        put_raw(writer, "\\", 1);
+    if (writer->size < writer->capacity)
+        writer->buffer[writer->size] = c;
+    writer->size++;
+}
+
 static void put_literal(struct writer *writer, const char *text)
 {
     put(writer, text, strlen(text));
@@ -70,7 +79,7 @@ static void put_literal(struct writer *writer, const char *text)
 
 static void put_string(struct writer *writer, const uint8_t *text, size_t size)
 {
-    put(writer, "\"", 1);
+    put_char(writer, '"');
     while (size > 0) {
         size_t run = talus__json_plain_run(text, size);
         put(writer, (const char *)text, run);
@@ -84,7 +93,7 @@ static void put_string(struct writer *writer, const uint8_t *text, size_t size)
             size -= consumed;
         }
     }
-    put(writer, "\"", 1);
+    put_char(writer, '"');
 }
 
 static void put_base64(struct writer *writer, const uint8_t *bytes, size_t size)
@@ -148,9 +157,9 @@ static bool put_quoted(struct writer *writer, const struct talus__msgpack_value 
     }
     if (!talus__msgpack_timestamp(value, &seconds, &nanoseconds))
         return false;
-    put(writer, "\"", 1);
+    put_char(writer, '"');
     put(writer, timestamp, talus__format_timestamp(seconds, nanoseconds, timestamp));
-    put(writer, "\"", 1);
+    put_char(writer, '"');
     return true;
 }
 
@@ -159,7 +168,7 @@ static int encode_composite_key(struct writer *writer, struct talus__msgpack_rea
                                 const uint8_t *start, unsigned depth)
 {
     int error = 0;
-    put(writer, "\"", 1);
+    put_char(writer, '"');
     reader->at = start;
     if (writer->is_in_key) {
         if (!talus__msgpack_skip(reader, 1))
@@ -170,7 +179,7 @@ static int encode_composite_key(struct writer *writer, struct talus__msgpack_rea
         error = encode_value(writer, reader, depth);
         writer->is_in_key = false;
     }
-    put(writer, "\"", 1);
+    put_char(writer, '"');
     return error;
 }
 
@@ -184,43 +193,43 @@ static int encode_key(struct writer *writer, struct talus__msgpack_reader *reade
         return 0;
     if (key.kind > TALUS__MSGPACK_FLOAT)
         return encode_composite_key(writer, reader, start, depth);
-    put(writer, "\"", 1);
+    put_char(writer, '"');
     put_unquoted(writer, &key);
-    put(writer, "\"", 1);
+    put_char(writer, '"');
     return 0;
 }
 
 static int encode_map(struct writer *writer, struct talus__msgpack_reader *reader, uint32_t pairs,
                       unsigned depth)
 {
-    put(writer, "{", 1);
+    put_char(writer, '{');
     for (uint32_t i = 0; i < pairs; i++) {
         if (i > 0)
-            put(writer, ",", 1);
+            put_char(writer, ',');
         int error = encode_key(writer, reader, depth);
         if (error)
             return error;
-        put(writer, ":", 1);
+        put_char(writer, ':');
         error = encode_value(writer, reader, depth);
         if (error)
             return error;
     }
-    put(writer, "}", 1);
+    put_char(writer, '}');
     return 0;
 }
 
 static int encode_array(struct writer *writer, struct talus__msgpack_reader *reader,
                         uint32_t elements, unsigned depth)
 {
-    put(writer, "[", 1);
+    put_char(writer, '[');
     for (uint32_t i = 0; i < elements; i++) {
         if (i > 0)
-            put(writer, ",", 1);
+            put_char(writer, ',');
         int error = encode_value(writer, reader, depth);
         if (error)
             return error;
     }
-    put(writer, "]", 1);
+    put_char(writer, ']');
     return 0;
 }
 

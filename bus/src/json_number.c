@@ -13,6 +13,7 @@
 
 #define EXACT_INTEGER 9007199254740992.0 // 2^53
 #define EXACT_DIGITS  1e15               // decimals of 15 digits are never confused as doubles
+#define SHORT_LEAST   1e-7               // from here up to EXACT_DIGITS, find_short finds them all
 
 // A positive decimal: digits × 10^exponent, the last digit not 0.
 struct decimal {
@@ -49,7 +50,7 @@ static bool find_short(double number, struct decimal *decimal)
     static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                     1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                     1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    if (number < 1e-7)
+    if (number < SHORT_LEAST)
         return false;
     for (int k = 1; k < (int)(sizeof(powers) / sizeof(powers[0])); k++) {
         double scaled = number * powers[k];
@@ -66,8 +67,11 @@ static bool find_short(double number, struct decimal *decimal)
 
 static bool reads_back(const struct decimal *decimal, double number)
 {
-    char text[40];
-    snprintf(text, sizeof(text), "%" PRIu64 "e%d", decimal->digits, decimal->exponent);
+    char text[TALUS__NUMBER_MAX + 8];
+    size_t size = talus__format_unsigned(decimal->digits, text);
+    text[size++] = 'e';
+    size += talus__format_signed(decimal->exponent, text + size);
+    text[size] = '\0';
     return strtod(text, NULL) == number;
 }
 
@@ -91,10 +95,13 @@ static struct decimal find_shortest(double number)
     int exponent;
     bool is_power_of_two = frexp(number, &exponent) == 0.5;
     // From 15 digits on, since if a normal double has a shorter text, that one padded with zeros is
-    // its nearest of 15 digits. Subnormal numbers are too coarse for that.
-    for (int precision = number < DBL_MIN ? 1 : 15; precision <= 17; precision++) {
+    // its nearest of 15 digits. Subnormal numbers are too coarse for that. 17 are always enough.
+    int precision = number < DBL_MIN ? 1 : 15;
+    if (number >= SHORT_LEAST && number < EXACT_DIGITS)
+        precision = 16;
+    for (;; precision++) {
         decimal = nearest(number, precision);
-        if (reads_back(&decimal, number))
+        if (precision == 17 || reads_back(&decimal, number))
             break;
         // Below a power of two, doubles are twice as dense as above: the nearest decimal may lie
         // below and miss, and the next one, above, hit.

@@ -63,18 +63,25 @@ static size_t scan_sequence(const uint8_t *text, size_t size, bool *is_whole)
     return length;
 }
 
+static bool is_plain_word(const uint8_t *text)
+{
+    uint64_t word;
+    memcpy(&word, text, sizeof(word));
+    return !has_special(word);
+}
+
 size_t talus__json_plain_run(const uint8_t *text, size_t size)
 {
     size_t i = 0;
     while (i < size) {
-        uint64_t word;
-        if (size - i >= sizeof(word)) {
-            memcpy(&word, text + i, sizeof(word));
-            if (!has_special(word)) {
-                i += sizeof(word);
-                continue;
-            }
+        if (size - i >= sizeof(uint64_t) && is_plain_word(text + i)) {
+            i += sizeof(uint64_t);
+            continue;
         }
+        // The last few bytes as one word too, with some before them that were looked at already.
+        if (size - i < sizeof(uint64_t) && size >= sizeof(uint64_t) &&
+            is_plain_word(text + size - sizeof(uint64_t)))
+            return size;
         if (is_plain_ascii(text[i])) {
             i++;
             continue;
@@ -101,7 +108,9 @@ static size_t escape_ascii(uint8_t byte, char *out)
         out[1] = letters[byte - 0x08];
         return 2;
     }
-    memcpy(out + 1, "u00", 3);
+    out[1] = 'u';
+    out[2] = '0';
+    out[3] = '0';
     out[4] = hexadecimal[byte >> 4];
     out[5] = hexadecimal[byte & 0x0f];
     return 6;
@@ -114,10 +123,11 @@ size_t talus__json_escape(const uint8_t *text, size_t size, char out[TALUS__ESCA
         *consumed = 1;
         return escape_ascii(text[0], out);
     }
+    static const uint8_t replacement[] = {0xef, 0xbf, 0xbd}; // U+FFFD
     bool is_whole;
     *consumed = scan_sequence(text, size, &is_whole);
-    memcpy(out, "\xef\xbf\xbd", 3);
-    return 3;
+    memcpy(out, replacement, sizeof(replacement));
+    return sizeof(replacement);
 }
 
 void talus__base64_quad(const uint8_t *bytes, size_t size, char out[4])

@@ -205,7 +205,7 @@ bool talus__msgpack_read(struct talus__msgpack_reader *reader, struct talus__msg
     if (code < 0xe0)
         return read_coded(reader, code, value);
     value->kind = TALUS__MSGPACK_INT;
-    value->as.i64 = (int8_t)code;
+    value->as.i64 = (int64_t)code - 0x100;
     return true;
 }
 
