@@ -9,8 +9,13 @@
 
 #include "gateway/protocol/sio_frames.h"
 
-#define JSON_MAX    ((size_t)64 << 20)  // bytes of an event as JSON
-#define JSON_FIRST  ((size_t)8 << 10)   // bytes tried first
+#define JSON_MAX   ((size_t)64 << 20) // bytes of an event as JSON
+#define JSON_FIRST ((size_t)8 << 10)  // bytes tried first
+#define LITERAL(text)                                                                              \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
+
 #define MEMORY_KEPT ((size_t)256 << 10) // bytes of memory kept between events
 
 struct encoder {
@@ -126,10 +131,10 @@ struct intake_encoded *encoder_event(struct encoder *encoder, const talus_event_
     if (encode_json(encoder, event)) {
         // Types and ids are made of characters that stand for themselves in JSON.
         const struct sio_text parts[] = {
-            {"[\"", 2}, {event->type, strlen(event->type)},
-            {"\",", 2}, {(const char *)encoder->json.bytes, encoder->json.size},
-            {",\"", 2}, {event->id, strlen(event->id)},
-            {"\"]", 2},
+            LITERAL("[\""), {event->type, strlen(event->type)},
+            LITERAL("\","), {(const char *)encoder->json.bytes, encoder->json.size},
+            LITERAL(",\""), {event->id, strlen(event->id)},
+            LITERAL("\"]"),
         };
         if (sio_frames_encode_text(&encoder->frames,
                                    encoder->attachment_count ? SIO_BINARY_EVENT : SIO_EVENT,
@@ -146,13 +151,13 @@ struct intake_encoded *encoder_presence(struct encoder *encoder, const char *typ
 {
     // Session ids and client ids are made of characters that stand for themselves in JSON.
     const struct sio_text parts[] = {
-        {"[\"", 2},
+        LITERAL("[\""),
         {type, strlen(type)},
-        {"\",{\"session_id\":\"", 16},
+        LITERAL("\",{\"session_id\":\""),
         {session, strlen(session)},
-        {"\",\"client_id\":\"", 15},
+        LITERAL("\",\"client_id\":\""),
         {client, strlen(client)},
-        {"\"}]", 3},
+        LITERAL("\"}]"),
     };
     buffer_clear(&encoder->frames);
     if (!sio_frames_encode_text(&encoder->frames, SIO_EVENT, encoder->nsp, SIO_NO_ID, parts,

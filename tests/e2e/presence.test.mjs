@@ -83,6 +83,7 @@ for (const [name, end] of Object.entries({
     end(guest);
     await went;
     assert.equal((await ask(watch, 'join_session', { session_id: 'ways' })).active_clients, 1);
+    guest.io.engine.transport.ws?.terminate(); // a paused one would wait for the peer's farewell
     guest.disconnect();
     watch.disconnect();
   });

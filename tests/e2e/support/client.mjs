@@ -21,11 +21,11 @@ export function client(url, options = {}, nsp = '/graph', connect = io) {
 
 export async function connected(url, options = {}, nsp = '/graph', connect = io) {
   const socket = client(url, options, nsp, connect);
-  const failed = next(socket, 'connect_error').then(([error]) => {
-    throw error;
+  const outcome = new Promise((resolve, reject) => {
+    socket.once('connect', resolve);
+    socket.once('connect_error', reject);
   });
-  failed.catch(() => {});
-  await Promise.race([next(socket, 'connect'), failed]);
+  await within(outcome, 'connection');
   return socket;
 }
 
