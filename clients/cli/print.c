@@ -231,9 +231,10 @@ int printer_format(printer_t *printer, const talus_event_t *event, const char **
         format_json(&printer->line, event, &printer->payload);
     else
         format_pretty(printer, event);
+    text_append(&printer->line, "\n", 1);
     if (printer->line.has_failed)
         return TALUS_ETOOLARGE;
     *line = printer->line.bytes;
-    *size = printer->line.size;
+    *size = printer->line.size - 1;
     return 0;
 }

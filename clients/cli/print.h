@@ -30,7 +30,7 @@ typedef struct printer {
 void printer_init(printer_t *printer, print_format_t format);
 void printer_fini(printer_t *printer);
 
-// Formats one event; `*line` (without a line end) lives until the next call.
+// Formats one event; `*line` lives until the next call. Its end, '\n', stands behind `*size`.
 // Returns 0; TALUS_ETOOLARGE: beyond PRINT_LINE_MAX, or no memory.
 //
 // Pretty: TIME SESSION TYPE ID [skip=CLIENT] PAYLOAD, the time local, a session of "(all)" for an

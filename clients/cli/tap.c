@@ -112,7 +112,7 @@ static tap_end_t on_event(tap_t *tap, const talus_event_t *event)
         report("event %s cannot be printed: %s", event->id, talus_strerror(error));
         return TAP_RUNNING;
     }
-    return write_line(tap, line, size);
+    return write_line(tap, line, size + 1);
 }
 
 // Takes what there is. Returns whether there may be more.

@@ -70,6 +70,7 @@ test('without --seed it tells the one it chose', async (t) => {
   const tap = await bus.tap('--format', 'json', '--count', '50');
   const chosen = await bus.run(['demo', ...PATIENTLY, '--rate', '5000', '--count', '50']);
   const events = (await tap.end()).out.map((line) => JSON.parse(line));
+  assert.equal(events.length, 50);
   const [, seed] = chosen.err.match(/--seed (\d+)/);
   const again = await play(bus, seed);
   assert.deepEqual(story(again.events.slice(0, 50)), story(events));

@@ -41,6 +41,7 @@ static void expect_line(printer_t *printer, const talus_event_t *event, const ch
     const char *line;
     size_t size;
     assert_int_equal(printer_format(printer, event, &line, &size), 0);
+    assert_int_equal(line[size], '\n');
     char *text = strndup(line, size);
     assert_string_equal(text, expected);
     free(text);

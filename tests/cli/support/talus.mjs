@@ -67,6 +67,9 @@ class Process {
       this.child.on('close', (status, signal) => resolve({ status, signal }));
     });
     this.closed.catch(() => {});
+    this.exited = new Promise((resolve) => {
+      this.child.on('exit', (status, signal) => resolve({ status, signal }));
+    });
     this.child.stdin.on('error', () => {}); // it may end before it has read everything
     if (input !== undefined) this.child.stdin.end(input);
   }
@@ -107,6 +110,11 @@ class Process {
     return { status, signal, out: this.out.all, err: this.err.text };
   }
 
+  /** Waits for the end of the process alone, though its outputs may not have been read. */
+  exit() {
+    return within(this.exited, () => `exit of ${this.#describe()}`);
+  }
+
   async kill(signal) {
     this.child.kill(signal);
     return this.end();
@@ -128,6 +136,7 @@ export class Bus {
     for (const process of this.processes) {
       if (process.child.exitCode === null && process.child.signalCode === null)
         process.child.kill('SIGKILL');
+      process.child.stdout.resume();
       await process.closed.catch(() => {});
     }
     await rm(this.directory, { recursive: true, force: true });
