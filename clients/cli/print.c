@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "clients/cli/compact.h"
+
 #define DIM     "\033[2m"
 #define RED     "\033[31m"
 #define GREEN   "\033[32m"
@@ -21,11 +23,12 @@
 enum {
     WIDE_TERMINAL = 120,  // columns from which a UUID stands whole
     SESSION_COLUMNS = 16, // of a session on a narrower one
-    UUID_COLUMNS = 36,    //
-    SESSION_FIRST = 8,    // widths to begin with, so that lines of common events stay aligned
+    UUID_COLUMNS = 36,
+    SESSION_FIRST = 6,    // widths to begin with, so that lines of common events stay aligned
     TYPE_FIRST = 17,      // "command-executing"
-    ID_FIRST = 12,        //
+    ID_FIRST = 16,        // an origin of 12 and three digits
     PAYLOAD_COLUMNS = 16, // at least, however long the rest
+    FAILURE_ROWS = 2,     // more, for what went wrong
     PAYLOAD_FIRST = 4096, // bytes
 };
 
@@ -45,6 +48,11 @@ void printer_fini(printer_t *printer)
 {
     text_fini(&printer->payload);
     text_fini(&printer->line);
+}
+
+static bool is_narrow(const printer_t *printer)
+{
+    return printer->columns > 0 && printer->columns < WIDE_TERMINAL;
 }
 
 static int encode_payload(text_t *payload, const talus_event_t *event)
@@ -139,6 +147,15 @@ static void append_time(printer_t *printer, uint64_t ts)
     append_column(printer, DIM, text, width, &width);
 }
 
+// On a narrow terminal a long type moves the rest of its own line alone.
+static void append_type(printer_t *printer, const talus_event_t *event)
+{
+    size_t columns = strlen(event->type);
+    size_t own_width = columns > TYPE_FIRST ? columns : TYPE_FIRST;
+    append_column(printer, type_colour(event), event->type, columns,
+                  is_narrow(printer) ? &own_width : &printer->type_width);
+}
+
 // A session longer than its column keeps its beginning and its end, which tell UUIDs apart.
 static void append_session(printer_t *printer, const char *session)
 {
@@ -182,26 +199,53 @@ static bool repeats_session(const text_t *payload, const char *session, size_t *
     return next == ',' || next == '}';
 }
 
+static void append_json_payload(printer_t *printer, const talus_event_t *event)
+{
+    size_t left_out = 0;
+    if (repeats_session(&printer->payload, event->session, &left_out))
+        text_append(&printer->line, "{", 1);
+    text_append_safe(&printer->line, printer->payload.bytes + left_out,
+                     printer->payload.size - left_out);
+}
+
 static void append_payload(printer_t *printer, const talus_event_t *event, size_t columns_before)
 {
     text_t *line = &printer->line;
-    size_t start = line->size, left_out = 0;
-    if (repeats_session(&printer->payload, event->session, &left_out))
-        text_append(line, "{", 1);
-    // Twelve bytes a column are more than a character takes: no need to look at a megabyte.
-    size_t size = printer->payload.size - left_out;
-    bool is_cut = printer->columns > 0 && size > printer->columns * 12;
-    text_append_safe(line, printer->payload.bytes + left_out,
-                     is_cut ? printer->columns * 12 : size);
+    size_t start = line->size;
+    if (is_narrow(printer))
+        compact_append(line, event->type, event->session, printer->payload.bytes,
+                       printer->payload.size);
+    else
+        append_json_payload(printer, event);
     if (printer->columns == 0 || line->has_failed)
         return;
     size_t room = printer->columns > columns_before + PAYLOAD_COLUMNS
                       ? printer->columns - columns_before
                       : PAYLOAD_COLUMNS;
-    if (is_cut || text_columns(line->bytes + start, line->size - start) > room) {
+    if (is_failure(event))
+        room += FAILURE_ROWS * printer->columns;
+    if (text_fit(line->bytes + start, line->size - start, room) < line->size - start) {
         line->size = start + text_fit(line->bytes + start, line->size - start, room - 1);
         text_append_string(line, ELLIPSIS);
     }
+}
+
+// The columns that a line of ours takes: its colours take none.
+static size_t visible_columns(const char *line, size_t size)
+{
+    size_t columns = 0;
+    while (size > 0) {
+        size_t plain = 0;
+        while (plain < size && line[plain] != '\033')
+            plain++;
+        columns += text_columns(line, plain);
+        while (plain < size && line[plain] != 'm')
+            plain++;
+        plain += plain < size;
+        line += plain;
+        size -= plain;
+    }
+    return columns;
 }
 
 static void format_pretty(printer_t *printer, const talus_event_t *event)
@@ -209,15 +253,10 @@ static void format_pretty(printer_t *printer, const talus_event_t *event)
     text_t *line = &printer->line;
     append_time(printer, event->ts);
     append_session(printer, event->session);
-    append_column(printer, type_colour(event), event->type, strlen(event->type),
-                  &printer->type_width);
+    append_type(printer, event);
     append_column(printer, DIM, event->id, strlen(event->id), &printer->id_width);
-    size_t skip_start = line->size;
     append_skip(line, event->skip);
-    size_t columns = sizeof("00:00:00.000") + printer->session_width + 1 + printer->type_width + 1 +
-                     printer->id_width + 1;
-    if (!line->has_failed)
-        columns += text_columns(line->bytes + skip_start, line->size - skip_start);
+    size_t columns = line->has_failed ? 0 : visible_columns(line->bytes, line->size);
     append_payload(printer, event, columns);
 }
 

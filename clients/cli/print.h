@@ -21,7 +21,7 @@ enum { PRINT_LINE_MAX = 32 << 20 }; // bytes
 typedef struct printer {
     print_format_t format;
     bool is_coloured; // pretty alone
-    size_t columns;   // pretty: of the terminal that the payload is cut to; 0: whole payloads
+    size_t columns;   // pretty: of the terminal that the line is cut to; 0: whole payloads
     size_t session_width, type_width, id_width; // of the columns so far: they only grow
     text_t payload;
     text_t line;
@@ -36,6 +36,8 @@ void printer_fini(printer_t *printer);
 // Pretty: TIME SESSION TYPE ID [skip=CLIENT] PAYLOAD, the time local, a session of "(all)" for an
 // event to everybody; the payload's first member is left out where it is a session_id that repeats
 // the session.
+// Below 120 columns the payload is compact (compact.h) and long sessions lose their middle.
+// A failed command may take two rows more, for its error.
 // JSON: {"origin","seq","prev","ts","session","type",["skip"],"data"}.
 int printer_format(printer_t *printer, const talus_event_t *event, const char **line, size_t *size);
 

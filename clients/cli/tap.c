@@ -309,8 +309,8 @@ static const option_spec_t options[] = {
     {.name = "full",
      .kind = OPTION_FLAG,
      .offset = offsetof(tap_values_t, is_full),
-     .help = "Print whole payloads also on a terminal, where pretty lines are otherwise cut to its "
-             "width."},
+     .help = "Print whole payloads, as JSON, also on a terminal, where pretty lines are otherwise "
+             "cut to its width."},
     {.name = "color",
      .kind = OPTION_CHOICE,
      .offset = offsetof(tap_values_t, colour),

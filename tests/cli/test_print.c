@@ -73,11 +73,12 @@ static void test_print_pretty(void **state)
     printer_t printer;
     printer_init(&printer, PRINT_PRETTY);
     talus_event_t event = event_of("s-1", "node-created", "{\"a\":1}");
-    expect_line(&printer, &event, "22:13:20.123 s-1      node-created      k3v9q2mx.47  {\"a\":1}");
+    expect_line(&printer, &event,
+                "22:13:20.123 s-1    node-created      k3v9q2mx.47      {\"a\":1}");
     event.session = "";
     event.skip = "cl\x1b";
     expect_line(&printer, &event,
-                "22:13:20.123 (all)    node-created      k3v9q2mx.47  skip=cl\\u001b {\"a\":1}");
+                "22:13:20.123 (all)  node-created      k3v9q2mx.47      skip=cl\\u001b {\"a\":1}");
     printer_fini(&printer);
 }
 
@@ -88,14 +89,14 @@ static void test_print_pretty_leaves_out_what_repeats_the_session(void **state)
     printer_init(&printer, PRINT_PRETTY);
     talus_event_t event = event_of("s-1", "undo", "{\"session_id\":\"s-1\",\"command_id\":\"c\"}");
     expect_line(&printer, &event,
-                "22:13:20.123 s-1      undo              k3v9q2mx.47  {\"command_id\":\"c\"}");
+                "22:13:20.123 s-1    undo              k3v9q2mx.47      {\"command_id\":\"c\"}");
     event = event_of("s-1", "undo", "{\"session_id\":\"s-1\"}");
-    expect_line(&printer, &event, "22:13:20.123 s-1      undo              k3v9q2mx.47  {}");
+    expect_line(&printer, &event, "22:13:20.123 s-1    undo              k3v9q2mx.47      {}");
     event = event_of("s-1", "undo", "{\"session_id\":\"s-12\"}");
     expect_line(&printer, &event,
-                "22:13:20.123 s-1      undo              k3v9q2mx.47  {\"session_id\":\"s-12\"}");
+                "22:13:20.123 s-1    undo              k3v9q2mx.47      {\"session_id\":\"s-12\"}");
     event = event_of("s-1", "undo", "5");
-    expect_line(&printer, &event, "22:13:20.123 s-1      undo              k3v9q2mx.47  5");
+    expect_line(&printer, &event, "22:13:20.123 s-1    undo              k3v9q2mx.47      5");
     printer_fini(&printer);
 }
 
@@ -105,12 +106,13 @@ static void test_print_columns_grow_and_stay(void **state)
     printer_t printer;
     printer_init(&printer, PRINT_PRETTY);
     talus_event_t event = event_of(UUID, "external_template_update", "{}");
-    expect_line(&printer, &event, "22:13:20.123 " UUID " external_template_update k3v9q2mx.47  {}");
+    expect_line(&printer, &event,
+                "22:13:20.123 " UUID " external_template_update k3v9q2mx.47      {}");
     event.session = "s";
     event.type = "t";
     expect_line(&printer, &event,
                 "22:13:20.123 s                                    t                        "
-                "k3v9q2mx.47  {}");
+                "k3v9q2mx.47      {}");
     printer_fini(&printer);
 }
 
@@ -134,7 +136,42 @@ static void test_print_cuts_to_the_terminal(void **state)
     printer.session_width = 8;
     event = event_of(UUID, "node-created", "{\"text\":\"1\"}");
     expect_line(&printer, &event,
-                "22:13:20.123 8f14e45f…01d77e9 node-created      k3v9q2mx.47  {\"text\":\"1\"}");
+                "22:13:20.123 8f14e45f…01d77e9 node-created      k3v9q2mx.47      text=\"1\"");
+    event.type = "node-updated";
+    printer.columns = 120;
+    expect_line(&printer, &event,
+                "22:13:20.123 " UUID " node-updated      k3v9q2mx.47      {\"text\":\"1\"}");
+    printer_fini(&printer);
+}
+
+static void test_print_says_why_a_command_failed(void **state)
+{
+    (void)state;
+    printer_t printer;
+    printer_init(&printer, PRINT_PRETTY);
+    printer.columns = 80;
+    talus_event_t event = event_of("s", "command-executed",
+                                   "{\"session_id\":\"s\",\"command_id\":\"mira-0001\","
+                                   "\"success\":false,\"error\":\"linking Blur 7 to Mix 9 would "
+                                   "close a cycle\"}");
+    expect_line(&printer, &event,
+                "22:13:20.123 s      command-executed  k3v9q2mx.47      mira-0001 false "
+                "\"linking Blur 7 to Mix 9 would close a cycle\"");
+    printer_fini(&printer);
+}
+
+static void test_print_colours_take_no_columns(void **state)
+{
+    (void)state;
+    printer_t printer;
+    const char *line;
+    size_t size;
+    printer_init(&printer, PRINT_PRETTY);
+    printer.columns = 80;
+    printer.is_coloured = true;
+    talus_event_t event = event_of("s", "node-updated", "\"0123456789012345678901234567\"");
+    assert_int_equal(printer_format(&printer, &event, &line, &size), 0);
+    assert_memory_equal(line + size - strlen("456789012…"), "456789012…", strlen("456789012…"));
     printer_fini(&printer);
 }
 
@@ -232,6 +269,8 @@ int main(void)
         cmocka_unit_test(test_print_pretty_leaves_out_what_repeats_the_session),
         cmocka_unit_test(test_print_columns_grow_and_stay),
         cmocka_unit_test(test_print_cuts_to_the_terminal),
+        cmocka_unit_test(test_print_says_why_a_command_failed),
+        cmocka_unit_test(test_print_colours_take_no_columns),
         cmocka_unit_test(test_print_cuts_a_large_payload),
         cmocka_unit_test(test_print_lets_no_control_through),
         cmocka_unit_test(test_print_colours),
