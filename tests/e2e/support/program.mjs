@@ -70,6 +70,7 @@ export class Program {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
     const result = await within(this.exit, `end of ${this.name}`);
     await this.closed;
+    if (/Sanitizer|runtime error:/.test(this.errors)) throw new Error(`${this.name}:\n${this.errors}`);
     return result;
   }
 }
