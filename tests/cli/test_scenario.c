@@ -79,6 +79,13 @@ static void hear_link(const demo_event_t *event)
     listener.links[parent][child] = is_linked;
 }
 
+static bool is_same_value(const demo_value_t *one, const demo_value_t *other)
+{
+    return one->kind == other->kind && one->integer == other->integer &&
+           one->number == other->number && one->x == other->x && one->y == other->y &&
+           strcmp(one->text, other->text) == 0;
+}
+
 static void hear_property(const demo_event_t *event)
 {
     demo_value_t *value = value_of(alive(event->subject), event->word);
@@ -87,7 +94,7 @@ static void hear_property(const demo_event_t *event)
         *value = (demo_value_t){.kind = VALUE_NONE};
         return;
     }
-    assert_memory_equal(value, &event->old_value, sizeof(*value));
+    assert_true(is_same_value(value, &event->old_value));
     assert_true(event->new_value.kind != VALUE_NONE);
     *value = event->new_value;
 }
@@ -190,8 +197,7 @@ static bool is_same_event(const demo_event_t *one, const demo_event_t *other)
 {
     return one->kind == other->kind && strcmp(one->subject, other->subject) == 0 &&
            strcmp(one->other, other->other) == 0 && one->word == other->word &&
-           strcmp(one->text, other->text) == 0 &&
-           memcmp(&one->new_value, &other->new_value, sizeof(one->new_value)) == 0;
+           strcmp(one->text, other->text) == 0 && is_same_value(&one->new_value, &other->new_value);
 }
 
 static void test_scenario_follows_its_seed(void **state)

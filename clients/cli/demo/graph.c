@@ -159,7 +159,7 @@ bool graph_makes_cycle(const graph_t *graph, int parent, int child)
 
 static const char *draw_choice(const char *const *choices, const char *old, demo_random_t *random)
 {
-    unsigned count = 0;
+    unsigned count = 1; // no list is empty
     while (choices[count])
         count++;
     unsigned index = random_below(random, count);

@@ -19,10 +19,11 @@ static inline uint64_t random_next(demo_random_t *random)
     return mixed ^ mixed >> 31;
 }
 
-// From 0 to `bound` - 1; `bound` is not 0 and small, so that the bias does not show.
+// From 0 to `bound` - 1, or 0. `bound` is small, so that the bias does not show.
 static inline unsigned random_below(demo_random_t *random, unsigned bound)
 {
-    return (unsigned)(random_next(random) % bound);
+    uint64_t drawn = random_next(random);
+    return bound > 0 ? (unsigned)(drawn % bound) : 0;
 }
 
 static inline bool random_percent(demo_random_t *random, unsigned percent)
