@@ -79,11 +79,13 @@ for (const [name, end] of Object.entries({
     const watch = await watcher('ways');
     const guest = await joined(gateway.url, 'ways', { transports: ['websocket'] });
     const { id } = guest;
+    const { ws } = guest.io.engine.transport;
     const went = gone(watch, id);
     end(guest);
     await went;
     assert.equal((await ask(watch, 'join_session', { session_id: 'ways' })).active_clients, 1);
-    guest.io.engine.transport.ws?.terminate(); // a paused one would wait for the peer's farewell
+    ws.resume(); // a paused one would wait half a minute for the peer's farewell
+    ws.terminate();
     guest.disconnect();
     watch.disconnect();
   });
