@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the README shows: a service that emits one event. Built by users' means against the installed
-// library, it has to find a broadcaster's worth of it.
+// What the README shows: a service that emits one event. Built by a user's means against the
+// installed library.
 
 #include <stdio.h>
 #include <talus.h>
