@@ -52,7 +52,7 @@ void chunk_ref(struct chunk *chunk)
 
 void chunk_unref(struct chunk *chunk)
 {
-    assert(chunk->refs > 0);
+    assert(chunk && chunk->refs > 0);
     if (--chunk->refs == 0)
         free(chunk);
 }

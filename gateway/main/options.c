@@ -233,10 +233,15 @@ static bool gather_line(struct reading *reading, zconfig_t *line)
 
 static bool gather_file(struct reading *reading)
 {
-    if (!reading->file && getenv("TALUS_GATEWAY_CONFIG"))
-        reading->file = strdup(getenv("TALUS_GATEWAY_CONFIG"));
-    if (!reading->file)
+    const char *variable = getenv("TALUS_GATEWAY_CONFIG");
+    if (!reading->file && !variable)
         return true;
+    if (!reading->file)
+        reading->file = strdup(variable);
+    if (!reading->file) {
+        complain("out of memory");
+        return false;
+    }
     FILE *file = fopen(reading->file, "r");
     if (!file) {
         complain("cannot read %s: %s", reading->file, strerror(errno));

@@ -5,6 +5,7 @@
 #ifndef TALUS_GATEWAY_PROTOCOL_HTTP_BACKEND_H
 #define TALUS_GATEWAY_PROTOCOL_HTTP_BACKEND_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -46,6 +47,7 @@ static inline bool http_fields_add_name(struct http_fields *fields, const char *
         last->name.size += size;
         return true;
     }
+    assert(fields->all || fields->max == 0);
     if (fields->count == fields->max) {
         fields->is_overflown = true;
         return false;
