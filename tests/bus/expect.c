@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// What a test expects a subscriber to deliver.
+#include "expect.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <talus/error.h>
+
+#include "context.h"
+
+static const talus_delivery_t *next(talus_subscriber_t *subscriber)
+{
+    const talus_delivery_t *delivery;
+
+    assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+    return delivery;
+}
+
+const talus_delivery_t *expect_live(talus_subscriber_t *subscriber, const char *session,
+                                    bool is_complete)
+{
+    const talus_delivery_t *delivery = next(subscriber);
+
+    assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
+    assert_string_equal(delivery->session, session);
+    assert_null(delivery->event);
+    assert_non_null(delivery->newest);
+    assert_int_equal(delivery->complete, is_complete);
+    return delivery;
+}
+
+const talus_event_t *expect_event(talus_subscriber_t *subscriber, const char *id,
+                                  const char *session, const char *type)
+{
+    const talus_delivery_t *delivery = next(subscriber);
+
+    assert_int_equal(delivery->kind, TALUS_DELIVERY_EVENT);
+    assert_non_null(delivery->event);
+    if (id)
+        assert_string_equal(delivery->event->id, id);
+    if (session)
+        assert_string_equal(delivery->event->session, session);
+    if (type)
+        assert_string_equal(delivery->event->type, type);
+    assert_string_equal(delivery->session, delivery->event->session);
+    return delivery->event;
+}
+
+void join_live(talus_subscriber_t *subscriber, const char *session)
+{
+    assert_int_equal(talus_subscriber_join(subscriber, session), 0);
+    expect_live(subscriber, session, true);
+}
+
+void pump_until(talus_subscriber_t *subscriber,
+                bool (*is_so)(const talus_subscriber_stats_t *stats, uint64_t value),
+                uint64_t value)
+{
+    const talus_delivery_t *delivery;
+    talus_subscriber_stats_t stats;
+    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+
+    for (talus_subscriber_stats(subscriber, &stats); !is_so(&stats, value);
+         talus_subscriber_stats(subscriber, &stats)) {
+        assert_true(talus__monotonic_ms() < deadline);
+        int error = talus_subscriber_receive(subscriber, 20, &delivery);
+        assert_true(error == 0 || error == TALUS_ETIMEOUT);
+    }
+}
+
+bool origins_are(const talus_subscriber_stats_t *stats, uint64_t value)
+{
+    return stats->origins == value;
+}
