@@ -72,6 +72,11 @@ enum sio_result {
 enum sio_result sio_decoder_feed(struct sio_decoder *decoder, bool is_binary, const uint8_t *bytes,
                                  size_t size, const struct sio_packet **packet);
 
+// Whether an event may have this name, its array's first element: a number, or a string that is
+// none of those that JavaScript clients and servers emit themselves. One that may not is malformed
+// to the other side.
+bool sio_is_event_name(const json_t *name);
+
 // Appends the head of a packet's text: type, attachment count for binary types, namespace unless
 // "/", id unless SIO_NO_ID; the JSON follows. False: the bound is met or memory is out; nothing was
 // appended.

@@ -118,9 +118,8 @@ static bool read_namespace(struct text *text, char nsp[SIO_NAMESPACE_MAX + 1])
 
 // ---- Its data
 
-static bool is_event_name(const json_t *name)
+bool sio_is_event_name(const json_t *name)
 {
-    // What JavaScript clients and servers emit themselves.
     static const char *const RESERVED[] = {"connect",       "connect_error", "disconnect",
                                            "disconnecting", "newListener",   "removeListener"};
     if (!json_is_string(name))
@@ -141,7 +140,7 @@ static bool is_data_valid(enum sio_type type, const json_t *data)
         return false; // has none
     case SIO_EVENT:
     case SIO_BINARY_EVENT:
-        return json_is_array(data) && is_event_name(json_array_get(data, 0));
+        return json_is_array(data) && sio_is_event_name(json_array_get(data, 0));
     case SIO_ACK:
     case SIO_BINARY_ACK:
         return json_is_array(data);

@@ -117,7 +117,7 @@ bool sio_emit_with_ack(struct sio_socket *socket, const struct sio_message *mess
     if (!sio_socket_is_connected(socket))
         return false;
     struct awaited *awaited = malloc(sizeof *awaited);
-    struct gw_deadline_queue *queue = deadline_queue(nsp->server, timeout_ms);
+    struct gw_deadline_queue *queue = deadline_queue(nsp->server, timeout_ms ? timeout_ms : 1);
     struct chunk *chunk = sio__encode(
         nsp->server, message->attachment_count ? SIO_BINARY_EVENT : SIO_EVENT, nsp->name,
         nsp->next_ack, message->args, message->attachments, message->attachment_count);
@@ -139,22 +139,30 @@ fail:
     return false;
 }
 
-void sio__acks_receive(struct sio_socket *socket, const struct sio_packet *packet)
+static struct awaited *find_awaited(const struct sio_socket *socket, int64_t id)
 {
-    if (packet->id == SIO_NO_ID)
-        return;
     for (struct list *at = socket->awaited.next; at != &socket->awaited; at = at->next) {
         struct awaited *awaited = LIST_ENTRY(at, struct awaited, link);
-        if (awaited->id != packet->id)
-            continue;
-        const struct sio_message answer = {
-            .args = packet->data,
-            .attachments = packet->attachments,
-            .attachment_count = packet->attachment_count,
-        };
-        settle(awaited, &answer);
-        return;
+        if (awaited->id == id)
+            return awaited;
     }
+    return NULL;
+}
+
+void sio__acks_receive(struct sio_socket *socket, const struct sio_packet *packet)
+{
+    struct awaited *awaited = find_awaited(socket, packet->id);
+    if (!awaited)
+        return;
+    // An answer with no JSON at all is legal, and has no arguments.
+    json_t *args = packet->data ? json_incref(packet->data) : json_array();
+    const struct sio_message answer = {
+        .args = args,
+        .attachments = packet->attachments,
+        .attachment_count = packet->attachment_count,
+    };
+    settle(awaited, args ? &answer : NULL);
+    json_decref(args);
 }
 
 void sio__acks_end(struct sio_socket *socket)

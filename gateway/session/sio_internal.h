@@ -85,7 +85,7 @@ struct sio_room {
     struct list single; // memberships of sockets that are in this room alone
     struct list multi;  // memberships of sockets that are in others too
     size_t size;
-    struct chunk *chunk;  // where messages are appended; NULL while the room is quiet
+    struct chunk *chunk;  // where messages are appended; NULL at first and after a large one
     uint32_t distributed; // bytes of `chunk` that the single members have been given
     size_t next_capacity; // of the next chunk: grows with the room's traffic
     struct gw_task task;  // distributes

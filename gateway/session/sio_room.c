@@ -68,6 +68,16 @@ static void give(struct list *members, struct chunk *chunk, uint32_t start, uint
     }
 }
 
+// One large message is no reason for the room to keep so much memory. All of it was given out.
+static void drop_large_chunk(struct sio_room *room)
+{
+    if (room->chunk->capacity <= CHUNK_MAX)
+        return;
+    chunk_unref(room->chunk);
+    room->chunk = NULL;
+    room->distributed = 0;
+}
+
 void sio__room_distribute(struct sio_room *room)
 {
     struct chunk *chunk = room->chunk;
@@ -76,6 +86,7 @@ void sio__room_distribute(struct sio_room *room)
     uint32_t start = room->distributed;
     room->distributed = chunk->size;
     give(&room->single, chunk, start, chunk->size, NULL);
+    drop_large_chunk(room);
 }
 
 void sio__socket_settle(struct sio_socket *socket)
@@ -185,6 +196,8 @@ size_t sio_room_size(struct sio_namespace *nsp, const char *name)
 static bool reserve(struct sio_room *room, size_t size)
 {
     struct chunk *chunk = room->chunk;
+    if (size > UINT32_MAX)
+        return false;
     if (chunk && chunk->refs == 1 && room->distributed == chunk->size) {
         chunk->size = 0;
         room->distributed = 0;
@@ -196,8 +209,8 @@ static bool reserve(struct sio_room *room, size_t size)
     if (!fresh)
         return false;
     sio__room_distribute(room);
-    if (chunk)
-        chunk_unref(chunk);
+    if (room->chunk)
+        chunk_unref(room->chunk);
     room->chunk = fresh;
     room->distributed = 0;
     if (room->next_capacity < CHUNK_MAX)
@@ -212,17 +225,31 @@ static bool has_member(const struct sio_room *room, const char *id)
     return socket && find_membership(socket, room->name);
 }
 
+// What a member misses cannot be made good: it is to come back and see for itself.
+static void give_up(struct sio_socket *socket)
+{
+    eio_session_abort(socket->client->session, "transport close");
+}
+
+static void give_up_list(struct list *members)
+{
+    for (struct list *at = members->next; at != members; at = at->next)
+        give_up(LIST_ENTRY(at, struct sio_membership, link)->socket);
+}
+
 static size_t append_to_room(struct sio_room *room, const struct sio_encoded *encoded,
                              const char *except)
 {
-    if (encoded->size > UINT32_MAX || !reserve(room, encoded->size)) {
-        gw_log(GW_LOG_ERROR, "room", "a message of %zu bytes to room %s is lost: out of memory",
-               encoded->size, room->name);
-        return 0;
-    }
     bool is_split = except && has_member(room, except);
     if (is_split)
         sio__room_distribute(room);
+    if (!reserve(room, encoded->size)) {
+        gw_log(GW_LOG_ERROR, "room", "a message of %zu bytes to room %s is lost: out of memory",
+               encoded->size, room->name);
+        give_up_list(&room->single);
+        give_up_list(&room->multi);
+        return 0;
+    }
     struct chunk *chunk = room->chunk;
     uint32_t start = chunk->size;
     memcpy(chunk->bytes + start, encoded->bytes, encoded->size);
@@ -231,6 +258,7 @@ static size_t append_to_room(struct sio_room *room, const struct sio_encoded *en
     if (is_split) {
         room->distributed = chunk->size;
         give(&room->single, chunk, start, chunk->size, except);
+        drop_large_chunk(room);
     } else {
         gw_task_schedule(room->nsp->server->loop, GW_PHASE_DISTRIBUTE, &room->task);
     }
@@ -297,6 +325,23 @@ size_t sio_room_emit(struct sio_namespace *nsp, const char *name, const struct s
     return count;
 }
 
+static size_t send_encoded_to_all(struct sio_namespace *nsp, const struct sio_encoded *encoded,
+                                  const char *except)
+{
+    struct chunk *chunk = chunk_copy(encoded->bytes, encoded->size);
+    if (!chunk) {
+        struct sio_socket *socket, *next;
+        gw_log(GW_LOG_ERROR, "room", "a message of %zu bytes to everybody is lost: out of memory",
+               encoded->size);
+        HASH_ITER(hh, nsp->sockets, socket, next)
+        give_up(socket);
+        return 0;
+    }
+    size_t count = send_to_all(nsp, chunk, &except, except ? 1 : 0);
+    chunk_unref(chunk);
+    return count;
+}
+
 size_t sio_room_emit_encoded(struct sio_namespace *nsp, const char *name,
                              const struct sio_encoded *encoded, const char *except)
 {
@@ -306,11 +351,7 @@ size_t sio_room_emit_encoded(struct sio_namespace *nsp, const char *name,
         if (room)
             count = append_to_room(room, encoded, except);
     } else {
-        struct chunk *chunk = chunk_copy(encoded->bytes, encoded->size);
-        if (chunk) {
-            count = send_to_all(nsp, chunk, &except, except ? 1 : 0);
-            chunk_unref(chunk);
-        }
+        count = send_encoded_to_all(nsp, encoded, except);
     }
     gw_metric_add(nsp->server->metrics, GW_DELIVERIES, (int64_t)count);
     return count;

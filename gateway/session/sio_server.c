@@ -254,6 +254,22 @@ void sio_server_handle(struct sio_server *server, struct http_exchange *exchange
 
 // ---- Encoding
 
+// What a client's parser takes for malformed would cost the client its connection.
+static bool is_wellformed(enum sio_type type, const json_t *data, unsigned attachment_count)
+{
+    switch (type) {
+    case SIO_EVENT:
+    case SIO_BINARY_EVENT:
+        return json_is_array(data) && sio_is_event_name(json_array_get(data, 0)) &&
+               attachment_count <= SIO_MAX_ATTACHMENTS;
+    case SIO_ACK:
+    case SIO_BINARY_ACK:
+        return json_is_array(data) && attachment_count <= SIO_MAX_ATTACHMENTS;
+    default:
+        return true;
+    }
+}
+
 struct chunk *sio__encode(struct sio_server *server, enum sio_type type, const char *nsp,
                           int64_t id, const json_t *data, const struct sio_attachment *attachments,
                           unsigned attachment_count)
@@ -261,7 +277,8 @@ struct chunk *sio__encode(struct sio_server *server, enum sio_type type, const c
     struct buffer *out = &server->scratch;
     buffer_clear(out);
     struct chunk *chunk = NULL;
-    if (sio_frames_encode(out, type, nsp, id, data, attachments, attachment_count))
+    if (is_wellformed(type, data, attachment_count) &&
+        sio_frames_encode(out, type, nsp, id, data, attachments, attachment_count))
         chunk = chunk_copy(out->bytes, out->size);
     if (out->capacity > SCRATCH_KEEP)
         buffer_fini(out);

@@ -67,7 +67,7 @@ struct sio_refusal {
 struct sio_handler {
     // A client wants a socket in the namespace. `auth`: the CONNECT payload, NULL if there was
     // none; borrowed. Return true to accept; false refuses, with CONNECT_ERROR of what `refusal`
-    // says. NULL accepts everybody. Nothing may be emitted yet.
+    // says. NULL accepts everybody. Nothing may be emitted yet; rooms may be joined.
     bool (*on_connect)(struct sio_socket *socket, const json_t *auth, struct sio_refusal *refusal,
                        void *arg);
     // The socket is connected and its CONNECT is queued.
@@ -99,16 +99,18 @@ void *sio_socket_data(const struct sio_socket *socket);
 // The socket of that id, or NULL.
 struct sio_socket *sio_namespace_find(struct sio_namespace *nsp, const char *id);
 
-// Sends DISCONNECT: the client will not come back by itself. `close`: also close the connection.
+// Sends DISCONNECT: the client will not come back by itself. `close`: also from its other
+// namespaces, and the connection is closed.
 void sio_socket_disconnect(struct sio_socket *socket, bool close);
 
-// ---- Emitting. Errors: false, nothing was sent (out of memory, not connected, cannot be encoded).
+// ---- Emitting. Errors: false, nothing was sent (out of memory, not connected, cannot be encoded,
+// or would be malformed to the client: no array, an event name of its own, too many attachments).
 // Everything sent to one socket arrives in the order of the calls, whichever function sent it.
 
 bool sio_emit(struct sio_socket *socket, const struct sio_message *message);
 
 // Emits with an acknowledgement: `on_ack` is called once, with the client's answer or, when
-// `timeout_ms` is over or the socket is gone, with NULL.
+// `timeout_ms` (at least 1) is over or the socket is gone, with NULL. Not if this returns false.
 typedef void sio_ack_fn(struct sio_socket *socket, const struct sio_message *answer, void *arg);
 bool sio_emit_with_ack(struct sio_socket *socket, const struct sio_message *message,
                        unsigned timeout_ms, sio_ack_fn *on_ack, void *arg);
@@ -135,12 +137,15 @@ bool sio_is_in(const struct sio_socket *socket, const char *room);
 size_t sio_room_size(struct sio_namespace *nsp, const char *room);
 
 // Emits to each member but those in `except` (socket ids; may be NULL). `room` NULL: to every
-// socket of the namespace. Returns the number of sockets that it goes to.
+// socket of the namespace. Returns the number of sockets that it goes to; 0, too, on the errors
+// above.
 size_t sio_room_emit(struct sio_namespace *nsp, const char *room, const struct sio_message *message,
                      const char *const *except, size_t except_count);
 
 // The same with bytes that were encoded before, perhaps on another thread; they are copied once,
-// into the room's chunk, and each member's queue gets a range of it.
+// into the room's chunk, and each member's queue gets a range of it. A member that is on its way
+// out in this turn still counts. If memory is out, the connections of all members are closed, since
+// what they would have missed cannot be made good.
 size_t sio_room_emit_encoded(struct sio_namespace *nsp, const char *room,
                              const struct sio_encoded *encoded, const char *except);
 

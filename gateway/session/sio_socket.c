@@ -95,20 +95,22 @@ bool sio_emit(struct sio_socket *socket, const struct sio_message *message)
 
 // ---- The beginning
 
-static void refuse(struct sio_socket *socket, struct sio_refusal *refusal)
+static void refuse(struct sio_socket *socket, const struct sio_refusal *refusal)
 {
     json_t *error = json_pack("{s:s}", "message", refusal->message);
     if (error && refusal->data)
         json_object_set_new(error, "data", json_incref(refusal->data));
-    json_decref(refusal->data);
     if (!error || !sio__client_send(socket->client, SIO_CONNECT_ERROR, socket->nsp->name, error))
         sio__client_close(socket->client);
     json_decref(error);
 }
 
-// Unlinks a socket from its client and frees it; it is in no table and no room any more.
+// Frees a socket that is in no table any more. Acknowledgements end first: what their callbacks do
+// to the socket is undone then.
 static void free_socket(struct sio_socket *socket)
 {
+    sio__acks_end(socket);
+    sio__socket_leave_all(socket);
     gw_task_cancel(&socket->end_task);
     list_remove(&socket->link);
     socket->client->socket_count--;
@@ -147,8 +149,12 @@ void sio__socket_connect(struct sio_client *client, struct sio_namespace *nsp, c
     if (!socket)
         goto fail;
     struct sio_refusal refusal = {.message = ""};
-    if (nsp->handler.on_connect && !nsp->handler.on_connect(socket, auth, &refusal, nsp->arg)) {
+    bool is_accepted =
+        !nsp->handler.on_connect || nsp->handler.on_connect(socket, auth, &refusal, nsp->arg);
+    if (!is_accepted)
         refuse(socket, &refusal);
+    json_decref(refusal.data);
+    if (!is_accepted) {
         free_socket(socket);
         return;
     }
@@ -174,7 +180,9 @@ fail:
     json_decref(answer);
     if (socket)
         free_socket(socket);
-    gw_log(GW_LOG_ERROR, "socket", "a client could not be connected: out of memory");
+    // Unless the handler itself has closed the client, memory is out.
+    if (!client->is_closing)
+        gw_log(GW_LOG_ERROR, "socket", "a client could not be connected: out of memory");
     sio__client_close(client);
 }
 
@@ -193,8 +201,6 @@ void sio__socket_end(struct sio_socket *socket, const char *reason)
         if (nsp->handler.on_disconnect)
             nsp->handler.on_disconnect(socket, reason, nsp->arg);
     }
-    sio__socket_leave_all(socket);
-    sio__acks_end(socket);
     free_socket(socket);
 }
 
@@ -203,7 +209,9 @@ void sio_socket_disconnect(struct sio_socket *socket, bool close)
     struct sio_client *client = socket->client;
     if (socket->state == SIO_SOCKET_CONNECTED) {
         sio__socket_settle(socket);
-        sio__client_send(client, SIO_DISCONNECT, socket->nsp->name, NULL);
+        // A client that cannot be told would go on as if nothing had been.
+        if (!sio__client_send(client, SIO_DISCONNECT, socket->nsp->name, NULL))
+            sio__client_close(client);
         socket->state = SIO_SOCKET_DISCONNECTING;
         gw_task_schedule(client->server->loop, GW_PHASE_DISTRIBUTE, &socket->end_task);
     }

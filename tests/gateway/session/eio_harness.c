@@ -41,6 +41,12 @@ static void on_request(struct http_exchange *exchange, const struct http_request
     eio_server_handle(harness->eio, exchange, request);
 }
 
+static void on_head(struct http_exchange *exchange, const struct http_request *request, void *arg)
+{
+    struct harness *harness = arg;
+    eio_server_handle_head(harness->eio, exchange, request);
+}
+
 static void start(struct harness *harness)
 {
     static const struct eio_handler handler = {
@@ -59,6 +65,7 @@ static void start(struct harness *harness)
     options.cors = &harness->cors;
     http_server_options_init(&http_options);
     http_options.limits.max_body = MAX_PAYLOAD * 2;
+    http_options.on_head = on_head;
     harness->eio =
         eio_server_new(harness->bed.loop, &harness->bed.metrics, &options, &handler, harness);
     harness->http = http_server_new(harness->bed.loop, &harness->bed.metrics, &http_options,
@@ -76,29 +83,39 @@ static void stop(struct harness *harness)
     harness_settle(harness);
 }
 
+static struct response newest;
+
+void harness_init(struct harness *harness)
+{
+    bed_init(&harness->bed);
+    buffer_init(&harness->log, (size_t)1 << 24);
+}
+
+void harness_fini(struct harness *harness)
+{
+    cors_fini(&harness->cors);
+    buffer_fini(&harness->log);
+    bed_fini(&harness->bed);
+    response_fini(&newest);
+}
+
 int harness_setup(void **state)
 {
     struct harness *harness = calloc(1, sizeof *harness);
     assert_non_null(harness);
-    bed_init(&harness->bed);
+    harness_init(harness);
     harness->is_echo = true;
-    buffer_init(&harness->log, (size_t)1 << 24);
     start(harness);
     *state = harness;
     return 0;
 }
 
-static struct response newest;
-
 int harness_teardown(void **state)
 {
     struct harness *harness = *state;
     stop(harness);
-    cors_fini(&harness->cors);
-    buffer_fini(&harness->log);
-    bed_fini(&harness->bed);
+    harness_fini(harness);
     free(harness);
-    response_fini(&newest);
     return 0;
 }
 
@@ -242,9 +259,14 @@ static struct sid sid_of(const char *open, bool can_upgrade)
     return sid;
 }
 
+struct sid polling_handshake(struct harness *harness)
+{
+    return sid_of(once(harness, "GET", POLL, "", NULL, 200), true);
+}
+
 struct sid polling_open(struct harness *harness)
 {
-    struct sid sid = sid_of(once(harness, "GET", POLL, "", NULL, 200), true);
+    struct sid sid = polling_handshake(harness);
     harness_expect_log(harness, "open\n");
     return sid;
 }
@@ -310,8 +332,7 @@ static bool has_frame(void *arg)
     return frame->frame_size > 0;
 }
 
-// Waits for a whole frame and returns its payload, NUL-terminated, valid until the next call.
-static const char *read_frame(struct client *client, enum ws_opcode *opcode, size_t *size)
+const char *ws_read_frame(struct client *client, enum ws_opcode *opcode, size_t *size)
 {
     static char text[262144];
     struct frame frame = {.client = client};
@@ -333,13 +354,19 @@ struct sid ws_open(struct client **client, struct harness *harness)
     return ws_open_at(client, harness, PATH "&transport=websocket");
 }
 
-struct sid ws_open_at(struct client **client, struct harness *harness, const char *target)
+struct sid ws_handshake(struct client **client, struct harness *harness, const char *target)
 {
     enum ws_opcode opcode;
     size_t size;
     ws_connect(client, harness, target);
-    struct sid sid = sid_of(read_frame(*client, &opcode, &size), false);
+    struct sid sid = sid_of(ws_read_frame(*client, &opcode, &size), false);
     assert_int_equal(opcode, WS_TEXT);
+    return sid;
+}
+
+struct sid ws_open_at(struct client **client, struct harness *harness, const char *target)
+{
+    struct sid sid = ws_handshake(client, harness, target);
     harness_expect_log(harness, "open\n");
     return sid;
 }
@@ -387,7 +414,7 @@ void ws_expect_frame(struct client *client, enum ws_opcode opcode, const void *b
 {
     enum ws_opcode got;
     size_t got_size;
-    const char *payload = read_frame(client, &got, &got_size);
+    const char *payload = ws_read_frame(client, &got, &got_size);
     if (got != opcode || got_size != size)
         fail_msg("opcode %d, %zu bytes: %s", got, got_size, payload);
     if (size > 0)

@@ -28,6 +28,10 @@ struct harness {
     struct buffer log; // what the handler was told: "open", "message:…", "close:…", lines
 };
 
+// The bed and the log alone, for harnesses of what stands on Engine.IO: they set `http`.
+void harness_init(struct harness *harness);
+void harness_fini(struct harness *harness);
+
 // A cmocka fixture: state is a struct harness.
 int harness_setup(void **state);
 int harness_teardown(void **state);
@@ -68,6 +72,8 @@ struct sid {
 };
 
 // A handshake over polling, its open packet checked.
+struct sid polling_handshake(struct harness *harness);
+// The same, and the handler was told.
 struct sid polling_open(struct harness *harness);
 // "/engine.io/?EIO=4&transport=polling&sid=…"; valid until the eighth next call.
 const char *poll_target(const struct sid *sid);
@@ -85,7 +91,9 @@ void poll_expect(struct client *client, const char *body);
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
 void ws_connect(struct client **client, struct harness *harness, const char *target);
-// A session that begins on WebSocket.
+// A handshake over WebSocket, its open packet checked.
+struct sid ws_handshake(struct client **client, struct harness *harness, const char *target);
+// The same, and the handler was told.
 struct sid ws_open(struct client **client, struct harness *harness);
 struct sid ws_open_at(struct client **client, struct harness *harness, const char *target);
 // A WebSocket with the id of a session.
@@ -93,6 +101,8 @@ void ws_open_probe(struct client **client, struct harness *harness, const struct
 // A masked frame; `first` is the whole first byte (0x80 | opcode).
 void ws_send_frame(struct client *client, uint8_t first, const void *bytes, size_t size);
 void ws_send(struct client *client, const char *text);
+// Waits for a whole frame and returns its payload, NUL-terminated, valid until the next call.
+const char *ws_read_frame(struct client *client, enum ws_opcode *opcode, size_t *size);
 void ws_expect(struct client *client, const char *text);
 void ws_expect_frame(struct client *client, enum ws_opcode opcode, const void *bytes, size_t size);
 // A close frame; code 0: an empty one.
