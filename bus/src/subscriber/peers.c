@@ -20,11 +20,12 @@
 #include "zmq_error.h"
 
 #define ENDPOINT_CAPACITY 1024
-#define SECOND_LOOK_MS    100   // a dead one's lock is free a moment after its file was closed
-#define LOOK_MS           500   // between scans of a directory that cannot be watched
-#define REOPEN_MS         1000  // between tries to open a lost directory again
-#define GONE_MS           500   // for what a dead one had sent to arrive
-#define REATTACH_MS       10000 // libzmq itself has tried again by then, if it ever will
+#define SECOND_LOOK_MS    100    // a dead one's lock is free a moment after its file was closed
+#define LOOK_MS           500    // between scans of a directory that cannot be watched
+#define REOPEN_MS         1000   // between tries to open a lost directory again
+#define GONE_MS           500    // for what a dead one had sent to arrive
+#define ANEW_MS           6000   // libzmq itself has tried again by then, if it ever will
+#define ANEW_MOST_MS      300000 // between later times
 
 struct talus__peer {
     struct talus__node node;                // by endpoint
@@ -35,6 +36,8 @@ struct talus__peer {
     bool is_seen;                           // by the scan that is going on
     long long gone_at;                      // when its lock was first found missing; 0: it lives
     long long lost_at; // when its connection was lost; 0: it is there, or never was
+    long long anew_at; // when to connect anew, while it is lost
+    long long wait_ms; // until the time after that
     char endpoint[];
 };
 
@@ -81,9 +84,13 @@ static void on_connection(const struct talus__connection_event *event, void *arg
     if (!peer)
         return;
     peer->is_linked = event->is_up;
-    peer->lost_at = event->is_up ? 0 : talus__monotonic_ms();
-    if (!event->is_up)
-        tend_by(peers, peer->lost_at + (peer->gone_at ? GONE_MS : REATTACH_MS));
+    peer->lost_at = 0;
+    if (event->is_up)
+        return;
+    peer->lost_at = talus__monotonic_ms();
+    peer->anew_at = peer->lost_at + ANEW_MS;
+    peer->wait_ms = ANEW_MS;
+    tend_by(peers, peer->gone_at ? peer->lost_at + GONE_MS : peer->anew_at);
 }
 
 void talus__peers_read_monitor(struct talus__peers *peers)
@@ -93,13 +100,15 @@ void talus__peers_read_monitor(struct talus__peers *peers)
 
 // libzmq gives up a connection for good when the other side breaks the protocol, an event beyond
 // our largest message size included, and then does not say so. Connecting anew is always right.
-static void reattach(struct talus__peers *peers, struct talus__peer *peer, long long now)
+static void connect_anew(struct talus__peers *peers, struct talus__peer *peer, long long now)
 {
-    talus__log(TALUS_LOG_WARNING, "%s has been away for %d s: connecting anew", peer->endpoint,
-               REATTACH_MS / 1000);
-    zmq_disconnect(peers->socket, peer->endpoint);
+    talus__log(TALUS_LOG_INFO, "%s has been away for %lld s: connecting anew", peer->endpoint,
+               (now - peer->lost_at) / 1000);
+    if (peer->is_attached)
+        zmq_disconnect(peers->socket, peer->endpoint);
     peer->is_attached = connect_socket(peers->socket, peer->endpoint) == 0;
-    peer->lost_at = now;
+    peer->wait_ms = peer->wait_ms * 2 < ANEW_MOST_MS ? peer->wait_ms * 2 : ANEW_MOST_MS;
+    peer->anew_at = now + peer->wait_ms;
 }
 
 // ---- Bus directories
@@ -334,10 +343,10 @@ static void tend_peer(struct talus__peers *peers, struct talus__bus_directory *d
             remove_peer(peers, peer);
         else
             tend_by(peers, since + GONE_MS);
-    } else if (peer->is_attached && peer->lost_at) {
-        if (now >= peer->lost_at + REATTACH_MS)
-            reattach(peers, peer, now);
-        tend_by(peers, peer->lost_at + REATTACH_MS);
+    } else if (peer->lost_at) {
+        if (now >= peer->anew_at)
+            connect_anew(peers, peer, now);
+        tend_by(peers, peer->anew_at);
     }
 }
 
