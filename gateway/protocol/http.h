@@ -45,8 +45,10 @@ struct http_request {
     unsigned header_count;
     const uint8_t *body;
     size_t body_size;
-    unsigned minor;  // HTTP/1.minor
-    bool keep_alive; // what the client asks of the connection after the response
+    bool is_oversized;     // the body is larger than allowed, and not given
+    bool expects_continue; // the client waits for `100 Continue` before it sends the body
+    unsigned minor;        // HTTP/1.minor
+    bool keep_alive;       // what the client asks of the connection after the response
     bool is_upgrade; // `Connection: upgrade` with an `Upgrade` header (not in HTTP/1.0): if it is
                      // granted, what follows the request, body included, is not HTTP
 };
@@ -58,7 +60,7 @@ enum http_result {
                              // what was not consumed
     HTTP_E_MALFORMED = -1,   // answer 400 and close
     HTTP_E_HEAD_LARGE = -2,  // answer 431 and close
-    HTTP_E_BODY_LARGE = -3,  // answer 413 and close; the head can be read with http_reader_request
+    HTTP_E_BODY_LARGE = -3,  // answer 413, and close or have the body dropped; the head can be read
     HTTP_E_NOMEM = -4,       // answer 503 and close
     HTTP_E_VERSION = -5,     // not HTTP/1.x: answer 505 and close
     HTTP_E_EXPECTATION = -6, // an Expect that is not 100-continue: answer 417 and close
@@ -81,9 +83,18 @@ void http_reader_destroy(struct http_reader **reader);
 enum http_result http_reader_feed(struct http_reader *reader, const void *bytes, size_t size,
                                   size_t *consumed);
 
-// The request after HTTP_REQUEST, or what is known of it (the head) after HTTP_CONTINUE and
-// HTTP_E_BODY_LARGE.
+// The request after HTTP_REQUEST, or what is known of it: the head, while the body is coming in and
+// after HTTP_E_BODY_LARGE.
 const struct http_request *http_reader_request(const struct http_reader *reader);
+
+// Whether the head is whole and the body, or what may be left of it, is still to come.
+bool http_reader_is_in_body(const struct http_reader *reader);
+
+// While in the body, or after HTTP_E_BODY_LARGE: what is still to come of the body is not kept, and
+// HTTP_REQUEST comes, without it, when it is over. False: more than `max` bytes are announced, so
+// that the connection had better be closed; HTTP_E_BODY_LARGE (for good) comes if chunks turn out
+// to be more.
+bool http_reader_drop_body(struct http_reader *reader, size_t max);
 
 // True if no byte of a next request has been fed: the connection is idle.
 bool http_reader_is_idle(const struct http_reader *reader);
@@ -105,11 +116,11 @@ int http_query_get(const char *query, const char *name, char *out, size_t capaci
 const char *http_status_text(int status);
 
 // Appends a response head: status line, then Date, Content-Length (`body_size`; left out for 204
-// and 304), `Connection: close`, or keep-alive towards HTTP/1.0, then `headers` ("Name:
-// value\r\n"…, may be ""), and the empty line. A 1xx head has the status line and `headers` alone,
-// so that of a 101 they name the connection's new protocol. Returns false if the buffer's bound is
-// met or memory is out; then nothing was appended.
-bool http_encode_head(struct buffer *out, int status, unsigned minor, bool keep_alive,
+// and 304), for how many seconds the connection is kept between requests (0: `Connection: close`),
+// then `headers` ("Name: value\r\n"…, may be ""), and the empty line. A 1xx head has the status
+// line and `headers` alone, so that of a 101 they name the connection's new protocol. Returns false
+// if the buffer's bound is met or memory is out; then nothing was appended.
+bool http_encode_head(struct buffer *out, int status, unsigned minor, unsigned keep_alive_s,
                       const char *headers, size_t body_size);
 
 #endif

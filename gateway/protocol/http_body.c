@@ -29,6 +29,15 @@ void http_body_fini(struct http_body *body)
     buffer_fini(&body->bytes);
 }
 
+// Whether there is room for what is now to come.
+static bool announce(struct http_body *body)
+{
+    if (body->left > body->room)
+        return false;
+    body->room -= (size_t)body->left;
+    return true;
+}
+
 enum http_result http_body_begin(struct http_body *body, bool is_chunked, uint64_t length)
 {
     if (body->bytes.capacity > KEPT_CAPACITY)
@@ -36,11 +45,22 @@ enum http_result http_body_begin(struct http_body *body, bool is_chunked, uint64
     buffer_clear(&body->bytes);
     body->overhead = 0;
     body->digits = 0;
+    body->is_dropped = false;
     body->left = is_chunked ? 0 : length;
+    body->room = body->bytes.max;
     body->state = is_chunked ? CHUNK_SIZE : length > 0 ? BY_LENGTH : DONE;
-    if (length > body->bytes.max)
+    if (!announce(body))
         return HTTP_E_BODY_LARGE;
     return body->state == DONE ? HTTP_REQUEST : HTTP_MORE;
+}
+
+bool http_body_drop(struct http_body *body, size_t max)
+{
+    buffer_fini(&body->bytes);
+    body->is_dropped = true;
+    body->room = max;
+    // A chunk's size is announced when its digits are over.
+    return body->state == CHUNK_SIZE || announce(body);
 }
 
 static int hex_digit(uint8_t c)
@@ -58,10 +78,8 @@ static enum http_result end_size_digits(struct http_body *body, enum state next)
 {
     if (body->digits == 0)
         return HTTP_E_MALFORMED;
-    if (body->left > body->bytes.max - body->bytes.size)
-        return HTTP_E_BODY_LARGE;
     body->state = (uint8_t)next;
-    return HTTP_MORE;
+    return announce(body) ? HTTP_MORE : HTTP_E_BODY_LARGE;
 }
 
 static enum http_result read_size_char(struct http_body *body, uint8_t c)
@@ -124,7 +142,7 @@ static enum http_result read_data(struct http_body *body, const uint8_t *bytes, 
                                   size_t *used)
 {
     *used = size < body->left ? size : (size_t)body->left;
-    if (!buffer_append(&body->bytes, bytes, *used))
+    if (!body->is_dropped && !buffer_append(&body->bytes, bytes, *used))
         return HTTP_E_NOMEM;
     body->left -= *used;
     if (body->left == 0)

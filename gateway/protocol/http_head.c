@@ -185,12 +185,11 @@ static bool read_framing(struct http_head *head)
 static enum http_result read_expectation(struct http_head *head)
 {
     const char *expectation = http_request_header(&head->request, "Expect");
-    head->expects_continue = false;
     if (!expectation || head->request.minor == 0)
         return HTTP_REQUEST;
     if (strcasecmp(expectation, "100-continue") != 0 || count_headers(&head->request, "Expect") > 1)
         return HTTP_E_EXPECTATION;
-    head->expects_continue = head->is_chunked || head->content_length > 0;
+    head->request.expects_continue = head->is_chunked || head->content_length > 0;
     return HTTP_REQUEST;
 }
 

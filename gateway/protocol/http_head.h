@@ -13,7 +13,6 @@ struct http_head {
     struct http_fields fields;   // where the parser found them; fields.all is owned
     uint64_t content_length;     // 0 if the body is chunked or there is none
     bool is_chunked;
-    bool expects_continue;
 };
 
 // Makes room for `max_headers` fields. False: out of memory, nothing is owned.

@@ -94,7 +94,7 @@ static enum http_result end_head(struct http_reader *reader)
     if (result == HTTP_REQUEST)
         return end_body(reader);
     reader->state = BODY;
-    return result == HTTP_MORE && head->expects_continue ? HTTP_CONTINUE : result;
+    return result == HTTP_MORE && head->request.expects_continue ? HTTP_CONTINUE : result;
 }
 
 static enum http_result read_head(struct http_reader *reader, const uint8_t *bytes, size_t size,
@@ -144,8 +144,22 @@ enum http_result http_reader_feed(struct http_reader *reader, const void *bytes,
     if (result < 0) {
         reader->state = FAILED;
         reader->error = result;
+        reader->head.request.is_oversized = result == HTTP_E_BODY_LARGE;
     }
     return result;
+}
+
+bool http_reader_is_in_body(const struct http_reader *reader)
+{
+    return reader->state == BODY;
+}
+
+bool http_reader_drop_body(struct http_reader *reader, size_t max)
+{
+    if (!http_body_drop(&reader->body, max))
+        return false;
+    reader->state = BODY;
+    return true;
 }
 
 const struct http_request *http_reader_request(const struct http_reader *reader)

@@ -77,14 +77,16 @@ static bool append_date(struct buffer *out)
     return buffer_append(out, line, DATE_SIZE - 1);
 }
 
-static bool append_connection(struct buffer *out, unsigned minor, bool keep_alive)
+// Clients that know how long the connection is kept do not send into one that is being closed.
+static bool append_connection(struct buffer *out, unsigned minor, unsigned keep_alive_s)
 {
-    if (!keep_alive)
+    if (keep_alive_s == 0)
         return buffer_append_text(out, "Connection: close\r\n");
-    return minor > 0 || buffer_append_text(out, "Connection: keep-alive\r\n");
+    return (minor > 0 || buffer_append_text(out, "Connection: keep-alive\r\n")) &&
+           buffer_append_format(out, "Keep-Alive: timeout=%u\r\n", keep_alive_s);
 }
 
-bool http_encode_head(struct buffer *out, int status, unsigned minor, bool keep_alive,
+bool http_encode_head(struct buffer *out, int status, unsigned minor, unsigned keep_alive_s,
                       const char *headers, size_t body_size)
 {
     size_t before = out->size;
@@ -94,7 +96,7 @@ bool http_encode_head(struct buffer *out, int status, unsigned minor, bool keep_
         buffer_append_format(out, "HTTP/1.1 %d %s\r\n", status, http_status_text(status)) &&
         (!is_final || append_date(out)) &&
         (!has_length || buffer_append_format(out, "Content-Length: %zu\r\n", body_size)) &&
-        (!is_final || append_connection(out, minor, keep_alive)) &&
+        (!is_final || append_connection(out, minor, keep_alive_s)) &&
         buffer_append_text(out, headers) && buffer_append_text(out, "\r\n");
     if (!is_done)
         buffer_truncate(out, before);

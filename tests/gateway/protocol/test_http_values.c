@@ -97,13 +97,13 @@ static void test_http_status_texts(void **state)
 }
 
 // Encodes a head and takes its Date line out, if that is one of now.
-static void encode(char out[500], int status, unsigned minor, bool keep_alive, const char *headers,
-                   size_t body_size)
+static void encode(char out[500], int status, unsigned minor, unsigned keep_alive_s,
+                   const char *headers, size_t body_size)
 {
     struct buffer buffer;
     buffer_init(&buffer, 400);
     time_t before = time(NULL);
-    assert_true(http_encode_head(&buffer, status, minor, keep_alive, headers, body_size));
+    assert_true(http_encode_head(&buffer, status, minor, keep_alive_s, headers, body_size));
     time_t after = time(NULL);
     memcpy(out, buffer.bytes, buffer.size);
     out[buffer.size] = '\0';
@@ -130,25 +130,25 @@ static void test_http_encode_heads(void **state)
 {
     (void)state;
     char head[500];
-    encode(head, 200, 1, true, "Content-Type: text/plain\r\n", 12);
+    encode(head, 200, 1, 5, "Content-Type: text/plain\r\n", 12);
     assert_string_equal(head, "HTTP/1.1 200 OK\r\nD;Content-Length: 12\r\n"
-                              "Content-Type: text/plain\r\n\r\n");
-    encode(head, 404, 1, false, "", 0);
+                              "Keep-Alive: timeout=5\r\nContent-Type: text/plain\r\n\r\n");
+    encode(head, 404, 1, 0, "", 0);
     assert_string_equal(head, "HTTP/1.1 404 Not Found\r\nD;Content-Length: 0\r\n"
                               "Connection: close\r\n\r\n");
-    encode(head, 200, 0, true, "", 3);
+    encode(head, 200, 0, 60, "", 3);
     assert_string_equal(head, "HTTP/1.1 200 OK\r\nD;Content-Length: 3\r\n"
-                              "Connection: keep-alive\r\n\r\n");
-    encode(head, 200, 0, false, "", 3);
+                              "Connection: keep-alive\r\nKeep-Alive: timeout=60\r\n\r\n");
+    encode(head, 200, 0, 0, "", 3);
     assert_string_equal(head, "HTTP/1.1 200 OK\r\nD;Content-Length: 3\r\n"
                               "Connection: close\r\n\r\n");
-    encode(head, 204, 1, true, "", 0);
-    assert_string_equal(head, "HTTP/1.1 204 No Content\r\nD;\r\n");
-    encode(head, 304, 1, true, "", 0);
-    assert_string_equal(head, "HTTP/1.1 304 Not Modified\r\nD;\r\n");
-    encode(head, 100, 1, true, "", 0);
+    encode(head, 204, 1, 5, "", 0);
+    assert_string_equal(head, "HTTP/1.1 204 No Content\r\nD;Keep-Alive: timeout=5\r\n\r\n");
+    encode(head, 304, 1, 5, "", 0);
+    assert_string_equal(head, "HTTP/1.1 304 Not Modified\r\nD;Keep-Alive: timeout=5\r\n\r\n");
+    encode(head, 100, 1, 5, "", 0);
     assert_string_equal(head, "HTTP/1.1 100 Continue\r\n\r\n");
-    encode(head, 101, 1, true, "Upgrade: websocket\r\nConnection: Upgrade\r\n", 0);
+    encode(head, 101, 1, 5, "Upgrade: websocket\r\nConnection: Upgrade\r\n", 0);
     assert_string_equal(head, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                               "Connection: Upgrade\r\n\r\n");
 }
@@ -158,22 +158,22 @@ static void test_http_encode_head_fails_whole(void **state)
     (void)state;
     struct buffer out;
     buffer_init(&out, 1000);
-    assert_true(http_encode_head(&out, 200, 1, false, "A: b\r\n", 5));
+    assert_true(http_encode_head(&out, 200, 1, 0, "A: b\r\n", 5));
     size_t whole = out.size;
     buffer_fini(&out);
     for (size_t max = 0; max < whole; max++) {
         buffer_init(&out, max);
-        assert_false(http_encode_head(&out, 200, 1, false, "A: b\r\n", 5));
+        assert_false(http_encode_head(&out, 200, 1, 0, "A: b\r\n", 5));
         assert_int_equal(out.size, 0);
         buffer_fini(&out);
     }
     buffer_init(&out, whole);
-    assert_true(http_encode_head(&out, 200, 1, false, "A: b\r\n", 5));
+    assert_true(http_encode_head(&out, 200, 1, 0, "A: b\r\n", 5));
     buffer_fini(&out);
 
     buffer_init(&out, 1000);
     faults_fail_allocation_after(0);
-    assert_false(http_encode_head(&out, 200, 1, false, "A: b\r\n", 5));
+    assert_false(http_encode_head(&out, 200, 1, 0, "A: b\r\n", 5));
     assert_true(faults_stop());
     assert_int_equal(out.size, 0);
     buffer_fini(&out);
