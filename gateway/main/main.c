@@ -116,6 +116,7 @@ static bool open_servers(struct gateway *gateway)
     struct http_server_options http;
     http_server_options_init(&http);
     http.limits.max_body = options->max_payload;
+    http.on_head = router_handle_head;
     gateway->http =
         http_server_new(gateway->loop, &gateway->metrics, &http, router_handle, &gateway->router);
     return (gateway->sio && gateway->http) || fail("out of memory");

@@ -50,12 +50,25 @@ static bool is_reading(const struct http_request *request)
     return request->method == HTTP_METHOD_GET || request->method == HTTP_METHOD_HEAD;
 }
 
+static bool is_socket_io(const struct router *router, const struct http_request *request)
+{
+    return strncmp(request->path, router->path, strlen(router->path)) == 0;
+}
+
+void router_handle_head(struct http_exchange *exchange, const struct http_request *request,
+                        void *arg)
+{
+    const struct router *router = arg;
+    if (is_socket_io(router, request))
+        sio_server_handle_head(router->sio, exchange, request);
+}
+
 void router_handle(struct http_exchange *exchange, const struct http_request *request, void *arg)
 {
     const struct router *router = arg;
     bool is_health = strcmp(request->path, "/api/v1/health") == 0;
     bool is_metrics = strcmp(request->path, "/metrics") == 0;
-    if (strncmp(request->path, router->path, strlen(router->path)) == 0)
+    if (is_socket_io(router, request))
         sio_server_handle(router->sio, exchange, request);
     else if ((is_health || is_metrics) && !is_reading(request))
         answer_text(router, exchange, request, 405, JSON "Allow: GET, HEAD\r\n",

@@ -18,7 +18,9 @@ struct router {
     unsigned metrics_count;
 };
 
-// An http_handler_fn; `arg` is a struct router.
+// For http_server_new and its options: `arg` is a struct router.
+void router_handle_head(struct http_exchange *exchange, const struct http_request *request,
+                        void *arg);
 void router_handle(struct http_exchange *exchange, const struct http_request *request, void *arg);
 
 #endif

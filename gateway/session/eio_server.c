@@ -188,6 +188,19 @@ void eio_server_handle(struct eio_server *server, struct http_exchange *exchange
         target.ops->on_request(target.session->transport, exchange, request);
 }
 
+void eio_server_handle_head(struct eio_server *server, struct http_exchange *exchange,
+                            const struct http_request *request)
+{
+    struct target target = {0};
+    if (server->is_stopping || cors_is_preflight(server->host.cors, request))
+        return; // answered as a whole
+    enum refusal refusal = check(server, request, &target);
+    if (refusal != ACCEPT)
+        refuse(server, exchange, request, refusal);
+    else if (target.session && target.ops->on_head)
+        target.ops->on_head(target.session->transport, exchange, request);
+}
+
 // ---- Life
 
 void eio_server_options_init(struct eio_server_options *options)

@@ -64,6 +64,11 @@ bool eio_server_is_drained(const struct eio_server *server);
 // NULL-safe through the pointer, which is set to NULL. Not from within a handler.
 void eio_server_destroy(struct eio_server **server);
 
+// For http_server_options.on_head, of requests for the server's path: lets posts that overlap, or
+// are broken off, be noticed, and refuses others early. May be left out.
+void eio_server_handle_head(struct eio_server *server, struct http_exchange *exchange,
+                            const struct http_request *request);
+
 // Handles one request for the server's path: handshake, poll, post, upgrade, preflight, and every
 // error of them, with the reference's statuses and bodies. Consumes the exchange. The connection's
 // own bound on bodies should not be below max_payload.

@@ -246,6 +246,12 @@ void sio_server_destroy(struct sio_server **handle)
     *handle = NULL;
 }
 
+void sio_server_handle_head(struct sio_server *server, struct http_exchange *exchange,
+                            const struct http_request *request)
+{
+    eio_server_handle_head(server->engine, exchange, request);
+}
+
 void sio_server_handle(struct sio_server *server, struct http_exchange *exchange,
                        const struct http_request *request)
 {

@@ -45,6 +45,9 @@ void sio_server_stop(struct sio_server *server);
 bool sio_server_is_drained(const struct sio_server *server);
 void sio_server_destroy(struct sio_server **server);
 
+// For http_server_options.on_head, of requests for the server's path (see eio_server_handle_head).
+void sio_server_handle_head(struct sio_server *server, struct http_exchange *exchange,
+                            const struct http_request *request);
 // One request for the server's path. Consumes the exchange.
 void sio_server_handle(struct sio_server *server, struct http_exchange *exchange,
                        const struct http_request *request);

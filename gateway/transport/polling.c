@@ -3,7 +3,9 @@
 // - At most one poll waits. Nothing is written to it before the flush phase, so that all of a
 //   turn's packets go in one response; the next packets wait in the queue for the next poll.
 // - A response's body is never empty: clients take an empty one for a malformed packet.
-// - A request is answered exactly once, whatever happens to the session meanwhile.
+// - A request is answered exactly once, whatever happens to the session meanwhile, except a post
+//   whose body is still coming in when the session ends: its connection is closed.
+// - At most one post is coming in.
 // - A packet leaves the queue only for the body of a response.
 #include "gateway/transport/polling.h"
 
@@ -34,9 +36,11 @@ struct polling {
     struct http_exchange *poll; // that waits for packets
     char *poll_headers;         // of its response
     unsigned poll_max_packets;  // in its response
+    struct http_exchange *post; // whose body is coming in
     struct outq queue;
     struct gw_task task; // answers the poll; once it is over, frees this
     bool is_closing;     // after what is queued comes a close packet
+    bool is_unpolled;    // no poll waited when the closing began
 };
 
 static struct polling *polling_of(struct transport *transport)
@@ -117,7 +121,8 @@ static void append_packet(struct buffer *body, enum eio_type type)
 }
 
 // Answers the waiting poll with what is queued; `idle` stands in for packets if there are none.
-// While closing, the close packet comes behind the last one.
+// While closing, the close packet comes behind the last one (and behind `idle` if the poll was not
+// there when the closing began, as in the reference).
 static void answer_poll(struct polling *polling, enum eio_type idle)
 {
     struct http_exchange *poll = polling->poll;
@@ -129,10 +134,12 @@ static void answer_poll(struct polling *polling, enum eio_type idle)
     polling->poll_headers = NULL;
 
     take_packets(polling, &body);
-    if (polling->is_closing && outq_is_empty(&polling->queue))
-        append_packet(&body, EIO_CLOSE);
-    else if (body.size == 0 && outq_is_empty(&polling->queue))
+    bool is_whole = outq_is_empty(&polling->queue);
+    bool is_last = polling->is_closing && is_whole;
+    if (body.size == 0 && is_whole && (!is_last || polling->is_unpolled))
         append_packet(&body, idle);
+    if (is_last)
+        append_packet(&body, EIO_CLOSE);
     if (body.size > 0)
         http_respond(poll, 200, headers, body.bytes, body.size, false);
     else
@@ -158,13 +165,17 @@ static void on_reap(struct gw_task *task)
 }
 
 // The last word to the client, if it waits for one, and the end: it is freed in the reap phase,
-// since a POST of its own may be on the stack.
+// since a post of its own may be on the stack. What was queued in this turn stands in for the last
+// word; the next poll then tells the client that the session is gone.
 static void finish(struct polling *polling, enum eio_type last)
 {
-    if (polling->poll) {
-        polling->is_closing = last == EIO_CLOSE;
+    struct http_exchange *post = polling->post;
+    polling->is_closing = false;
+    polling->post = NULL;
+    if (polling->poll)
         answer_poll(polling, last);
-    }
+    if (post)
+        http_exchange_abort(post);
     outq_fini(&polling->queue);
     gw_deadline_stop(&polling->base.goodbye);
     gw_task_cancel(&polling->task);
@@ -237,9 +248,16 @@ static void on_poll_aborted(struct http_exchange *exchange, void *arg)
     end(polling, EIO_CLOSE, TRANSPORT_END_ERROR);
 }
 
+static bool has_packets(const struct polling *polling)
+{
+    return polling->poll && !outq_is_empty(&polling->queue) && http_exchange_is_open(polling->poll);
+}
+
 static void receive_poll(struct polling *polling, struct http_exchange *exchange,
                          const struct http_request *request)
 {
+    if (has_packets(polling) && !polling->is_closing)
+        answer_poll(polling, EIO_NOOP); // no longer waiting, but for the end of the turn
     if (polling->poll) {
         respond(polling, exchange, request, 400, "", "");
         end(polling, EIO_CLOSE, TRANSPORT_END_ERROR);
@@ -257,7 +275,7 @@ static void receive_poll(struct polling *polling, struct http_exchange *exchange
     schedule_flush(polling);
 }
 
-// Delivers the packets of a POST until one of them ends the transport.
+// Delivers the packets of a post until one of them ends the transport.
 static void deliver(struct polling *polling, const uint8_t *bytes, size_t size)
 {
     struct transport *transport = &polling->base;
@@ -278,14 +296,23 @@ static void deliver(struct polling *polling, const uint8_t *bytes, size_t size)
     buffer_fini(&scratch);
 }
 
-static void receive_post(struct polling *polling, struct http_exchange *exchange,
-                         const struct http_request *request)
+// Whether a post may be: only one at a time, and of text. If not, it is answered, and the transport
+// ends.
+static bool admit_post(struct polling *polling, struct http_exchange *exchange,
+                       const struct http_request *request)
 {
     const char *type = http_request_header(request, "Content-Type");
-    if (type && strcmp(type, "application/octet-stream") == 0) {
-        respond(polling, exchange, request, 400, "", "");
-        end(polling, EIO_CLOSE, TRANSPORT_END_ERROR);
-    } else if (request->body_size > polling->base.host->max_payload) {
+    if (!polling->post && !(type && strcmp(type, "application/octet-stream") == 0))
+        return true;
+    respond(polling, exchange, request, 400, "", "");
+    end(polling, EIO_CLOSE, TRANSPORT_END_ERROR);
+    return false;
+}
+
+static void receive_payload(struct polling *polling, struct http_exchange *exchange,
+                            const struct http_request *request)
+{
+    if (request->is_oversized || request->body_size > polling->base.host->max_payload) {
         respond(polling, exchange, request, 413, "", "");
     } else {
         // Even what is malformed is answered so; the session's end says the rest.
@@ -294,16 +321,41 @@ static void receive_post(struct polling *polling, struct http_exchange *exchange
     }
 }
 
+static void on_post_aborted(struct http_exchange *exchange, void *arg)
+{
+    struct polling *polling = arg;
+    (void)exchange;
+    polling->post = NULL;
+    end(polling, EIO_CLOSE, TRANSPORT_END_ERROR);
+}
+
+static void on_post(struct http_exchange *exchange, const struct http_request *request, void *arg)
+{
+    struct polling *polling = arg;
+    polling->post = NULL;
+    receive_payload(polling, exchange, request);
+}
+
+static void polling_on_head(struct transport *transport, struct http_exchange *exchange,
+                            const struct http_request *request)
+{
+    struct polling *polling = polling_of(transport);
+    if (request->method != HTTP_METHOD_POST || !admit_post(polling, exchange, request))
+        return;
+    polling->post = exchange;
+    http_exchange_claim(exchange, on_post, on_post_aborted, polling);
+}
+
 static void polling_on_request(struct transport *transport, struct http_exchange *exchange,
                                const struct http_request *request)
 {
     struct polling *polling = polling_of(transport);
     if (request->method == HTTP_METHOD_GET)
         receive_poll(polling, exchange, request);
-    else if (request->method == HTTP_METHOD_POST)
-        receive_post(polling, exchange, request);
-    else
+    else if (request->method != HTTP_METHOD_POST)
         respond(polling, exchange, request, 500, "", "");
+    else if (admit_post(polling, exchange, request))
+        receive_payload(polling, exchange, request);
 }
 
 // ---- What the owner asks for
@@ -335,6 +387,7 @@ static void polling_close(struct transport *transport)
 {
     struct polling *polling = polling_of(transport);
     polling->is_closing = true;
+    polling->is_unpolled = !polling->poll;
     gw_deadline_start(&transport->host->goodbyes, &transport->goodbye);
     schedule_flush(polling);
 }
@@ -348,8 +401,7 @@ static void polling_drop(struct transport *transport)
 static void polling_abort(struct transport *transport)
 {
     struct polling *polling = polling_of(transport);
-    if (polling->poll)
-        finish(polling, EIO_CLOSE);
+    finish(polling, EIO_CLOSE);
     free_polling(polling);
 }
 
@@ -358,6 +410,7 @@ const struct transport_ops polling_ops = {
     .can_upgrade = true,
     .needs_upgrade = false,
     .accept = polling_accept,
+    .on_head = polling_on_head,
     .on_request = polling_on_request,
     .queue = polling_queue,
     .flush = polling_flush,

@@ -64,6 +64,10 @@ struct transport_ops {
     struct transport *(*accept)(struct transport_host *host, struct http_exchange *exchange,
                                 const struct http_request *request, const struct buffer *open,
                                 const struct transport_events *events, void *owner);
+    // The head of a further request of its client, whose body is still to come: may be answered or
+    // claimed. NULL if it needs an upgrade.
+    void (*on_head)(struct transport *transport, struct http_exchange *exchange,
+                    const struct http_request *request);
     // A further request of its client. Consumes the exchange. NULL if it needs an upgrade.
     void (*on_request)(struct transport *transport, struct http_exchange *exchange,
                        const struct http_request *request);

@@ -383,6 +383,7 @@ const struct transport_ops websocket_ops = {
     .can_upgrade = false,
     .needs_upgrade = true,
     .accept = websocket_accept,
+    .on_head = NULL,
     .on_request = NULL,
     .queue = websocket_queue,
     .flush = websocket_flush,

@@ -75,12 +75,26 @@ static void on_close(struct eio_session *session, const char *reason, void *arg)
 
 // ---- The program
 
+static bool is_for_us(const struct echo *echo, const struct http_request *request)
+{
+    const char *path = echo->engine ? "/engine.io/" : "/socket.io/";
+    return strncmp(request->path, path, strlen(path)) == 0;
+}
+
+static void on_head(struct http_exchange *exchange, const struct http_request *request, void *arg)
+{
+    struct echo *echo = arg;
+    if (is_for_us(echo, request) && echo->engine)
+        eio_server_handle_head(echo->engine, exchange, request);
+    else if (is_for_us(echo, request))
+        sio_server_handle_head(echo->sio, exchange, request);
+}
+
 static void on_request(struct http_exchange *exchange, const struct http_request *request,
                        void *arg)
 {
     struct echo *echo = arg;
-    const char *path = echo->engine ? "/engine.io/" : "/socket.io/";
-    if (strncmp(request->path, path, strlen(path)) != 0)
+    if (!is_for_us(echo, request))
         http_respond(exchange, 404, "", "", 0, false);
     else if (echo->engine)
         eio_server_handle(echo->engine, exchange, request);
@@ -170,6 +184,7 @@ int main(int argc, char **argv)
         return 2; // getopt has said why
     http_server_options_init(&http);
     http.limits.max_body = options.engine.max_payload;
+    http.on_head = on_head;
     struct listener *listener = NULL;
     if (echo.loop && open_servers(&echo, &options, is_engine_only, &metrics) &&
         (echo.http = http_server_new(echo.loop, &metrics, &http, on_request, &echo)))

@@ -140,7 +140,8 @@ static void test_what_was_queued_before_the_error_still_comes(void **state)
     client_open(&client, harness);
     poll_begin(client, &sid);
     post(harness, &sid, "4one" RS "x");
-    poll_expect(client, "4one" RS "1");
+    poll_expect(client, "4one");
+    expect_gone(harness, &sid);
     client_close(client);
 }
 
@@ -286,6 +287,17 @@ static void test_close_waits_for_a_poll_that_fetches_everything(void **state)
     post(harness, &sid, "4ignored");
     harness_expect_log(harness, "");
     assert_string_equal(fetch(harness, &sid, 200), "4last" RS "1");
+    harness_expect_log(harness, "close:forced close\n");
+    expect_gone(harness, &sid);
+}
+
+static void test_close_without_a_poll_waits_for_one(void **state)
+{
+    struct harness *harness = *state;
+    struct sid sid = polling_open(harness);
+    eio_session_close(harness->session, "forced close");
+    harness_expect_log(harness, "");
+    assert_string_equal(fetch(harness, &sid, 200), "6" RS "1"); // as the reference has it
     harness_expect_log(harness, "close:forced close\n");
     expect_gone(harness, &sid);
 }
@@ -515,6 +527,7 @@ int main(void)
         TEST(test_close_packet_of_the_client),
         TEST(test_close_answers_the_waiting_poll),
         TEST(test_close_waits_for_a_poll_that_fetches_everything),
+        TEST(test_close_without_a_poll_waits_for_one),
         TEST(test_close_that_nobody_fetches_ends_after_half_a_minute),
         TEST(test_abort_does_not_wait),
         TEST(test_ping_comes_after_the_interval),

@@ -38,7 +38,7 @@ static void respond_big(struct http_exchange *exchange)
     assert_true(outq_is_empty(&body));
 }
 
-static void on_abort(struct http_exchange *exchange, void *arg)
+void on_fixture_abort(struct http_exchange *exchange, void *arg)
 {
     struct http_fixture *f = arg;
     f->aborted++;
@@ -47,11 +47,19 @@ static void on_abort(struct http_exchange *exchange, void *arg)
             f->owed[i] = NULL;
 }
 
-static void keep_exchange(struct http_exchange *exchange)
+void keep_exchange(struct http_exchange *exchange)
 {
     assert_true(fixture.owed_count < OWED_MAX);
     fixture.owed[fixture.owed_count++] = exchange;
-    http_exchange_on_abort(exchange, on_abort, &fixture);
+    http_exchange_on_abort(exchange, on_fixture_abort, &fixture);
+}
+
+static void on_head(struct http_exchange *exchange, const struct http_request *request, void *arg)
+{
+    assert_ptr_equal(arg, &fixture);
+    fixture.heads++;
+    if (fixture.on_head)
+        fixture.on_head(exchange, request);
 }
 
 static void on_request(struct http_exchange *exchange, const struct http_request *request,
@@ -61,7 +69,9 @@ static void on_request(struct http_exchange *exchange, const struct http_request
     fixture.requests++;
     if (fixture.intercept && fixture.intercept(exchange, request))
         return;
-    if (strncmp(request->path, "/echo", 5) == 0)
+    if (request->is_oversized)
+        http_respond(exchange, 413, "", "too large", 9, false);
+    else if (strncmp(request->path, "/echo", 5) == 0)
         respond_echo(exchange, request);
     else if (strcmp(request->path, "/close") == 0)
         http_respond(exchange, 200, "", "bye", 3, true);
@@ -112,23 +122,30 @@ void upgrade(struct http_exchange *exchange)
 
 // ---- What is owed
 
-static struct http_exchange *take_owed(void)
+static struct http_exchange *take_owed(unsigned index)
 {
-    assert_true(fixture.owed_count > 0);
-    struct http_exchange *exchange = fixture.owed[0];
+    assert_true(index < fixture.owed_count);
+    struct http_exchange *exchange = fixture.owed[index];
     assert_non_null(exchange);
-    memmove(fixture.owed, fixture.owed + 1, --fixture.owed_count * sizeof fixture.owed[0]);
+    fixture.owed_count--;
+    memmove(fixture.owed + index, fixture.owed + index + 1,
+            (fixture.owed_count - index) * sizeof fixture.owed[0]);
     return exchange;
 }
 
 void answer_owed(const char *body)
 {
-    http_respond(take_owed(), 200, "", body, strlen(body), false);
+    answer_owed_at(0, body, false);
+}
+
+void answer_owed_at(unsigned index, const char *body, bool close)
+{
+    http_respond(take_owed(index), 200, "", body, strlen(body), close);
 }
 
 struct conn *upgrade_owed(void)
 {
-    upgrade(take_owed());
+    upgrade(take_owed(0));
     return fixture.upgraded;
 }
 
@@ -140,6 +157,12 @@ static bool has_owed(void *arg)
 void wait_owed(unsigned count)
 {
     bed_wait(&fixture.bed, has_owed, &count);
+}
+
+void http_settle(void)
+{
+    for (int i = 0; i < 200; i++)
+        bed_turn(&fixture.bed);
 }
 
 // ---- Setup
@@ -158,6 +181,7 @@ static int set_up(size_t max_head, size_t max_body)
     http_server_options_init(&options);
     options.limits.max_head = max_head;
     options.limits.max_body = max_body;
+    options.on_head = on_head;
     fixture.server =
         http_server_new(fixture.bed.loop, &fixture.bed.metrics, &options, on_request, &fixture);
     assert_non_null(fixture.server);

@@ -6,6 +6,7 @@
 //     /big      200, BIG_SIZE bytes in ranges of one shared chunk
 //     /204, /304, /404, /503    that status with the body "gone"
 //     /upgrade  101, then everything comes back in upper case
+// Whatever has too large a body gets 413, "too large".
 #ifndef TALUS_TESTS_GATEWAY_TRANSPORT_HTTP_FIXTURE_H
 #define TALUS_TESTS_GATEWAY_TRANSPORT_HTTP_FIXTURE_H
 
@@ -14,7 +15,7 @@
 #include "tests/gateway/support/bed.h"
 
 enum {
-    OWED_MAX = 8,
+    OWED_MAX = 32,
     BIG_CHUNK = 64 * 1024,
     BIG_RANGES = 192,
     BIG_SIZE = BIG_CHUNK * BIG_RANGES,
@@ -29,12 +30,15 @@ struct http_fixture {
     unsigned owed_count;
     unsigned requests;
     unsigned aborted;
+    unsigned heads; // that came before their bodies
     // Upgrades
     struct conn *upgraded; // NULL: none, or ended
     unsigned upgrades_ended;
     bool is_in_upgrade; // http_upgrade is on the stack
     // Called for every request before the handler, may be NULL; true: it has dealt with it.
     bool (*intercept)(struct http_exchange *exchange, const struct http_request *request);
+    // Called for every head that comes before its body, may be NULL.
+    void (*on_head)(struct http_exchange *exchange, const struct http_request *request);
 };
 
 extern struct http_fixture fixture;
@@ -49,6 +53,14 @@ struct client *connect_client(void);
 
 // Answers fixture.owed[0] and takes it out.
 void answer_owed(const char *body);
+// Answers fixture.owed[index] and takes it out; `close`: the connection is to be closed.
+void answer_owed_at(unsigned index, const char *body, bool close);
+// Keeps an exchange in `owed`.
+void keep_exchange(struct http_exchange *exchange);
+// Counts it, and takes the exchange out of `owed`.
+void on_fixture_abort(struct http_exchange *exchange, void *arg);
+// Lets everything happen that can.
+void http_settle(void);
 // Answers fixture.owed[0] by an upgrade.
 struct conn *upgrade_owed(void);
 void upgrade(struct http_exchange *exchange);

@@ -86,39 +86,6 @@ static void test_http_refuses_large_heads(void **state)
     expect_refusal(request, 431);
 }
 
-static void test_http_refuses_large_bodies_before_they_are_sent(void **state)
-{
-    (void)state;
-    expect_refusal("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 10001\r\n\r\n", 413);
-    expect_refusal("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 10001\r\n"
-                   "Expect: 100-continue\r\n\r\n",
-                   413);
-    expect_refusal("POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n2711\r\n",
-                   413);
-    assert_int_equal(fixture.requests, 0);
-    assert_int_equal(bed_metric(&fixture.bed, GW_HTTP_MALFORMED), 0);
-}
-
-static void test_http_413_reaches_a_client_that_sends_all_first(void **state)
-{
-    (void)state;
-    enum { SIZE = 3 * 1024 * 1024 };
-    char *body = calloc(1, SIZE);
-    struct client *client = connect_client();
-    client->is_reading = false;
-    client_send_text(client, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3145728\r\n\r\n");
-    client_send(client, body, SIZE);
-    client_flush(client);
-    client->is_reading = true;
-    struct response response;
-    client_take_response(client, &response, true);
-    assert_int_equal(response.status, 413);
-    response_fini(&response);
-    client_wait_over(client);
-    assert_int_equal(client->error, 0);
-    free(body);
-}
-
 static void test_http_takes_the_largest_body_that_is_allowed(void **state)
 {
     (void)state;
@@ -135,12 +102,6 @@ static void test_http_takes_the_largest_body_that_is_allowed(void **state)
 }
 
 // ---- Clients that do not read
-
-static void settle(void)
-{
-    for (int i = 0; i < 200; i++)
-        bed_turn(&fixture.bed);
-}
 
 // Sends requests until neither the server nor the kernel takes more; at most 64 MiB.
 static void send_until_it_stalls(struct client *client, const char *request)
@@ -165,7 +126,7 @@ static void test_http_client_that_does_not_read_gets_one_response_at_most(void *
     struct client *client = connect_client();
     client->is_reading = false;
     send_until_it_stalls(client, "GET /big HTTP/1.1\r\n" HOST "\r\n");
-    settle();
+    http_settle();
     assert_true(client->out.size > 0); // the server reads no further
     assert_int_equal(fixture.requests, 1);
     assert_true(fixture.big->refs > 1);
@@ -178,7 +139,7 @@ static void test_http_client_that_does_not_read_gets_one_response_at_most(void *
         response_fini(&response);
     }
     client_reset(client);
-    settle();
+    http_settle();
 }
 
 static void test_http_client_that_stops_reading_is_closed(void **state)
@@ -187,7 +148,7 @@ static void test_http_client_that_stops_reading_is_closed(void **state)
     struct client *client = connect_client();
     client->is_reading = false;
     client_send_text(client, "GET /big HTTP/1.1\r\n" HOST "\r\n");
-    settle();
+    http_settle();
     bed_advance(&fixture.bed, 60000); // it took some of it in the first minute
     bed_advance(&fixture.bed, 59999);
     assert_int_equal(bed_metric(&fixture.bed, GW_CONNECTIONS), 1);
@@ -203,7 +164,7 @@ static void test_http_client_that_reads_slowly_is_not_closed(void **state)
     struct client *client = connect_client();
     client->is_reading = false;
     client_send_text(client, "GET /big HTTP/1.1\r\n" HOST "\r\n");
-    settle();
+    http_settle();
     size_t size = 0;
     while (client->in.size < BIG_SIZE) {
         // It reads for a moment once a minute, so much that the kernel asks us for more.
@@ -230,7 +191,7 @@ static void test_http_pipelined_bytes_behind_a_late_answer_are_bounded(void **st
     for (int i = 0; i < 256; i++)
         client_send(client, junk, sizeof junk);
     wait_owed(1);
-    settle();
+    http_settle();
     assert_true(client->out.size > 0);
     answer_owed("first");
     expect_response(client, 200, "first");
@@ -249,9 +210,9 @@ static void test_http_paused_connection_notices_that_the_client_is_gone(void **s
     client_send_text(client, "GET /later HTTP/1.1\r\n" HOST "\r\n");
     client_send(client, junk, sizeof junk);
     wait_owed(1);
-    settle();
+    http_settle();
     client_close(client);
-    settle();
+    http_settle();
     assert_int_equal(fixture.aborted, 1);
     assert_true(http_server_is_drained(fixture.server));
 }
@@ -262,12 +223,12 @@ static void break_after(const char *request, bool is_reset)
 {
     struct client *client = connect_client();
     client_send_text(client, request);
-    settle();
+    http_settle();
     if (is_reset)
         client_reset(client);
     else
         client_close(client);
-    settle();
+    http_settle();
     assert_true(http_server_is_drained(fixture.server));
 }
 
@@ -315,7 +276,7 @@ static void test_http_exchange_may_be_answered_when_the_client_has_just_gone(voi
     gw_task_init(&answer_task, run_answer);
     gw_task_schedule(fixture.bed.loop, GW_PHASE_DISTRIBUTE, &answer_task);
     gw_loop_turn(fixture.bed.loop, false); // input: the reset; distribution: the answer
-    settle();
+    http_settle();
     assert_int_equal(fixture.aborted, 0);
     assert_true(http_server_is_drained(fixture.server));
 }
@@ -328,8 +289,6 @@ int main(void)
         HTTP_TEST(test_http_refuses_what_is_malformed),
         HTTP_TEST(test_http_refuses_what_is_malformed_after_a_good_request),
         SMALL_TEST(test_http_refuses_large_heads),
-        SMALL_TEST(test_http_refuses_large_bodies_before_they_are_sent),
-        SMALL_TEST(test_http_413_reaches_a_client_that_sends_all_first),
         SMALL_TEST(test_http_takes_the_largest_body_that_is_allowed),
         HTTP_TEST(test_http_client_that_does_not_read_gets_one_response_at_most),
         HTTP_TEST(test_http_client_that_stops_reading_is_closed),

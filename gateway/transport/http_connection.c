@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: MIT
+// The reading side of HTTP connections. Invariants: a request is begun only while the server has
+// room for it (few enough are owed, and little enough is unsent), but once begun it is read to its
+// end. Bytes that cannot be read yet wait in `pending`, and reading is paused while more than
+// PENDING_PAUSE of them do. The reader exists only while a request is coming in: connections that
+// are idle, or wait for a slow answer, own no buffers. An http_connection is freed when its conn
+// has ended or, after an upgrade, in the reap phase.
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/log.h"
+#include "gateway/transport/http_internal.h"
+
+enum {
+    EXCHANGES_MAX = 16,         // of a connection, under way at a time
+    UNSENT_MAX = 16 * 1024,     // bytes of answers behind which no further request is begun
+    PENDING_PAUSE = 16 * 1024,  // bytes that may wait before reading pauses
+    PENDING_MAX = 96 * 1024,    // what is over that can arrive by one read more
+    DROP_MAX = 8 * 1024 * 1024, // bytes of a body that is not wanted; more: rather close
+    LINGER_MS = 2000,           // for a client to read the last response and close
+};
+
+void http__set_state(struct http_connection *http, enum http_state state)
+{
+#define TO(to) (1u << HTTP_STATE_##to)
+    static const unsigned allowed[] = {
+        [HTTP_STATE_READING] = TO(HELD) | TO(UPGRADING) | TO(LAST) | TO(CLOSING),
+        [HTTP_STATE_HELD] = TO(UPGRADING) | TO(LAST) | TO(CLOSING),
+        [HTTP_STATE_UPGRADING] = TO(LAST) | TO(CLOSING) | TO(UPGRADED),
+        [HTTP_STATE_LAST] = TO(ENDING) | TO(CLOSING),
+        [HTTP_STATE_ENDING] = TO(CLOSING),
+        [HTTP_STATE_CLOSING] = TO(CLOSING),
+        [HTTP_STATE_UPGRADED] = 0,
+    };
+#undef TO
+    assert(allowed[http->state] & 1u << state);
+    (void)allowed;
+#ifndef NDEBUG
+    static const char *const names[] = {"reading", "held",    "upgrading", "last",
+                                        "ending",  "closing", "upgraded"};
+    gw_log(GW_LOG_DEBUG, "http", "%p %s -> %s", (void *)http, names[http->state], names[state]);
+#endif
+    http->state = (uint8_t)state;
+}
+
+void http__connection_free(struct http_connection *http)
+{
+    list_remove(&http->link);
+    gw_deadline_stop(&http->input);
+    gw_deadline_stop(&http->output);
+    http_reader_destroy(&http->reader);
+    buffer_fini(&http->pending);
+    free(http);
+}
+
+bool http__connection_is_idle(const struct http_connection *http)
+{
+    return http->state == HTTP_STATE_READING && !http->reader && list_is_empty(&http->exchanges) &&
+           outq_is_empty(conn_queue(http->conn));
+}
+
+// ---- Closing
+
+static void begin_closing(struct http_connection *http)
+{
+    gw_deadline_stop(&http->input);
+    gw_deadline_stop(&http->output);
+    http__set_state(http, HTTP_STATE_CLOSING);
+}
+
+void http__close_gently(struct http_connection *http)
+{
+    begin_closing(http);
+    conn_close(http->conn, LINGER_MS);
+    http__abort_exchanges(http);
+}
+
+void http__close_hard(struct http_connection *http)
+{
+    begin_closing(http);
+    conn_abort(http->conn);
+}
+
+// ---- Requests
+
+static bool can_read(const struct http_connection *http)
+{
+    if (http->state != HTTP_STATE_READING)
+        return false;
+    return http->reader || (http->exchange_count < EXCHANGES_MAX &&
+                            conn_queue(http->conn)->bytes + http->waiting <= UNSENT_MAX);
+}
+
+bool http__drop_body(struct http_connection *http)
+{
+    // Whether a client that waited for `100 Continue` sends its body now is its own choice.
+    if (http_reader_request(http->reader)->expects_continue ||
+        !http_reader_drop_body(http->reader, DROP_MAX))
+        return false;
+    http->is_dropping = true;
+    return true;
+}
+
+static void end_request(struct http_connection *http)
+{
+    http->is_dropping = false;
+    gw_deadline_stop(&http->input);
+    http_reader_destroy(&http->reader);
+}
+
+static void rest_or_close(struct http_connection *http)
+{
+    if (!http__connection_is_idle(http))
+        return;
+    if (http->server->is_stopping)
+        http__close_gently(http);
+    else
+        gw_deadline_start(&http->server->idle, &http->input);
+}
+
+// What is wrong with a request ends the connection, behind the answers to earlier ones.
+static void refuse(struct http_connection *http, int status, const char *text)
+{
+    struct http_exchange *incoming = http->incoming;
+    bool is_answered = http->is_dropping;
+    end_request(http);
+    if (is_answered) {
+        http__close_gently(http);
+        return;
+    }
+    if (incoming && incoming->on_abort)
+        incoming->on_abort(incoming, incoming->arg);
+    if (incoming)
+        http__exchange_free(incoming);
+    if (http->state < HTTP_STATE_LAST)
+        http__refuse(http, status, text);
+}
+
+static bool is_anything_owed_before(const struct http_connection *http)
+{
+    return http->exchange_count > (http->incoming ? 1 : 0);
+}
+
+static struct http_exchange *begin_exchange(struct http_connection *http)
+{
+    const struct http_request *request = http_reader_request(http->reader);
+    gw_metric_add(http->server->metrics, GW_HTTP_REQUESTS, 1);
+    struct http_exchange *exchange = http__exchange_new(http, request);
+    if (!exchange)
+        refuse(http, 503, "Out of memory");
+    return exchange;
+}
+
+// The head is whole, and the body is not.
+static void receive_head(struct http_connection *http, bool expects_continue)
+{
+    const struct http_server *server = http->server;
+    const struct http_request *request = http_reader_request(http->reader);
+    http->incoming = begin_exchange(http);
+    if (http->incoming && server->options.on_head && !request->is_upgrade)
+        server->options.on_head(http->incoming, request, server->arg);
+    if (http->incoming && expects_continue)
+        http__send_continue(http->incoming);
+}
+
+static void hand_over(struct http_connection *http, struct http_exchange *exchange,
+                      const struct http_request *request)
+{
+    const struct http_server *server = http->server;
+    if (exchange->handler)
+        exchange->handler(exchange, request, exchange->arg);
+    else
+        server->handler(exchange, request, server->arg);
+}
+
+// `rest` is what follows the request.
+static void receive_request(struct http_connection *http, const uint8_t *rest, size_t rest_size)
+{
+    const struct http_request *request = http_reader_request(http->reader);
+    struct http_exchange *exchange = http->incoming;
+    if (http->is_dropping) {
+        end_request(http);
+        rest_or_close(http);
+        return;
+    }
+    gw_deadline_stop(&http->input);
+    if (request->is_upgrade && is_anything_owed_before(http)) {
+        http__set_state(http, HTTP_STATE_HELD);
+        return;
+    }
+    if (!exchange)
+        exchange = begin_exchange(http);
+    if (!exchange)
+        return;
+    http->incoming = NULL;
+    if (request->is_upgrade)
+        http__set_state(http, HTTP_STATE_UPGRADING);
+    else if (!exchange->keep_alive)
+        http__set_state(http, HTTP_STATE_LAST);
+    http->rest = rest;
+    http->rest_size = rest_size;
+    hand_over(http, exchange, request);
+    http->rest = NULL;
+    http_reader_destroy(&http->reader);
+}
+
+// What it asks for may be refused for a better reason than the size of its body.
+static void receive_oversized(struct http_connection *http)
+{
+    const struct http_request *request = http_reader_request(http->reader);
+    if (request->is_upgrade || http->is_dropping) {
+        refuse(http, 413, "The body is larger than allowed");
+        return;
+    }
+    struct http_exchange *exchange = http->incoming ? http->incoming : begin_exchange(http);
+    if (!exchange)
+        return;
+    http->incoming = NULL;
+    bool is_dropping = http__drop_body(http);
+    if (!is_dropping) {
+        exchange->keep_alive = false;
+        http__set_state(http, HTTP_STATE_LAST);
+    }
+    hand_over(http, exchange, request);
+    if (!is_dropping)
+        end_request(http);
+}
+
+static void refuse_malformed(struct http_connection *http, int status, const char *text)
+{
+    gw_metric_add(http->server->metrics, GW_HTTP_MALFORMED, 1);
+    refuse(http, status, text);
+}
+
+static void handle_result(struct http_connection *http, enum http_result result,
+                          const uint8_t *rest, size_t rest_size)
+{
+    switch (result) {
+    case HTTP_MORE:
+        if (!http->incoming && !http->is_dropping && http_reader_is_in_body(http->reader))
+            receive_head(http, false);
+        break;
+    case HTTP_REQUEST:
+        receive_request(http, rest, rest_size);
+        break;
+    case HTTP_CONTINUE:
+        receive_head(http, true);
+        break;
+    case HTTP_E_MALFORMED:
+        refuse_malformed(http, 400, "Bad request: not valid HTTP/1.1");
+        break;
+    case HTTP_E_HEAD_LARGE:
+        refuse_malformed(http, 431, "Request line and headers are too large");
+        break;
+    case HTTP_E_VERSION:
+        refuse_malformed(http, 505, "Only HTTP/1.0 and HTTP/1.1 are spoken here");
+        break;
+    case HTTP_E_BODY_LARGE:
+        receive_oversized(http);
+        break;
+    case HTTP_E_EXPECTATION:
+        refuse(http, 417, "No expectation but 100-continue is met");
+        break;
+    case HTTP_E_NOMEM:
+        refuse(http, 503, "Out of memory");
+        break;
+    }
+}
+
+static bool begin_request(struct http_connection *http)
+{
+    http->reader = http_reader_new(&http->server->options.limits);
+    if (http->reader)
+        gw_deadline_start(&http->server->request, &http->input);
+    else
+        refuse(http, 503, "Out of memory");
+    return http->reader != NULL;
+}
+
+// Reads as much as may be read; returns how much that was.
+static size_t feed(struct http_connection *http, const uint8_t *bytes, size_t size)
+{
+    size_t used = 0;
+    while (used < size && can_read(http) && (http->reader || begin_request(http))) {
+        size_t consumed = 0;
+        enum http_result result =
+            http_reader_feed(http->reader, bytes + used, size - used, &consumed);
+        used += consumed;
+        handle_result(http, result, bytes + used, size - used);
+    }
+    return used;
+}
+
+// ---- Waiting bytes
+
+static void pause_reading(struct http_connection *http)
+{
+    http->is_paused = true;
+    conn_pause(http->conn);
+}
+
+static void keep(struct http_connection *http, const uint8_t *bytes, size_t size)
+{
+    if (size == 0 || http->state >= HTTP_STATE_CLOSING)
+        return;
+    if (http->state >= HTTP_STATE_LAST)
+        pause_reading(http); // nobody will read it
+    else if (!buffer_append(&http->pending, bytes, size))
+        http__close_hard(http);
+    else if (http->pending.size > PENDING_PAUSE)
+        pause_reading(http);
+}
+
+static void feed_pending(struct http_connection *http)
+{
+    size_t used = feed(http, http->pending.bytes, http->pending.size);
+    if (http->state >= HTTP_STATE_LAST)
+        used = http->pending.size; // of no use any more
+    buffer_consume(&http->pending, used);
+    if (http->pending.size == 0)
+        buffer_fini(&http->pending);
+    if (http->is_paused && http->pending.size <= PENDING_PAUSE && http->state < HTTP_STATE_LAST) {
+        http->is_paused = false;
+        conn_resume(http->conn);
+    }
+}
+
+// ---- The connection's handler
+
+static void on_data(struct conn *conn, void *owner, uint8_t *bytes, size_t size)
+{
+    struct http_connection *http = owner;
+    (void)conn;
+    size_t used = http->pending.size == 0 ? feed(http, bytes, size) : 0;
+    keep(http, bytes + used, size - used);
+}
+
+static void on_drained(struct conn *conn, void *owner)
+{
+    struct http_connection *http = owner;
+    (void)conn;
+    gw_deadline_stop(&http->output);
+    if (http->state == HTTP_STATE_ENDING) {
+        http__close_gently(http);
+        return;
+    }
+    if (http->state == HTTP_STATE_HELD && !is_anything_owed_before(http))
+        receive_request(http, NULL, 0);
+    else if (http->pending.size > 0)
+        feed_pending(http);
+    rest_or_close(http);
+}
+
+static void on_end(struct conn *conn, void *owner, enum conn_end end)
+{
+    struct http_connection *http = owner;
+    (void)conn;
+    (void)end;
+    begin_closing(http);
+    http__abort_exchanges(http);
+    http__connection_free(http);
+}
+
+static const struct conn_handler http_conn_handler = {
+    .on_data = on_data,
+    .on_drained = on_drained,
+    .on_end = on_end,
+};
+
+// ---- Deadlines
+
+static void on_input_late(struct gw_deadline *deadline)
+{
+    struct http_connection *http = LIST_ENTRY(deadline, struct http_connection, input);
+    if (http->reader && !http->is_dropping && !http_reader_is_idle(http->reader))
+        refuse(http, 408, "The request took too long to arrive");
+    else if (http->is_dropping || list_is_empty(&http->exchanges))
+        http__close_gently(http);
+    else
+        end_request(http); // there was nothing but an empty line
+}
+
+static void on_output_late(struct gw_deadline *deadline)
+{
+    struct http_connection *http = LIST_ENTRY(deadline, struct http_connection, output);
+    size_t unwritten = conn_queue(http->conn)->bytes;
+    if (unwritten >= http->unwritten) {
+        http__close_hard(http);
+        return;
+    }
+    http->unwritten = unwritten;
+    gw_deadline_start(&http->server->request, deadline);
+}
+
+static void on_reap(struct gw_task *task)
+{
+    http__connection_free(LIST_ENTRY(task, struct http_connection, reap));
+}
+
+// ---- Life
+
+bool http__connection_open(struct http_server *server, int fd)
+{
+    struct http_connection *http = calloc(1, sizeof *http);
+    struct conn *conn =
+        http ? conn_open(server->loop, server->metrics, fd, &http_conn_handler, http) : NULL;
+    if (!conn) {
+        free(http);
+        return false;
+    }
+    http->server = server;
+    http->conn = conn;
+    list_init(&http->exchanges);
+    buffer_init(&http->pending, PENDING_MAX);
+    gw_deadline_init(&http->input, on_input_late);
+    gw_deadline_init(&http->output, on_output_late);
+    gw_task_init(&http->reap, on_reap);
+    list_append(&server->connections, &http->link);
+    gw_deadline_start(&server->idle, &http->input);
+    return true;
+}
