@@ -74,7 +74,8 @@ static void on_disconnect(struct sio_socket *socket, const char *reason, void *a
         harness->newest = NULL;
     buffer_append_format(&harness->base.log, "disconnect %s %s\n",
                          sio_socket_namespace(socket)->name, reason);
-    assert_false(sio_emit_json(socket, "[\"late\"]"));
+    const struct sio_message late = {.args = harness->late};
+    assert_false(sio_emit(socket, &late));
     if (harness->hooks.on_disconnect)
         harness->hooks.on_disconnect(socket, reason, arg);
 }
@@ -120,6 +121,7 @@ int sio_setup(void **state)
     struct sio_harness *harness = calloc(1, sizeof *harness);
     assert_non_null(harness);
     harness_init(&harness->base);
+    harness->late = json_pack("[s]", "late");
     start(harness);
     *state = harness;
     return 0;
@@ -139,6 +141,7 @@ int sio_teardown(void **state)
         assert_int_equal(bed_metric(&harness->base.bed, gauges[i]), 0);
     assert_int_equal(harness->connections, harness->disconnections);
     assert_null(harness->newest);
+    json_decref(harness->late);
     harness_fini(&harness->base);
     free(harness);
     return 0;

@@ -23,6 +23,7 @@ struct sio_harness {
     struct sio_handler hooks;
     void *data;                // a hook's own
     struct sio_socket *newest; // that was connected last; NULL once it is gone
+    json_t *late;              // an event that comes too late for its socket
     unsigned connections;
     unsigned disconnections;
 };
