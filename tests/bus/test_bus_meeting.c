@@ -83,6 +83,14 @@ static void emit(talus_broadcaster_t *broadcaster, const char *session, const ch
     assert_int_equal(talus_emit(broadcaster, &event, id), 0);
 }
 
+// Emits an event that is sent before anything that is done later.
+static void emit_now(talus_broadcaster_t *broadcaster, const char *session, const char *type,
+                     talus_event_id_t *id)
+{
+    emit(broadcaster, session, type, id);
+    assert_int_equal(talus_broadcaster_flush(broadcaster, EXPECT_DEADLINE_MS), 0);
+}
+
 // Emits an event and receives it.
 static void exchange(talus_broadcaster_t *broadcaster, talus_subscriber_t *subscriber,
                      const char *session, const char *type)
@@ -109,7 +117,7 @@ static void test_bus_meeting_broadcaster_first(void **state)
     talus_broadcaster_t *broadcaster = broadcast(fixture, 0, fixture->bus);
     talus_event_id_t id;
 
-    emit(broadcaster, "s", "early", &id);
+    emit_now(broadcaster, "s", "early", &id);
     talus_subscriber_t *subscriber = subscribe(fixture, fixture->bus);
     assert_int_equal(stats_of(fixture).origins, 1);
     assert_int_equal(talus_subscriber_join(subscriber, "s"), 0);
@@ -184,7 +192,7 @@ static void test_bus_meeting_sessions_come_and_go(void **state)
 
     join_live(subscriber, "s");
     exchange(broadcaster, subscriber, "s", "a");
-    emit(broadcaster, "t", "not-joined", NULL);
+    emit_now(broadcaster, "t", "not-joined", NULL);
     join_live(subscriber, "t");
     exchange(broadcaster, subscriber, "t", "b");
     assert_int_equal(talus_subscriber_leave(subscriber, "s"), 0);
@@ -442,6 +450,17 @@ static void test_bus_meeting_inproc(void **state)
     pump_until(subscriber, origins_are, 1);
     join_live(subscriber, "s");
     exchange(broadcaster, subscriber, "s", "a");
+
+    // What was delivered lives until the next call, also when the broadcaster, whose very bytes
+    // they are, is gone; and what was sent is not lost with it.
+    talus_event_id_t id;
+    emit(broadcaster, "s", "b", NULL);
+    emit_now(broadcaster, "s", "c", &id);
+    const talus_event_t *event = expect_event(subscriber, NULL, "s", "b");
+    talus_broadcaster_destroy(&fixture->broadcasters[0]);
+    assert_int_equal(event->data_size, 1);
+    assert_int_equal(*(const uint8_t *)event->data, 0x80);
+    expect_event(subscriber, id.text, "s", "c");
 }
 
 static void test_bus_meeting_over_two_ways_delivers_once(void **state)
@@ -456,6 +475,7 @@ static void test_bus_meeting_over_two_ways_delivers_once(void **state)
     stpcpy(stpcpy(stpcpy(endpoints, fixture->bus), ","), tcp);
     talus_subscriber_t *subscriber = subscribe(fixture, endpoints);
     join_live(subscriber, "s");
+    pump_until(subscriber, heads_are, 2); // subscribed over both ways
     for (int i = 0; i < 1000; i++)
         emit(broadcaster, "s", "a", NULL);
     for (uint64_t seq = 1; seq <= 1000; seq++)

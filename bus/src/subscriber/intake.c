@@ -14,6 +14,7 @@
 #include "instance.h"
 #include "log.h"
 #include "wire.h"
+#include "zmq_handover.h"
 
 #define LOG_INTERVAL_MS 1000
 
@@ -313,11 +314,13 @@ int talus__take_message(talus_subscriber_t *subscriber)
     }
     if (!zmq_msg_more(&subscriber->topic))
         return on_malformed(subscriber, "it has one frame only");
+    talus__zmq_release(zmq_msg_data(&subscriber->body)); // of the message before
     // The frames of a message arrive together, so this neither waits nor fails for want of one.
     while (zmq_msg_recv(&subscriber->body, subscriber->socket, ZMQ_DONTWAIT) < 0) {
         if (errno != EINTR)
             return TALUS_ESYSTEM;
     }
+    talus__zmq_acquire(zmq_msg_data(&subscriber->body));
     if (zmq_msg_more(&subscriber->body))
         return drop_rest(subscriber);
     int error = talus__topic_parse(zmq_msg_data(&subscriber->topic),

@@ -15,6 +15,7 @@
 #include "instance.h"
 #include "receive.h"
 #include "wire.h"
+#include "zmq_handover.h"
 
 #define HEARTBEAT_MS         500
 #define HEARTBEAT_TIMEOUT_MS 1500
@@ -146,6 +147,7 @@ static void fini(talus_subscriber_t *subscriber)
 
     talus__peers_fini(&subscriber->peers, is_forked);
     talus__descriptors_close(subscriber);
+    talus__zmq_release(zmq_msg_data(&subscriber->body));
     zmq_msg_close(&subscriber->topic);
     zmq_msg_close(&subscriber->body);
     if (!is_forked && subscriber->socket)
