@@ -47,11 +47,11 @@ static inline bool http_fields_add_name(struct http_fields *fields, const char *
         last->name.size += size;
         return true;
     }
-    assert(fields->all || fields->max == 0);
     if (fields->count == fields->max) {
         fields->is_overflown = true;
         return false;
     }
+    assert(fields->all);
     fields->all[fields->count++] = (struct http_field){.name = {at, size}};
     return true;
 }
