@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What happens when memory is short: each allocation of a call fails in turn. The linker leads the
-// library's allocations through here (see CMakeLists.txt); ZeroMQ's own are its own.
+// What happens when memory is short: each allocation of a call fails in turn.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,85 +17,9 @@
 
 #include "broadcaster/pool.h"
 #include "broadcaster/sessions.h"
+#include "failing_memory.h"
 #include "raw_subscriber.h"
 #include "scratch.h"
-
-// Allocations of this thread until one fails; 0: none does.
-static _Thread_local int countdown;
-static _Thread_local bool has_failed;
-
-static bool must_fail(void)
-{
-    if (countdown == 0 || --countdown > 0)
-        return false;
-    has_failed = true;
-    return true;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *block, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-char *__real_strdup(const char *text);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *block, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-char *__wrap_strdup(const char *text);
-int __wrap_asprintf(char **out, const char *format, ...);
-
-void *__wrap_malloc(size_t size)
-{
-    return must_fail() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return must_fail() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *block, size_t size)
-{
-    return must_fail() ? NULL : __real_realloc(block, size);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
-{
-    return must_fail() ? NULL : __real_aligned_alloc(alignment, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return must_fail() ? NULL : __real_strdup(text);
-}
-
-__attribute__((format(printf, 2, 3))) int __wrap_asprintf(char **out, const char *format, ...)
-{
-    va_list arguments;
-
-    if (must_fail()) {
-        *out = NULL;
-        return -1;
-    }
-    va_start(arguments, format);
-    int size = vasprintf(out, format, arguments);
-    va_end(arguments);
-    return size;
-}
-
-// Lets the `nth` allocation from now on fail.
-static void begin_failing(int nth)
-{
-    countdown = nth;
-    has_failed = false;
-}
-
-// Returns whether one failed.
-static bool end_failing(void)
-{
-    countdown = 0;
-    return has_failed;
-}
 
 static void test_memory_making_a_broadcaster(void **state)
 {

@@ -9,7 +9,9 @@
 //             if (d->kind == TALUS_DELIVERY_EVENT)
 //                 printf("%s %s\n", d->event->id, d->event->type);
 //
-// A subscriber belongs to one thread at a time; there is no thread inside and no lock.
+// A subscriber belongs to one thread at a time; there is no thread inside and no lock. What it has
+// to do in the background (meeting broadcasters that start, letting go of those that end) it does
+// while it receives: so receive, or watch the descriptor, also when nothing is expected.
 #ifndef TALUS_SUBSCRIBER_H
 #define TALUS_SUBSCRIBER_H
 
@@ -26,11 +28,15 @@ typedef struct talus_subscriber talus_subscriber_t;
 
 typedef struct talus_subscriber_options {
     const char *ignore_origin;   // drop this broadcaster's events (one's own); NULL: none; copied
-    size_t max_body;             // bytes of an event's body; default 1,000,000
+    size_t max_body;             // bytes of an event's body; default 1,000,000; at least 1,024. An
+                                 // event beyond it is refused alone; a message beyond 16 times as
+                                 // much and 64 MiB ends the connection it came through, for some
+                                 // seconds
     unsigned max_depth;          // nesting of a payload; default 32, at most 64
     unsigned max_bin;            // `bin` values in a payload; default 10
     size_t max_sessions;         // sessions joined at once; default 1,000,000
-    size_t max_origins;          // broadcasters known at once; default 4,096
+    size_t max_origins;          // broadcasters known at once; default 4,096. Events of others are
+                                 // delivered without a check of order and duplicates
     int receive_high_water_mark; // messages that may wait in ZeroMQ; default 100,000; 0: no bound
     int live_timeout_ms;         // how long a join waits for the known broadcasters; default 1,000
     unsigned directory_mode;     // of the bus directory, if it must be made; default 0700
@@ -70,8 +76,9 @@ TALUS_API const char *talus_subscriber_endpoint(const talus_subscriber_t *subscr
 TALUS_API int talus_subscriber_join(talus_subscriber_t *subscriber,
                                     const char *session) TALUS_MUST_USE;
 
-// Ends the subscription. Events of it that have arrived already may not be delivered any more.
-// Returns 0; TALUS_ENOTFOUND: it was not joined. Does not block.
+// Ends the subscription: its events are delivered no more, nor its LIVE. ZeroMQ is told a second
+// later, so that a session that is joined again meanwhile is live at once.
+// Returns 0; TALUS_ENOTFOUND: it was not joined; TALUS_EFORKED. Does not block.
 TALUS_API int talus_subscriber_leave(talus_subscriber_t *subscriber, const char *session);
 
 typedef enum talus_delivery_kind {
@@ -84,17 +91,21 @@ typedef struct talus_delivery {
     talus_delivery_kind_t kind;
     const char *session;        // EVENT: the event's ("" for everybody); LIVE: the one joined
     const talus_event_t *event; // EVENT; else NULL
-    const char *newest;         // LIVE: id of the newest event that the broadcasters' heads name;
-                                // "" for none. With several origins: the last to answer with one
-    bool complete;              // LIVE: false if some known broadcaster had not answered in time
+    const char *newest;         // LIVE: id of the session's newest event, delivered or named by a
+                                // broadcaster's head; "" for none. With several origins: the one
+                                // that was heard of last
+    bool complete;              // LIVE: false if some known broadcaster had not answered in time:
+                                // its later events come once it does
 } talus_delivery_t;
 
 // Gives the next delivery, which lives until the next call with this subscriber.
 // `timeout_ms`: 0 asks without waiting; -1 waits for ever.
 // Events of one origin and session come in emit order, each once.
 // Returns 0; TALUS_ETIMEOUT: nothing came; TALUS_ENOMEM; TALUS_ESYSTEM; TALUS_EFORKED; interrupted
-// by a signal: TALUS_ETIMEOUT with errno EINTR. What is malformed, too large or nested too deep is
-// counted and dropped, never returned as an error. Blocks up to the time-out.
+// by a signal: TALUS_ETIMEOUT with errno EINTR. With time-out 0 it may return TALUS_ETIMEOUT while
+// a flood of what is not to be delivered goes on: the descriptor stays readable then. What is
+// malformed, too large or nested too deep is counted and dropped, never returned as an error.
+// Blocks up to the time-out.
 TALUS_API int talus_subscriber_receive(talus_subscriber_t *subscriber, int timeout_ms,
                                        const talus_delivery_t **delivery) TALUS_MUST_USE;
 

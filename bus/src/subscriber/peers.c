@@ -22,7 +22,7 @@
 #define ENDPOINT_CAPACITY 1024
 #define SECOND_LOOK_MS    100    // a dead one's lock is free a moment after its file was closed
 #define LOOK_MS           500    // between scans of a directory that cannot be watched
-#define REOPEN_MS         1000   // between tries to open a lost directory again
+#define REOPEN_MS         1000   // between tries to open a lost directory, or to find room
 #define GONE_MS           500    // for what a dead one had sent to arrive
 #define ANEW_MS           6000   // libzmq itself has tried again by then, if it ever will
 #define ANEW_MOST_MS      300000 // between later times
@@ -116,18 +116,21 @@ static void connect_anew(struct talus__peers *peers, struct talus__peer *peer, l
 struct scan {
     struct talus__peers *peers;
     struct talus__bus_directory *directory;
+    bool has_left_out; // somebody for whom there was no room
 };
 
+// NULL: too many, or no memory. The next look tries again.
 static struct talus__peer *add_listed(struct talus__peers *peers,
                                       struct talus__bus_directory *directory, const char *name,
                                       const char *endpoint)
 {
-    if (peers->listed_count >= peers->max)
-        return NULL;
-    struct talus__origin *origin = talus__origins_get(peers->origins, name, strlen(name));
-    if (!origin)
-        return NULL;
-    struct talus__peer *peer = add_peer(peers, endpoint);
+    struct talus__peer *peer = NULL;
+    struct talus__origin *origin = NULL;
+
+    if (peers->listed_count < peers->max)
+        origin = talus__origins_get(peers->origins, name, strlen(name));
+    if (origin)
+        peer = add_peer(peers, endpoint);
     if (!peer)
         return NULL;
     peer->directory = directory;
@@ -140,7 +143,7 @@ static struct talus__peer *add_listed(struct talus__peers *peers,
 // Called for each broadcaster that lives in the directory.
 static int on_broadcaster(const char *name, void *arg)
 {
-    const struct scan *scan = arg;
+    struct scan *scan = arg;
     struct talus__peers *peers = scan->peers;
     char endpoint[ENDPOINT_CAPACITY];
 
@@ -150,11 +153,9 @@ static int on_broadcaster(const char *name, void *arg)
         (struct talus__peer *)talus__table_find(&peers->table, endpoint, strlen(endpoint));
     if (!peer) {
         peer = add_listed(peers, scan->directory, name, endpoint);
-        if (!peer) {
-            talus__log(TALUS_LOG_WARNING, "broadcaster %s is left out: too many, or no memory",
-                       name);
+        scan->has_left_out |= !peer;
+        if (!peer)
             return 0;
-        }
     }
     peer->is_seen = true;
     if (peer->gone_at) {
@@ -230,7 +231,8 @@ static void close_watch(struct talus__bus_directory *directory)
     directory->watch = -1;
 }
 
-// Looks who is there. TALUS_ESYSTEM: the directory cannot be read.
+// Looks who is there, and says when to look again if nothing tells. TALUS_ESYSTEM: the directory
+// cannot be read.
 static int look(struct talus__peers *peers, struct talus__bus_directory *directory, long long now)
 {
     struct scan scan = {.peers = peers, .directory = directory};
@@ -238,9 +240,18 @@ static int look(struct talus__peers *peers, struct talus__bus_directory *directo
     for_each_peer(peers, directory, now, forget_seen);
     int error =
         talus__directory_scan(directory->path, TALUS__ROLE_PUBLISHER, on_broadcaster, &scan);
-    if (!error)
-        for_each_peer(peers, directory, now, notice_gone);
-    return error;
+    if (error)
+        return error;
+    for_each_peer(peers, directory, now, notice_gone);
+    if (scan.has_left_out && !directory->is_crowded)
+        talus__log(TALUS_LOG_WARNING, "%s: broadcasters are left out: too many, or no memory",
+                   directory->path);
+    directory->is_crowded = scan.has_left_out;
+    directory->look_at = directory->watch < 0    ? now + LOOK_MS
+                         : directory->is_crowded ? now + REOPEN_MS
+                                                 : 0;
+    tend_by(peers, directory->look_at);
+    return 0;
 }
 
 // Makes the directory if it is missing, and takes our place in it. The claim comes before the first
@@ -255,11 +266,7 @@ static int enter(struct talus__peers *peers, struct talus__bus_directory *direct
         error = watch_directory(peers, directory);
     if (!error)
         error = look(peers, directory, talus__monotonic_ms());
-    if (error)
-        return error;
-    directory->look_at = directory->watch < 0 ? talus__monotonic_ms() + LOOK_MS : 0;
-    tend_by(peers, directory->look_at);
-    return 0;
+    return error;
 }
 
 // The directory, or our lock file in it, was deleted or moved away. Connections that exist stay.
@@ -291,8 +298,6 @@ static void tend_directory(struct talus__peers *peers, struct talus__bus_directo
     if (directory->is_broken || !talus__directory_holds(&directory->claim) ||
         look(peers, directory, now) != 0)
         enter_again(peers, directory, now);
-    else if (directory->watch < 0)
-        directory->look_at = now + LOOK_MS;
 }
 
 static void on_watch(struct talus__peers *peers, struct talus__bus_directory *directory)
