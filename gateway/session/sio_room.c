@@ -152,7 +152,6 @@ bool sio_join(struct sio_socket *socket, const char *name)
 static void remove_membership(struct sio_membership *membership)
 {
     struct sio_room *room = membership->room;
-    sio__room_distribute(room);
     list_remove(&membership->link);
     list_remove(&membership->socket_link);
     membership->socket->membership_count--;
@@ -307,7 +306,6 @@ static size_t send_chunk(struct sio_namespace *nsp, const char *name, struct chu
     struct sio_room *room = find_room(nsp, name);
     if (!room)
         return 0;
-    sio__room_distribute(room);
     return send_to_list(&room->single, chunk, except, except_count) +
            send_to_list(&room->multi, chunk, except, except_count);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/session/sio_internal.h"
 #include "tests/gateway/session/sio_harness.h"
 
 #define FIN 0x80
@@ -253,6 +254,22 @@ static void test_many_different_timeouts(void **state)
     client_close(client);
 }
 
+static void test_equal_timeouts_share_a_queue(void **state)
+{
+    struct sio_harness *harness = *state;
+    struct client *client;
+    struct sio_socket *socket = sio_ws_open(&client, harness);
+    for (int i = 0; i < 10; i++) {
+        assert_true(ask(socket, "[\"q\"]", 0, &harness));
+        assert_true(ask(socket, "[\"q\"]", 1, &harness));
+    }
+    const struct list *queues = &harness->sio->ack_queues;
+    assert_false(list_is_empty(queues));
+    assert_ptr_equal(queues->next->next, queues);
+    client_close(client);
+    sio_forget_log(harness);
+}
+
 static void test_timeouts_beyond_the_longest_share_its_queue(void **state)
 {
     enum { QUEUES = 64 };
@@ -324,6 +341,7 @@ int main(void)
         sio_test(test_answers_to_nothing_are_ignored),
         sio_test(test_the_client_does_not_answer_in_time),
         sio_test(test_many_different_timeouts),
+        sio_test(test_equal_timeouts_share_a_queue),
         sio_test(test_timeouts_beyond_the_longest_share_its_queue),
         sio_test(test_the_socket_goes_before_it_answers),
         sio_test(test_the_callback_may_use_the_socket),

@@ -376,6 +376,17 @@ static void test_server_is_destroyed_with_clients(void **state)
                             "disconnect / server shutting down\n");
 }
 
+static void test_server_is_destroyed_after_a_disconnect(void **state)
+{
+    struct sio_harness *harness = *state;
+    struct client *client;
+    sio_ws_open(&client, harness);
+    sio_socket_disconnect(sio_ws_enter(client, harness, "/custom"), false);
+    sio_server_destroy(&harness->sio);
+    sio_expect_log(harness, "disconnect / server shutting down\n"
+                            "disconnect /custom server namespace disconnect\n");
+}
+
 #define sio_test(name) cmocka_unit_test_setup_teardown(name, sio_setup, sio_teardown)
 
 int main(void)
@@ -396,6 +407,7 @@ int main(void)
         sio_test(test_disconnecting_another_from_within),
         sio_test(test_server_stops),
         sio_test(test_server_is_destroyed_with_clients),
+        sio_test(test_server_is_destroyed_after_a_disconnect),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -344,6 +344,30 @@ static void test_a_quiet_room_uses_its_chunk_again(void **state)
     client_close(client);
 }
 
+static void test_a_member_of_one_room_waits_for_the_turns_end(void **state)
+{
+    struct sio_harness *harness = *state;
+    struct client *client;
+    struct sio_socket *socket = sio_ws_open(&client, harness);
+    sio_join(socket, "a");
+    sio_room_emit_frames(harness->main, "a", "[\"1\"]", NULL);
+    assert_int_equal(count_ranges(socket), 0);
+    sio_join(socket, "b"); // a second room settles it, and makes it get each message at once
+    assert_int_equal(count_ranges(socket), 1);
+    size_t bytes = queue_of(socket)->bytes;
+    sio_room_emit_frames(harness->main, "a", "[\"2\"]", NULL);
+    assert_int_equal(queue_of(socket)->bytes, bytes * 2);
+    sio_leave(socket, "b");
+    sio_room_emit_frames(harness->main, "a", "[\"3\"]", NULL);
+    assert_int_equal(queue_of(socket)->bytes, bytes * 2);
+    for (int i = 1; i <= 3; i++) {
+        char expected[16];
+        snprintf(expected, sizeof expected, "42[\"%d\"]", i);
+        ws_expect(client, expected);
+    }
+    client_close(client);
+}
+
 // What it is owed is shared with the others and stays as it is, however long that takes.
 static void test_who_does_not_read_keeps_its_chunks(void **state)
 {
@@ -401,6 +425,10 @@ static void test_a_large_message_is_not_kept(void **state)
     }
     sio_room_emit_frames(harness->main, "a", json, people.sockets[1]);
     assert_null(room_of(harness->main, "a")->chunk);
+    sio_room_emit_frames(harness->main, "a", json, NULL);
+    assert_non_null(room_of(harness->main, "a")->chunk); // until the turn's end
+    ws_expect(people.clients[0], expected);
+    assert_null(room_of(harness->main, "a")->chunk);
 }
 
 #define sio_test(name) cmocka_unit_test_setup_teardown(name, sio_setup, sio_teardown)
@@ -419,6 +447,7 @@ int main(void)
         sio_test(test_the_room_is_told_who_disconnected),
         sio_test(test_a_burst_is_one_range),
         sio_test(test_a_quiet_room_uses_its_chunk_again),
+        sio_test(test_a_member_of_one_room_waits_for_the_turns_end),
         sio_test(test_who_does_not_read_keeps_its_chunks),
         sio_test(test_a_large_message_is_not_kept),
     };
