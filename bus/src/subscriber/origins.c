@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The known broadcasters.
 //
-// Invariants: an origin is on the list of last use exactly if it is neither listed nor connected.
-// `waited` counts those whose is_waited is set, which update() alone does. A slot's generation
-// differs for each origin that was in it.
+// Invariants: an origin is on the list of last use exactly if it is not kept: neither listed, nor
+// connected, nor held. `waited` counts those whose is_waited is set, which update() alone does. A
+// slot's generation differs for each origin that was in it.
 #include "origins.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,21 +60,21 @@ static void link_used(struct talus__origins *origins, struct talus__origin *orig
     origins->newest = origin;
 }
 
-static bool is_living(const struct talus__origin *origin)
+static bool is_kept(const struct talus__origin *origin)
 {
-    return origin->listed > 0 || origin->is_connected;
+    return origin->listed > 0 || origin->is_connected || origin->holders > 0;
 }
 
-// Brings what follows from an origin's state up to date; `was_living` is from before the change.
-static void update(struct talus__origins *origins, struct talus__origin *origin, bool was_living)
+// Brings what follows from an origin's state up to date; `was_kept` is from before the change.
+static void update(struct talus__origins *origins, struct talus__origin *origin, bool was_kept)
 {
-    bool living = is_living(origin);
+    bool kept = is_kept(origin);
     bool waited =
         !origin->is_ignored && (origin->listed > 0 || (origin->is_connected && !origin->is_silent));
 
-    if (living && !was_living)
+    if (kept && !was_kept)
         unlink_used(origins, origin);
-    else if (!living && was_living)
+    else if (!kept && was_kept)
         link_used(origins, origin);
     if (waited && !origin->is_waited) {
         origins->waited++;
@@ -117,12 +118,25 @@ static void free_slot(struct talus__origins *origins, uint32_t slot)
     origins->first_free = slot;
 }
 
+static void remove_origin(struct talus__origins *origins, struct talus__origin *origin)
+{
+    assert(!is_kept(origin));
+    if (origins->on_remove)
+        origins->on_remove(origin, origins->arg);
+    if (origins->recent == origin)
+        origins->recent = NULL;
+    unlink_used(origins, origin);
+    talus__table_remove(&origins->table, &origin->node);
+    free_slot(origins, origin->slot);
+    free(origin);
+}
+
 static struct talus__origin *add(struct talus__origins *origins, const char *name, size_t size)
 {
     if (origins->table.count >= origins->max) {
         if (!origins->oldest)
             return NULL;
-        talus__origins_remove(origins, origins->oldest);
+        remove_origin(origins, origins->oldest);
     }
     struct talus__origin *origin = calloc(1, sizeof *origin);
     if (!origin)
@@ -153,7 +167,7 @@ struct talus__origin *talus__origins_get(struct talus__origins *origins, const c
     origin = (struct talus__origin *)talus__table_find(&origins->table, name, size);
     if (!origin) {
         origin = add(origins, name, size);
-    } else if (!is_living(origin)) {
+    } else if (!is_kept(origin)) {
         unlink_used(origins, origin);
         link_used(origins, origin);
     }
@@ -175,29 +189,44 @@ struct talus__origin_ref talus__origin_refer(const struct talus__origins *origin
                                       .generation = origins->slots[origin->slot].generation};
 }
 
+void talus__origin_hold(struct talus__origins *origins, struct talus__origin *origin)
+{
+    bool was_kept = is_kept(origin);
+    origin->holders++;
+    update(origins, origin, was_kept);
+}
+
+void talus__origin_let_go(struct talus__origins *origins, struct talus__origin *origin)
+{
+    origin->holders--;
+    update(origins, origin, true);
+    if (!is_kept(origin))
+        remove_origin(origins, origin);
+}
+
 // ---- What becomes known of an origin
 
 void talus__origin_list(struct talus__origins *origins, struct talus__origin *origin)
 {
-    bool was_living = is_living(origin);
+    bool was_kept = is_kept(origin);
     origin->listed++;
-    update(origins, origin, was_living);
+    update(origins, origin, was_kept);
 }
 
 void talus__origin_unlist(struct talus__origins *origins, struct talus__origin *origin)
 {
-    bool was_living = is_living(origin);
+    bool was_kept = is_kept(origin);
     origin->listed--;
-    update(origins, origin, was_living);
+    update(origins, origin, was_kept);
 }
 
 void talus__origin_connect(struct talus__origins *origins, struct talus__origin *origin,
                            int connection)
 {
-    bool was_living = is_living(origin);
+    bool was_kept = is_kept(origin);
     origin->is_connected = true;
     origin->connection = connection;
-    update(origins, origin, was_living);
+    update(origins, origin, was_kept);
 }
 
 void talus__origins_disconnect(struct talus__origins *origins, int connection)
@@ -217,29 +246,12 @@ void talus__origin_hear(struct talus__origins *origins, struct talus__origin *or
     origin->speaks_heads = true;
     if (origin->is_silent) {
         origin->is_silent = false;
-        update(origins, origin, is_living(origin));
+        update(origins, origin, is_kept(origin));
     }
 }
 
 void talus__origin_silence(struct talus__origins *origins, struct talus__origin *origin)
 {
     origin->is_silent = true;
-    update(origins, origin, is_living(origin));
-}
-
-void talus__origins_remove(struct talus__origins *origins, struct talus__origin *origin)
-{
-    bool was_living = is_living(origin);
-
-    origin->listed = 0;
-    origin->is_connected = false;
-    update(origins, origin, was_living);
-    if (origins->on_remove)
-        origins->on_remove(origin, origins->arg);
-    if (origins->recent == origin)
-        origins->recent = NULL;
-    unlink_used(origins, origin);
-    talus__table_remove(&origins->table, &origin->node);
-    free_slot(origins, origin->slot);
-    free(origin);
+    update(origins, origin, is_kept(origin));
 }

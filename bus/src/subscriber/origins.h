@@ -3,7 +3,7 @@
 // hello over a connection, and those that were merely heard, such as plain PUB publishers.
 //
 // The last kind is kept in the order of last use, and the longest silent gives way when the table
-// is full; the others stay until they are known to be gone.
+// is full; the others stay until they are known to be gone, and nobody holds them.
 #ifndef TALUS__ORIGINS_H
 #define TALUS__ORIGINS_H
 
@@ -19,9 +19,10 @@
 
 struct talus__origin {
     struct talus__node node;
-    struct talus__origin *newer; // in the order of last use, unless it is listed or connected
+    struct talus__origin *newer; // in the order of last use, unless it is kept
     struct talus__origin *older;
     uint32_t slot;
+    unsigned holders;    // who point at it
     unsigned listed;     // in how many bus directories its lock is held
     bool is_connected;   // said hello, and that connection is not known to be gone
     bool is_silent;      // connected, but a join's time ran out on it; until it is heard again
@@ -76,6 +77,12 @@ struct talus__origin *talus__origins_at(const struct talus__origins *origins,
 struct talus__origin_ref talus__origin_refer(const struct talus__origins *origins,
                                              const struct talus__origin *origin);
 
+// Keeps it, so that a pointer to it stays valid. Whoever lets go of it last removes it, unless it
+// is listed or connected: it is dead then and will not return, since new processes have new
+// origins.
+void talus__origin_hold(struct talus__origins *origins, struct talus__origin *origin);
+void talus__origin_let_go(struct talus__origins *origins, struct talus__origin *origin);
+
 // A bus directory lists it, or no longer does.
 void talus__origin_list(struct talus__origins *origins, struct talus__origin *origin);
 void talus__origin_unlist(struct talus__origins *origins, struct talus__origin *origin);
@@ -92,8 +99,5 @@ void talus__origin_hear(struct talus__origins *origins, struct talus__origin *or
 
 // It did not answer in time. One that a bus directory lists is waited for all the same.
 void talus__origin_silence(struct talus__origins *origins, struct talus__origin *origin);
-
-// It is dead and will not return: new processes have new origins.
-void talus__origins_remove(struct talus__origins *origins, struct talus__origin *origin);
 
 #endif

@@ -2,8 +2,8 @@
 // Meeting broadcasters.
 //
 // Invariants: a directory's peer is in the table from the scan that first saw it until it is
-// disconnected; its origin is listed exactly while `gone_at` is 0, and is not freed before the
-// peer. Nothing is disconnected unless the socket was drained after the connection was gone.
+// disconnected; it holds its origin, which it lists exactly while `gone_at` is 0. Nothing is
+// disconnected unless the socket was drained after the connection was gone.
 #include "peers.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@
 struct talus__peer {
     struct talus__node node;                // by endpoint
     struct talus__bus_directory *directory; // NULL: it was configured
-    struct talus__origin *origin;           // of a directory's
+    struct talus__origin *origin;           // of a directory's; held
     bool is_attached;                       // connected to, as far as we are concerned
     bool is_linked;                         // there is a connection
     bool is_seen;                           // by the scan that is going on
@@ -136,6 +136,7 @@ static struct talus__peer *add_listed(struct talus__peers *peers,
     peer->directory = directory;
     peer->origin = origin;
     peers->listed_count++;
+    talus__origin_hold(peers->origins, origin);
     talus__origin_list(peers->origins, origin);
     return peer;
 }
@@ -325,12 +326,9 @@ void talus__peers_on_event(struct talus__peers *peers, unsigned source)
 
 static void remove_peer(struct talus__peers *peers, struct talus__peer *peer)
 {
-    struct talus__origin *origin = peer->origin;
-
     if (peer->is_attached)
         zmq_disconnect(peers->socket, peer->endpoint);
-    if (origin->listed == 0 && !origin->is_connected)
-        talus__origins_remove(peers->origins, origin);
+    talus__origin_let_go(peers->origins, peer->origin);
     talus__table_remove(&peers->table, &peer->node);
     peers->listed_count--;
     free(peer);
