@@ -21,6 +21,8 @@ enum {
     LINGER_MS = 2000,           // for a client to read the last response and close
 };
 
+static_assert(sizeof(struct http_connection) <= 256, "idle connections are to stay small");
+
 void http__set_state(struct http_connection *http, enum http_state state)
 {
 #define TO(to) (1u << HTTP_STATE_##to)
@@ -304,11 +306,10 @@ static void keep(struct http_connection *http, const uint8_t *bytes, size_t size
 {
     if (size == 0 || http->state >= HTTP_STATE_CLOSING)
         return;
-    if (http->state >= HTTP_STATE_LAST)
-        pause_reading(http); // nobody will read it
-    else if (!buffer_append(&http->pending, bytes, size))
+    bool is_of_use = http->state < HTTP_STATE_LAST;
+    if (is_of_use && !buffer_append(&http->pending, bytes, size))
         http__close_hard(http);
-    else if (http->pending.size > PENDING_PAUSE)
+    else if (!is_of_use || http->pending.size > PENDING_PAUSE)
         pause_reading(http);
 }
 

@@ -37,8 +37,9 @@ static void read_in_pieces(const uint8_t *data, size_t size, size_t step, struct
     const struct http_limits limits = {.max_head = 512, .max_headers = 16, .max_body = 200};
     struct http_reader *reader = http_reader_new(&limits);
     enum http_result result = HTTP_MORE;
+    bool is_dropping = false;
     CHECK(reader != NULL);
-    for (size_t at = 0; at < size && result >= 0;) {
+    for (size_t at = 0; at < size && (result >= 0 || is_dropping);) {
         size_t piece = step < size - at ? step : size - at;
         size_t consumed;
         result = http_reader_feed(reader, data + at, piece, &consumed);
@@ -49,6 +50,10 @@ static void read_in_pieces(const uint8_t *data, size_t size, size_t step, struct
             note(log, &result, sizeof result);
         if (result == HTTP_REQUEST)
             note_request(log, http_reader_request(reader));
+        // What is too large is skipped, once.
+        is_dropping = result == HTTP_E_BODY_LARGE
+                          ? !is_dropping && http_reader_drop_body(reader, 300)
+                          : is_dropping && result == HTTP_MORE;
     }
     http_reader_destroy(&reader);
 }
