@@ -10,6 +10,10 @@ install(DIRECTORY bus/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   FILES_MATCHING PATTERN "*.h" PATTERN "*.def")
 install(DIRECTORY clients/web/dist/ DESTINATION ${CMAKE_INSTALL_DATADIR}/talus/page OPTIONAL)
 
+# Told from where the file is, so that `cmake --install --prefix` may put it anywhere.
+file(RELATIVE_PATH TALUS_PC_TO_PREFIX
+  ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+string(REGEX REPLACE "/$" "" TALUS_PC_TO_PREFIX ${TALUS_PC_TO_PREFIX})
 configure_file(cmake/talus.pc.in talus.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/talus.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
