@@ -5,6 +5,8 @@
 //   talus-echo-server --listen HOST:PORT [--engine-only] [--ping-interval MS] [--ping-timeout MS]
 //                     [--connect-timeout MS] [--max-payload BYTES]
 
+#include <ctype.h>
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -134,8 +136,33 @@ static bool open_servers(struct echo *echo, const struct sio_server_options *opt
            sio_server_add_namespace(echo->sio, "/custom", &handler, echo);
 }
 
-static const char *read_options(int argc, char **argv, struct sio_server_options *options,
-                                bool *is_engine_only)
+// ---- Options
+
+#define NUMBER_MAX 1000000000ul
+
+struct arguments {
+    const char *address;
+    bool is_engine_only;
+    struct sio_server_options sio;
+};
+
+static bool complain(const char *what, const char *why)
+{
+    fprintf(stderr, "talus-echo-server: %s %s\n", what, why);
+    return false;
+}
+
+static bool parse_number(const char *text, unsigned *number)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    *number = (unsigned)value;
+    return isdigit((unsigned char)text[0]) && *end == '\0' && errno == 0 && value >= 1 &&
+           value <= NUMBER_MAX;
+}
+
+static bool read_options(struct arguments *arguments, int argc, char **argv)
 {
     static const struct option longs[] = {
         {"listen", required_argument, NULL, 'l'},
@@ -146,65 +173,76 @@ static const char *read_options(int argc, char **argv, struct sio_server_options
         {"engine-only", no_argument, NULL, 'e'},
         {0},
     };
-    const char *address = "127.0.0.1:0";
-    int got;
-    while ((got = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        unsigned number = optarg ? (unsigned)strtoul(optarg, NULL, 10) : 0;
+    opterr = 0;
+    for (int at = optind; at < argc; at = optind) {
+        unsigned number = 0;
+        int got = getopt_long(argc, argv, "+:", longs, NULL);
+        if (got == ':')
+            return complain(argv[at], "needs a value");
+        if (got == '?' || got == -1)
+            return complain(argv[at], "is no option");
+        if (strchr("itcm", got) && !parse_number(optarg, &number))
+            return complain(argv[at], "takes a number from 1 to 1000000000");
         if (got == 'l')
-            address = optarg;
+            arguments->address = optarg;
         else if (got == 'i')
-            options->engine.ping_interval_ms = number;
+            arguments->sio.engine.ping_interval_ms = number;
         else if (got == 't')
-            options->engine.ping_timeout_ms = number;
+            arguments->sio.engine.ping_timeout_ms = number;
         else if (got == 'c')
-            options->connect_timeout_ms = number;
+            arguments->sio.connect_timeout_ms = number;
         else if (got == 'm')
-            options->engine.max_payload = number;
-        else if (got == 'e')
-            *is_engine_only = true;
+            arguments->sio.engine.max_payload = number;
         else
-            return NULL;
+            arguments->is_engine_only = true;
     }
-    return optind == argc ? address : NULL;
+    return true;
+}
+
+// ---- Main
+
+static void serve(struct echo *echo, const struct listener *listener)
+{
+    uv_signal_t on_term = {.data = echo};
+    uv_signal_init(gw_loop_uv(echo->loop), &on_term);
+    uv_signal_start(&on_term, on_signal, SIGTERM);
+    printf("talus-echo-server listening on http://%s\n", listener_address(listener));
+    fflush(stdout);
+    gw_loop_run(echo->loop);
+    uv_close((uv_handle_t *)&on_term, NULL);
 }
 
 int main(int argc, char **argv)
 {
     static struct gw_metrics metrics;
-    struct echo echo = {.loop = gw_loop_new()};
-    struct sio_server_options options;
+    struct echo echo = {0};
+    struct arguments arguments = {.address = "127.0.0.1:0"};
     struct http_server_options http;
     struct cors cors = {.is_any = true};
-    char error[256] = "out of memory";
-    bool is_engine_only = false;
-    sio_server_options_init(&options);
-    options.engine.cors = &cors;
-    const char *address = read_options(argc, argv, &options, &is_engine_only);
-    if (!address)
-        return 2; // getopt has said why
-    http_server_options_init(&http);
-    http.limits.max_body = options.engine.max_payload;
-    http.on_head = on_head;
     struct listener *listener = NULL;
-    if (echo.loop && open_servers(&echo, &options, is_engine_only, &metrics) &&
-        (echo.http = http_server_new(echo.loop, &metrics, &http, on_request, &echo)))
-        listener =
-            listener_open(echo.loop, &metrics, address, on_accept, &echo, error, sizeof error);
-    if (!listener) {
+    char error[256] = "out of memory";
+    sio_server_options_init(&arguments.sio);
+    arguments.sio.engine.cors = &cors;
+    if (!read_options(&arguments, argc, argv))
+        return 2;
+    http_server_options_init(&http);
+    http.limits.max_body = arguments.sio.engine.max_payload;
+    http.on_head = on_head;
+    echo.loop = gw_loop_new();
+    if (echo.loop && open_servers(&echo, &arguments.sio, arguments.is_engine_only, &metrics))
+        echo.http = http_server_new(echo.loop, &metrics, &http, on_request, &echo);
+    if (echo.http)
+        listener = listener_open(echo.loop, &metrics, arguments.address, on_accept, &echo, error,
+                                 sizeof error);
+    bool is_serving = listener != NULL;
+    if (is_serving)
+        serve(&echo, listener);
+    else
         fprintf(stderr, "talus-echo-server: %s\n", error);
-        return 1;
-    }
-    uv_signal_t on_term = {.data = &echo};
-    uv_signal_init(gw_loop_uv(echo.loop), &on_term);
-    uv_signal_start(&on_term, on_signal, SIGTERM);
-    printf("talus-echo-server listening on http://%s\n", listener_address(listener));
-    fflush(stdout);
-    gw_loop_run(echo.loop);
-    uv_close((uv_handle_t *)&on_term, NULL);
     listener_close(&listener);
     http_server_destroy(&echo.http);
     eio_server_destroy(&echo.engine);
     sio_server_destroy(&echo.sio);
     gw_loop_destroy(&echo.loop);
-    return 0;
+    return is_serving ? 0 : 1;
 }
