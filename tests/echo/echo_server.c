@@ -21,6 +21,7 @@ struct echo {
     struct eio_server *engine; // with --engine-only
     struct http_server *http;
     struct gw_loop *loop;
+    uv_signal_t on_term;
 };
 
 // ---- Socket.IO
@@ -203,13 +204,13 @@ static bool read_options(struct arguments *arguments, int argc, char **argv)
 
 static void serve(struct echo *echo, const struct listener *listener)
 {
-    uv_signal_t on_term = {.data = echo};
-    uv_signal_init(gw_loop_uv(echo->loop), &on_term);
-    uv_signal_start(&on_term, on_signal, SIGTERM);
+    echo->on_term.data = echo;
+    uv_signal_init(gw_loop_uv(echo->loop), &echo->on_term);
+    uv_signal_start(&echo->on_term, on_signal, SIGTERM);
     printf("talus-echo-server listening on http://%s\n", listener_address(listener));
     fflush(stdout);
     gw_loop_run(echo->loop);
-    uv_close((uv_handle_t *)&on_term, NULL);
+    uv_close((uv_handle_t *)&echo->on_term, NULL);
 }
 
 int main(int argc, char **argv)
