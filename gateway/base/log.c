@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Log lines. A line is made on the stack and leaves with one write, so that lines of several
 // threads do not mix; a line that standard error does not take is lost, never waited for.
+//
+// Whatever makes a line can be made to happen often by somebody who wants the log to overflow, so
+// each level but debug has a number of lines a second. How many were left out is said with the
+// first line of a later second.
 #include "gateway/base/log.h"
 
 #include <errno.h>
@@ -13,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 1000 };
+enum { LINE_MAX_BYTES = 1000, LINES_A_SECOND = 100 };
 
 static const char *const LEVEL_NAMES[] = {
     [GW_LOG_ERROR] = "error",
@@ -121,18 +125,13 @@ static void write_line(const char *line, size_t size)
     while (written < 0 && errno == EINTR);
 }
 
-void gw_log(enum gw_log_level level, const char *part, const char *format, ...)
+static void __attribute__((format(printf, 3, 0)))
+log_line(enum gw_log_level level, const char *part, const char *format, va_list args)
 {
-    if (!gw_log_is_on(level))
-        return;
     static const char ellipsis[] = "…\n";
-    int saved_errno = errno;
     char text[LINE_MAX_BYTES];
     char line[LINE_MAX_BYTES];
-    va_list args;
-    va_start(args, format);
     int length = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
     if (length < 0)
         return;
     bool is_cut = (size_t)length >= sizeof text;
@@ -147,5 +146,50 @@ void gw_log(enum gw_log_level level, const char *part, const char *format, ...)
         line[size++] = '\n';
     }
     write_line(line, size);
+}
+
+// Whether the level has a line left in this second. *left_out: lines that it had not, up to now,
+// for the caller to tell. Threads that meet here may be a line off.
+static bool take_line(enum gw_log_level level, unsigned *left_out)
+{
+    static struct {
+        _Atomic int64_t second;
+        atomic_uint lines;
+    } budgets[LEVEL_COUNT];
+    struct timespec now;
+    *left_out = 0;
+    if (level == GW_LOG_DEBUG)
+        return true;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t second = atomic_load(&budgets[level].second);
+    if (second != now.tv_sec &&
+        atomic_compare_exchange_strong(&budgets[level].second, &second, now.tv_sec)) {
+        unsigned lines = atomic_exchange(&budgets[level].lines, 0);
+        *left_out = lines > LINES_A_SECOND ? lines - LINES_A_SECOND : 0;
+    }
+    return atomic_fetch_add(&budgets[level].lines, 1) < LINES_A_SECOND;
+}
+
+static void __attribute__((format(printf, 3, 4)))
+log_now(enum gw_log_level level, const char *part, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    log_line(level, part, format, args);
+    va_end(args);
+}
+
+void gw_log(enum gw_log_level level, const char *part, const char *format, ...)
+{
+    unsigned left_out;
+    int saved_errno = errno;
+    if (!gw_log_is_on(level) || !take_line(level, &left_out))
+        return;
+    if (left_out > 0)
+        log_now(level, "log", "%u lines of this level were left out", left_out);
+    va_list args;
+    va_start(args, format);
+    log_line(level, part, format, args);
+    va_end(args);
     errno = saved_errno;
 }

@@ -13,7 +13,7 @@ bool gw_log_parse_level(const char *text, enum gw_log_level *level);
 bool gw_log_is_on(enum gw_log_level level);
 
 // `part` is a word such as "http". Control characters in what is logged are escaped. Any thread;
-// one write a line, lines of 1,000 bytes at most.
+// one write a line, lines of 1,000 bytes at most, and of each level but debug 100 lines a second.
 void gw_log(enum gw_log_level level, const char *part, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/gateway/protocol/cmocka_all.h"
@@ -159,7 +161,7 @@ enum { THREADS = 4, LINES = 300 };
 static void *log_lines(void *arg)
 {
     for (int i = 0; i < LINES; i++)
-        gw_log(GW_LOG_INFO, "thread", "%s", (const char *)arg);
+        gw_log(GW_LOG_DEBUG, "thread", "%s", (const char *)arg);
     return NULL;
 }
 
@@ -169,6 +171,7 @@ static void test_log_lines_of_several_threads_do_not_mix(void **state)
     static const char *const texts[THREADS] = {"aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb",
                                                "cccccccccccccccc", "dddddddddddddddd"};
     pthread_t threads[THREADS];
+    gw_log_set_level(GW_LOG_DEBUG); // which has no bound on its lines
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, log_lines, (void *)(uintptr_t)texts[i]),
                          0);
@@ -178,16 +181,50 @@ static void test_log_lines_of_several_threads_do_not_mix(void **state)
     const char *line = logged();
     while (*line) {
         const char *text = after_time(line);
-        assert_memory_equal(text, "info thread: ", 13);
-        int which = text[13] - 'a';
+        assert_memory_equal(text, "debug thread: ", 14);
+        int which = text[14] - 'a';
         assert_true(which >= 0 && which < THREADS);
-        assert_memory_equal(text + 13, texts[which], 16);
-        assert_int_equal(text[29], '\n');
+        assert_memory_equal(text + 14, texts[which], 16);
+        assert_int_equal(text[30], '\n');
         counts[which]++;
-        line = text + 30;
+        line = text + 31;
     }
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(counts[i], LINES);
+}
+
+static int64_t second_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+static void test_log_has_so_many_lines_a_second(void **state)
+{
+    (void)state;
+    const int64_t begin = second_now();
+    int64_t end = begin;
+    unsigned tried = 0;
+    unsigned shown = 0;
+    unsigned long told = 0;
+    while (tried < 1000 || end == begin) { // until a later second has had a line
+        gw_log(GW_LOG_ERROR, "x", "flood");
+        tried++;
+        end = second_now();
+    }
+    gw_log(GW_LOG_ERROR, "x", "flood");
+    tried++;
+    gw_log(GW_LOG_INFO, "x", "of another level");
+    end = second_now();
+    const char *text = logged();
+    assert_non_null(strstr(text, "info x: of another level\n"));
+    for (const char *at = text; (at = strstr(at, "error x: flood\n")); at++)
+        shown++;
+    for (const char *at = text; (at = strstr(at, "error log: ")); at++)
+        told += strtoul(at + strlen("error log: "), NULL, 10);
+    assert_in_range(shown, 90, 100 * (uintmax_t)(end - begin + 1));
+    assert_true(told > 0 && told + shown <= tried);
 }
 
 int main(void)
@@ -202,6 +239,7 @@ int main(void)
         LOG_TEST(test_log_keeps_errno),
         LOG_TEST(test_log_parses_level_names),
         LOG_TEST(test_log_lines_of_several_threads_do_not_mix),
+        LOG_TEST(test_log_has_so_many_lines_a_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
