@@ -8,5 +8,6 @@
 extern const command_t tap_command;
 extern const command_t emit_command;
 extern const command_t demo_command;
+extern const command_t bench_command;
 
 #endif

@@ -12,7 +12,8 @@
 #include "clients/cli/options.h"
 #include "clients/cli/report.h"
 
-static const command_t *const commands[] = {&tap_command, &emit_command, &demo_command};
+static const command_t *const commands[] = {&tap_command, &emit_command, &demo_command,
+                                            &bench_command};
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 
 static const command_t *find_command(const char *name)

@@ -10,7 +10,8 @@ import { fileURLToPath } from 'node:url';
 
 const DEADLINE_MS = Number(process.env.TALUS_TEST_DEADLINE_MS ?? 20_000);
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
-const program = path.join(process.env.TALUS_BIN_DIR ?? path.join(root, 'build/bin'), 'talus');
+export const binaries = process.env.TALUS_BIN_DIR ?? path.join(root, 'build/bin');
+const program = path.join(binaries, 'talus');
 
 /** Long enough for any machine; a wait that succeeds ends early. */
 export const PATIENTLY = ['--wait-subscriber', '20'];
@@ -54,6 +55,13 @@ class Lines {
       waiter();
     });
   }
+}
+
+/** The match of the first line of a child's standard output that matches. */
+export function lineOf(child, pattern) {
+  const lines = new Lines(child.stdout);
+  const found = lines.until((all) => all.map((line) => line.match(pattern)).find(Boolean));
+  return within(found, () => `line ${pattern}`);
 }
 
 class Process {
