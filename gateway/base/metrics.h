@@ -36,8 +36,16 @@
     X(ROOMS, gauge, "talus_rooms", "Rooms that have members or a log")                             \
     X(DELIVERIES, counter, "talus_deliveries_total", "Bus events queued to clients")               \
     X(BUS_EVENTS, counter, "talus_bus_events_total", "Events received from the bus")               \
-    X(BUS_UNPROVEN, counter, "talus_bus_unproven_total", "Events of publishers without heads")     \
+    X(BUS_HOLES, counter, "talus_bus_holes_total", "Times that events of the bus were missing")    \
+    X(BUS_DUPLICATES, counter, "talus_bus_duplicates_total", "Bus events that had come before")    \
+    X(BUS_MALFORMED, counter, "talus_bus_malformed_total", "Messages that are no event")           \
+    X(BUS_OVER_BOUNDS, counter, "talus_bus_over_bounds_total",                                     \
+      "Bus events that are too large, too deep or have too many binary values")                    \
     X(BUS_REFUSED, counter, "talus_bus_refused_total", "Bus events that could not be delivered")   \
+    X(BUS_HELD_UP, counter, "talus_bus_held_up_total",                                             \
+      "Times that receiving waited for a loop to catch up")                                        \
+    X(BUS_PRESENCE_LOST, counter, "talus_bus_presence_lost_total",                                 \
+      "Comings and goings that could not be published")                                            \
     X(BUS_SESSIONS, gauge, "talus_bus_sessions", "Sessions subscribed to on the bus")              \
     X(BUS_JOIN_INCOMPLETE, counter, "talus_bus_join_incomplete_total",                             \
       "Joins that went live before every broadcaster had answered")

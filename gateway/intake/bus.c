@@ -2,6 +2,10 @@
 // The bus thread: sessions come and go with the workers' requests, deliveries of the subscriber go
 // out as letters.
 //
+// A mailbox has no bound, so letters have: while one worker is INTAKE_OWED_MAX bytes behind,
+// nothing is received. What comes meanwhile waits in ZeroMQ, up to its high-water mark; what is
+// lost there is noticed.
+//
 // A session that nobody has asked for yet is subscribed to, and its requests wait until the
 // subscription is live; from then on requests are worked off at once. When the last client has
 // left, the session lingers, still subscribed, for those who come back.
@@ -23,21 +27,47 @@ static struct intake_session *find_session(const struct intake *intake, const ch
     return session;
 }
 
+static void stop_lingering(struct intake_session *session)
+{
+    if (!gw_deadline_is_started(&session->linger))
+        return;
+    gw_deadline_stop(&session->linger);
+    session->intake->lingering_count--;
+}
+
 static void free_session(struct intake_session *session)
 {
     struct intake *intake = session->intake;
-    gw_deadline_stop(&session->linger);
+    stop_lingering(session);
     HASH_DEL(intake->sessions, session);
     gw_metric_add(&intake->metrics, GW_BUS_SESSIONS, -1);
     free(session);
 }
 
-static void on_linger_over(struct gw_deadline *deadline)
+static void unsubscribe(struct intake_session *session)
 {
-    struct intake_session *session = LIST_ENTRY(deadline, struct intake_session, linger);
     talus_subscriber_leave(session->intake->subscriber, session->name);
     gw_log(GW_LOG_DEBUG, "intake", "session %s is unsubscribed", session->name);
     free_session(session);
+}
+
+static void on_linger_over(struct gw_deadline *deadline)
+{
+    struct intake_session *session = LIST_ENTRY(deadline, struct intake_session, linger);
+    session->intake->lingering_count--;
+    unsubscribe(session);
+}
+
+// A client that walks through sessions leaves them all behind: past the bound, the one that has
+// been empty longest goes at once.
+static void linger(struct intake_session *session)
+{
+    struct intake *intake = session->intake;
+    gw_deadline_start(&intake->linger, &session->linger);
+    if (++intake->lingering_count <= intake->options.max_lingering)
+        return;
+    struct list *oldest = intake->linger.deadlines.next;
+    unsubscribe(LIST_ENTRY(oldest, struct intake_session, linger.link));
 }
 
 static struct intake_session *new_session(struct intake *intake, const char *name)
@@ -80,7 +110,7 @@ static void join(struct intake_session *session, struct intake_request *request)
     if (!request->is_member) {
         session->clients++;
         session->members[request->worker->index]++;
-        gw_deadline_stop(&session->linger);
+        stop_lingering(session);
         intake__presence(session, talus_type_session_connected, request->client, request);
     }
     request->active_clients = session->clients;
@@ -100,7 +130,7 @@ static void leave(struct intake_session *session, struct intake_request *request
         intake__free_request(request);
     intake__presence(session, talus_type_session_disconnected, client, NULL);
     if (session->clients == 0)
-        gw_deadline_start(&session->intake->linger, &session->linger);
+        linger(session);
 }
 
 static void work_off(struct intake_session *session, struct intake_request *request)
@@ -138,11 +168,8 @@ static void on_live(struct intake *intake, const talus_delivery_t *delivery)
     struct intake_session *session = find_session(intake, delivery->session);
     if (!session)
         return;
-    if (!delivery->complete) {
+    if (!delivery->complete) // libtalus says which session, and who is missing
         gw_metric_add(&intake->metrics, GW_BUS_JOIN_INCOMPLETE, 1);
-        gw_log(GW_LOG_INFO, "intake", "session %s is live though not every broadcaster answered",
-               session->name);
-    }
     if (session->newest[0] == '\0')
         strcpy(session->newest, delivery->newest);
     session->is_live = true;
@@ -177,13 +204,65 @@ static void on_event(struct intake *intake, const talus_event_t *event)
     intake_encoded_unref(encoded);
 }
 
+static bool is_behind(const struct intake_worker *worker)
+{
+    return atomic_load(&worker->owed) > INTAKE_OWED_MAX;
+}
+
+// Whether a worker has to be waited for; then it says so when it has caught up.
+static bool must_wait(struct intake *intake)
+{
+    for (unsigned i = 0; i < intake->worker_count; i++) {
+        struct intake_worker *worker = &intake->workers[i];
+        if (!is_behind(worker))
+            continue;
+        int expected = INTAKE_FREE;
+        atomic_compare_exchange_strong(&worker->pace, &expected, INTAKE_AWAITED);
+        // It may have caught up before it could see that.
+        expected = INTAKE_AWAITED;
+        if (is_behind(worker) ||
+            !atomic_compare_exchange_strong(&worker->pace, &expected, INTAKE_FREE))
+            return true;
+    }
+    return false;
+}
+
+static void on_readable(uv_poll_t *watch, int status, int events);
+
+void intake__on_ready(struct gw_mail *mail)
+{
+    struct intake_worker *worker = LIST_ENTRY(mail, struct intake_worker, ready_mail);
+    struct intake *intake = worker->intake;
+    atomic_store(&worker->pace, INTAKE_FREE);
+    uv_poll_start(intake->watch, UV_READABLE, on_readable);
+    gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task);
+}
+
+static void show_stats(struct intake *intake)
+{
+    talus_subscriber_stats_t stats;
+    talus_subscriber_stats(intake->subscriber, &stats);
+    gw_metric_set(&intake->metrics, GW_BUS_HOLES, (int64_t)stats.holes);
+    gw_metric_set(&intake->metrics, GW_BUS_MALFORMED, (int64_t)stats.malformed);
+    gw_metric_set(&intake->metrics, GW_BUS_OVER_BOUNDS, (int64_t)stats.refused_bounds);
+    gw_metric_set(&intake->metrics, GW_BUS_DUPLICATES, (int64_t)stats.duplicates);
+}
+
 static void receive(struct intake *intake)
 {
     for (unsigned i = 0; i < DELIVERIES_A_TURN; i++) {
         const talus_delivery_t *delivery;
-        int error = talus_subscriber_receive(intake->subscriber, 0, &delivery);
-        if (error == TALUS_ETIMEOUT)
+        if (must_wait(intake)) {
+            if (uv_is_active((uv_handle_t *)intake->watch))
+                gw_metric_add(&intake->metrics, GW_BUS_HELD_UP, 1);
+            uv_poll_stop(intake->watch);
             return;
+        }
+        int error = talus_subscriber_receive(intake->subscriber, 0, &delivery);
+        if (error == TALUS_ETIMEOUT) {
+            show_stats(intake);
+            return;
+        }
         if (error) {
             gw_log(GW_LOG_ERROR, "intake", "cannot receive from the bus: %s",
                    talus_strerror(error));
@@ -194,6 +273,7 @@ static void receive(struct intake *intake)
         else if (delivery->kind == TALUS_DELIVERY_EVENT)
             on_event(intake, delivery->event);
     }
+    show_stats(intake);
     gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task);
 }
 
@@ -214,6 +294,7 @@ static void on_readable(uv_poll_t *watch, int status, int events)
 bool intake__bus_init(struct intake *intake)
 {
     gw_task_init(&intake->receive_task, on_receive_task);
+    gw_loop_expect_mail(intake->loop, true); // also while nothing is received
     gw_deadline_queue_init(&intake->linger, intake->loop, intake->options.linger_ms);
     intake->watch = malloc(sizeof *intake->watch);
     if (!intake->watch)
@@ -249,7 +330,7 @@ void intake__bus_fini(struct intake *intake)
             struct intake_request *request =
                 LIST_ENTRY(session->waiting.next, struct intake_request, link);
             list_remove(&request->link);
-            intake__free_request(request); // its worker has ended: nobody waits for the answer
+            intake__drop_request(&request->mail); // its worker has ended: nobody waits for it
         }
         free_session(session);
     }

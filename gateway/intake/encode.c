@@ -101,7 +101,7 @@ static bool encode_json(struct encoder *encoder, const talus_event_t *event)
 
 // Makes the shared copy of what is in encoder->frames.
 static struct intake_encoded *take_frames(struct encoder *encoder, const char *session,
-                                          const char *skip, bool is_presence)
+                                          const char *skip)
 {
     const struct buffer *frames = &encoder->frames;
     struct intake_encoded *encoded = malloc(sizeof *encoded + frames->size);
@@ -109,7 +109,6 @@ static struct intake_encoded *take_frames(struct encoder *encoder, const char *s
         return NULL;
     atomic_init(&encoded->refs, 1);
     encoded->size = frames->size;
-    encoded->is_presence = is_presence;
     strcpy(encoded->session, session);
     strcpy(encoded->skip, skip);
     memcpy(encoded->bytes, frames->bytes, frames->size);
@@ -140,7 +139,7 @@ struct intake_encoded *encoder_event(struct encoder *encoder, const talus_event_
                                    encoder->attachment_count ? SIO_BINARY_EVENT : SIO_EVENT,
                                    encoder->nsp, SIO_NO_ID, parts, sizeof parts / sizeof *parts,
                                    encoder->attachments, encoder->attachment_count))
-            encoded = take_frames(encoder, event->session, event->skip, false);
+            encoded = take_frames(encoder, event->session, event->skip);
     }
     give_back_memory(encoder);
     return encoded;
@@ -163,5 +162,5 @@ struct intake_encoded *encoder_presence(struct encoder *encoder, const char *typ
     if (!sio_frames_encode_text(&encoder->frames, SIO_EVENT, encoder->nsp, SIO_NO_ID, parts,
                                 sizeof parts / sizeof *parts, NULL, 0))
         return NULL;
-    return take_frames(encoder, session, "", true);
+    return take_frames(encoder, session, "");
 }

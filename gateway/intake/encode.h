@@ -17,7 +17,6 @@ struct intake_encoded {
     size_t size;
     char session[TALUS_SESSION_MAX + 1]; // "": everybody
     char skip[TALUS_SKIP_MAX + 1];       // "": nobody
-    bool is_presence;                    // no event of the bus: it is in no log
     uint8_t bytes[];
 };
 

@@ -19,6 +19,8 @@ void intake_options_init(struct intake_options *options)
         .presence_limit = INTAKE_PRESENCE_ALWAYS,
         .live_timeout_ms = 1000,
         .linger_ms = 30000,
+        .max_lingering = 10000,
+        .max_bus_sessions = 100000,
     };
 }
 
@@ -34,6 +36,7 @@ static bool open_bus(struct intake *intake, char *error, size_t error_size)
     talus_subscriber_options_t subscriber;
     talus_subscriber_options_init(&subscriber);
     subscriber.ignore_origin = talus_broadcaster_origin(intake->broadcaster);
+    subscriber.max_sessions = options->max_bus_sessions + 1; // and the events for everybody
     subscriber.live_timeout_ms = (int)options->live_timeout_ms;
     result = talus_subscriber_new(&intake->subscriber, options->bus, &subscriber);
     if (result) {
@@ -72,6 +75,7 @@ bool intake_attach(struct intake *intake, struct sio_server *server, struct gw_l
         .loop = loop,
         .metrics = metrics,
         .index = intake->worker_count,
+        .ready_mail = {.deliver = intake__on_ready},
     };
     if (!intake__worker_init(worker))
         return false;

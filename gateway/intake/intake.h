@@ -30,6 +30,9 @@ struct intake_options {
                            // (the bus always is); 0: never; default: INTAKE_PRESENCE_ALWAYS
     unsigned live_timeout_ms; // how long a join waits for the broadcasters; default 1,000
     unsigned linger_ms;       // how long an empty session stays subscribed; default 30,000
+    size_t max_lingering;     // empty sessions that stay subscribed; default 10,000
+    size_t max_bus_sessions;  // sessions subscribed to: each costs memory here and in every
+                              // broadcaster; beyond, joins are `unavailable`; default 100,000
 };
 
 void intake_options_init(struct intake_options *options);

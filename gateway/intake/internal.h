@@ -14,6 +14,7 @@
 #include "gateway/intake/intake.h"
 
 #define INTAKE_WORKERS_MAX 64
+#define INTAKE_OWED_MAX    ((size_t)8 << 20) // bytes of letters to one worker that may be under way
 
 // ---- Mail from a worker to the bus thread, and back as its answer
 
@@ -56,7 +57,15 @@ struct intake_letter {
 
 // ---- Both sides
 
-// Set up before the threads start, read-only then.
+// How the bus thread waits for a worker that is behind. The mail can be on its way once only, so it
+// is not asked for again before it has arrived.
+enum intake_pace {
+    INTAKE_FREE,
+    INTAKE_AWAITED, // set by the bus thread: the worker is to say when it has caught up
+    INTAKE_READY,   // set by the worker: ready_mail is on its way
+};
+
+// Set up before the threads start, read-only then but for the atomics and the mail.
 struct intake_worker {
     struct intake *intake;
     struct sio_server *server;
@@ -64,6 +73,9 @@ struct intake_worker {
     struct gw_metrics *metrics;
     struct sio_namespace *nsp;
     unsigned index;
+    atomic_size_t owed; // bytes of letters posted and not worked off
+    atomic_int pace;    // enum intake_pace
+    struct gw_mail ready_mail;
 };
 
 // A session of the bus that clients are in or were in a moment ago. Bus thread.
@@ -94,6 +106,8 @@ struct intake {
     uv_poll_t *watch; // of the subscriber's descriptor
     struct gw_task receive_task;
     struct gw_deadline_queue linger;
+    size_t lingering_count;
+    bool is_publishing_stuck;        // presence found the queue full, and it did not empty in time
     struct intake_session *sessions; // by name
     struct encoder *encoder;
     struct gw_metrics metrics;
@@ -109,6 +123,8 @@ void intake__on_letter(struct gw_mail *mail);
 
 // bus.c: a request that arrives at the bus thread.
 void intake__on_request(struct gw_mail *mail);
+// bus.c: a worker that was awaited has caught up. Runs on the bus thread.
+void intake__on_ready(struct gw_mail *mail);
 // Bus thread: starts and ends its part.
 bool intake__bus_init(struct intake *intake);
 void intake__bus_fini(struct intake *intake);
@@ -122,9 +138,11 @@ void intake__post(struct intake *intake, const struct intake_session *session,
 void intake__presence(struct intake_session *session, const char *type, const char *client,
                       struct intake_request *carrier);
 
-// Frees a request that nobody answers any more, with all that it carries but the ack.
+// Frees a request with all that it carries but the ack.
 void intake__free_request(struct intake_request *request);
-// The same for a request that a loop drops with its mailbox.
+// Frees a request that is dropped at the end, when the workers' servers are gone, with its ack.
 void intake__drop_request(struct gw_mail *mail);
+// What a letter counts for, in bytes.
+size_t intake__letter_size(const struct intake_letter *letter);
 
 #endif

@@ -8,11 +8,18 @@
 #include "gateway/base/log.h"
 #include "gateway/intake/internal.h"
 
+#define FLUSH_MS 1000 // that presence waits for a full queue
+
 static void drop_letter(struct gw_mail *mail)
 {
     struct intake_letter *letter = LIST_ENTRY(mail, struct intake_letter, mail);
     intake_encoded_unref(letter->encoded);
     free(letter);
+}
+
+size_t intake__letter_size(const struct intake_letter *letter)
+{
+    return sizeof *letter + sizeof *letter->encoded + letter->encoded->size;
 }
 
 void intake__post(struct intake *intake, const struct intake_session *session,
@@ -33,19 +40,34 @@ void intake__post(struct intake *intake, const struct intake_session *session,
         letter->worker = &intake->workers[i];
         letter->encoded = encoded;
         intake_encoded_ref(encoded);
+        atomic_fetch_add(&letter->worker->owed, intake__letter_size(letter));
         gw_loop_post(letter->worker->loop, &letter->mail);
     }
+}
+
+static int emit_presence(struct intake *intake, const char *type, const char *session,
+                         const char *client)
+{
+    return strcmp(type, talus_type_session_connected) == 0
+               ? talus_emit_session_connected(intake->broadcaster, session, client, NULL)
+               : talus_emit_session_disconnected(intake->broadcaster, session, client, NULL);
 }
 
 static void tell_bus(struct intake *intake, const char *type, const char *session,
                      const char *client)
 {
-    int error = strcmp(type, talus_type_session_connected) == 0
-                    ? talus_emit_session_connected(intake->broadcaster, session, client, NULL)
-                    : talus_emit_session_disconnected(intake->broadcaster, session, client, NULL);
-    if (error)
-        gw_log(GW_LOG_WARNING, "intake", "%s of client %s in session %s was not published: %s",
-               type, client, session, talus_strerror(error));
+    int error = emit_presence(intake, type, session, client);
+    // All clients of a large gateway may go at once. Sending waits for no subscriber, so the queue
+    // is soon empty; if it once was not, nobody waits for it again until it takes something.
+    if (error == TALUS_EQUEUEFULL && !intake->is_publishing_stuck &&
+        talus_broadcaster_flush(intake->broadcaster, FLUSH_MS) == 0)
+        error = emit_presence(intake, type, session, client);
+    intake->is_publishing_stuck = error == TALUS_EQUEUEFULL;
+    if (!error)
+        return;
+    gw_metric_add(&intake->metrics, GW_BUS_PRESENCE_LOST, 1);
+    gw_log(GW_LOG_WARNING, "intake", "%s of client %s in session %s was not published: %s", type,
+           client, session, talus_strerror(error));
 }
 
 void intake__presence(struct intake_session *session, const char *type, const char *client,
@@ -72,7 +94,9 @@ void intake__presence(struct intake_session *session, const char *type, const ch
 
 void intake__drop_request(struct gw_mail *mail)
 {
-    intake__free_request(LIST_ENTRY(mail, struct intake_request, mail));
+    struct intake_request *request = LIST_ENTRY(mail, struct intake_request, mail);
+    sio_ack_drop(request->ack);
+    intake__free_request(request);
 }
 
 void intake__free_request(struct intake_request *request)

@@ -307,22 +307,29 @@ static void on_disconnect(struct sio_socket *socket, const char *reason, void *a
 
 // ---- What comes back
 
+// The room is told as the bus was, whatever becomes of the join.
+static void tell_room(const struct intake_request *request)
+{
+    if (!request->presence)
+        return;
+    const struct sio_encoded encoded = {request->presence->bytes, request->presence->size};
+    sio_room_emit_encoded(request->worker->nsp, request->session, &encoded, NULL);
+}
+
 static void on_joined(struct client *client, struct seat *seat, struct intake_request *request)
 {
     struct intake_worker *worker = client->worker;
     struct sio_socket *socket = client->socket;
-    if (request->status != INTAKE_OK || !sio_join(socket, seat->session)) {
-        if (request->status == INTAKE_OK && !request->is_member)
+    bool is_in = request->status == INTAKE_OK && sio_join(socket, seat->session);
+    tell_room(request);
+    if (!is_in) {
+        if (request->status == INTAKE_OK)
             say_gone(worker, seat->session, request->client);
         refuse(socket, worker->metrics, "unavailable", "The session cannot be joined now",
                request->ack);
         return;
     }
     seat->is_joined = true;
-    if (request->presence) {
-        const struct sio_encoded encoded = {request->presence->bytes, request->presence->size};
-        sio_room_emit_encoded(worker->nsp, seat->session, &encoded, NULL);
-    }
     json_t *data =
         json_pack("{s:s, s:s, s:I, s:s}", "session_id", seat->session, "client_id", request->client,
                   "active_clients", (json_int_t)request->active_clients, "offset", request->offset);
@@ -351,10 +358,7 @@ static void on_orphan(struct intake_request *request)
     sio_ack_drop(request->ack);
     if (request->command != INTAKE_JOIN || request->status != INTAKE_OK)
         return;
-    if (request->presence) {
-        const struct sio_encoded encoded = {request->presence->bytes, request->presence->size};
-        sio_room_emit_encoded(worker->nsp, request->session, &encoded, NULL);
-    }
+    tell_room(request);
     say_gone(worker, request->session, request->client);
 }
 
@@ -382,10 +386,17 @@ void intake__on_letter(struct gw_mail *mail)
     struct intake_letter *letter = LIST_ENTRY(mail, struct intake_letter, mail);
     struct intake_encoded *encoded = letter->encoded;
     const struct sio_encoded frames = {encoded->bytes, encoded->size};
-    sio_room_emit_encoded(letter->worker->nsp, encoded->session[0] ? encoded->session : NULL,
-                          &frames, encoded->skip[0] ? encoded->skip : NULL);
+    struct intake_worker *worker = letter->worker;
+    sio_room_emit_encoded(worker->nsp, encoded->session[0] ? encoded->session : NULL, &frames,
+                          encoded->skip[0] ? encoded->skip : NULL);
+    size_t size = intake__letter_size(letter);
     intake_encoded_unref(encoded);
     free(letter);
+    size_t owed = atomic_fetch_sub(&worker->owed, size) - size;
+    int expected = INTAKE_AWAITED;
+    if (owed <= INTAKE_OWED_MAX / 2 &&
+        atomic_compare_exchange_strong(&worker->pace, &expected, INTAKE_READY))
+        gw_loop_post(worker->intake->loop, &worker->ready_mail);
 }
 
 bool intake__worker_init(struct intake_worker *worker)

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+// What the intake holds is bounded: letters to a worker that does not keep up, sessions that
+// clients walk through, sessions in all. The worker's loop runs when a test turns it, so a slow
+// worker is one that is not turned.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "gateway/intake/internal.h"
+#include "tests/gateway/support/bed.h"
+
+enum {
+    EVENTS = 1024,
+    EVENT_SIZE = 64 * 1024, // bytes: together many times INTAKE_OWED_MAX
+    SESSIONS = 5,
+};
+
+struct fixture {
+    char folder[64];
+    char endpoint[80];
+    struct gw_loop *loop; // the worker's
+    struct gw_metrics metrics;
+    struct sio_server *server;
+    struct intake *intake;
+    talus_subscriber_t *ear; // hears the presence
+    unsigned connected;      // that it has heard of
+    unsigned disconnected;
+    time_t patience;
+};
+
+// ---- The fixture
+
+static int setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    assert_non_null(fixture);
+    bed_make_folder(fixture->folder);
+    snprintf(fixture->endpoint, sizeof fixture->endpoint, "ipc://%s/*", fixture->folder);
+    *state = fixture;
+    return 0;
+}
+
+static void start(struct fixture *fixture, struct intake_options *options)
+{
+    char error[256] = "";
+    struct sio_server_options server;
+    sio_server_options_init(&server);
+    options->bus = fixture->endpoint;
+    options->publish = fixture->endpoint;
+    fixture->loop = gw_loop_new();
+    assert_non_null(fixture->loop);
+    fixture->server = sio_server_new(fixture->loop, &fixture->metrics, &server);
+    assert_non_null(fixture->server);
+    fixture->intake = intake_new(options, error, sizeof error);
+    assert_string_equal(error[0] && !fixture->intake ? error : "", "");
+    assert_true(intake_attach(fixture->intake, fixture->server, fixture->loop, &fixture->metrics));
+    assert_true(intake_start(fixture->intake));
+    fixture->patience = time(NULL) + BED_PATIENCE_MS / 1000;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    char command[96];
+    talus_subscriber_destroy(&fixture->ear);
+    sio_server_destroy(&fixture->server);
+    intake_destroy(&fixture->intake);
+    gw_loop_destroy(&fixture->loop);
+    snprintf(command, sizeof command, "rm -r '%s'", fixture->folder);
+    assert_int_equal(system(command), 0);
+    free(fixture);
+    return 0;
+}
+
+static int64_t metric(const struct fixture *fixture, enum gw_metric metric)
+{
+    return atomic_load(&intake_metrics(fixture->intake)->values[metric]);
+}
+
+// Lets the bus thread go on, and fails when it took too long. For the condition of a loop.
+static void give_time(const struct fixture *fixture, bool is_turning)
+{
+    assert_true(time(NULL) < fixture->patience);
+    if (is_turning)
+        gw_loop_turn(fixture->loop, false);
+    poll(NULL, 0, 1);
+}
+
+// ---- Letters
+
+static void emit_all(talus_broadcaster_t *bus)
+{
+    static unsigned char data[EVENT_SIZE] = {0xda, (EVENT_SIZE - 3) >> 8, (EVENT_SIZE - 3) & 0xff};
+    const talus_emit_t event = {.type = "blob", .data = data, .data_size = sizeof data};
+    memset(data + 3, 'x', sizeof data - 3);
+    for (int i = 0; i < EVENTS; i++) {
+        int error = talus_emit(bus, &event, NULL);
+        if (error == TALUS_EQUEUEFULL) {
+            assert_int_equal(talus_broadcaster_flush(bus, BED_PATIENCE_MS), 0);
+            error = talus_emit(bus, &event, NULL);
+        }
+        assert_int_equal(error, 0);
+    }
+}
+
+static void test_intake_waits_for_a_worker_that_is_behind(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake_options options;
+    talus_broadcaster_t *bus;
+    intake_options_init(&options);
+    start(fixture, &options);
+    assert_int_equal(talus_broadcaster_new(&bus, fixture->endpoint, NULL), 0);
+    assert_int_equal(talus_broadcaster_wait_subscribers(bus, 1, BED_PATIENCE_MS, NULL), 0);
+    emit_all(bus);
+
+    while (metric(fixture, GW_BUS_HELD_UP) == 0)
+        give_time(fixture, false);
+    atomic_size_t *owed = &fixture->intake->workers[0].owed;
+    const size_t most = INTAKE_OWED_MAX + EVENT_SIZE + 4096;
+    assert_in_range(atomic_load(owed), INTAKE_OWED_MAX, most);
+    assert_in_range(metric(fixture, GW_BUS_EVENTS), 1, most / EVENT_SIZE);
+
+    while (metric(fixture, GW_BUS_EVENTS) < EVENTS || atomic_load(owed) > 0) {
+        give_time(fixture, true);
+        assert_in_range(atomic_load(owed), 0, most);
+    }
+    assert_int_equal(metric(fixture, GW_BUS_HOLES), 0);
+    talus_broadcaster_destroy(&bus);
+}
+
+// ---- Sessions
+
+// Joins by a client that is gone when the answer comes, so that the worker says GONE at once.
+static void join(struct fixture *fixture, int session)
+{
+    struct intake_request *request = calloc(1, sizeof *request);
+    assert_non_null(request);
+    request->mail.deliver = intake__on_request;
+    request->mail.drop = intake__drop_request;
+    request->worker = &fixture->intake->workers[0];
+    request->command = INTAKE_JOIN;
+    snprintf(request->session, sizeof request->session, "s-%d", session);
+    strcpy(request->client, "nobody");
+    gw_loop_post(fixture->intake->loop, &request->mail);
+}
+
+static void listen_for_presence(struct fixture *fixture)
+{
+    const talus_delivery_t *delivery;
+    assert_int_equal(talus_subscriber_new(&fixture->ear, fixture->endpoint, NULL), 0);
+    assert_int_equal(talus_subscriber_join(fixture->ear, "*"), 0);
+    assert_int_equal(talus_subscriber_receive(fixture->ear, BED_PATIENCE_MS, &delivery), 0);
+    assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
+    assert_true(delivery->complete);
+}
+
+static void hear(struct fixture *fixture)
+{
+    const talus_delivery_t *delivery;
+    while (talus_subscriber_receive(fixture->ear, 0, &delivery) == 0) {
+        if (delivery->kind != TALUS_DELIVERY_EVENT)
+            continue;
+        if (strcmp(delivery->event->type, talus_type_session_connected) == 0)
+            fixture->connected++;
+        else
+            fixture->disconnected++;
+    }
+}
+
+static void test_intake_lets_the_longest_empty_session_go(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake_options options;
+    intake_options_init(&options);
+    options.linger_ms = 3600 * 1000;
+    options.max_lingering = 2;
+    start(fixture, &options);
+    listen_for_presence(fixture);
+    for (int i = 0; i < SESSIONS; i++)
+        join(fixture, i);
+    while (fixture->disconnected < SESSIONS || metric(fixture, GW_BUS_SESSIONS) != 2) {
+        give_time(fixture, true);
+        hear(fixture);
+    }
+    assert_int_equal(fixture->connected, SESSIONS);
+    // One that lingers still is taken up again, and counts no more among the empty.
+    join(fixture, SESSIONS - 1);
+    while (fixture->disconnected < SESSIONS + 1) {
+        give_time(fixture, true);
+        hear(fixture);
+    }
+    assert_int_equal(metric(fixture, GW_BUS_SESSIONS), 2);
+}
+
+static void test_intake_subscribes_to_so_many_sessions_and_no_more(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake_options options;
+    intake_options_init(&options);
+    options.linger_ms = 3600 * 1000;
+    options.max_bus_sessions = 3;
+    start(fixture, &options);
+    listen_for_presence(fixture);
+    for (int i = 0; i < SESSIONS; i++)
+        join(fixture, i);
+    join(fixture, 0); // behind the others
+    while (fixture->disconnected < 4) {
+        give_time(fixture, true);
+        hear(fixture);
+    }
+    assert_int_equal(fixture->connected, 4);
+    assert_int_equal(metric(fixture, GW_BUS_SESSIONS), 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_intake_waits_for_a_worker_that_is_behind, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_intake_lets_the_longest_empty_session_go, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_intake_subscribes_to_so_many_sessions_and_no_more,
+                                        setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
