@@ -232,6 +232,7 @@ int main(int argc, char **argv)
         close_handles(&gateway);
     }
     gateway_fini(&gateway);
-    gw_log(GW_LOG_INFO, "main", "stopped");
+    if (is_up)
+        gw_log(GW_LOG_INFO, "main", "stopped");
     return is_up ? 0 : 1;
 }

@@ -13,9 +13,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VALUES_MAX 64 // of one option
+#include "gateway/main/config_file.h"
+#include "gateway/transport/address.h"
+#include "gateway/transport/cors.h"
 
-enum kind { TEXT, LIST, NUMBER, SIZE, PRESENCE, LEVEL, PATH, NAMESPACE };
+#define VALUES_MAX   64              // of one option
+#define NAME_SIZE    (PATH_MAX + 64) // of an option, with the file where it stands
+#define TEXT_MAX     256             // bytes of a path or a namespace
+#define HELP_COLUMNS 100
+#define HELP_INDENT  31
+
+enum kind {
+    TEXT,
+    ADDRESS,
+    LIST,    // of texts, joined with commas
+    ORIGINS, // separate texts, and their number
+    NUMBER,
+    SIZE,
+    PRESENCE,
+    LEVEL,
+    PATH,
+    NAMESPACE,
+};
 
 enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_VARIABLE, SOURCE_FLAG };
 
@@ -28,24 +47,25 @@ struct row {
     unsigned long min; // NUMBER, SIZE
     unsigned long max;
     size_t offset;       // in struct options
-    size_t count_offset; // LIST of separate texts; 0: joined with commas
+    size_t count_offset; // ORIGINS
 };
 
 #define AT(member) offsetof(struct options, member)
 
 static const struct row rows[] = {
     {"listen", "HOST:PORT", "where to listen; also [IPV6]:PORT and unix:PATH; port 0 picks one",
-     "127.0.0.1:3000", TEXT, 0, 0, AT(listen), 0},
+     "127.0.0.1:3000", ADDRESS, 0, 0, AT(listen), 0},
     {"path", "PATH", "path of the Socket.IO endpoint", "/socket.io/", PATH, 0, 0, AT(path), 0},
     {"namespace", "NAME", "Socket.IO namespace of the sessions", "/graph", NAMESPACE, 0, 0, AT(nsp),
      0},
     {"bus", "ENDPOINT", "bus to listen on, repeatable; by default the bus directory of libtalus",
      NULL, LIST, 0, 0, AT(bus), 0},
-    {"publish", "ENDPOINT", "where the gateway publishes who comes and goes; by default the same",
-     NULL, TEXT, 0, 0, AT(publish), 0},
+    {"publish", "ENDPOINT",
+     "where to publish who comes and goes; by default the bus directory of libtalus", NULL, TEXT, 0,
+     0, AT(publish), 0},
     {"page", "FOLDER", "folder of the live page, served at /", NULL, TEXT, 0, 0, AT(page), 0},
-    {"cors-origin", "ORIGIN", "origin whose pages may connect, repeatable; * for any", NULL, LIST,
-     0, 0, AT(cors_origins), AT(cors_origin_count)},
+    {"cors-origin", "ORIGIN", "origin whose pages may connect, repeatable; * for any", NULL,
+     ORIGINS, 0, 0, AT(cors_origins), AT(cors_origin_count)},
     {"ping-interval", "MS", "time between heartbeats, milliseconds", "25000", NUMBER, 10, 86400000,
      AT(ping_interval_ms), 0},
     {"ping-timeout", "MS", "how long a heartbeat may stay unanswered, milliseconds", "20000",
@@ -61,6 +81,11 @@ static const struct row rows[] = {
      PRESENCE, 1, 1000000, AT(presence_limit), 0},
     {"log-level", "LEVEL", "error, warning, info or debug", "info", LEVEL, 0, 0, AT(log_level), 0},
 };
+
+static bool is_list(const struct row *row)
+{
+    return row->kind == LIST || row->kind == ORIGINS;
+}
 
 #define ROW_COUNT (sizeof rows / sizeof *rows)
 
@@ -85,6 +110,13 @@ static void complain(const char *format, ...)
     vfprintf(stderr, format, args);
     fputs("\n", stderr);
     va_end(args);
+}
+
+static bool check_memory(bool is_there)
+{
+    if (!is_there)
+        complain("out of memory");
+    return is_there;
 }
 
 // How the user named the option there.
@@ -115,10 +147,10 @@ static void forget(struct texts *texts)
 static bool add(struct reading *reading, size_t row, enum source source, const char *value)
 {
     struct texts *texts = &reading->texts[row];
-    char name[128];
+    char name[NAME_SIZE];
     if (source < texts->source)
         return true;
-    if (source > texts->source || rows[row].kind != LIST)
+    if (source > texts->source || !is_list(&rows[row]))
         forget(texts);
     texts->source = source;
     if (texts->count == VALUES_MAX) {
@@ -127,12 +159,24 @@ static bool add(struct reading *reading, size_t row, enum source source, const c
         return false;
     }
     texts->values[texts->count] = strdup(value);
-    if (!texts->values[texts->count]) {
-        complain("out of memory");
+    if (!check_memory(texts->values[texts->count] != NULL))
         return false;
-    }
     texts->count++;
     return true;
+}
+
+// Prints an option and its explanation, of which what does not fit goes on the next line.
+static void print_option(const char *flag, const char *help)
+{
+    int column = printf("  %-*s", HELP_INDENT - 3, flag);
+    while (*help) {
+        int size = (int)strcspn(help, " ");
+        if (column + 1 + size > HELP_COLUMNS)
+            column = printf("\n%*s", HELP_INDENT - 1, "") - 1;
+        column += printf(" %.*s", size, help);
+        help += size + (help[size] == ' ');
+    }
+    printf("\n");
 }
 
 static void print_help(void)
@@ -141,15 +185,16 @@ static void print_help(void)
            "Serves the sessions of a talus bus to Socket.IO clients.\n\n");
     for (size_t i = 0; i < ROW_COUNT; i++) {
         char flag[64];
+        char help[256];
+        const char *fallback = rows[i].fallback;
         snprintf(flag, sizeof flag, "--%s %s", rows[i].name, rows[i].argument);
-        printf("  %-28s %s", flag, rows[i].help);
-        if (rows[i].fallback)
-            printf(" (default %s)", rows[i].fallback);
-        printf("\n");
+        snprintf(help, sizeof help, "%s%s%s%s", rows[i].help, fallback ? " (default " : "",
+                 fallback ? fallback : "", fallback ? ")" : "");
+        print_option(flag, help);
     }
-    printf("  %-28s %s\n  %-28s %s\n  %-28s %s\n", "--config FILE",
-           "file with lines such as: ping-interval = 10000", "--version", "print the version",
-           "--help", "print this");
+    print_option("--config FILE", "file with lines such as: ping-interval = 10000");
+    print_option("--version", "print the version");
+    print_option("--help", "print this");
     printf(
         "\nEach option can also be set by a variable, such as TALUS_GATEWAY_PING_INTERVAL, or in\n"
         "the file. A flag beats a variable, a variable beats the file. Several values of one\n"
@@ -166,6 +211,7 @@ static enum options_result gather_flags(struct reading *reading, int argc, char 
     longs[ROW_COUNT + 1] = (struct option){"version", no_argument, NULL, VERSION};
     longs[ROW_COUNT + 2] = (struct option){"help", no_argument, NULL, HELP};
     opterr = 0;
+    optind = 0; // from the beginning, also when called again
     for (;;) {
         int at = optind ? optind : 1;
         int got = getopt_long(argc, argv, "+:", longs, NULL);
@@ -186,6 +232,8 @@ static enum options_result gather_flags(struct reading *reading, int argc, char 
         if (got == CONFIG) {
             free(reading->file);
             reading->file = strdup(optarg);
+            if (!check_memory(reading->file != NULL))
+                return OPTIONS_BAD;
         } else if (!add(reading, (size_t)got, SOURCE_FLAG, optarg)) {
             return OPTIONS_BAD;
         }
@@ -200,18 +248,18 @@ static enum options_result gather_flags(struct reading *reading, int argc, char 
 static bool gather_variables(struct reading *reading)
 {
     for (size_t i = 0; i < ROW_COUNT; i++) {
-        char name[128];
+        char name[NAME_SIZE];
         const char *value = getenv(name_at(&rows[i], SOURCE_VARIABLE, reading, name, sizeof name));
-        if (!value)
+        if (!value || value[0] == '\0') // set to nothing is not set
             continue;
-        if (rows[i].kind != LIST) {
+        if (!is_list(&rows[i])) {
             if (!add(reading, i, SOURCE_VARIABLE, value))
                 return false;
             continue;
         }
         char *copy = strdup(value);
         char *rest = NULL;
-        bool is_good = copy != NULL;
+        bool is_good = check_memory(copy != NULL);
         for (char *part = copy ? strtok_r(copy, ",", &rest) : NULL; part && is_good;
              part = strtok_r(NULL, ",", &rest))
             is_good = add(reading, i, SOURCE_VARIABLE, part);
@@ -224,6 +272,11 @@ static bool gather_variables(struct reading *reading)
 
 static bool gather_line(struct reading *reading, zconfig_t *line)
 {
+    if (zconfig_child(line)) {
+        complain("%s: %s has indented lines below it, and nothing belongs there", reading->file,
+                 zconfig_name(line));
+        return false;
+    }
     for (size_t i = 0; i < ROW_COUNT; i++)
         if (strcmp(rows[i].name, zconfig_name(line)) == 0)
             return add(reading, i, SOURCE_FILE, zconfig_value(line) ? zconfig_value(line) : "");
@@ -234,23 +287,16 @@ static bool gather_line(struct reading *reading, zconfig_t *line)
 static bool gather_file(struct reading *reading)
 {
     const char *variable = getenv("TALUS_GATEWAY_CONFIG");
-    if (!reading->file && !variable)
+    if (!reading->file && (!variable || variable[0] == '\0'))
         return true;
     if (!reading->file)
         reading->file = strdup(variable);
-    if (!reading->file) {
-        complain("out of memory");
+    if (!check_memory(reading->file != NULL))
         return false;
-    }
-    FILE *file = fopen(reading->file, "r");
-    if (!file) {
-        complain("cannot read %s: %s", reading->file, strerror(errno));
-        return false;
-    }
-    fclose(file);
-    zconfig_t *root = zconfig_load(reading->file);
+    char error[512];
+    zconfig_t *root = config_file_load(reading->file, error, sizeof error);
     if (!root) {
-        complain("%s is no configuration file: its lines are NAME = VALUE", reading->file);
+        complain("%s", error);
         return false;
     }
     bool is_good = true;
@@ -272,24 +318,55 @@ static bool parse_number(const char *text, unsigned long min, unsigned long max,
            *number <= max;
 }
 
-static bool store_list(const struct row *row, void *at, const struct texts *texts,
-                       struct options *options)
+static bool check_address(const char *text, const char *name)
 {
-    if (row->count_offset) {
-        char **list = calloc(texts->count + 1, sizeof *list);
-        if (!list)
+    struct address address;
+    const char *fault = address_parse(text, &address);
+    if (fault)
+        complain("%s: \"%s\": %s", name, text, fault);
+    return !fault;
+}
+
+static bool check_origins(const struct texts *texts, const char *name)
+{
+    struct cors cors;
+    char error[300];
+    bool is_good =
+        cors_init(&cors, (const char *const *)texts->values, texts->count, error, sizeof error);
+    if (is_good)
+        cors_fini(&cors);
+    else
+        complain("%s: %s", name, error);
+    return is_good;
+}
+
+static bool store_text(const char *text, void *at)
+{
+    *(char **)at = strdup(text);
+    return check_memory(*(char **)at != NULL);
+}
+
+static bool store_texts(const struct row *row, void *at, const struct texts *texts,
+                        struct options *options)
+{
+    char **list = calloc(texts->count + 1, sizeof *list);
+    if (!check_memory(list != NULL))
+        return false;
+    *(char ***)at = list;
+    *(size_t *)(void *)((char *)options + row->count_offset) = texts->count;
+    for (unsigned i = 0; i < texts->count; i++)
+        if (!store_text(texts->values[i], &list[i]))
             return false;
-        for (unsigned i = 0; i < texts->count; i++)
-            list[i] = strdup(texts->values[i]);
-        *(char ***)at = list;
-        *(size_t *)(void *)((char *)options + row->count_offset) = texts->count;
-        return true;
-    }
+    return true;
+}
+
+static bool store_joined(void *at, const struct texts *texts)
+{
     size_t size = 1;
     for (unsigned i = 0; i < texts->count; i++)
         size += strlen(texts->values[i]) + 1;
     char *joined = calloc(1, size);
-    if (!joined)
+    if (!check_memory(joined != NULL))
         return false;
     for (unsigned i = 0; i < texts->count; i++) {
         if (i)
@@ -305,7 +382,7 @@ static bool store_path(const char *text, void *at)
 {
     size_t size = strlen(text);
     char *path = malloc(size + 2);
-    if (!path)
+    if (!check_memory(path != NULL))
         return false;
     bool is_closed = text[size - 1] == '/';
     snprintf(path, size + 2, "%s%s", text, is_closed ? "" : "/");
@@ -313,21 +390,36 @@ static bool store_path(const char *text, void *at)
     return true;
 }
 
+static bool check_path(const char *text, const char *name)
+{
+    bool is_good = text[0] == '/' && !strpbrk(text, "?#, \t\r\n");
+    if (!is_good)
+        complain("%s takes a name that starts with / and has no ? # , or space, not \"%s\"", name,
+                 text);
+    else if (strlen(text) > TEXT_MAX)
+        complain("%s takes a name of at most %d bytes", name, TEXT_MAX);
+    return is_good && strlen(text) <= TEXT_MAX;
+}
+
 static bool store(const struct row *row, const struct texts *texts, const struct reading *reading,
                   struct options *options)
 {
     void *at = (char *)options + row->offset;
     const char *text = texts->count ? texts->values[texts->count - 1] : row->fallback;
-    char name[128];
+    char name[NAME_SIZE];
     unsigned long number = 0;
     if (!text)
         return true;
     name_at(row, texts->source, reading, name, sizeof name);
     switch (row->kind) {
     case TEXT:
-        return (*(char **)at = strdup(text)) != NULL;
+        return store_text(text, at);
+    case ADDRESS:
+        return check_address(text, name) && store_text(text, at);
     case LIST:
-        return store_list(row, at, texts, options);
+        return store_joined(at, texts);
+    case ORIGINS:
+        return check_origins(texts, name) && store_texts(row, at, texts, options);
     case NUMBER:
     case SIZE:
         if (!parse_number(text, row->min, row->max, &number)) {
@@ -356,13 +448,9 @@ static bool store(const struct row *row, const struct texts *texts, const struct
         complain("%s takes error, warning, info or debug, not \"%s\"", name, text);
         return false;
     case PATH:
+        return check_path(text, name) && store_path(text, at);
     case NAMESPACE:
-        if (text[0] != '/' || strpbrk(text, "?#, \t\r\n")) {
-            complain("%s takes a name that starts with / and has no ? # , or space, not \"%s\"",
-                     name, text);
-            return false;
-        }
-        return row->kind == PATH ? store_path(text, at) : (*(char **)at = strdup(text)) != NULL;
+        return check_path(text, name) && store_text(text, at);
     }
     return false;
 }

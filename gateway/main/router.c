@@ -50,9 +50,21 @@ static bool is_reading(const struct http_request *request)
     return request->method == HTTP_METHOD_GET || request->method == HTTP_METHOD_HEAD;
 }
 
+static bool is_health(const struct http_request *request)
+{
+    return strcmp(request->path, "/api/v1/health") == 0;
+}
+
+static bool is_metrics(const struct http_request *request)
+{
+    return strcmp(request->path, "/metrics") == 0;
+}
+
+// With `--path /` the gateway's own two paths lie below that of Socket.IO.
 static bool is_socket_io(const struct router *router, const struct http_request *request)
 {
-    return strncmp(request->path, router->path, strlen(router->path)) == 0;
+    return strncmp(request->path, router->path, strlen(router->path)) == 0 && !is_health(request) &&
+           !is_metrics(request);
 }
 
 void router_handle_head(struct http_exchange *exchange, const struct http_request *request,
@@ -66,16 +78,14 @@ void router_handle_head(struct http_exchange *exchange, const struct http_reques
 void router_handle(struct http_exchange *exchange, const struct http_request *request, void *arg)
 {
     const struct router *router = arg;
-    bool is_health = strcmp(request->path, "/api/v1/health") == 0;
-    bool is_metrics = strcmp(request->path, "/metrics") == 0;
     if (is_socket_io(router, request))
         sio_server_handle(router->sio, exchange, request);
-    else if ((is_health || is_metrics) && !is_reading(request))
+    else if ((is_health(request) || is_metrics(request)) && !is_reading(request))
         answer_text(router, exchange, request, 405, JSON "Allow: GET, HEAD\r\n",
                     "{\"error\":\"method not allowed\"}");
-    else if (is_health)
+    else if (is_health(request))
         answer_text(router, exchange, request, 200, JSON, "{\"status\":\"ok\"}");
-    else if (is_metrics)
+    else if (is_metrics(request))
         on_metrics(router, exchange, request);
     else if (!router->page || !static_files_respond(router->page, exchange, request))
         answer_text(router, exchange, request, 404, JSON, "{\"error\":\"not found\"}");

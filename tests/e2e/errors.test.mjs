@@ -3,7 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
 import net from 'node:net';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { ask, client, connected, joined, settled } from './support/client.mjs';
 import { next, within } from './support/deadline.mjs';
@@ -35,6 +37,17 @@ async function polling() {
       return { status: response.status, text: await response.text() };
     },
   };
+}
+
+/** The gateway does not start with these arguments, and says why in one line. */
+async function assertRefused(args, status, message) {
+  const program = new Program(`${binDir}/talus-gateway`, args, bus.env);
+  const { code } = await within(program.exit, 'end of the gateway');
+  await program.closed;
+  assert.equal(code, status, args.join(' '));
+  assert.match(program.errors, message);
+  assert.equal(program.errors.trim().split('\n').length, 1, program.errors);
+  assert.deepEqual(program.lines, []);
 }
 
 const joins = [
@@ -206,15 +219,46 @@ test('bad options are one line and status 2', async () => {
     [['--max-payload', '1'], /--max-payload takes a number/],
     [['--log-level', 'loud'], /--log-level takes error, warning, info or debug, not "loud"/],
     [['--path', 'x'], /--path takes a name that starts with \//],
+    [['--listen', 'nonsense'], /--listen: "nonsense": not HOST:PORT/],
+    [['--listen', '127.0.0.1:65536'], /--listen: "127.0.0.1:65536": the port is not a number from 0 to 65535/],
+    [['--cors-origin', 'nonsense'], /--cors-origin: 'nonsense' is no origin/],
     [['--config', '/no/such/file'], /cannot read \/no\/such\/file: No such file/],
+    [['--config', '/'], /cannot read \/: Is a directory/],
   ]) {
-    const program = new Program(`${binDir}/talus-gateway`, args, bus.env);
-    const { code } = await program.exit;
-    await program.closed;
-    assert.equal(code, 2, args.join(' '));
-    assert.match(program.errors, message);
-    assert.equal(program.errors.trim().split('\n').length, 1);
+    await assertRefused(args, 2, message);
   }
+});
+
+test('a configuration file is read, and what is wrong in one is said with its place', async () => {
+  const file = path.join(bus.path, '..', 'gateway.cfg');
+  for (const [text, message] of [
+    ['ping-interval 10\n', /gateway\.cfg, line 1: not of the form NAME = VALUE/],
+    ['presence = never\n  log-level = info\n', /gateway\.cfg, line 2: not of the form/],
+    ['presence = never\n    log-level = info\n', /gateway\.cfg: presence has indented lines below it/],
+    ['pong = 3\n', /gateway\.cfg: pong is no option/],
+    ['ping-interval = 1\n', /gateway\.cfg: ping-interval takes a number from 10 to 86400000, not "1"/],
+    ['\u0001\u001b[2J\n', /gateway\.cfg, line 1: not of the form/],
+  ]) {
+    await writeFile(file, text);
+    await assertRefused(['--config', file], 2, message);
+  }
+  // A flag beats a variable, a variable beats the file, and one that is set to nothing is not set.
+  await writeFile(file, 'listen = nonsense\nnamespace = /file\npath = "/in/file" # quoted\nbus = ipc:///nowhere/*\n');
+  const env = { TALUS_GATEWAY_CONFIG: file, TALUS_GATEWAY_NAMESPACE: '/variable', TALUS_GATEWAY_PATH: '', TALUS_GATEWAY_BUS: `${bus.endpoint},ipc://${bus.path}-2/*` };
+  const configured = await startGateway({ env: { ...bus.env, ...env } }, ['--listen', '127.0.0.1:0']);
+  const socket = await connected(configured.url, { path: '/in/file' }, '/variable');
+  socket.disconnect();
+  await configured.stop();
+});
+
+test('the path and the namespace may be /', async () => {
+  const root = await startGateway(bus, ['--path', '/', '--namespace', '/']);
+  const socket = await connected(root.url, { path: '/' }, '/');
+  assert.equal((await ask(socket, 'join_session', { session_id: 'root' })).session_id, 'root');
+  assert.equal(await (await fetch(`${root.url}/api/v1/health`)).text(), '{"status":"ok"}');
+  assert.match(await (await fetch(`${root.url}/metrics`)).text(), /^talus_bus_sessions 1$/m);
+  socket.disconnect();
+  await root.stop();
 });
 
 test('a port in use, and a page that is not there, are said', async () => {
@@ -223,10 +267,6 @@ test('a port in use, and a page that is not there, are said', async () => {
     [['--listen', '127.0.0.1:0', '--page', '/no/such/folder'], /\/no\/such\/folder/],
     [['--listen', '127.0.0.1:0', '--bus', 'carrier://pigeon'], /cannot listen on carrier:\/\/pigeon: the endpoint is malformed/],
   ]) {
-    const program = new Program(`${binDir}/talus-gateway`, args, bus.env);
-    const { code } = await program.exit;
-    await program.closed;
-    assert.equal(code, 1, args.join(' '));
-    assert.match(program.errors, message);
+    await assertRefused(args, 1, message);
   }
 });
