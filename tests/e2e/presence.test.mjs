@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import path from 'node:path';
 import { ask, client, connected, joined, settled } from './support/client.mjs';
 import { next } from './support/deadline.mjs';
-import { binDir, newBus, Program, startGateway } from './support/program.mjs';
+import { binDir, newBus, Program, startGateway, startService } from './support/program.mjs';
 
 let bus, gateway;
 
@@ -163,6 +163,37 @@ test('a gateway that stops tells the bus, closes its clients so that they come b
   assert.deepEqual(tap.lines.map((line) => JSON.parse(line).type).sort(), [
     'session-connected', 'session-connected', 'session-disconnected', 'session-disconnected',
   ]);
+});
+
+test('a gateway that stops while a join waits for a broadcaster ends cleanly', async () => {
+  const stopping = await startGateway(bus);
+  const service = startService(bus);
+  await service.line(/^ready/);
+  service.child.kill('SIGSTOP'); // it does not answer the subscription, so the join waits
+  const guest = await connected(stopping.url, { transports: ['websocket'] });
+  guest.emit('join_session', { session_id: 'waiting' }, () => {});
+  await ask(guest, 'ping'); // comes behind the join
+  const { code, signal } = await stopping.stop('SIGTERM');
+  assert.deepEqual({ code, signal }, { code: 0, signal: null });
+  service.child.kill('SIGCONT');
+  await service.stop();
+  guest.disconnect();
+});
+
+test('two gateways on one bus tell each other who comes and goes', async () => {
+  const other = await startGateway(bus);
+  const watch = await watcher('shared');
+  const come = next(watch, 'session-connected');
+  const guest = await joined(other.url, 'shared');
+  const [data, id] = await come;
+  assert.deepEqual(data, { session_id: 'shared', client_id: guest.id });
+  assert.match(id, /^[a-z0-9]{8,16}\.\d+$/); // it came by the bus, as an event
+  assert.equal(guest.joined.active_clients, 1); // of its own gateway
+  const went = gone(watch, guest.id);
+  guest.disconnect();
+  await went;
+  watch.disconnect();
+  await other.stop();
 });
 
 test('a client that connects and joins at once is served', async () => {
