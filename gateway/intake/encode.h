@@ -26,12 +26,13 @@ void intake_encoded_unref(struct intake_encoded *encoded);
 // Reusable memory for encoding; for one thread.
 struct encoder;
 
-// `nsp`: the namespace that the packets are for; borrowed. NULL: out of memory.
+// `nsp`: the namespace that the packets are for; copied. NULL: out of memory.
 struct encoder *encoder_new(const char *nsp);
 void encoder_destroy(struct encoder **encoder);
 
-// Encodes an event of the bus. Returns it with one reference, or NULL: out of memory, or larger
-// than 64 MiB as JSON.
+// Encodes an event of the bus. Returns it with one reference, or NULL: out of memory, larger than
+// 64 MiB as JSON, not well-formed msgpack, nested too deep, or with more than SIO_MAX_ATTACHMENTS
+// binary values.
 struct intake_encoded *encoder_event(struct encoder *encoder, const talus_event_t *event);
 
 // Encodes presence: `[TYPE, {"session_id":…,"client_id":…}]`, which is in no log and has no id.

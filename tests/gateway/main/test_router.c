@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT
+// Which request goes where: health, metrics, Socket.IO, the page, and nothing.
+#include "gateway/main/router.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/gateway/session/eio_harness.h"
+
+#define HEALTH    "/api/v1/health"
+#define NOT_FOUND "{\"error\":\"not found\"}"
+#define HANDSHAKE "?EIO=4&transport=polling"
+
+struct fixture {
+    struct harness base; // first, since a client's bed leads here
+    struct sio_server *sio;
+    struct gw_metrics bus_metrics;
+    const struct gw_metrics *all_metrics[2];
+    struct router router;
+    struct static_files *page;
+    char folder[64];
+};
+
+static int setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    struct sio_server_options sio;
+    struct http_server_options http;
+    const struct sio_handler handler = {0};
+    assert_non_null(fixture);
+    harness_init(&fixture->base);
+    struct bed *bed = &fixture->base.bed;
+    sio_server_options_init(&sio);
+    sio.engine.cors = &fixture->base.cors;
+    http_server_options_init(&http);
+    http.on_head = router_handle_head;
+    fixture->sio = sio_server_new(bed->loop, &bed->metrics, &sio);
+    fixture->base.http =
+        http_server_new(bed->loop, &bed->metrics, &http, router_handle, &fixture->router);
+    assert_true(fixture->sio && fixture->base.http);
+    assert_non_null(sio_server_add_namespace(fixture->sio, "/", &handler, NULL));
+    fixture->all_metrics[0] = &bed->metrics;
+    fixture->all_metrics[1] = &fixture->bus_metrics;
+    fixture->router = (struct router){
+        .path = "/socket.io/",
+        .cors = &fixture->base.cors,
+        .sio = fixture->sio,
+        .metrics = &bed->metrics,
+        .all_metrics = fixture->all_metrics,
+        .metrics_count = 2,
+    };
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[80];
+    sio_server_destroy(&fixture->sio);
+    http_server_stop(fixture->base.http, 1);
+    harness_settle(&fixture->base);
+    http_server_destroy(&fixture->base.http);
+    harness_settle(&fixture->base);
+    static_files_destroy(&fixture->page);
+    if (fixture->folder[0]) {
+        snprintf(path, sizeof path, "%s/index.html", fixture->folder);
+        unlink(path);
+        rmdir(fixture->folder);
+    }
+    harness_fini(&fixture->base);
+    free(fixture);
+    return 0;
+}
+
+static void make_page(struct fixture *fixture)
+{
+    char path[80];
+    char error[256];
+    bed_make_folder(fixture->folder);
+    snprintf(path, sizeof path, "%s/index.html", fixture->folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("<p>page</p>", file);
+    fclose(file);
+    fixture->page = static_files_load(fixture->folder, error, sizeof error);
+    assert_non_null(fixture->page);
+    fixture->router.page = fixture->page;
+}
+
+static const char *get(struct fixture *fixture, const char *target, int status)
+{
+    return once(&fixture->base, "GET", target, "", NULL, status);
+}
+
+// A HEAD request is answered like GET, but for the body.
+static void expect_head(struct fixture *fixture, const char *target, size_t body_size)
+{
+    struct client *client;
+    struct response response;
+    char size[24];
+    client_open(&client, &fixture->base);
+    client_request(client, "HEAD", target, "", NULL);
+    client_take_response(client, &response, false);
+    assert_int_equal(response.status, 200);
+    snprintf(size, sizeof size, "%zu", body_size);
+    assert_true(response_has(&response, "Content-Length", size));
+    client_expect_silence(client);
+    response_fini(&response);
+    client_close(client);
+}
+
+// ---- Health and metrics
+
+static void test_health(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_string_equal(get(fixture, HEALTH, 200), "{\"status\":\"ok\"}");
+    assert_true(response_has(last_response(), "Content-Type", "application/json"));
+    assert_true(response_has(last_response(), "Cache-Control", "no-store"));
+    assert_false(response_has(last_response(), "Access-Control-Allow-Origin", NULL));
+    assert_string_equal(get(fixture, HEALTH "?probe=1", 200), "{\"status\":\"ok\"}");
+    expect_head(fixture, HEALTH, strlen("{\"status\":\"ok\"}"));
+}
+
+static void test_metrics_are_the_sum_of_all_threads(void **state)
+{
+    struct fixture *fixture = *state;
+    gw_metric_add(&fixture->base.bed.metrics, GW_DELIVERIES, 40);
+    gw_metric_add(&fixture->bus_metrics, GW_DELIVERIES, 2);
+    gw_metric_add(&fixture->bus_metrics, GW_BUS_EVENTS, 7);
+    const char *text = get(fixture, "/metrics", 200);
+    assert_true(
+        response_has(last_response(), "Content-Type", "text/plain; version=0.0.4; charset=utf-8"));
+    assert_true(response_has(last_response(), "Cache-Control", "no-store"));
+    assert_non_null(strstr(text, "# HELP talus_deliveries_total "));
+    assert_non_null(strstr(text, "\n# TYPE talus_deliveries_total counter\n"));
+    assert_non_null(strstr(text, "\ntalus_deliveries_total 42\n"));
+    assert_non_null(strstr(text, "\ntalus_bus_events_total 7\n"));
+    assert_non_null(strstr(text, "\n# TYPE talus_connections gauge\ntalus_connections 1\n"));
+    assert_int_equal(text[strlen(text) - 1], '\n');
+    expect_head(fixture, "/metrics", strlen(get(fixture, "/metrics", 200)));
+}
+
+static void test_other_methods_are_refused(void **state)
+{
+    static const char *const paths[] = {HEALTH, "/metrics"};
+    static const char *const methods[] = {"POST", "PUT", "DELETE", "OPTIONS", "PATCH"};
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < 2; i++)
+        for (size_t at = 0; at < sizeof methods / sizeof *methods; at++) {
+            const char *body = once(&fixture->base, methods[at], paths[i], "", "", 405);
+            assert_string_equal(body, "{\"error\":\"method not allowed\"}");
+            assert_true(response_has(last_response(), "Allow", "GET, HEAD"));
+        }
+}
+
+// ---- Socket.IO
+
+static void test_socket_io_takes_its_path(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_non_null(strstr(get(fixture, "/socket.io/" HANDSHAKE, 200), "0{\"sid\":\""));
+    assert_non_null(strstr(get(fixture, "/socket.io/x/y" HANDSHAKE, 200), "0{\"sid\":\""));
+    assert_string_equal(get(fixture, "/socket.io/", 400),
+                        "{\"code\":0,\"message\":\"Transport unknown\"}");
+    once(&fixture->base, "POST", "/socket.io/" HANDSHAKE, "", "x", 400);
+    // Without the slash it is not: and a name that only begins so.
+    assert_string_equal(get(fixture, "/socket.io" HANDSHAKE, 404), NOT_FOUND);
+    assert_string_equal(get(fixture, "/socket.iox/" HANDSHAKE, 404), NOT_FOUND);
+    assert_string_equal(get(fixture, "/Socket.io/" HANDSHAKE, 404), NOT_FOUND);
+}
+
+static void test_socket_io_at_another_path(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->router.path = "/a/b/";
+    assert_non_null(strstr(get(fixture, "/a/b/" HANDSHAKE, 200), "0{\"sid\":\""));
+    assert_string_equal(get(fixture, "/socket.io/" HANDSHAKE, 404), NOT_FOUND);
+    fixture->router.path = "/"; // takes everything but the gateway's own
+    assert_non_null(strstr(get(fixture, "/anything" HANDSHAKE, 200), "0{\"sid\":\""));
+    assert_string_equal(get(fixture, HEALTH, 200), "{\"status\":\"ok\"}");
+    get(fixture, "/metrics", 200);
+}
+
+static void test_websocket_is_upgraded(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client *client;
+    client_open(&client, &fixture->base);
+    client_exchange(client, "GET", "/socket.io/?EIO=4&transport=websocket", WS_HEADERS, NULL, 101);
+    client_close(client);
+    client_open(&client, &fixture->base);
+    client_exchange(client, "GET", "/elsewhere?EIO=4&transport=websocket", WS_HEADERS, NULL, 404);
+    client_close(client);
+}
+
+// ---- The page, and what there is not
+
+static void test_without_a_page(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_string_equal(get(fixture, "/", 404), NOT_FOUND);
+    assert_true(response_has(last_response(), "Content-Type", "application/json"));
+    assert_string_equal(get(fixture, "/api/v1/health/", 404), NOT_FOUND);
+    assert_string_equal(get(fixture, "/metrics/x", 404), NOT_FOUND);
+    once(&fixture->base, "POST", "/nowhere", "", "body", 404);
+}
+
+static void test_page(void **state)
+{
+    struct fixture *fixture = *state;
+    make_page(fixture);
+    assert_string_equal(get(fixture, "/", 200), "<p>page</p>");
+    assert_string_equal(get(fixture, "/index.html", 200), "<p>page</p>");
+    expect_head(fixture, "/", strlen("<p>page</p>"));
+    assert_string_equal(get(fixture, "/nowhere", 404), NOT_FOUND);
+    once(&fixture->base, "POST", "/", "", "x", 405);
+    assert_string_equal(get(fixture, HEALTH, 200), "{\"status\":\"ok\"}");
+    get(fixture, "/socket.io/" HANDSHAKE, 200);
+}
+
+static void test_cors_holds_everywhere(void **state)
+{
+    static const char *const origins[] = {"https://app.example"};
+    static const char *const targets[] = {HEALTH, "/metrics", "/nowhere", "/socket.io/"};
+    struct fixture *fixture = *state;
+    char error[128];
+    assert_true(cors_init(&fixture->base.cors, origins, 1, error, sizeof error));
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        struct client *client;
+        client_open(&client, &fixture->base);
+        client_request(client, "GET", targets[i], "Origin: https://app.example\r\n", NULL);
+        client_response(client);
+        assert_true(
+            response_has(last_response(), "Access-Control-Allow-Origin", "https://app.example"));
+        client_close(client);
+    }
+}
+
+#define router_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        router_test(test_health),
+        router_test(test_metrics_are_the_sum_of_all_threads),
+        router_test(test_other_methods_are_refused),
+        router_test(test_socket_io_takes_its_path),
+        router_test(test_socket_io_at_another_path),
+        router_test(test_websocket_is_upgraded),
+        router_test(test_without_a_page),
+        router_test(test_page),
+        router_test(test_cors_holds_everywhere),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
