@@ -110,6 +110,7 @@ static bool open_servers(struct gateway *gateway)
     sio.engine.ping_timeout_ms = options->ping_timeout_ms;
     sio.engine.max_payload = options->max_payload;
     sio.engine.cors = &gateway->cors;
+    sio.max_packet = options->max_payload; // nothing that clients send here has attachments
     sio.connect_timeout_ms = options->connect_timeout_ms;
     gateway->sio = sio_server_new(gateway->loop, &gateway->metrics, &sio);
 

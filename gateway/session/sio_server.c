@@ -142,8 +142,7 @@ static struct sio_decoder *borrow_decoder(struct sio_client *client)
     struct sio_server *server = client->server;
     struct sio_decoder *decoder = client->decoder ? client->decoder : server->decoder;
     if (!decoder)
-        return sio_decoder_new(server->options.engine.max_payload *
-                               (size_t)(SIO_MAX_ATTACHMENTS + 1));
+        return sio_decoder_new(server->options.max_packet);
     if (decoder == server->decoder)
         server->decoder = NULL;
     client->decoder = NULL;
@@ -204,6 +203,8 @@ struct sio_server *sio_server_new(struct gw_loop *loop, struct gw_metrics *metri
     server->loop = loop;
     server->metrics = metrics;
     server->options = *options;
+    if (server->options.max_packet == 0)
+        server->options.max_packet = options->engine.max_payload * (SIO_MAX_ATTACHMENTS + 1);
     list_init(&server->namespaces);
     list_init(&server->ack_queues);
     buffer_init(&server->scratch, SCRATCH_MAX);

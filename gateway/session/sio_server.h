@@ -33,6 +33,9 @@ struct sio_server_options {
     struct eio_server_options engine;
     unsigned connect_timeout_ms; // for a client that joins no namespace; default 45,000
     unsigned max_namespaces;     // sockets on one connection; default 16
+    size_t max_packet;           // bytes of a packet with all its attachments, which wait in memory
+                                 // for the last one; default 0: as many messages of max_payload
+                                 // as a packet can have
 };
 
 void sio_server_options_init(struct sio_server_options *options);

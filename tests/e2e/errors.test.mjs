@@ -173,6 +173,16 @@ test('an oversized WebSocket message closes the connection', async () => {
   assert.match((await ended)[0], /^transport (close|error)$/);
 });
 
+test('attachments that are together too large close the connection, whatever is still to come', async () => {
+  const socket = await connected(gateway.url, { transports: ['websocket'] });
+  const ended = next(socket, 'disconnect');
+  const { ws } = socket.io.engine.transport;
+  ws.send('453-/graph,["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1},{"_placeholder":true,"num":2}]');
+  ws.send(Buffer.alloc(600_000));
+  ws.send(Buffer.alloc(600_000));
+  assert.equal((await ended)[0], 'transport close');
+});
+
 test('methods and paths that are none', async () => {
   for (const [method, where, status] of [
     ['POST', '/api/v1/health', 405],
