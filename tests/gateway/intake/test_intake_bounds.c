@@ -20,8 +20,8 @@
 #include "tests/gateway/support/bed.h"
 
 enum {
-    EVENTS = 1024,
-    EVENT_SIZE = 64 * 1024, // bytes: together many times INTAKE_OWED_MAX
+    EVENTS = 256,
+    EVENT_SIZE = 64 * 1024, // bytes: together twice INTAKE_OWED_MAX
     SESSIONS = 5,
 };
 
