@@ -3,6 +3,7 @@
 
 #include "gateway/intake/intake.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,27 +25,31 @@ void intake_options_init(struct intake_options *options)
     };
 }
 
+// Names the endpoint also where it is the default, since that is where people have to look.
+static bool complain(char *error, size_t error_size, const char *verb, const char *endpoint,
+                     int result)
+{
+    const char *reason = result == TALUS_ESYSTEM ? strerror(errno) : talus_strerror(result);
+    char fallback[512] = "";
+    bool is_default = !endpoint && talus_default_endpoint(fallback, sizeof fallback) == TALUS_OK;
+    snprintf(error, error_size, "cannot %s on %s%s: %s", verb,
+             endpoint ? endpoint : "the default bus ", is_default ? fallback : "", reason);
+    return false;
+}
+
 static bool open_bus(struct intake *intake, char *error, size_t error_size)
 {
     const struct intake_options *options = &intake->options;
     int result = talus_broadcaster_new(&intake->broadcaster, options->publish, NULL);
-    if (result) {
-        snprintf(error, error_size, "cannot publish on %s: %s",
-                 options->publish ? options->publish : "the default bus", talus_strerror(result));
-        return false;
-    }
+    if (result)
+        return complain(error, error_size, "publish", options->publish, result);
     talus_subscriber_options_t subscriber;
     talus_subscriber_options_init(&subscriber);
     subscriber.ignore_origin = talus_broadcaster_origin(intake->broadcaster);
     subscriber.max_sessions = options->max_bus_sessions + 1; // and the events for everybody
     subscriber.live_timeout_ms = (int)options->live_timeout_ms;
     result = talus_subscriber_new(&intake->subscriber, options->bus, &subscriber);
-    if (result) {
-        snprintf(error, error_size, "cannot listen on %s: %s",
-                 options->bus ? options->bus : "the default bus", talus_strerror(result));
-        return false;
-    }
-    return true;
+    return !result || complain(error, error_size, "listen", options->bus, result);
 }
 
 struct intake *intake_new(const struct intake_options *options, char *error, size_t error_size)

@@ -40,8 +40,8 @@ async function polling() {
 }
 
 /** The gateway does not start with these arguments, and says why in one line. */
-async function assertRefused(args, status, message) {
-  const program = new Program(`${binDir}/talus-gateway`, args, bus.env);
+async function assertRefused(args, status, message, env = bus.env) {
+  const program = new Program(`${binDir}/talus-gateway`, args, env);
   const { code } = await within(program.exit, 'end of the gateway');
   await program.closed;
   assert.equal(code, status, args.join(' '));
@@ -278,5 +278,12 @@ test('a port in use, and a page that is not there, are said', async () => {
     [['--listen', '127.0.0.1:0', '--bus', 'carrier://pigeon'], /cannot listen on carrier:\/\/pigeon: the endpoint is malformed/],
   ]) {
     await assertRefused(args, 1, message);
+  }
+  for (const [endpoint, message] of [
+    ['ipc:///dev/null/*', /cannot publish on the default bus ipc:\/\/\/dev\/null\/\*: Not a directory/],
+    [`ipc:///tmp/${'a'.repeat(120)}/*`, /cannot publish on the default bus ipc:\/\/\/tmp\/a+\/\*: .*too long/],
+    ['nonsense', /cannot publish on the default bus nonsense: the endpoint is malformed/],
+  ]) {
+    await assertRefused([], 1, message, { TALUS_BUS: endpoint });
   }
 });
