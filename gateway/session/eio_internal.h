@@ -43,6 +43,7 @@ struct eio_session {
     bool is_pong_awaited;
     bool is_patience_used; // a packet other than a pong has put off the ping timeout
     bool is_close_told;    // on_close was called
+    uint8_t lateness_ms;   // of the ping, where that is the timer's own
     struct eio_server *server;
     struct transport *transport; // NULL once ended
     struct eio_upgrade *upgrade; // NULL but during one

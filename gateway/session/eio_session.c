@@ -11,7 +11,8 @@
 #include "gateway/protocol/ws.h"
 #include "gateway/session/eio_internal.h"
 
-#define SMALL_MESSAGE 512 // bytes; smaller ones may share a chunk
+#define SMALL_MESSAGE     512 // bytes; smaller ones may share a chunk
+#define TIMER_LATENESS_MS 5   // of a timer by its nature; later means that we had no time for it
 
 static void set_state(struct eio_session *session, enum eio_session_state state)
 {
@@ -34,6 +35,7 @@ static void start_ping_interval(struct eio_session *session)
 
 static void start_ping_timeout(struct eio_session *session)
 {
+    session->lateness_ms = 0;
     gw_deadline_start(&session->server->ping_timeouts, &session->heartbeat);
 }
 
@@ -50,9 +52,12 @@ static void on_heartbeat(struct gw_deadline *deadline)
         expire(session);
         return;
     }
+    int64_t lateness = gw_loop_now(session->server->host.loop) - deadline->due;
     session->is_pong_awaited = true;
     session->is_patience_used = false;
     start_ping_timeout(session);
+    if (lateness <= TIMER_LATENESS_MS)
+        session->lateness_ms = (uint8_t)lateness;
     if (!transport_send(session->transport, EIO_PING, ""))
         eio__session_end(session, "transport error");
 }
@@ -297,10 +302,10 @@ struct eio_session *eio__session_find(struct eio_server *server, const char *id)
 {
     struct eio_session *session;
     HASH_FIND(hh, server->by_id, id, strlen(id), session);
-    // Input comes before deadlines in a turn, but a request that comes after the time is up must
-    // not find the session.
+    // Input comes before deadlines in a turn, and timers are a little late; but a request that
+    // comes after the time is up, as its client counts, must not find the session.
     if (session && session->state == EIO_SESSION_OPEN && session->is_pong_awaited &&
-        session->heartbeat.due <= gw_loop_now(server->host.loop)) {
+        session->heartbeat.due - session->lateness_ms <= gw_loop_now(server->host.loop)) {
         expire(session);
         return NULL;
     }

@@ -392,6 +392,27 @@ static void test_request_when_the_time_is_up_finds_no_session(void **state)
     client_close(client);
 }
 
+// A ping that was a little late does not give the client more time.
+static void test_request_when_the_time_is_up_after_a_late_ping(void **state)
+{
+    struct harness *harness = *state;
+    for (int late = 0; late <= 6; late += 3) {
+        struct client *client;
+        struct sid sid = polling_open(harness);
+        client_open(&client, harness);
+        harness->bed.now += PING_INTERVAL + late;
+        harness_settle(harness);
+        harness->bed.now += PING_TIMEOUT - late;
+        client_request(client, "GET", poll_target(&sid), "", NULL);
+        client_response(client);
+        // Very late, it was our own fault.
+        assert_int_equal(last_response()->status, late <= 5 ? 400 : 200);
+        harness_advance(harness, PING_TIMEOUT);
+        harness_expect_log(harness, "close:ping timeout\n");
+        client_close(client);
+    }
+}
+
 static void test_other_packets_put_the_timeout_off_once(void **state)
 {
     struct harness *harness = *state;
@@ -534,6 +555,7 @@ int main(void)
         TEST(test_ping_waits_for_a_poll),
         TEST(test_silence_closes_the_session),
         TEST(test_request_when_the_time_is_up_finds_no_session),
+        TEST(test_request_when_the_time_is_up_after_a_late_ping),
         TEST(test_other_packets_put_the_timeout_off_once),
         TEST(test_ping_of_a_client_closes_the_session),
         TEST(test_client_that_does_not_poll_is_closed),
