@@ -4,17 +4,19 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import path from 'node:path';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
+import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { Bus, binaries, lineOf } from './support/talus.mjs';
 
-/** A gateway on the bus. Gives its URL and process. */
-async function gateway(t, bus, ...args) {
-  const child = spawn(
-    path.join(binaries, 'talus-gateway'),
-    ['--listen', '127.0.0.1:0', '--presence', 'never', '--log-level', 'warning', ...args],
-    { env: { ...process.env, TALUS_BUS: bus.endpoint }, stdio: ['ignore', 'pipe', 'inherit'] },
-  );
+const tests = process.env.TALUS_TESTS_DIR ?? path.join(binaries, '../tests');
+
+/** A server that says where it listens. Gives its URL and process. */
+async function serve(t, bus, program, ...args) {
+  const child = spawn(program, args, {
+    env: { ...process.env, TALUS_BUS: bus.endpoint },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   t.after(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once('exit', resolve));
@@ -23,6 +25,30 @@ async function gateway(t, bus, ...args) {
   });
   const [, url] = await lineOf(child, /listening on (\S+)$/);
   return { url, child };
+}
+
+function gateway(t, bus) {
+  return serve(t, bus, path.join(binaries, 'talus-gateway'), '--listen', '127.0.0.1:0',
+    '--presence', 'never', '--log-level', 'warning');
+}
+
+/** A bare core whose events pass through `change`, which maps their lines. Gives its URL and where to emit. */
+async function changedCore(t, bus, change) {
+  const control = path.join(bus.directory, 'control');
+  const { url } = await serve(t, bus, path.join(tests, 'bare_core'), control);
+  const core = connect(control);
+  const server = createServer((emitter) => {
+    const lines = createInterface({ input: emitter });
+    lines.on('line', (line) => core.write(change(line).map((each) => `${each}\n`).join('')));
+    emitter.on('error', () => {});
+  });
+  const address = path.join(bus.directory, 'changed');
+  await new Promise((resolve) => server.listen(address, resolve));
+  t.after(() => {
+    core.destroy();
+    server.close();
+  });
+  return { url, to: `unix:${address}` };
 }
 
 async function bench(bus, url, ...args) {
@@ -66,6 +92,49 @@ for (const transport of ['websocket', 'polling']) {
     assert.equal(delivered, Math.floor(emitted / 4) * 10 + [0, 3, 6, 8][rest]);
   });
 }
+
+test('the bare core delivers as the gateway does', async (t) => {
+  const bus = await Bus.open(t);
+  const { url, to } = await changedCore(t, bus, (line) => [line]);
+  expectWhole(await bench(bus, url, '--emit-to', to, '--clients', '6', '--rooms', '3', '--rate', '300',
+    '--seconds', '0.3', '--warmup', '0'), undefined);
+});
+
+test('what is lost on the way is told', async (t) => {
+  const bus = await Bus.open(t);
+  let count = 0;
+  let lost = 0;
+  const { url, to } = await changedCore(t, bus, (line) => {
+    if (++count % 10 !== 4) return [line];
+    lost++;
+    return [];
+  });
+  const { status, err, result } = await bench(bus, url, '--emit-to', to, '--clients', '3', '--rate', '200',
+    '--seconds', '0.3', '--warmup', '0');
+  assert.equal(status, 1);
+  assert.ok(lost > 0);
+  assert.equal(result.emitted, count);
+  assert.deepEqual([result.lost, result.out_of_order], [3 * lost, 0]);
+  assert.equal(result.delivered, 3 * (count - lost));
+  assert.match(err, new RegExp(`${3 * lost} deliveries are missing and 0 came out of order`));
+});
+
+test('what comes out of order, or twice, is told', async (t) => {
+  const bus = await Bus.open(t);
+  const held = [];
+  let count = 0;
+  const { url, to } = await changedCore(t, bus, (line) => {
+    count++;
+    if (count === 5) held.push(line); // comes behind the sixth
+    if (count === 5) return [];
+    return count === 6 ? [line, ...held] : count === 9 ? [line, line] : [line];
+  });
+  const { status, result } = await bench(bus, url, '--emit-to', to, '--clients', '2', '--rate', '100',
+    '--seconds', '0.3', '--warmup', '0');
+  assert.equal(status, 1);
+  assert.equal(result.out_of_order, 2 * 2);
+  assert.equal(result.lost, 2); // the fifth, when the sixth came
+});
 
 test('events larger than a read come whole', async (t) => {
   const bus = await Bus.open(t);
