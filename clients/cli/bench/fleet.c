@@ -238,7 +238,7 @@ static void join(fleet_t *fleet, client_t *client)
 static void on_event(fleet_t *fleet, client_t *client, const packet_t *packet)
 {
     fleet->counts.events++;
-    order_receive(&client->order, fleet->plan->rooms, packet->number);
+    fleet->counts.in_place += order_receive(&client->order, fleet->plan->rooms, packet->number);
     if (packet->time >= fleet->measure_from)
         histogram_add(&fleet->latency, fleet->now > packet->time ? fleet->now - packet->time : 0);
 }

@@ -59,9 +59,10 @@ extern const transport_t polling_transport;
 // What the clients read, all in all.
 typedef struct fleet_counts {
     size_t live, gone;
-    uint64_t events; // of the bench
-    uint64_t others; // packets of other kinds, or of somebody else's events
-    uint64_t bytes;  // off the sockets
+    uint64_t events;   // of the bench
+    uint64_t in_place; // of them, those that came in order and once
+    uint64_t others;   // packets of other kinds, or of somebody else's events
+    uint64_t bytes;    // off the sockets
     uint64_t reads;
 } fleet_counts_t;
 

@@ -68,7 +68,7 @@ static bool has_everybody(const bench_t *bench)
 
 static bool has_everything(const bench_t *bench)
 {
-    return bench->fleet.counts.events >= expected(bench);
+    return bench->fleet.counts.in_place >= expected(bench);
 }
 
 // Turns the loop until `deadline`, or `is_done` (if not NULL) says so. False: a signal came, or

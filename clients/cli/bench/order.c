@@ -6,17 +6,16 @@ void order_init(order_t *order, uint64_t room)
     *order = (order_t){.next = room + 1};
 }
 
-void order_receive(order_t *order, uint64_t rooms, uint64_t number)
+bool order_receive(order_t *order, uint64_t rooms, uint64_t number)
 {
     order->received++;
-    if (number == order->next) {
-        order->next += rooms;
-    } else if (number < order->next || (number - order->next) % rooms != 0) {
+    if (number < order->next || (number - order->next) % rooms != 0) {
         order->misplaced++;
-    } else {
-        order->lost += (number - order->next) / rooms;
-        order->next = number + rooms;
+        return false;
     }
+    order->lost += (number - order->next) / rooms;
+    order->next = number + rooms;
+    return true;
 }
 
 void order_end(order_t *order, uint64_t rooms, uint64_t emitted)

@@ -6,6 +6,7 @@
 #ifndef TALUS_CLI_BENCH_ORDER_H
 #define TALUS_CLI_BENCH_ORDER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct order {
@@ -17,8 +18,9 @@ typedef struct order {
 
 void order_init(order_t *order, uint64_t room);
 
-// `rooms`: M.
-void order_receive(order_t *order, uint64_t rooms, uint64_t number);
+// `rooms`: M. Returns whether it came in its place: later than those before it, and for the first
+// time.
+bool order_receive(order_t *order, uint64_t rooms, uint64_t number);
 
 // `emitted`: the number of the run's last event; what should have come by then counts as lost.
 void order_end(order_t *order, uint64_t rooms, uint64_t emitted);
