@@ -201,6 +201,24 @@ test('nobody listening is told', async (t) => {
   assert.match(err, /0 of 1 clients joined; client 0, while connecting: Connection refused/);
 });
 
+test('the bus is measured over every transport, with both libraries', async (t) => {
+  const bus = await Bus.open(t);
+  const { status, out, err } = await bus.run(['bench', 'bus', '--seconds', '0.2', '--json']);
+  assert.deepEqual({ status, err }, { status: 0, err: '' });
+  const { emit, rows } = JSON.parse(out[0]);
+  assert.ok(emit.alone_us > 0 && emit.subscribed_us > 0);
+  assert.deepEqual(
+    rows.map(({ transport, library }) => `${transport} ${library}`),
+    ['inproc', 'ipc', 'tcp'].flatMap((transport) => [`${transport} libzmq`, `${transport} libtalus`]),
+  );
+  for (const row of rows) {
+    const { sent, lost, out_of_order } = row;
+    assert.deepEqual({ lost, out_of_order }, { lost: 0, out_of_order: 0 });
+    assert.ok(sent > 0 && row.messages_per_second > 0 && row.sender_cpu_us > 0 && row.receiver_cpu_us > 0);
+    assert.ok(row.p50_ms > 0 && row.p50_ms <= row.p90_ms && row.p90_ms <= row.p99_ms);
+  }
+});
+
 test('a wrong command line is one line and status 2', async (t) => {
   const bus = await Bus.open(t);
   for (const [args, expected] of [
@@ -213,6 +231,7 @@ test('a wrong command line is one line and status 2', async (t) => {
     [['gateway', '--clients', '2', '--rooms', '3'], /more --rooms than --clients/],
     [['gateway', '--burst', '5', '--window', '4'], /--window is smaller than --burst/],
     [['gateway', '--size', '27'], /--size takes a number of bytes from 28 to 900000/],
+    [['bus', '--window', '60001'], /--window takes a number of messages from 1 to 60000/],
     [['gateway', '--transport', 'carrier'], /--transport takes websocket or polling/],
   ]) {
     const { status, out, err } = await bus.run(['bench', ...args]);

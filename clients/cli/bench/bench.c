@@ -8,7 +8,7 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/report.h"
 
-static const command_t *const subjects[] = {&bench_gateway_command};
+static const command_t *const subjects[] = {&bench_gateway_command, &bench_bus_command};
 
 static int run_bench(int argc, char **argv)
 {
