@@ -186,6 +186,27 @@ static void test_socket_io_at_another_path(void **state)
     get(fixture, "/metrics", 200);
 }
 
+// What is refused by its head need not send its body.
+static void test_heads_are_looked_at(void **state)
+{
+    static const char *const targets[] = {"/socket.io/" HANDSHAKE "&sid=unknown", "/nowhere"};
+    struct fixture *fixture = *state;
+    for (int i = 0; i < 2; i++) {
+        struct client *client;
+        client_open(&client, &fixture->base);
+        client_request(client, "POST", targets[i], "Content-Length: 5\r\n", NULL);
+        if (i == 0) {
+            assert_string_equal(client_response(client),
+                                "{\"code\":1,\"message\":\"Session ID unknown\"}");
+        } else {
+            client_expect_silence(client);
+            client_send_text(client, "12345");
+            assert_string_equal(client_response(client), NOT_FOUND);
+        }
+        client_close(client);
+    }
+}
+
 static void test_websocket_is_upgraded(void **state)
 {
     struct fixture *fixture = *state;
@@ -251,6 +272,7 @@ int main(void)
         router_test(test_other_methods_are_refused),
         router_test(test_socket_io_takes_its_path),
         router_test(test_socket_io_at_another_path),
+        router_test(test_heads_are_looked_at),
         router_test(test_websocket_is_upgraded),
         router_test(test_without_a_page),
         router_test(test_page),

@@ -80,6 +80,11 @@ static void on_disconnect(struct sio_socket *socket, const char *reason, void *a
         harness->hooks.on_disconnect(socket, reason, arg);
 }
 
+static void on_head(struct http_exchange *exchange, const struct http_request *request, void *arg)
+{
+    sio_server_handle_head(((struct sio_harness *)arg)->sio, exchange, request);
+}
+
 static void on_request(struct http_exchange *exchange, const struct http_request *request,
                        void *arg)
 {
@@ -106,6 +111,7 @@ static void start(struct sio_harness *harness)
     options.engine.max_queue = (size_t)64 << 20; // who is slow is the Engine.IO tests' matter
     http_server_options_init(&http);
     http.limits.max_body = MAX_PAYLOAD;
+    http.on_head = on_head;
     harness->sio = sio_server_new(bed->loop, &bed->metrics, &options);
     harness->base.http = http_server_new(bed->loop, &bed->metrics, &http, on_request, harness);
     assert_non_null(harness->sio);

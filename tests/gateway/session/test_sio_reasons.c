@@ -242,6 +242,22 @@ static void test_polling_closes(void **state)
     sio_expect_log(harness, "disconnect / transport error\n");
 }
 
+static void test_overlapping_posts(void **state)
+{
+    struct sio_harness *harness = *state;
+    struct client *first;
+    struct sid sid;
+    sio_polling_open(&sid, harness);
+    client_open(&first, &harness->base);
+    client_request(first, "POST", poll_target(&sid), "Content-Length: 100\r\n", NULL);
+    client_send_text(first, "42[\"never whole");
+    client_expect_silence(first);
+    once(&harness->base, "POST", poll_target(&sid), "", "42[\"a\"]", 400);
+    sio_expect_log(harness, "disconnect / transport error\n");
+    client_expect_end(first);
+    client_close(first);
+}
+
 static void test_silence(void **state)
 {
     struct sio_harness *harness = *state;
@@ -402,6 +418,7 @@ int main(void)
         sio_test(test_websocket_breaks_the_rules),
         sio_test(test_what_is_no_engine_packet),
         sio_test(test_polling_closes),
+        sio_test(test_overlapping_posts),
         sio_test(test_silence),
         sio_test(test_what_is_asked_first_counts),
         sio_test(test_disconnecting_another_from_within),
