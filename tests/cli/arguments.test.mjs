@@ -8,8 +8,8 @@ import { Bus } from './support/talus.mjs';
 const LONG = 'x'.repeat(129);
 const SESSION = '--session takes a session id (1 to 128 of A-Z a-z 0-9 . _ : @ -)';
 const WRONG = [
-  [[], 'talus: no command given: there are tap, emit and demo (see talus --help)'],
-  [['tip'], 'talus: no command "tip": there are tap, emit and demo (see talus --help)'],
+  [[], 'talus: no command given: there are tap, emit, demo and bench (see talus --help)'],
+  [['tip'], 'talus: no command "tip": there are tap, emit, demo and bench (see talus --help)'],
   [['--bus'], 'talus: unknown option "--bus" (see talus --help)'],
   [['help', 'tip'], 'talus help: no command "tip": there are tap, emit and demo'],
   [['help', 'tap', 'x'], 'talus help: unexpected argument "x"'],
