@@ -48,6 +48,7 @@ static int teardown(void **state)
     return 0;
 }
 
+// Static, since the teardown's releases come after the test's own frame is gone.
 struct actor {
     char letter;
     int result;
@@ -104,7 +105,7 @@ static uint64_t failures(void)
 static void test_callbacks_run_in_order_of_addition(void **state)
 {
     (void)state;
-    struct actor a = {'a'}, b = {'b'}, c = {'c'};
+    static struct actor a = {'a'}, b = {'b'}, c = {'c'};
 
     run("node-created");
     assert_false(talus__callbacks_any(&callbacks));
@@ -143,7 +144,7 @@ static void on_log(talus_log_level_t level, const char *line, void *arg)
 static void test_callbacks_failure_is_counted_and_logged(void **state)
 {
     (void)state;
-    struct actor a = {.letter = 'a', .result = 0}, b = {.letter = 'b', .result = 42},
+    static struct actor a = {.letter = 'a', .result = 0}, b = {.letter = 'b', .result = 42},
                  c = {.letter = 'c', .result = 0};
 
     talus_set_log(TALUS_LOG_WARNING, on_log, NULL);
@@ -163,7 +164,7 @@ static void test_callbacks_failure_is_counted_and_logged(void **state)
 static void test_callbacks_may_remove_themselves(void **state)
 {
     (void)state;
-    struct actor a = {'a'}, b = {'b'}, c = {'c'};
+    static struct actor a = {'a'}, b = {'b'}, c = {'c'};
     b.removes = &b;
 
     add(&a, NULL);
@@ -178,7 +179,7 @@ static void test_callbacks_may_remove_themselves(void **state)
 static void test_callbacks_removed_one_is_not_called_any_more(void **state)
 {
     (void)state;
-    struct actor a = {'a'}, b = {'b'}, c = {'c'};
+    static struct actor a = {'a'}, b = {'b'}, c = {'c'};
     a.removes = &b;
 
     add(&a, NULL);
@@ -191,7 +192,7 @@ static void test_callbacks_removed_one_is_not_called_any_more(void **state)
 static void test_callbacks_added_from_within_hear_the_next_event(void **state)
 {
     (void)state;
-    struct actor a = {'a'}, b = {'b'};
+    static struct actor a = {'a'}, b = {'b'};
     a.adds = &b;
 
     add(&a, NULL);
@@ -204,7 +205,7 @@ static void test_callbacks_added_from_within_hear_the_next_event(void **state)
 static void test_callbacks_fini_releases_the_rest(void **state)
 {
     (void)state;
-    struct actor a = {'a'}, b = {'b'};
+    static struct actor a = {'a'}, b = {'b'};
 
     add(&a, NULL);
     add(&b, "t");
