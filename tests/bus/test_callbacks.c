@@ -145,7 +145,7 @@ static void test_callbacks_failure_is_counted_and_logged(void **state)
 {
     (void)state;
     static struct actor a = {.letter = 'a', .result = 0}, b = {.letter = 'b', .result = 42},
-                 c = {.letter = 'c', .result = 0};
+                        c = {.letter = 'c', .result = 0};
 
     talus_set_log(TALUS_LOG_WARNING, on_log, NULL);
     add(&a, NULL);

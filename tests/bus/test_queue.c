@@ -26,8 +26,8 @@
 #define ROOMY_BYTES ((size_t)1 << 30)
 #define PAYLOAD_NIL "\xc0"
 
-// The queues are static: gcc's AddressSanitizer, when it looks for uses of dead frames, gives them no
-// frame that is aligned to a cache line.
+// The queues are static: gcc's AddressSanitizer, when it looks for uses of dead frames, gives them
+// no frame that is aligned to a cache line.
 
 static struct talus__message *new_message(const char *session, const void *data, size_t size)
 {
