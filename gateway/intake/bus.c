@@ -72,15 +72,16 @@ static void linger(struct intake_session *session)
 
 static struct intake_session *new_session(struct intake *intake, const char *name)
 {
-    struct intake_session *session =
-        calloc(1, sizeof *session + intake->worker_count * sizeof session->members[0]);
+    size_t members_size = intake->worker_count * sizeof(size_t);
+    size_t name_size = strlen(name) + 1;
+    struct intake_session *session = calloc(1, sizeof *session + members_size + name_size);
     if (!session)
         return NULL;
+    session->name = memcpy((char *)session->members + members_size, name, name_size);
     session->intake = intake;
     list_init(&session->waiting);
     gw_deadline_init(&session->linger, on_linger_over);
-    strcpy(session->name, name);
-    HASH_ADD_STR(intake->sessions, name, session);
+    HASH_ADD_KEYPTR(hh, intake->sessions, session->name, name_size - 1, session);
     if (!session->hh.tbl) {
         free(session);
         return NULL;
@@ -250,6 +251,8 @@ static void show_stats(struct intake *intake)
 
 static void receive(struct intake *intake)
 {
+    if (intake->are_workers_gone)
+        return;
     for (unsigned i = 0; i < DELIVERIES_A_TURN; i++) {
         const talus_delivery_t *delivery;
         if (must_wait(intake)) {
@@ -294,7 +297,8 @@ static void on_readable(uv_poll_t *watch, int status, int events)
 bool intake__bus_init(struct intake *intake)
 {
     gw_task_init(&intake->receive_task, on_receive_task);
-    gw_loop_expect_mail(intake->loop, true); // also while nothing is received
+    if (!intake->options.loop)
+        gw_loop_expect_mail(intake->loop, true); // also while nothing is received
     gw_deadline_queue_init(&intake->linger, intake->loop, intake->options.linger_ms);
     intake->watch = malloc(sizeof *intake->watch);
     if (!intake->watch)

@@ -87,8 +87,8 @@ struct intake_session {
     size_t clients;                // in all workers
     char newest[TALUS_ID_MAX + 1]; // id of the newest event known; "" for none
     struct gw_deadline linger;     // since the last client left
-    char name[TALUS_SESSION_MAX + 1];
-    size_t members[]; // clients of each worker
+    const char *name;              // behind `members`
+    size_t members[];              // clients of each worker
 };
 
 struct intake {
@@ -103,7 +103,8 @@ struct intake {
     struct gw_loop *loop;
     pthread_t thread;
     bool is_started;
-    uv_poll_t *watch; // of the subscriber's descriptor
+    bool are_workers_gone; // where they share the loop: what is still posted to them is dropped
+    uv_poll_t *watch;      // of the subscriber's descriptor
     struct gw_task receive_task;
     struct gw_deadline_queue linger;
     size_t lingering_count;

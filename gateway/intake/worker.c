@@ -18,7 +18,7 @@ struct seat {
     struct list waiting;
     bool is_joined;
     bool is_under_way; // a request of it is
-    char session[TALUS_SESSION_MAX + 1];
+    char session[];
 };
 
 struct client {
@@ -81,11 +81,12 @@ static struct seat *find_seat(const struct client *client, const char *session)
 
 static struct seat *new_seat(struct client *client, const char *session)
 {
-    struct seat *seat = calloc(1, sizeof *seat);
+    size_t size = strlen(session) + 1;
+    struct seat *seat = calloc(1, sizeof *seat + size);
     if (!seat)
         return NULL;
     list_init(&seat->waiting);
-    strcpy(seat->session, session);
+    memcpy(seat->session, session, size);
     list_append(&client->seats, &seat->link);
     client->seat_count++;
     return seat;
@@ -365,6 +366,10 @@ static void on_orphan(struct intake_request *request)
 void intake__on_answer(struct gw_mail *mail)
 {
     struct intake_request *request = LIST_ENTRY(mail, struct intake_request, mail);
+    if (request->worker->intake->are_workers_gone) {
+        mail->drop(mail);
+        return;
+    }
     struct sio_socket *socket = sio_namespace_find(request->worker->nsp, request->client);
     struct client *client = socket ? sio_socket_data(socket) : NULL;
     struct seat *seat = client ? find_seat(client, request->session) : NULL;
@@ -384,6 +389,10 @@ void intake__on_answer(struct gw_mail *mail)
 void intake__on_letter(struct gw_mail *mail)
 {
     struct intake_letter *letter = LIST_ENTRY(mail, struct intake_letter, mail);
+    if (letter->worker->intake->are_workers_gone) {
+        mail->drop(mail);
+        return;
+    }
     struct intake_encoded *encoded = letter->encoded;
     const struct sio_encoded frames = {encoded->bytes, encoded->size};
     struct intake_worker *worker = letter->worker;

@@ -133,9 +133,7 @@ static struct sio_socket *new_socket(struct sio_client *client, struct sio_names
     }
     socket->client = client;
     socket->nsp = nsp;
-    list_init(&socket->memberships);
-    list_init(&socket->owed);
-    list_init(&socket->awaited);
+    list_init(&socket->acks);
     gw_task_init(&socket->end_task, on_end_task);
     list_append(&client->sockets, &socket->link);
     client->socket_count++;
@@ -170,7 +168,7 @@ void sio__socket_connect(struct sio_client *client, struct sio_namespace *nsp, c
     }
     json_decref(answer);
     socket->state = SIO_SOCKET_CONNECTED;
-    gw_deadline_stop(&client->connect_deadline);
+    sio__client_stop_waiting(client);
     gw_metric_add(client->server->metrics, GW_SIO_SOCKETS, 1);
     gw_metric_add(client->server->metrics, GW_SIO_SOCKETS_TOTAL, 1);
     if (nsp->handler.on_connection)
