@@ -58,6 +58,7 @@ struct sio_connect_wait {
 
 enum sio_socket_state {
     SIO_SOCKET_CONNECTING,    // on_connect decides
+    SIO_SOCKET_DEFERRED,      // it will be decided later
     SIO_SOCKET_CONNECTED,     //
     SIO_SOCKET_DISCONNECTING, // by us: on_disconnect is still to be called
     SIO_SOCKET_ENDED,         // on_disconnect is being called

@@ -147,9 +147,10 @@ static void receive_packet(struct sio_client *client, const struct sio_packet *p
         connect_namespace(client, packet);
         return;
     }
-    // Anything else needs a socket, and a second CONNECT must not find one: the reference closes
-    // the whole connection on either.
-    if (!socket || packet->type == SIO_CONNECT || packet->type == SIO_CONNECT_ERROR) {
+    // Anything else needs a socket that is connected, and a second CONNECT must not find one: the
+    // reference closes the whole connection on either.
+    if (!socket || socket->state != SIO_SOCKET_CONNECTED || packet->type == SIO_CONNECT ||
+        packet->type == SIO_CONNECT_ERROR) {
         gw_metric_add(client->server->metrics, GW_SIO_PARSE_ERRORS, 1);
         sio__client_close(client);
         return;

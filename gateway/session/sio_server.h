@@ -65,6 +65,12 @@ struct sio_message {
     unsigned attachment_count;
 };
 
+// A message encoded once for many, as WebSocket frames of a namespace (sio_frames.h makes them).
+struct sio_encoded {
+    const uint8_t *bytes;
+    size_t size;
+};
+
 struct sio_refusal {
     char message[128];
     json_t *data; // may be NULL; taken over by the server
@@ -73,7 +79,8 @@ struct sio_refusal {
 struct sio_handler {
     // A client wants a socket in the namespace. `auth`: the CONNECT payload, NULL if there was
     // none; borrowed. Return true to accept; false refuses, with CONNECT_ERROR of what `refusal`
-    // says. NULL accepts everybody. Nothing may be emitted yet; rooms may be joined.
+    // says. NULL accepts everybody. Nothing may be emitted yet; rooms may be joined. Who cannot
+    // say at once calls sio_socket_defer.
     bool (*on_connect)(struct sio_socket *socket, const json_t *auth, struct sio_refusal *refusal,
                        void *arg);
     // The socket is connected and its CONNECT is queued.
@@ -102,7 +109,26 @@ bool sio_socket_is_connected(const struct sio_socket *socket);
 void sio_socket_set_data(struct sio_socket *socket, void *data);
 void *sio_socket_data(const struct sio_socket *socket);
 
-// The socket of that id, or NULL.
+// ---- Answering a CONNECT later
+
+// Within on_connect, which then returns true: the client is answered by sio_socket_accept or
+// sio_socket_refuse. Until then the socket can be found by its id and looked at, and nothing can be
+// emitted to it; if the client goes meanwhile the socket is gone without on_disconnect, as after a
+// refusal. A client that sends anything else in the namespace meanwhile is closed.
+void sio_socket_defer(struct sio_socket *socket);
+// Gives a deferred socket the id of one that is gone. False: the id is in use, or memory is out;
+// the socket keeps its own.
+bool sio_socket_resume(struct sio_socket *socket, const char *id);
+// What the client is to get before it is told that it is connected (it buffers until then). False:
+// not deferred, or memory is out.
+bool sio_socket_send_ahead(struct sio_socket *socket, const struct sio_encoded *encoded);
+// Answers with CONNECT; `pid`, if not NULL, is the secret by which the client will ask for recovery.
+// on_connection runs, with `auth` NULL. False: it could not be sent, and the client is closed.
+bool sio_socket_accept(struct sio_socket *socket, const char *pid);
+// Answers with CONNECT_ERROR; the socket is gone.
+void sio_socket_refuse(struct sio_socket *socket, const struct sio_refusal *refusal);
+
+// The socket of that id, or NULL. One whose CONNECT has not been answered is found, too.
 struct sio_socket *sio_namespace_find(struct sio_namespace *nsp, const char *id);
 
 // Sends DISCONNECT: the client will not come back by itself. `close`: also from its other
@@ -127,12 +153,6 @@ bool sio_ack_answer(struct sio_ack *ack, json_t *args, const struct sio_attachme
                     unsigned attachment_count);
 // Frees it unanswered; NULL-safe.
 void sio_ack_drop(struct sio_ack *ack);
-
-// A message encoded once for many, as WebSocket frames of a namespace (sio_frames.h makes them).
-struct sio_encoded {
-    const uint8_t *bytes;
-    size_t size;
-};
 
 // ---- Rooms: sets of sockets of one namespace, by name
 
