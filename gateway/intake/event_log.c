@@ -32,6 +32,7 @@ static struct event_log_entry *oldest(const struct list *entries)
 static void let_go(struct event_log *log, struct event_log_entry *entry)
 {
     entry->session->gone = entry->index;
+    strcpy(entry->session->gone_id, entry->id);
     log->bytes -= size_of(entry);
     list_remove(&entry->link);
     list_remove(&entry->session_link);
@@ -52,9 +53,8 @@ void event_log_expire(struct event_log *log, int64_t now)
         let_go(log, oldest(&log->entries));
 }
 
-static struct event_log_entry *new_entry(struct session_log *session,
-                                         struct intake_encoded *encoded, const char *id,
-                                         int64_t now)
+static struct event_log_entry *
+new_entry(struct session_log *session, struct intake_encoded *encoded, const char *id, int64_t now)
 {
     struct event_log_entry *entry = malloc(sizeof *entry + strlen(id) + 1);
     if (!entry)
@@ -67,12 +67,11 @@ static struct event_log_entry *new_entry(struct session_log *session,
     return entry;
 }
 
-void event_log_append(struct event_log *log, struct session_log *session,
-                      struct intake_encoded *encoded, const char *id, int64_t now)
+uint64_t event_log_append(struct event_log *log, struct session_log *session,
+                          struct intake_encoded *encoded, const char *id, int64_t now)
 {
     struct event_log_entry *entry = encoded ? new_entry(session, encoded, id, now) : NULL;
     session->newest = ++log->newest;
-    strcpy(session->newest_id, id);
     if (entry) {
         entry->index = session->newest;
         list_append(&log->entries, &entry->link);
@@ -80,21 +79,30 @@ void event_log_append(struct event_log *log, struct session_log *session,
         log->bytes += size_of(entry);
     } else {
         session->gone = session->newest;
+        strcpy(session->gone_id, id);
     }
     event_log_expire(log, now);
+    return session->newest;
+}
+
+void session_log_newest(const struct session_log *session, struct intake_mark *newest)
+{
+    const char *id = session->gone_id;
+    if (session->gone != session->newest)
+        id = LIST_ENTRY(session->entries.prev, struct event_log_entry, session_link)->id;
+    newest->index = session->newest;
+    strcpy(newest->id, id);
 }
 
 uint64_t session_log_find(const struct session_log *session, const char *id)
 {
-    if (strcmp(session->newest_id, id) == 0)
-        return session->newest;
     // From the newest on: who comes back was not away for long.
     for (struct list *at = session->entries.prev; at != &session->entries; at = at->prev) {
         const struct event_log_entry *entry = LIST_ENTRY(at, struct event_log_entry, session_link);
         if (strcmp(entry->id, id) == 0)
             return entry->index;
     }
-    return 0;
+    return strcmp(session->gone_id, id) == 0 ? session->gone : 0;
 }
 
 bool event_log_reaches(const struct event_log_cursor *cursors, size_t count)

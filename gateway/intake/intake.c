@@ -21,6 +21,11 @@ void intake_options_init(struct intake_options *options)
         .live_timeout_ms = 1000,
         .linger_ms = 30000,
         .max_lingering = 10000,
+        .recovery_window_ms = 120000,
+        .silence_ms = 45000,
+        .recovery_bytes = (size_t)64 << 20,
+        .max_departed = 10000,
+        .max_missed = (size_t)1 << 20,
         .max_bus_sessions = 100000,
     };
 }

@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/base/secret.h"
 #include "gateway/protocol/sio.h"
 #include "gateway/session/eio_server.h"
 
@@ -89,6 +90,9 @@ struct sio_handler {
     // to be answered once, now or later, or given back unanswered with sio_ack_drop.
     void (*on_event)(struct sio_socket *socket, const struct sio_message *message,
                      struct sio_ack *ack, void *arg);
+    // CONNECT answers tell the client its socket's secret (sio_socket_secret) as `pid`, by which it
+    // asks for recovery when it comes back.
+    bool has_recovery;
     // The socket is over, with the reason in the reference's words ("transport close", "client
     // namespace disconnect", "ping timeout", …). It is still in its rooms, and leaves them when
     // this returns. Emitting to it is a no-op. Called exactly once for each on_connection, never
@@ -104,6 +108,8 @@ struct sio_namespace *sio_server_add_namespace(struct sio_server *server, const 
 // ---- Sockets
 
 const char *sio_socket_id(const struct sio_socket *socket); // its own in each namespace
+// What only its client and this server know: the same for the same id. False: out of memory.
+bool sio_socket_secret(const struct sio_socket *socket, char secret[GW_SECRET_SIZE + 1]);
 struct sio_namespace *sio_socket_namespace(const struct sio_socket *socket);
 bool sio_socket_is_connected(const struct sio_socket *socket);
 void sio_socket_set_data(struct sio_socket *socket, void *data);
@@ -122,9 +128,9 @@ bool sio_socket_resume(struct sio_socket *socket, const char *id);
 // What the client is to get before it is told that it is connected (it buffers until then). False:
 // not deferred, or memory is out.
 bool sio_socket_send_ahead(struct sio_socket *socket, const struct sio_encoded *encoded);
-// Answers with CONNECT; `pid`, if not NULL, is the secret by which the client will ask for recovery.
-// on_connection runs, with `auth` NULL. False: it could not be sent, and the client is closed.
-bool sio_socket_accept(struct sio_socket *socket, const char *pid);
+// Answers with CONNECT; on_connection runs, with `auth` NULL. False: it could not be sent, and the
+// client is closed.
+bool sio_socket_accept(struct sio_socket *socket);
 // Answers with CONNECT_ERROR; the socket is gone.
 void sio_socket_refuse(struct sio_socket *socket, const struct sio_refusal *refusal);
 
@@ -134,6 +140,8 @@ struct sio_socket *sio_namespace_find(struct sio_namespace *nsp, const char *id)
 // Sends DISCONNECT: the client will not come back by itself. `close`: also from its other
 // namespaces, and the connection is closed.
 void sio_socket_disconnect(struct sio_socket *socket, bool close);
+// Closes its connection without a word at the level of Socket.IO, so that the client comes back.
+void sio_socket_drop(struct sio_socket *socket);
 
 // ---- Emitting. Errors: false, nothing was sent (out of memory, not connected, cannot be encoded,
 // or would be malformed to the client: no array, an event name of its own, too many attachments).

@@ -14,6 +14,11 @@ const char *sio_socket_id(const struct sio_socket *socket)
     return socket->id;
 }
 
+bool sio_socket_secret(const struct sio_socket *socket, char secret[GW_SECRET_SIZE + 1])
+{
+    return gw_secret_of(socket->id, secret);
+}
+
 struct sio_namespace *sio_socket_namespace(const struct sio_socket *socket)
 {
     return socket->nsp;
@@ -153,7 +158,8 @@ static struct sio_socket *new_socket(struct sio_client *client, struct sio_names
     return socket;
 }
 
-// The client cannot go on without an answer. Unless the handler itself has closed it, memory is out.
+// The client cannot go on without an answer. Unless the handler itself has closed it, memory is
+// out.
 static void fail_to_connect(struct sio_socket *socket)
 {
     struct sio_client *client = socket->client;
@@ -164,10 +170,13 @@ static void fail_to_connect(struct sio_socket *socket)
     sio__client_close(client);
 }
 
-static bool accept_socket(struct sio_socket *socket, const char *pid, const json_t *auth)
+static bool accept_socket(struct sio_socket *socket, const json_t *auth)
 {
     struct sio_client *client = socket->client;
     struct sio_namespace *nsp = socket->nsp;
+    char secret[GW_SECRET_SIZE + 1];
+    const char *pid =
+        nsp->handler.has_recovery && sio_socket_secret(socket, secret) ? secret : NULL;
     json_t *answer = json_pack("{s:s, s:s*}", "sid", socket->id, "pid", pid);
     bool is_sent = answer && sio__client_send(client, SIO_CONNECT, nsp->name, answer);
     json_decref(answer);
@@ -191,9 +200,9 @@ void sio_socket_refuse(struct sio_socket *socket, const struct sio_refusal *refu
     free_socket(socket);
 }
 
-bool sio_socket_accept(struct sio_socket *socket, const char *pid)
+bool sio_socket_accept(struct sio_socket *socket)
 {
-    return accept_socket(socket, pid, NULL);
+    return accept_socket(socket, NULL);
 }
 
 void sio_socket_defer(struct sio_socket *socket)
@@ -245,7 +254,7 @@ void sio__socket_connect(struct sio_client *client, struct sio_namespace *nsp, c
     if (!is_accepted)
         sio_socket_refuse(socket, &refusal);
     else if (socket->state != SIO_SOCKET_DEFERRED)
-        accept_socket(socket, NULL, auth);
+        accept_socket(socket, auth);
     json_decref(refusal.data);
 }
 
@@ -286,6 +295,11 @@ void sio_socket_disconnect(struct sio_socket *socket, bool close)
             sio_socket_disconnect(other, false);
     }
     sio__client_close(client);
+}
+
+void sio_socket_drop(struct sio_socket *socket)
+{
+    sio__client_close(socket->client);
 }
 
 // ---- Receiving

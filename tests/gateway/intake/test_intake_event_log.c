@@ -101,10 +101,14 @@ static void test_event_log_knows_what_has_aged_out(void **state)
     struct event_log_cursor after = {&fixture.a, 1, NULL};
     assert_false(event_log_reaches(&before, 1));
     assert_true(event_log_reaches(&after, 1));
-    // The newest event is known however old it is: a quiet session is no reason to start anew.
-    assert_int_equal(session_log_find(&fixture.a, "o.1"), 1);
+    // The last one that went is known however old it is: a quiet session is no reason to start
+    // anew.
     append(&fixture.a, "o.3", 3600 * 1000);
+    assert_int_equal(session_log_find(&fixture.a, "o.1"), 1);
+    expect_owed(&after, 1, "o.3 ");
+    append(&fixture.a, "o.4", 7200 * 1000);
     assert_int_equal(session_log_find(&fixture.a, "o.1"), 0);
+    assert_int_equal(session_log_find(&fixture.a, "o.3"), 3);
 }
 
 static void test_event_log_is_bounded_in_bytes(void **state)
