@@ -129,6 +129,7 @@ static bool open_intake(struct gateway *gateway)
     struct intake_options intake;
     char error[512];
     intake_options_init(&intake);
+    intake.loop = gateway->loop;
     intake.bus = options->bus;
     intake.publish = options->publish;
     intake.nsp = options->nsp;
