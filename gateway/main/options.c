@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/base/random.h"
 #include "gateway/main/config_file.h"
 #include "gateway/transport/address.h"
 #include "gateway/transport/cors.h"
@@ -55,6 +56,8 @@ struct row {
 static const struct row rows[] = {
     {"listen", "HOST:PORT", "where to listen; also [IPV6]:PORT and unix:PATH; port 0 picks one",
      "127.0.0.1:3000", ADDRESS, 0, 0, AT(listen), 0},
+    {"workers", "N", "event loops with a thread each; by default one a core", NULL, NUMBER, 1,
+     GW_ID_TAGS_MAX, AT(workers), 0},
     {"path", "PATH", "path of the Socket.IO endpoint", "/socket.io/", PATH, 0, 0, AT(path), 0},
     {"namespace", "NAME", "Socket.IO namespace of the sessions", "/graph", NAMESPACE, 0, 0, AT(nsp),
      0},

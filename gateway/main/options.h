@@ -12,11 +12,12 @@
 
 struct options {
     char *listen;
-    char *path;    // starts and ends with '/'
-    char *nsp;     // starts with '/'
-    char *bus;     // comma-separated; NULL: the default bus
-    char *publish; // NULL: the default bus
-    char *page;    // folder of the live page; NULL: none
+    unsigned workers; // 0: one a core
+    char *path;       // starts and ends with '/'
+    char *nsp;        // starts with '/'
+    char *bus;        // comma-separated; NULL: the default bus
+    char *publish;    // NULL: the default bus
+    char *page;       // folder of the live page; NULL: none
     char **cors_origins;
     size_t cors_origin_count;
     unsigned ping_interval_ms;

@@ -48,9 +48,9 @@ static int setup(void **state)
         .path = "/socket.io/",
         .cors = &fixture->base.cors,
         .sio = fixture->sio,
-        .metrics = &bed->metrics,
-        .all_metrics = fixture->all_metrics,
-        .metrics_count = 2,
+        .workers = &fixture->base.http,
+        .worker_count = 1,
+        .metrics = fixture->all_metrics,
     };
     *state = fixture;
     return 0;
@@ -140,6 +140,8 @@ static void test_metrics_are_the_sum_of_all_threads(void **state)
     assert_non_null(strstr(text, "\n# TYPE talus_deliveries_total counter\n"));
     assert_non_null(strstr(text, "\ntalus_deliveries_total 42\n"));
     assert_non_null(strstr(text, "\ntalus_bus_events_total 7\n"));
+    assert_non_null(strstr(text, "\ntalus_worker_deliveries_total{worker=\"0\"} 40\n"));
+    assert_null(strstr(text, "worker=\"1\"")); // the bus thread is none
     assert_non_null(strstr(text, "\n# TYPE talus_connections gauge\ntalus_connections 1\n"));
     assert_int_equal(text[strlen(text) - 1], '\n');
     expect_head(fixture, "/metrics", strlen(get(fixture, "/metrics", 200)));
