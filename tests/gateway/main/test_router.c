@@ -290,9 +290,8 @@ static void test_sessions_are_found_on_their_worker(void **state)
         client_expect_silence(client);
         client_send_text(client, "41");
         assert_string_equal(client_response(client), "ok");
-        client_exchange(client, "GET", targets[i], "", NULL, 200);
     }
-    assert_int_equal(bed_metric(&fixture->base.bed, GW_HTTP_RELAYED), 8);
+    assert_int_equal(bed_metric(&fixture->base.bed, GW_HTTP_RELAYED), 6);
     for (int i = 0; i < 2; i++)
         client_close(clients[i]);
 }
