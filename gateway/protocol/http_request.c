@@ -127,11 +127,12 @@ static size_t texts_size(const struct http_request *request)
     return size;
 }
 
-struct http_request *http_request_copy(const struct http_request *request)
+struct http_request *http_request_copy(const struct http_request *request, size_t *size)
 {
     const size_t headers_size = request->header_count * sizeof(struct http_header);
-    struct http_request *copy =
-        malloc(sizeof *copy + headers_size + texts_size(request) + request->body_size);
+    struct http_request *copy;
+    *size = sizeof *copy + headers_size + texts_size(request) + request->body_size;
+    copy = malloc(*size);
     if (!copy)
         return NULL;
     struct http_header *headers = (struct http_header *)(void *)(copy + 1);

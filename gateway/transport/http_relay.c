@@ -255,8 +255,9 @@ static bool post_letter(struct http_relay *relay, const struct http_request *req
         gw_log(GW_LOG_WARNING, "http", "a request is refused: the loop that it is for is behind");
         return false;
     }
+    size_t size;
     struct letter *letter = malloc(sizeof *letter);
-    struct http_request *copy = http_request_copy(request);
+    struct http_request *copy = http_request_copy(request, &size);
     if (!letter || !copy) {
         free(letter);
         free(copy);
@@ -266,7 +267,7 @@ static bool post_letter(struct http_relay *relay, const struct http_request *req
         .mail = {.deliver = deliver, .drop = drop_letter},
         .relay = relay,
         .request = copy,
-        .size = sizeof *letter + sizeof *copy + request->body_size,
+        .size = sizeof *letter + size,
     };
     ref(relay);
     atomic_fetch_add_explicit(&to->arrears, letter->size, memory_order_relaxed);
@@ -333,8 +334,9 @@ static void relay_upgrade(struct http_exchange *exchange, const struct http_requ
                           struct http_server *to)
 {
     struct gw_metrics *metrics = exchange->http->server->metrics;
+    size_t size;
     struct parcel *parcel = malloc(sizeof *parcel);
-    struct http_request *copy = http_request_copy(request);
+    struct http_request *copy = http_request_copy(request, &size);
     if (!parcel || !copy) {
         free(parcel);
         free(copy);
