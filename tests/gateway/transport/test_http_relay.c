@@ -458,7 +458,8 @@ static void test_relay_does_not_pile_up_requests(void **state)
     (void)state;
     enum { AT_A_TIME = 16, BODY_SIZE = 10000 };
     static char body[BODY_SIZE];
-    static const char head[] = "POST /away/nothing HTTP/1.1\r\n" HOST "Content-Length: 10000\r\n\r\n";
+    static const char head[] =
+        "POST /away/nothing HTTP/1.1\r\n" HOST "Content-Length: 10000\r\n\r\n";
     int64_t sent = 0;
     memset(body, 'x', sizeof body);
     // The other loop does not run; a connection has 16 requests under way.
@@ -541,8 +542,9 @@ static void test_relay_hands_an_upgrade_over_behind_other_requests(void **state)
 {
     (void)state;
     struct client *client = connect_client();
-    client_send_text(client, GET("/echo/1") GET("/away/echo") GET("/echo/2")
-                                 "GET /away/upgrade HTTP/1.1\r\n" HOST UPGRADE "\r\nfirst ");
+    client_send_text(client,
+                     GET("/echo/1") GET("/away/echo")
+                         GET("/echo/2") "GET /away/upgrade HTTP/1.1\r\n" HOST UPGRADE "\r\nfirst ");
     expect_answer(client, 200, "GET /echo/1? ");
     expect_answer(client, 200, "0 /away/echo? - ");
     expect_answer(client, 200, "GET /echo/2? ");
