@@ -55,3 +55,27 @@ bool gw_metrics_encode(struct buffer *out, const struct gw_metrics *const *sets,
     }
     return true;
 }
+
+bool gw_metrics_encode_workers(struct buffer *out, const struct gw_metrics *const *sets,
+                               unsigned count)
+{
+#define WORKER_ROW(identifier, type, name, help) {GW_##identifier, {#type, name, help}},
+    static const struct {
+        enum gw_metric metric;
+        struct row row;
+    } rows[] = {GW_WORKER_METRICS(WORKER_ROW)};
+#undef WORKER_ROW
+    size_t before = out->size;
+    bool is_whole = true;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct row *row = &rows[i].row;
+        is_whole = is_whole && buffer_append_format(out, "# HELP %s %s\n# TYPE %s %s\n", row->name,
+                                                    row->help, row->name, row->type);
+        for (unsigned worker = 0; is_whole && worker < count; worker++)
+            is_whole = buffer_append_format(out, "%s{worker=\"%u\"} %" PRId64 "\n", row->name,
+                                            worker, sum(&sets[worker], 1, (int)rows[i].metric));
+    }
+    if (!is_whole)
+        buffer_truncate(out, before);
+    return is_whole;
+}

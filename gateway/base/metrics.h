@@ -18,6 +18,9 @@
     X(HTTP_REQUESTS, counter, "talus_http_requests_total", "HTTP requests read")                   \
     X(HTTP_ERRORS, counter, "talus_http_errors_total", "HTTP requests answered with 4xx or 5xx")   \
     X(HTTP_MALFORMED, counter, "talus_http_malformed_total", "Requests that are no valid HTTP")    \
+    X(HTTP_RELAYED, counter, "talus_http_relayed_total", "Requests that another worker answered")  \
+    X(HTTP_HANDED_OVER, counter, "talus_http_handed_over_total",                                   \
+      "Connections that went to another worker with their upgrade")                                \
     X(EIO_SESSIONS, gauge, "talus_engine_sessions", "Open Engine.IO sessions")                     \
     X(EIO_SESSIONS_TOTAL, counter, "talus_engine_sessions_total", "Engine.IO sessions opened")     \
     X(EIO_UPGRADES, counter, "talus_engine_upgrades_total", "Upgrades from polling to WebSocket")  \
@@ -55,6 +58,13 @@
     X(BUS_JOIN_INCOMPLETE, counter, "talus_bus_join_incomplete_total",                             \
       "Joins that went live before every broadcaster had answered")
 
+// Those that are also shown of each worker: X(identifier, type, "name", "help").
+#define GW_WORKER_METRICS(X)                                                                       \
+    X(CONNECTIONS, gauge, "talus_worker_connections", "Open connections of one worker")            \
+    X(EIO_SESSIONS, gauge, "talus_worker_clients", "Engine.IO sessions of one worker")             \
+    X(DELIVERIES, counter, "talus_worker_deliveries_total",                                        \
+      "Bus events queued to clients by one worker")
+
 #define GW_METRIC_ENUM(identifier, type, name, help) GW_##identifier,
 enum gw_metric { GW_METRICS(GW_METRIC_ENUM) GW_METRIC_COUNT };
 #undef GW_METRIC_ENUM
@@ -77,5 +87,9 @@ static inline void gw_metric_set(struct gw_metrics *metrics, enum gw_metric metr
 
 // Appends the sum of `count` sets as Prometheus text. False: the buffer's bound is met.
 bool gw_metrics_encode(struct buffer *out, const struct gw_metrics *const *sets, unsigned count);
+// Appends what is shown of each worker, whose sets these are, labelled worker="INDEX". False: as
+// above.
+bool gw_metrics_encode_workers(struct buffer *out, const struct gw_metrics *const *sets,
+                               unsigned count);
 
 #endif

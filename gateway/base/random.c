@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/types.h>
 
@@ -33,4 +34,39 @@ bool gw_random_id(char out[GW_ID_SIZE + 1])
     }
     *at = '\0';
     return true;
+}
+
+// What the character stands for; -1: nothing.
+static int digit(char c)
+{
+    const char *at = c ? strchr(ALPHABET, c) : NULL;
+    return at ? (int)(at - ALPHABET) : -1;
+}
+
+// The sum of what all characters but the last stand for; -1: one of them stands for nothing.
+static int sum_digits(const char *id)
+{
+    int sum = 0;
+    for (int i = 0; i < GW_ID_SIZE - 1; i++) {
+        int value = digit(id[i]);
+        if (value < 0)
+            return -1;
+        sum += value;
+    }
+    return sum;
+}
+
+bool gw_random_id_tagged(char out[GW_ID_SIZE + 1], unsigned tag)
+{
+    if (!gw_random_id(out))
+        return false;
+    out[GW_ID_SIZE - 1] = ALPHABET[((unsigned)sum_digits(out) + tag) % GW_ID_TAGS_MAX];
+    return true;
+}
+
+int gw_id_tag(const char *id)
+{
+    int sum = strlen(id) == GW_ID_SIZE ? sum_digits(id) : -1;
+    int last = sum >= 0 ? digit(id[GW_ID_SIZE - 1]) : -1;
+    return last >= 0 ? (int)((unsigned)(last - sum) % GW_ID_TAGS_MAX) : -1;
 }

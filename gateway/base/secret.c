@@ -23,7 +23,8 @@ bool gw_secret_of(const char *id, char out[GW_SECRET_SIZE + 1])
 {
     uint8_t digest[EVP_MAX_MD_SIZE];
     pthread_once(&once, draw_key);
-    if (!has_key || !HMAC(EVP_sha256(), key, sizeof key, (const uint8_t *)id, strlen(id), digest, NULL))
+    if (!has_key ||
+        !HMAC(EVP_sha256(), key, sizeof key, (const uint8_t *)id, strlen(id), digest, NULL))
         return false;
     EVP_EncodeBlock((uint8_t *)out, digest, SECRET_BYTES); // 15 bytes need no padding; adds the NUL
     return true;

@@ -68,8 +68,7 @@ static struct intake_departure *remove_departed(struct intake_departed *departed
 static void release_sessions(struct intake *intake, const struct intake_departure *departure)
 {
     for (unsigned i = 1; i < departure->seat_count; i++) {
-        struct intake_session *session =
-            intake__find_session(intake, departure->seats[i].session);
+        struct intake_session *session = intake__find_session(intake, departure->seats[i].session);
         if (session && session->clients == 0 && session->departed == 0)
             intake__linger(session);
     }
@@ -168,8 +167,8 @@ static bool find_missed(struct intake *intake, const struct intake_departure *de
         cursors[i].session = log_of(intake, &departure->seats[i]);
         cursors[i].after = offset > joined ? offset : joined;
     }
-    bool is_found = event_log_reaches(cursors, departure->seat_count) &&
-                    collect(request, departure, cursors);
+    bool is_found =
+        event_log_reaches(cursors, departure->seat_count) && collect(request, departure, cursors);
     free(cursors);
     return is_found;
 }

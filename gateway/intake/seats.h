@@ -22,8 +22,8 @@ struct client {
     struct list seats;
     unsigned seat_count;
     unsigned waiting_count;
-    uint64_t connected;        // index of the newest event that the worker had given out then
-    struct client_past *past;  // NULL: there is nothing to say
+    uint64_t connected;       // index of the newest event that the worker had given out then
+    struct client_past *past; // NULL: there is nothing to say
 };
 
 // Rarely there.

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/base/random.h"
 #include "gateway/main/config_file.h"
 #include "gateway/transport/address.h"
 #include "gateway/transport/cors.h"
@@ -56,6 +57,8 @@ struct row {
 static const struct row rows[] = {
     {"listen", "HOST:PORT", "where to listen; also [IPV6]:PORT and unix:PATH; port 0 picks one",
      "127.0.0.1:3000", ADDRESS, 0, 0, AT(listen), 0},
+    {"workers", "N", "event loops with a thread each; by default one a core", NULL, NUMBER, 1,
+     GW_ID_TAGS_MAX, AT(workers), 0},
     {"path", "PATH", "path of the Socket.IO endpoint", "/socket.io/", PATH, 0, 0, AT(path), 0},
     {"namespace", "NAME", "Socket.IO namespace of the sessions", "/graph", NAMESPACE, 0, 0, AT(nsp),
      0},
@@ -75,11 +78,20 @@ static const struct row rows[] = {
      NUMBER, 10, 86400000, AT(connect_timeout_ms), 0},
     {"max-payload", "BYTES", "the most that a client may send at once", "1000000", SIZE, 1000,
      100000000, AT(max_payload), 0},
+    {"client-queue-bytes", "BYTES",
+     "how far behind a client may be before it is closed, to come back", "1048576", SIZE, 1000,
+     1000000000, AT(client_queue_bytes), 0},
     {"max-sessions-per-client", "N", "sessions that one client may be in", "100", NUMBER, 1,
      1000000, AT(max_sessions_per_client), 0},
     {"presence", "WHEN",
      "whether rooms are told who comes and goes: always, never, or up to N clients", "always",
      PRESENCE, 1, 1000000, AT(presence_limit), 0},
+    {"recovery-window", "MS",
+     "how long a client that was cut off may come back to where it was, milliseconds; 0: not at "
+     "all",
+     "120000", NUMBER, 0, 86400000, AT(recovery_window_ms), 0},
+    {"recovery-bytes", "BYTES", "events kept for clients that come back, over all sessions",
+     "67108864", SIZE, 0, 1000000000000, AT(recovery_bytes), 0},
     {"log-level", "LEVEL", "error, warning, info or debug", "info", LEVEL, 0, 0, AT(log_level), 0},
 };
 

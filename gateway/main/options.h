@@ -12,19 +12,23 @@
 
 struct options {
     char *listen;
-    char *path;    // starts and ends with '/'
-    char *nsp;     // starts with '/'
-    char *bus;     // comma-separated; NULL: the default bus
-    char *publish; // NULL: the default bus
-    char *page;    // folder of the live page; NULL: none
+    unsigned workers; // 0: one a core
+    char *path;       // starts and ends with '/'
+    char *nsp;        // starts with '/'
+    char *bus;        // comma-separated; NULL: the default bus
+    char *publish;    // NULL: the default bus
+    char *page;       // folder of the live page; NULL: none
     char **cors_origins;
     size_t cors_origin_count;
     unsigned ping_interval_ms;
     unsigned ping_timeout_ms;
     unsigned connect_timeout_ms;
     size_t max_payload;
+    size_t client_queue_bytes;
     unsigned max_sessions_per_client;
-    size_t presence_limit; // SIZE_MAX: always
+    size_t presence_limit;       // SIZE_MAX: always
+    unsigned recovery_window_ms; // 0: nobody comes back
+    size_t recovery_bytes;
     enum gw_log_level log_level;
 };
 

@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#include "gateway/base/random.h"
+#include "gateway/transport/http_relay.h"
+
 #define METRICS_MAX ((size_t)1 << 20) // bytes of the metrics' text
 #define HEADERS_MAX ((size_t)2048)
 
@@ -36,7 +39,8 @@ static void on_metrics(const struct router *router, struct http_exchange *exchan
 {
     struct buffer text;
     buffer_init(&text, METRICS_MAX);
-    if (gw_metrics_encode(&text, router->all_metrics, router->metrics_count))
+    if (gw_metrics_encode(&text, router->metrics, router->worker_count + 1) &&
+        gw_metrics_encode_workers(&text, router->metrics, router->worker_count))
         answer(router, exchange, request, 200,
                "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n",
                (const char *)text.bytes, text.size);
@@ -67,11 +71,41 @@ static bool is_socket_io(const struct router *router, const struct http_request 
            !is_metrics(request);
 }
 
+// The server of the other worker that the request's session lives on, going by its id; NULL: there
+// is none.
+static struct http_server *find_other(const struct router *router,
+                                      const struct http_request *request)
+{
+    char id[GW_ID_SIZE + 2];
+    if (router->worker_count == 1 || http_query_get(request->query, "sid", id, sizeof id) <= 0)
+        return NULL;
+    int worker = eio_id_worker(id);
+    if (worker < 0 || (unsigned)worker >= router->worker_count ||
+        (unsigned)worker == router->worker)
+        return NULL;
+    return router->workers[worker];
+}
+
+static void on_socket_io(const struct router *router, struct http_exchange *exchange,
+                         const struct http_request *request)
+{
+    struct http_server *other = find_other(router, request);
+    if (other)
+        http_relay(exchange, request, other);
+    else
+        sio_server_handle(router->sio, exchange, request);
+}
+
 void router_handle_head(struct http_exchange *exchange, const struct http_request *request,
                         void *arg)
 {
     const struct router *router = arg;
-    if (is_socket_io(router, request))
+    if (!is_socket_io(router, request))
+        return;
+    struct http_server *other = find_other(router, request);
+    if (other)
+        http_relay_head(exchange, request, other);
+    else
         sio_server_handle_head(router->sio, exchange, request);
 }
 
@@ -79,7 +113,7 @@ void router_handle(struct http_exchange *exchange, const struct http_request *re
 {
     const struct router *router = arg;
     if (is_socket_io(router, request))
-        sio_server_handle(router->sio, exchange, request);
+        on_socket_io(router, exchange, request);
     else if ((is_health(request) || is_metrics(request)) && !is_reading(request))
         answer_text(router, exchange, request, 405, JSON "Allow: GET, HEAD\r\n",
                     "{\"error\":\"method not allowed\"}");

@@ -102,6 +102,10 @@ bool http_reader_is_idle(const struct http_reader *reader);
 // The value of a header (name compared without case), or NULL. With several of the name: the first.
 const char *http_request_header(const struct http_request *request, const char *name);
 
+// A copy of the request with all that it refers to, in one allocation of *size bytes, to be freed
+// with free. NULL: out of memory.
+struct http_request *http_request_copy(const struct http_request *request, size_t *size);
+
 // Whether a comma-separated header has `token` (without case), over all headers of that name.
 bool http_request_has_token(const struct http_request *request, const char *name,
                             const char *token);

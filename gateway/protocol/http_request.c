@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Looking things up in a request: headers, their tokens, query parameters.
+// Looking things up in a request: headers, their tokens, query parameters; and copies of it.
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -107,4 +108,45 @@ int http_query_get(const char *query, const char *name, char *out, size_t capaci
     if (result < 0)
         out[0] = '\0';
     return result;
+}
+
+// Puts a text with its NUL where *at is, and moves on.
+static const char *put_text(char **at, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    const char *copy = memcpy(*at, text, size);
+    *at += size;
+    return copy;
+}
+
+static size_t texts_size(const struct http_request *request)
+{
+    size_t size = strlen(request->path) + strlen(request->query) + 2;
+    for (unsigned i = 0; i < request->header_count; i++)
+        size += strlen(request->headers[i].name) + strlen(request->headers[i].value) + 2;
+    return size;
+}
+
+struct http_request *http_request_copy(const struct http_request *request, size_t *size)
+{
+    const size_t headers_size = request->header_count * sizeof(struct http_header);
+    struct http_request *copy;
+    *size = sizeof *copy + headers_size + texts_size(request) + request->body_size;
+    copy = malloc(*size);
+    if (!copy)
+        return NULL;
+    struct http_header *headers = (struct http_header *)(void *)(copy + 1);
+    char *at = (char *)headers + headers_size;
+    *copy = *request;
+    copy->headers = headers;
+    copy->path = put_text(&at, request->path);
+    copy->query = put_text(&at, request->query);
+    for (unsigned i = 0; i < request->header_count; i++) {
+        headers[i].name = put_text(&at, request->headers[i].name);
+        headers[i].value = put_text(&at, request->headers[i].value);
+    }
+    copy->body = (const uint8_t *)at;
+    if (request->body_size > 0)
+        memcpy(at, request->body, request->body_size);
+    return copy;
 }

@@ -26,7 +26,8 @@ struct eio_server_options {
     unsigned upgrade_timeout_ms; // default 10,000
     size_t max_payload;          // bytes a client may send at once; default 1,000,000
     size_t max_queue;            // bytes a client may be behind; default 1 MiB, see SLOW_CLIENTS
-    const struct cors *cors;     // borrowed for the server's life; NULL: nothing is configured
+    unsigned worker;         // below GW_ID_TAGS_MAX, and to be told by its sessions' ids; default 0
+    const struct cors *cors; // borrowed for the server's life; NULL: nothing is configured
 };
 
 // Fills in the defaults.
@@ -77,6 +78,10 @@ void eio_server_handle(struct eio_server *server, struct http_exchange *exchange
 
 struct gw_loop *eio_server_loop(const struct eio_server *server);
 struct gw_metrics *eio_server_metrics(const struct eio_server *server);
+
+// The options' `worker` of the server that made a session's id; -1: the text is no such id. Whether
+// there is such a session is another matter.
+int eio_id_worker(const char *id);
 
 // ---- Sessions
 

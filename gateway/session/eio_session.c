@@ -260,7 +260,7 @@ struct eio_session *eio__session_new(struct eio_server *server)
     struct eio_session *session = calloc(1, sizeof *session);
     if (!session)
         return NULL;
-    if (!gw_random_id(session->id)) {
+    if (!gw_random_id_tagged(session->id, server->options.worker)) {
         free(session);
         return NULL;
     }
@@ -296,6 +296,11 @@ bool eio__session_open(struct eio_session *session, struct transport *transport)
     gw_metric_add(metrics, GW_EIO_SESSIONS_TOTAL, 1);
     server->handler->on_open(session, server->arg);
     return true;
+}
+
+int eio_id_worker(const char *id)
+{
+    return gw_id_tag(id);
 }
 
 struct eio_session *eio__session_find(struct eio_server *server, const char *id)

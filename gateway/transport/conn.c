@@ -129,11 +129,9 @@ static void stop_linger(struct conn *conn)
     conn->linger = NULL;
 }
 
-// `end` counts only if the end had not begun before.
-static void finish(struct conn *conn, enum conn_end end)
+// `end` counts only if the end had not begun before. The descriptor stays open.
+static void let_go(struct conn *conn, enum conn_end end)
 {
-    if (conn->state == STATE_ENDED)
-        return;
     if (conn->state == STATE_OPEN)
         conn->end = (uint8_t)end;
     set_state(conn, STATE_ENDED);
@@ -143,9 +141,16 @@ static void finish(struct conn *conn, enum conn_end end)
     outq_fini(&conn->queue);
     drop_unread(conn);
     uv_close((uv_handle_t *)&conn->poll, on_unwatched);
-    close(conn->fd);
     gw_metric_add(conn->metrics, GW_CONNECTIONS, -1);
     gw_task_schedule(loop_of(conn), GW_PHASE_REAP, &conn->task);
+}
+
+static void finish(struct conn *conn, enum conn_end end)
+{
+    if (conn->state == STATE_ENDED)
+        return;
+    let_go(conn, end);
+    close(conn->fd);
 }
 
 static void finish_failed(struct conn *conn, int error)
@@ -447,6 +452,22 @@ void conn_close(struct conn *conn, int64_t linger_ms)
 void conn_abort(struct conn *conn)
 {
     finish(conn, CONN_END_LOCAL);
+}
+
+static void on_detached_end(struct conn *conn, void *owner, enum conn_end end)
+{
+    (void)conn;
+    (void)owner;
+    (void)end;
+}
+
+int conn_detach(struct conn *conn)
+{
+    static const struct conn_handler nobody = {.on_end = on_detached_end};
+    assert(conn->state == STATE_OPEN);
+    conn_set_handler(conn, &nobody, NULL);
+    let_go(conn, CONN_END_LOCAL);
+    return conn->fd;
 }
 
 bool conn_is_closing(const struct conn *conn)

@@ -75,4 +75,8 @@ void conn_close(struct conn *conn, int64_t linger_ms);
 void conn_abort(struct conn *conn);
 bool conn_is_closing(const struct conn *conn);
 
+// Takes the descriptor out of an open connection, which is over then, without its on_end; what was
+// queued and not written is dropped with it.
+int conn_detach(struct conn *conn);
+
 #endif

@@ -166,16 +166,6 @@ static void receive_head(struct http_connection *http, bool expects_continue)
         http__send_continue(http->incoming);
 }
 
-static void hand_over(struct http_connection *http, struct http_exchange *exchange,
-                      const struct http_request *request)
-{
-    const struct http_server *server = http->server;
-    if (exchange->handler)
-        exchange->handler(exchange, request, exchange->arg);
-    else
-        server->handler(exchange, request, server->arg);
-}
-
 // `rest` is what follows the request.
 static void receive_request(struct http_connection *http, const uint8_t *rest, size_t rest_size)
 {
@@ -202,7 +192,7 @@ static void receive_request(struct http_connection *http, const uint8_t *rest, s
         http__set_state(http, HTTP_STATE_LAST);
     http->rest = rest;
     http->rest_size = rest_size;
-    hand_over(http, exchange, request);
+    http__exchange_handle(http->server, exchange, request);
     http->rest = NULL;
     http_reader_destroy(&http->reader);
 }
@@ -224,7 +214,7 @@ static void receive_oversized(struct http_connection *http)
         exchange->keep_alive = false;
         http__set_state(http, HTTP_STATE_LAST);
     }
-    hand_over(http, exchange, request);
+    http__exchange_handle(http->server, exchange, request);
     if (!is_dropping)
         end_request(http);
 }
@@ -401,14 +391,14 @@ static void on_reap(struct gw_task *task)
 
 // ---- Life
 
-bool http__connection_open(struct http_server *server, int fd)
+struct http_connection *http__connection_open(struct http_server *server, int fd)
 {
     struct http_connection *http = calloc(1, sizeof *http);
     struct conn *conn =
         http ? conn_open(server->loop, server->metrics, fd, &http_conn_handler, http) : NULL;
     if (!conn) {
         free(http);
-        return false;
+        return NULL;
     }
     http->server = server;
     http->conn = conn;
@@ -419,5 +409,24 @@ bool http__connection_open(struct http_server *server, int fd)
     gw_task_init(&http->reap, on_reap);
     list_append(&server->connections, &http->link);
     gw_deadline_start(&server->idle, &http->input);
+    return http;
+}
+
+bool http__connection_adopt(struct http_server *server, int fd, const struct http_request *request,
+                            const struct buffer *rest, const struct buffer *unsent)
+{
+    struct http_connection *http = http__connection_open(server, fd);
+    if (!http)
+        return false;
+    gw_deadline_stop(&http->input);
+    http__set_state(http, HTTP_STATE_UPGRADING);
+    struct http_exchange *exchange = http__exchange_new(http, request);
+    if (!exchange || !buffer_append(&http->pending, rest->bytes, rest->size) ||
+        !outq_append_copy(conn_queue(http->conn), unsent->bytes, unsent->size)) {
+        http__close_hard(http);
+        return true;
+    }
+    conn_flush(http->conn);
+    http__exchange_handle(server, exchange, request);
     return true;
 }

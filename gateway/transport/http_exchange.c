@@ -42,6 +42,15 @@ void http__exchange_free(struct http_exchange *exchange)
     free(exchange);
 }
 
+void http__exchange_handle(struct http_server *server, struct http_exchange *exchange,
+                           const struct http_request *request)
+{
+    if (exchange->handler)
+        exchange->handler(exchange, request, exchange->arg);
+    else
+        server->handler(exchange, request, server->arg);
+}
+
 void http__abort_exchanges(struct http_connection *http)
 {
     while (!list_is_empty(&http->exchanges)) {
@@ -72,12 +81,18 @@ void http_exchange_claim(struct http_exchange *exchange, http_handler_fn *handle
 bool http_exchange_is_open(const struct http_exchange *exchange)
 {
     const struct http_connection *http = exchange->http;
+    if (!http)
+        return true; // until its own loop says otherwise
     return http->server && http->state < HTTP_STATE_ENDING && !conn_is_closing(http->conn);
 }
 
 void http_exchange_abort(struct http_exchange *exchange)
 {
     struct http_connection *http = exchange->http;
+    if (!http) {
+        http__relay_abort(exchange);
+        return;
+    }
     http__exchange_free(exchange);
     if (http->state < HTTP_STATE_CLOSING)
         http__close_hard(http);
@@ -207,6 +222,10 @@ void http_respond_ranges(struct http_exchange *exchange, int status, const char 
                          struct outq *body, bool close)
 {
     struct http_connection *http = exchange->http;
+    if (!http) {
+        http__relay_answer(exchange, status, headers, body, close);
+        return;
+    }
     if (!http_exchange_is_open(exchange)) { // its end is on the way
         http__exchange_free(exchange);
         outq_fini(body);
@@ -233,13 +252,31 @@ void http_respond(struct http_exchange *exchange, int status, const char *header
 
 // ---- Upgrades
 
+// What follows the request.
+static const uint8_t *rest_of(const struct http_connection *http, size_t *size)
+{
+    *size = http->rest ? http->rest_size : http->pending.size;
+    return http->rest ? http->rest : http->pending.bytes;
+}
+
+// The conn is no longer ours.
+static void part(struct http_connection *http)
+{
+    http__set_state(http, HTTP_STATE_UPGRADED);
+    list_remove(&http->link);
+    gw_deadline_stop(&http->input);
+    gw_deadline_stop(&http->output);
+    // It may be in the middle of reading now.
+    gw_task_schedule(http->server->loop, GW_PHASE_REAP, &http->reap);
+}
+
 struct conn *http_upgrade(struct http_exchange *exchange, const char *head, size_t head_size,
                           const struct conn_handler *handler, void *owner)
 {
     struct http_connection *http = exchange->http;
     struct conn *conn = http->conn;
-    const uint8_t *rest = http->rest ? http->rest : http->pending.bytes;
-    size_t rest_size = http->rest ? http->rest_size : http->pending.size;
+    size_t rest_size;
+    const uint8_t *rest = rest_of(http, &rest_size);
     assert(http->state == HTTP_STATE_UPGRADING && http->exchange_count == 1);
     http__exchange_free(exchange);
     if (conn_is_closing(conn) || !outq_append_copy(conn_queue(conn), head, head_size) ||
@@ -251,11 +288,36 @@ struct conn *http_upgrade(struct http_exchange *exchange, const char *head, size
     conn_set_handler(conn, handler, owner);
     if (http->is_paused)
         conn_resume(conn);
-    http__set_state(http, HTTP_STATE_UPGRADED);
-    list_remove(&http->link);
-    gw_deadline_stop(&http->input);
-    gw_deadline_stop(&http->output);
-    // It may be in the middle of reading now.
-    gw_task_schedule(conn_loop(conn), GW_PHASE_REAP, &http->reap);
+    part(http);
     return conn;
+}
+
+// Empties `queue` into `out`. False: out of memory, and what was queued is lost.
+static bool take_queue(struct buffer *out, struct outq *queue)
+{
+    struct iovec iov;
+    bool is_whole = true;
+    while (is_whole && outq_iov(queue, &iov, 1) == 1) {
+        is_whole = buffer_append(out, iov.iov_base, iov.iov_len);
+        outq_consume(queue, iov.iov_len);
+    }
+    return is_whole;
+}
+
+int http__detach(struct http_exchange *exchange, struct buffer *rest, struct buffer *unsent)
+{
+    struct http_connection *http = exchange->http;
+    struct conn *conn = http->conn;
+    size_t size;
+    const uint8_t *bytes = rest_of(http, &size);
+    assert(http->state == HTTP_STATE_UPGRADING && http->exchange_count == 1);
+    http__exchange_free(exchange);
+    if (conn_is_closing(conn) || !buffer_append(rest, bytes, size) ||
+        !take_queue(unsent, conn_queue(conn))) {
+        http__close_hard(http);
+        return -1;
+    }
+    int fd = conn_detach(conn);
+    part(http);
+    return fd;
 }

@@ -2,12 +2,19 @@
 // What the files of the HTTP server share. Nobody else includes it.
 //
 // A connection reads requests (http_connection.c), each of which becomes an exchange; exchanges are
-// answered in any order, and their answers leave in the order of the requests (http_exchange.c).
+// answered in any order, and their answers leave in the order of the requests (http_exchange.c). A
+// request that another loop is to answer has an exchange there that stands for its own
+// (http_relay.c).
 #ifndef TALUS_GATEWAY_TRANSPORT_HTTP_INTERNAL_H
 #define TALUS_GATEWAY_TRANSPORT_HTTP_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "gateway/base/list.h"
+#include "gateway/transport/http_relay.h"
 #include "gateway/transport/http_server.h"
+
+struct http_relay;
 
 enum http_state {
     HTTP_STATE_READING,   // idle, or a request is coming in
@@ -20,8 +27,9 @@ enum http_state {
 };
 
 struct http_exchange {
-    struct list link; // of the connection's exchanges
-    struct http_connection *http;
+    struct list link; // of the connection's exchanges, or of the server's that are relayed
+    struct http_connection *http; // NULL: the connection is another loop's, and there is a relay
+    struct http_relay *relay;
     http_handler_fn *handler; // gets the request when it is whole; NULL: the server's
     void (*on_abort)(struct http_exchange *exchange, void *arg);
     void *arg;
@@ -62,6 +70,8 @@ struct http_server {
     http_handler_fn *handler;
     void *arg;
     struct list connections;
+    struct list relayed;   // exchanges that stand for those of other loops, unanswered
+    atomic_size_t arrears; // bytes of requests that other loops have sent and that were not handled
     struct gw_deadline_queue idle;
     struct gw_deadline_queue request;
     struct gw_deadline grace;
@@ -70,8 +80,12 @@ struct http_server {
 
 // ---- http_connection.c
 
-// Takes over a descriptor. False: out of memory.
-bool http__connection_open(struct http_server *server, int fd);
+// Takes over a descriptor. NULL: out of memory.
+struct http_connection *http__connection_open(struct http_server *server, int fd);
+// The same of one whose upgrade request was read already, and hands that over: `rest` follows it,
+// `unsent` is still to be written before its answer. False: out of memory.
+bool http__connection_adopt(struct http_server *server, int fd, const struct http_request *request,
+                            const struct buffer *rest, const struct buffer *unsent);
 void http__connection_free(struct http_connection *http);
 void http__set_state(struct http_connection *http, enum http_state state);
 // Whether nothing is going on.
@@ -89,11 +103,27 @@ struct http_exchange *http__exchange_new(struct http_connection *http,
                                          const struct http_request *request);
 // Frees one without a word to its handler.
 void http__exchange_free(struct http_exchange *exchange);
+// Gives a whole request to whoever is to have it.
+void http__exchange_handle(struct http_server *server, struct http_exchange *exchange,
+                           const struct http_request *request);
+// Takes the connection away from a request for an upgrade, with the bytes that followed it and
+// those that are still to be written. Consumes the exchange. -1: out of memory, or the connection
+// was over; it is closed.
+int http__detach(struct http_exchange *exchange, struct buffer *rest, struct buffer *unsent);
 // Tells all handlers that they need not answer any more.
 void http__abort_exchanges(struct http_connection *http);
 // Has the client told that the body is welcome, when its turn is there.
 void http__send_continue(struct http_exchange *exchange);
 // Answers, behind what is owed, what is no good request, and closes then.
 void http__refuse(struct http_connection *http, int status, const char *text);
+
+// ---- http_relay.c, of exchanges that have a relay
+
+// Answers with a copy of `body`, which is emptied. Consumes the exchange.
+void http__relay_answer(struct http_exchange *exchange, int status, const char *headers,
+                        struct outq *body, bool close);
+void http__relay_abort(struct http_exchange *exchange);
+// Tells the handlers of all that are left, and closes their connections.
+void http__abort_relayed(struct http_server *server);
 
 #endif

@@ -37,6 +37,7 @@ struct http_server *http_server_new(struct gw_loop *loop, struct gw_metrics *met
     server->handler = handler;
     server->arg = arg;
     list_init(&server->connections);
+    list_init(&server->relayed);
     gw_deadline_queue_init(&server->idle, loop, options->idle_timeout_ms);
     gw_deadline_queue_init(&server->request, loop, options->request_timeout_ms);
     gw_deadline_init(&server->grace, on_grace_over);
@@ -73,7 +74,7 @@ void http_server_stop(struct http_server *server, int64_t grace_ms)
 
 bool http_server_is_drained(const struct http_server *server)
 {
-    return list_is_empty(&server->connections);
+    return list_is_empty(&server->connections) && list_is_empty(&server->relayed);
 }
 
 void http_server_destroy(struct http_server **server_pointer)
@@ -90,6 +91,7 @@ void http_server_destroy(struct http_server **server_pointer)
         http__abort_exchanges(http);
         http->server = NULL;
     }
+    http__abort_relayed(server);
     gw_deadline_stop(&server->grace);
     gw_deadline_queue_fini(&server->idle);
     gw_deadline_queue_fini(&server->request);

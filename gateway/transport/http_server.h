@@ -12,7 +12,8 @@
 // What is no valid request, too large or too slow is answered here (400, 408, 417, 431, 503, 505;
 // 413 of upgrades), and the connection closed such that the client can read the answer.
 //
-// All of it is for the loop's thread alone; nothing blocks.
+// All of it is for the loop's thread alone; nothing blocks. A request that is for a server of
+// another loop is handed to it by http_relay.h.
 #ifndef TALUS_GATEWAY_TRANSPORT_HTTP_SERVER_H
 #define TALUS_GATEWAY_TRANSPORT_HTTP_SERVER_H
 
@@ -61,7 +62,8 @@ struct http_server *http_server_new(struct gw_loop *loop, struct gw_metrics *met
 // Closes idle connections, answers what was asked and closes those connections then, and aborts
 // what is left after `grace_ms`. Descriptors that are handed over from here on are closed.
 void http_server_stop(struct http_server *server, int64_t grace_ms);
-// Whether no connection is left (those that were upgraded are no longer the server's).
+// Whether no connection is left (those that were upgraded are no longer the server's), and no
+// request of another loop is unanswered.
 bool http_server_is_drained(const struct http_server *server);
 // Frees the server and nulls the pointer; NULL-safe. Connections that are left are aborted, and
 // the on_abort of their exchanges is called before this returns. Not from within its handler.

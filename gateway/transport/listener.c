@@ -43,6 +43,7 @@ struct listener {
     int fd;
     int reserve;
     bool is_unix;
+    bool has_joined; // another listener, whose file a Unix socket's is
     bool is_closed;
     dev_t device; // of a Unix socket's file
     ino_t inode;
@@ -61,14 +62,26 @@ static int fail(char *error, size_t size, const char *address, const char *text)
 
 // ---- Binding
 
-static int open_socket(int family, bool is_shared)
+enum sharing {
+    ALONE,
+    FIRST, // others may join
+    JOINING,
+};
+
+static bool share_port(int fd)
+{
+    int on = 1;
+    return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0;
+}
+
+static int open_socket(int family, enum sharing sharing)
 {
     int on = 1;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || family == AF_UNIX)
         return fd;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-        (!is_shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0))
+        (sharing != JOINING || share_port(fd)))
         return fd;
     int reason = errno;
     close(fd);
@@ -76,22 +89,28 @@ static int open_socket(int family, bool is_shared)
     return -1;
 }
 
-// A listening socket, or -1 and errno.
-static int bind_to(const struct sockaddr *address, socklen_t size, bool is_shared)
+// A listening socket, or -1 and errno. The first of several shares its port only once it is bound:
+// so binding it fails if another process is there, even one that shares. Where the kernel has no
+// sharing, those that join find out.
+static int bind_to(const struct sockaddr *address, socklen_t size, enum sharing sharing)
 {
-    int fd = open_socket(address->sa_family, is_shared);
+    int fd = open_socket(address->sa_family, sharing);
     if (fd < 0)
         return -1;
-    if (bind(fd, address, size) == 0 && listen(fd, BACKLOG) == 0)
-        return fd;
+    if (bind(fd, address, size) == 0) {
+        if (sharing == FIRST && address->sa_family != AF_UNIX)
+            share_port(fd);
+        if (listen(fd, BACKLOG) == 0)
+            return fd;
+    }
     int reason = errno;
     close(fd);
     errno = reason;
     return -1;
 }
 
-static int bind_host(const struct address *address, bool is_shared, const char *text, char *error,
-                     size_t error_size)
+static int bind_host(const struct address *address, enum sharing sharing, const char *text,
+                     char *error, size_t error_size)
 {
     struct addrinfo hints = {
         .ai_family = AF_UNSPEC,
@@ -106,7 +125,7 @@ static int bind_host(const struct address *address, bool is_shared, const char *
     int fd = -1;
     int reason = 0; // of the first address, which is the preferred one
     for (struct addrinfo *at = found; at && fd < 0; at = at->ai_next) {
-        fd = bind_to(at->ai_addr, at->ai_addrlen, is_shared);
+        fd = bind_to(at->ai_addr, at->ai_addrlen, sharing);
         if (fd < 0 && reason == 0)
             reason = errno;
     }
@@ -133,23 +152,21 @@ static int bind_path(const struct address *address, const char *text, char *erro
                      size_t error_size)
 {
     const struct sockaddr *path = (const struct sockaddr *)&address->path;
-    int fd = bind_to(path, sizeof address->path, false);
+    int fd = bind_to(path, sizeof address->path, ALONE);
     if (fd < 0 && errno == EADDRINUSE && is_stale(&address->path) &&
         unlink(address->path.sun_path) == 0)
-        fd = bind_to(path, sizeof address->path, false);
+        fd = bind_to(path, sizeof address->path, ALONE);
     return fd >= 0 ? fd : fail(error, error_size, text, strerror(errno));
 }
 
-static int bind_text(const char *text, bool is_shared, char *error, size_t error_size)
+static int bind_text(const char *text, enum sharing sharing, char *error, size_t error_size)
 {
     struct address address;
     const char *wrong = address_parse(text, &address);
-    if (!wrong && address.is_unix && is_shared)
-        wrong = "a Unix socket cannot be shared by several listeners";
     if (wrong)
         return fail(error, error_size, text, wrong);
     return address.is_unix ? bind_path(&address, text, error, error_size)
-                           : bind_host(&address, is_shared, text, error, error_size);
+                           : bind_host(&address, sharing, text, error, error_size);
 }
 
 // ---- Accepting
@@ -265,7 +282,8 @@ static void note_address(struct listener *listener)
     getsockname(listener->fd, (struct sockaddr *)&bound, &size);
     address_format(&bound, listener->address);
     listener->is_unix = bound.ss_family == AF_UNIX;
-    if (listener->is_unix && lstat(listener->address + strlen("unix:"), &status) == 0) {
+    if (listener->is_unix && !listener->has_joined &&
+        lstat(listener->address + strlen("unix:"), &status) == 0) {
         listener->device = status.st_dev;
         listener->inode = status.st_ino;
     }
@@ -289,17 +307,17 @@ static void remove_file(const struct listener *listener)
 {
     const char *path = listener->address + strlen("unix:");
     struct stat status;
-    if (listener->is_unix && lstat(path, &status) == 0 && status.st_dev == listener->device &&
-        status.st_ino == listener->inode)
+    if (listener->is_unix && !listener->has_joined && lstat(path, &status) == 0 &&
+        status.st_dev == listener->device && status.st_ino == listener->inode)
         unlink(path);
 }
 
-static struct listener *open_listener(struct gw_loop *loop, struct gw_metrics *metrics,
-                                      const char *address, bool is_shared,
-                                      listener_accept_fn *on_accept, void *arg, char *error,
-                                      size_t error_size)
+// Takes over `fd`, a listening socket; -1: an error was told already.
+static struct listener *new_listener(int fd, bool has_joined, struct gw_loop *loop,
+                                     struct gw_metrics *metrics, const char *address,
+                                     listener_accept_fn *on_accept, void *arg, char *error,
+                                     size_t error_size)
 {
-    int fd = bind_text(address, is_shared, error, error_size);
     if (fd < 0)
         return NULL;
     struct listener *listener = calloc(1, sizeof *listener);
@@ -313,6 +331,7 @@ static struct listener *open_listener(struct gw_loop *loop, struct gw_metrics *m
     listener->on_accept = on_accept;
     listener->arg = arg;
     listener->fd = fd;
+    listener->has_joined = has_joined;
     note_address(listener);
     if (!watch(listener)) {
         fail(error, error_size, address, "out of memory");
@@ -328,14 +347,32 @@ struct listener *listener_open(struct gw_loop *loop, struct gw_metrics *metrics,
                                const char *address, listener_accept_fn *on_accept, void *arg,
                                char *error, size_t error_size)
 {
-    return open_listener(loop, metrics, address, false, on_accept, arg, error, error_size);
+    return new_listener(bind_text(address, ALONE, error, error_size), false, loop, metrics, address,
+                        on_accept, arg, error, error_size);
 }
 
 struct listener *listener_open_shared(struct gw_loop *loop, struct gw_metrics *metrics,
                                       const char *address, listener_accept_fn *on_accept, void *arg,
                                       char *error, size_t error_size)
 {
-    return open_listener(loop, metrics, address, true, on_accept, arg, error, error_size);
+    return new_listener(bind_text(address, FIRST, error, error_size), false, loop, metrics, address,
+                        on_accept, arg, error, error_size);
+}
+
+static int open_same(const struct listener *first, char *error, size_t error_size)
+{
+    int fd = fcntl(first->fd, F_DUPFD_CLOEXEC, 0);
+    return fd >= 0 ? fd : fail(error, error_size, first->address, strerror(errno));
+}
+
+struct listener *listener_join(struct gw_loop *loop, struct gw_metrics *metrics,
+                               const struct listener *first, listener_accept_fn *on_accept,
+                               void *arg, char *error, size_t error_size)
+{
+    int fd = first->is_unix ? -1 : bind_text(first->address, JOINING, error, error_size);
+    if (fd < 0)
+        fd = open_same(first, error, error_size);
+    return new_listener(fd, true, loop, metrics, first->address, on_accept, arg, error, error_size);
 }
 
 static void on_unwatched(uv_handle_t *handle)

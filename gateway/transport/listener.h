@@ -28,11 +28,19 @@ struct listener *listener_open(struct gw_loop *loop, struct gw_metrics *metrics,
                                const char *address, listener_accept_fn *on_accept, void *arg,
                                char *error, size_t error_size);
 
-// The same, with SO_REUSEPORT: several listeners that all were opened like this, one a loop, share
-// the address, and the kernel spreads connections over them. Not for Unix sockets.
+// The same, for listeners on other loops to join. The address must be free: whoever else listens
+// on it, sharing or not, is an error.
 struct listener *listener_open_shared(struct gw_loop *loop, struct gw_metrics *metrics,
                                       const char *address, listener_accept_fn *on_accept, void *arg,
                                       char *error, size_t error_size);
+
+// One more listener, on a loop of its own, where `first` (from listener_open_shared) listens. The
+// kernel spreads connections over all of them, each with a socket of its own (SO_REUSEPORT); for a
+// Unix socket, or where the kernel will not have that, they take turns on one socket. To be called
+// before any of the loops runs; each is closed on its own loop. Errors as above.
+struct listener *listener_join(struct gw_loop *loop, struct gw_metrics *metrics,
+                               const struct listener *first, listener_accept_fn *on_accept,
+                               void *arg, char *error, size_t error_size);
 
 // Stops listening, removes a Unix socket's file (if it is still its own), frees the listener and
 // nulls the pointer; NULL-safe. Connections that were accepted live on.

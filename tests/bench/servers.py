@@ -18,8 +18,9 @@ class Failed(Exception):
 
 
 def _gateway(build, folder):
-    return ([build / "bin/talus-gateway", "--listen", "127.0.0.1:0", "--presence", "never",
-             "--log-level", "error"], ["--bus", f"ipc://{folder}/bus/*"], [])
+    # One worker, since what it is compared with has one thread; a further option overrules that.
+    return ([build / "bin/talus-gateway", "--listen", "127.0.0.1:0", "--workers", "1",
+             "--presence", "never", "--log-level", "error"], ["--bus", f"ipc://{folder}/bus/*"], [])
 
 
 def _lines(*command):

@@ -39,6 +39,30 @@ static void test_metrics_are_summed_over_sets(void **state)
     free(text);
 }
 
+static void test_metrics_of_each_worker(void **state)
+{
+    (void)state;
+    static struct gw_metrics one;
+    static struct gw_metrics other;
+    const struct gw_metrics *const sets[] = {&one, &other};
+    struct buffer out;
+    gw_metric_add(&one, GW_EIO_SESSIONS, 5);
+    gw_metric_add(&other, GW_EIO_SESSIONS, 7);
+    buffer_init(&out, 1 << 20);
+    assert_true(gw_metrics_encode_workers(&out, sets, 2));
+    assert_true(buffer_append(&out, "", 1));
+    assert_non_null(strstr((char *)out.bytes, "\n# TYPE talus_worker_clients gauge\n"
+                                              "talus_worker_clients{worker=\"0\"} 5\n"
+                                              "talus_worker_clients{worker=\"1\"} 7\n"));
+    buffer_fini(&out);
+    for (size_t max = 0; max < 200; max++) { // nothing, if not all
+        buffer_init(&out, max);
+        assert_false(gw_metrics_encode_workers(&out, sets, 2));
+        assert_int_equal(out.size, 0);
+        buffer_fini(&out);
+    }
+}
+
 // One line's part in the text: HELP, TYPE of the same family, then its samples.
 static void check_line(const char *line, char family[128], bool *has_type, int *samples)
 {
@@ -106,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metrics_are_summed_over_sets),
+        cmocka_unit_test(test_metrics_of_each_worker),
         cmocka_unit_test(test_metrics_text_has_the_standard_shape),
         cmocka_unit_test(test_metrics_leave_a_buffer_alone_that_is_too_small),
     };

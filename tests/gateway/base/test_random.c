@@ -42,11 +42,49 @@ static void test_random_id_varies_in_every_bit(void **state)
     }
 }
 
+static void test_random_id_hides_a_tag(void **state)
+{
+    (void)state;
+    char id[GW_ID_SIZE + 1];
+    for (unsigned tag = 0; tag < GW_ID_TAGS_MAX; tag++) {
+        unsigned ones = 0;
+        for (int i = 0; i < 1000; i++) {
+            assert_true(gw_random_id_tagged(id, tag));
+            assert_int_equal(strlen(id), GW_ID_SIZE);
+            assert_int_equal(strspn(id, ALPHABET), GW_ID_SIZE);
+            assert_int_equal(gw_id_tag(id), tag);
+            ones |= (unsigned)(strchr(ALPHABET, id[GW_ID_SIZE - 1]) - ALPHABET);
+        }
+        assert_int_equal(ones, 63); // the last character varies like the others
+    }
+}
+
+static void test_random_id_of_another_form_has_no_tag(void **state)
+{
+    (void)state;
+    char id[GW_ID_SIZE + 2] = "";
+    assert_int_equal(gw_id_tag(id), -1);
+    memset(id, 'A', GW_ID_SIZE + 1);
+    assert_int_equal(gw_id_tag(id), -1); // too long
+    id[GW_ID_SIZE] = '\0';
+    assert_int_equal(gw_id_tag(id), 0);
+    for (int at = 0; at < GW_ID_SIZE; at++) {
+        char kept = id[at];
+        id[at] = '+';
+        assert_int_equal(gw_id_tag(id), -1);
+        id[at] = kept;
+    }
+    id[GW_ID_SIZE - 1] = '\0';
+    assert_int_equal(gw_id_tag(id), -1); // too short
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_id_is_of_the_alphabet),
         cmocka_unit_test(test_random_id_varies_in_every_bit),
+        cmocka_unit_test(test_random_id_hides_a_tag),
+        cmocka_unit_test(test_random_id_of_another_form_has_no_tag),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,18 +118,19 @@ static void describe(const struct options *options, char *out, size_t size)
         strcat(origins, options->cors_origins[i]);
     }
     snprintf(out, size,
-             "listen=%s\npath=%s\nnamespace=%s\nbus=%s\npublish=%s\npage=%s\ncors-origin=%s\n"
+             "listen=%s\nworkers=%u\npath=%s\nnamespace=%s\nbus=%s\npublish=%s\npage=%s\ncors-"
+             "origin=%s\n"
              "ping-interval=%u\nping-timeout=%u\nconnect-timeout=%u\nmax-payload=%zu\n"
              "max-sessions-per-client=%u\npresence=%zu\nlog-level=%d\n",
-             options->listen, options->path, options->nsp, options->bus ? options->bus : "",
-             options->publish ? options->publish : "", options->page ? options->page : "", origins,
-             options->ping_interval_ms, options->ping_timeout_ms, options->connect_timeout_ms,
-             options->max_payload, options->max_sessions_per_client, options->presence_limit,
-             (int)options->log_level);
+             options->listen, options->workers, options->path, options->nsp,
+             options->bus ? options->bus : "", options->publish ? options->publish : "",
+             options->page ? options->page : "", origins, options->ping_interval_ms,
+             options->ping_timeout_ms, options->connect_timeout_ms, options->max_payload,
+             options->max_sessions_per_client, options->presence_limit, (int)options->log_level);
 }
 
 static const char defaults[] =
-    "listen=127.0.0.1:3000\npath=/socket.io/\nnamespace=/graph\nbus=\npublish=\npage=\n"
+    "listen=127.0.0.1:3000\nworkers=0\npath=/socket.io/\nnamespace=/graph\nbus=\npublish=\npage=\n"
     "cors-origin=\nping-interval=25000\nping-timeout=20000\nconnect-timeout=45000\n"
     "max-payload=1000000\nmax-sessions-per-client=100\npresence=18446744073709551615\n"
     "log-level=2\n";
@@ -207,6 +208,8 @@ static const struct value values[] = {
     {"connect-timeout", "1000", NULL},
     {"max-payload", "1000", NULL},
     {"max-payload", "100000000", NULL},
+    {"workers", "1", NULL},
+    {"workers", "64", NULL},
     {"max-sessions-per-client", "1", NULL},
     {"max-sessions-per-client", "1000000", NULL},
     {"presence", "always", "18446744073709551615"},
@@ -400,6 +403,9 @@ static void test_wrong_flags(void **state)
          "--max-payload takes a number from 1000 to 100000000, not \"-1000\""},
         {{"--max-payload", "99999999999999999999"},
          "--max-payload takes a number from 1000 to 100000000, not \"99999999999999999999\""},
+        {{"--workers", "0"}, "--workers takes a number from 1 to 64, not \"0\""},
+        {{"--workers", "65"}, "--workers takes a number from 1 to 64, not \"65\""},
+        {{"--workers", "auto"}, "--workers takes a number from 1 to 64, not \"auto\""},
         {{"--max-sessions-per-client", "0"},
          "--max-sessions-per-client takes a number from 1 to 1000000, not \"0\""},
         {{"--presence", "0"},

@@ -8,14 +8,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/base/random.h"
 #include "tests/gateway/session/eio_harness.h"
 
 #define HEALTH    "/api/v1/health"
 #define NOT_FOUND "{\"error\":\"not found\"}"
 #define HANDSHAKE "?EIO=4&transport=polling"
 
+// A second worker, for tests of two; it may live on the same loop.
+struct other {
+    struct sio_server *sio;
+    struct http_server *http;
+    struct router router;
+    struct http_server *workers[2];
+};
+
 struct fixture {
     struct harness base; // first, since a client's bed leads here
+    struct other other;
     struct sio_server *sio;
     struct gw_metrics bus_metrics;
     const struct gw_metrics *all_metrics[2];
@@ -48,9 +58,9 @@ static int setup(void **state)
         .path = "/socket.io/",
         .cors = &fixture->base.cors,
         .sio = fixture->sio,
-        .metrics = &bed->metrics,
-        .all_metrics = fixture->all_metrics,
-        .metrics_count = 2,
+        .workers = &fixture->base.http,
+        .worker_count = 1,
+        .metrics = fixture->all_metrics,
     };
     *state = fixture;
     return 0;
@@ -61,6 +71,8 @@ static int teardown(void **state)
     struct fixture *fixture = *state;
     char path[80];
     sio_server_destroy(&fixture->sio);
+    sio_server_destroy(&fixture->other.sio);
+    http_server_destroy(&fixture->other.http);
     http_server_stop(fixture->base.http, 1);
     harness_settle(&fixture->base);
     http_server_destroy(&fixture->base.http);
@@ -74,6 +86,30 @@ static int teardown(void **state)
     harness_fini(&fixture->base);
     free(fixture);
     return 0;
+}
+
+static void add_worker(struct fixture *fixture)
+{
+    struct other *other = &fixture->other;
+    struct bed *bed = &fixture->base.bed;
+    const struct sio_handler handler = {0};
+    struct sio_server_options sio;
+    struct http_server_options http;
+    sio_server_options_init(&sio);
+    sio.engine.worker = 1;
+    http_server_options_init(&http);
+    http.on_head = router_handle_head;
+    other->sio = sio_server_new(bed->loop, &bed->metrics, &sio);
+    other->http = http_server_new(bed->loop, &bed->metrics, &http, router_handle, &other->router);
+    assert_true(other->sio && other->http);
+    assert_non_null(sio_server_add_namespace(other->sio, "/", &handler, NULL));
+    other->workers[0] = fixture->base.http;
+    other->workers[1] = other->http;
+    fixture->router.workers = other->workers;
+    fixture->router.worker_count = 2;
+    other->router = fixture->router;
+    other->router.sio = other->sio;
+    other->router.worker = 1;
 }
 
 static void make_page(struct fixture *fixture)
@@ -140,6 +176,8 @@ static void test_metrics_are_the_sum_of_all_threads(void **state)
     assert_non_null(strstr(text, "\n# TYPE talus_deliveries_total counter\n"));
     assert_non_null(strstr(text, "\ntalus_deliveries_total 42\n"));
     assert_non_null(strstr(text, "\ntalus_bus_events_total 7\n"));
+    assert_non_null(strstr(text, "\ntalus_worker_deliveries_total{worker=\"0\"} 40\n"));
+    assert_null(strstr(text, "worker=\"1\"")); // the bus thread is none
     assert_non_null(strstr(text, "\n# TYPE talus_connections gauge\ntalus_connections 1\n"));
     assert_int_equal(text[strlen(text) - 1], '\n');
     expect_head(fixture, "/metrics", strlen(get(fixture, "/metrics", 200)));
@@ -219,6 +257,62 @@ static void test_websocket_is_upgraded(void **state)
     client_close(client);
 }
 
+// ---- Two workers
+
+static void open_session(struct client *client, char target[128], int worker)
+{
+    const char *body = client_exchange(client, "GET", "/socket.io/" HANDSHAKE, "", NULL, 200);
+    char id[GW_ID_SIZE + 1];
+    assert_int_equal(sscanf(body, "0{\"sid\":\"%20[^\"]\"", id), 1);
+    assert_int_equal(eio_id_worker(id), worker);
+    snprintf(target, 128, "/socket.io/" HANDSHAKE "&sid=%s", id);
+}
+
+static void test_sessions_are_found_on_their_worker(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client *clients[2];
+    char targets[2][128];
+    add_worker(fixture);
+    client_open(&clients[0], &fixture->base);
+    fixture->base.http = fixture->other.http; // to it for once
+    client_open(&clients[1], &fixture->base);
+    fixture->base.http = fixture->other.workers[0];
+    for (int i = 0; i < 2; i++)
+        open_session(clients[i], targets[i], i);
+    for (int i = 0; i < 2; i++) { // each asks for the session of the other
+        struct client *client = clients[1 - i];
+        client_exchange(client, "POST", targets[i], "", "40", 200);
+        assert_non_null(
+            strstr(client_exchange(client, "GET", targets[i], "", NULL, 200), "40{\"sid\":\""));
+        // The body comes later.
+        client_request(client, "POST", targets[i], "Content-Length: 2\r\n", NULL);
+        client_expect_silence(client);
+        client_send_text(client, "41");
+        assert_string_equal(client_response(client), "ok");
+    }
+    assert_int_equal(bed_metric(&fixture->base.bed, GW_HTTP_RELAYED), 6);
+    for (int i = 0; i < 2; i++)
+        client_close(clients[i]);
+}
+
+static void test_ids_of_no_worker_are_unknown(void **state)
+{
+    struct fixture *fixture = *state;
+    add_worker(fixture);
+    for (unsigned worker = 0; worker < GW_ID_TAGS_MAX; worker++) {
+        char target[128];
+        char id[GW_ID_SIZE + 1];
+        assert_true(gw_random_id_tagged(id, worker));
+        snprintf(target, sizeof target, "/socket.io/" HANDSHAKE "&sid=%s", id);
+        assert_string_equal(get(fixture, target, 400),
+                            "{\"code\":1,\"message\":\"Session ID unknown\"}");
+        target[strlen(target) - 1] = '\0'; // too short
+        get(fixture, target, 400);
+    }
+    assert_int_equal(bed_metric(&fixture->base.bed, GW_HTTP_RELAYED), 1); // the other worker's
+}
+
 // ---- The page, and what there is not
 
 static void test_without_a_page(void **state)
@@ -274,6 +368,8 @@ int main(void)
         router_test(test_socket_io_at_another_path),
         router_test(test_heads_are_looked_at),
         router_test(test_websocket_is_upgraded),
+        router_test(test_sessions_are_found_on_their_worker),
+        router_test(test_ids_of_no_worker_are_unknown),
         router_test(test_without_a_page),
         router_test(test_page),
         router_test(test_cors_holds_everywhere),

@@ -191,28 +191,34 @@ static void test_listener_cuts_errors_to_their_buffer(void **state)
     assert_string_equal(error, "cannot listen on no");
 }
 
-static void test_listener_shares_an_address_when_all_agree(void **state)
+static struct listener *open_shared_at(const char *address)
+{
+    return listener_open_shared(fixture.bed.loop, &fixture.bed.metrics, address, on_accept,
+                                &fixture, fixture.error, sizeof fixture.error);
+}
+
+static struct listener *join_first(void)
+{
+    return listener_join(fixture.bed.loop, &fixture.bed.metrics, fixture.listener, on_accept,
+                         &fixture, fixture.error, sizeof fixture.error);
+}
+
+static void test_listener_shares_an_address_with_those_that_join(void **state)
 {
     (void)state;
-    fixture.listener =
-        listener_open_shared(fixture.bed.loop, &fixture.bed.metrics, "127.0.0.1:0", on_accept,
-                             &fixture, fixture.error, sizeof fixture.error);
+    fixture.listener = open_shared_at("127.0.0.1:0");
     assert_non_null(fixture.listener);
     const char *address = listener_address(fixture.listener);
-    struct listener *second =
-        listener_open_shared(fixture.bed.loop, &fixture.bed.metrics, address, on_accept, &fixture,
-                             fixture.error, sizeof fixture.error);
+    struct listener *second = join_first();
     assert_non_null(second);
     assert_string_equal(listener_address(second), address);
-    assert_null(open_at(address)); // not shared
+    assert_null(open_at(address)); // for nobody else
+    assert_null(open_shared_at(address));
+    assert_non_null(strstr(fixture.error, "address already in use"));
     for (int i = 0; i < 20; i++)
         connect_client();
     wait_accepted(20); // by the two together
     listener_close(&second);
-
-    assert_null(listener_open_shared(fixture.bed.loop, &fixture.bed.metrics, fixture.address,
-                                     on_accept, &fixture, fixture.error, sizeof fixture.error));
-    assert_non_null(strstr(fixture.error, "cannot be shared"));
 }
 
 // ---- Unix sockets
@@ -234,6 +240,28 @@ static void test_listener_makes_and_removes_a_unix_socket(void **state)
     listener_close(&fixture.listener);
     assert_null(fixture.listener);
     assert_false(is_there(fixture.path));
+}
+
+// Those that join a Unix socket have no file of their own.
+static void test_listener_shares_a_unix_socket(void **state)
+{
+    (void)state;
+    fixture.listener = open_shared_at(fixture.address);
+    assert_non_null(fixture.listener);
+    struct listener *second = join_first();
+    struct listener *third = join_first();
+    assert_true(second && third);
+    assert_string_equal(listener_address(second), fixture.address);
+    for (int i = 0; i < 20; i++)
+        connect_client();
+    wait_accepted(20);
+    listener_close(&second);
+    assert_true(is_there(fixture.path));
+    connect_client();
+    wait_accepted(21);
+    listener_close(&fixture.listener);
+    assert_false(is_there(fixture.path));
+    listener_close(&third);
 }
 
 static void leave_stale_socket(void)
@@ -419,8 +447,9 @@ int main(void)
         LISTENER_TEST(test_listener_looks_names_up),
         LISTENER_TEST(test_listener_says_what_is_wrong),
         LISTENER_TEST(test_listener_cuts_errors_to_their_buffer),
-        LISTENER_TEST(test_listener_shares_an_address_when_all_agree),
+        LISTENER_TEST(test_listener_shares_an_address_with_those_that_join),
         LISTENER_TEST(test_listener_makes_and_removes_a_unix_socket),
+        LISTENER_TEST(test_listener_shares_a_unix_socket),
         LISTENER_TEST(test_listener_replaces_a_stale_unix_socket),
         LISTENER_TEST(test_listener_leaves_a_live_unix_socket_alone),
         LISTENER_TEST(test_listener_leaves_other_files_alone),

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: MIT
+// Relays: a request's own exchange at its home loop, where the connection is, and one that stands
+// for it away, on the loop that answers. They write to each other by mail, which keeps its order.
+// Invariants:
+// - Away answers once, whatever happens; home takes the answer unless its connection has ended.
+// - Home says once that its connection has ended, unless the answer came first. Both may be under
+//   way at a time, and find nobody then.
+// - A relay is freed by the last that refers to it: its two sides, and each mail under way. Neither
+//   mail that is dropped at the end, nor a side's end then, touches the other side's server.
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/base/log.h"
+#include "gateway/transport/http_internal.h"
+
+#define ARREARS_MAX ((size_t)32 << 20) // bytes of requests that a server may be behind with
+
+enum away_state {
+    AWAY_NEW,
+    AWAY_OWED, // the stand-in exists
+    AWAY_DONE, // it was answered or aborted
+};
+
+struct http_relay {
+    atomic_uint refs;
+    struct gw_loop *home_loop;
+    struct gw_loop *away_loop;
+    // Of the home loop.
+    struct http_exchange *exchange; // NULL: answered or aborted
+    struct gw_mail abort_mail;
+    // Of the loop away; home, once the answer has arrived.
+    struct http_server *away;
+    struct http_exchange stand_in;
+    enum away_state state;
+    struct gw_mail answer_mail;
+    int status;    // of the answer; 0: the connection is to be closed
+    char *headers; // whole lines
+    struct outq body;
+    bool closes;
+};
+
+// A request, or its head, on its way out.
+struct letter {
+    struct gw_mail mail;
+    struct http_relay *relay;
+    struct http_request *request;
+    size_t size;
+};
+
+// An upgrade on its way out.
+struct parcel {
+    struct gw_mail mail;
+    struct http_server *to;
+    struct http_request *request;
+    struct buffer rest;   // what was read behind the request
+    struct buffer unsent; // answers to earlier ones
+    int fd;
+};
+
+static void ref(struct http_relay *relay)
+{
+    atomic_fetch_add_explicit(&relay->refs, 1, memory_order_relaxed);
+}
+
+static void unref(struct http_relay *relay)
+{
+    if (atomic_fetch_sub_explicit(&relay->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    outq_fini(&relay->body);
+    free(relay->headers);
+    free(relay);
+}
+
+static void respond_unavailable(struct http_exchange *exchange)
+{
+    http_respond(exchange, 503, "", NULL, 0, true);
+}
+
+// ---- Home: answers and aborts
+
+static void on_answer(struct gw_mail *mail)
+{
+    struct http_relay *relay = LIST_ENTRY(mail, struct http_relay, answer_mail);
+    struct http_exchange *exchange = relay->exchange;
+    relay->exchange = NULL;
+    if (exchange) {
+        if (relay->status > 0)
+            http_respond_ranges(exchange, relay->status, relay->headers, &relay->body,
+                                relay->closes);
+        else
+            http_exchange_abort(exchange);
+        unref(relay); // of this side
+    }
+    unref(relay);
+}
+
+static void drop_answer(struct gw_mail *mail)
+{
+    unref(LIST_ENTRY(mail, struct http_relay, answer_mail));
+}
+
+static void on_abort(struct gw_mail *mail);
+
+static void drop_abort(struct gw_mail *mail)
+{
+    unref(LIST_ENTRY(mail, struct http_relay, abort_mail));
+}
+
+// The connection has ended, or what is left of the request cannot be sent on.
+static void on_exchange_aborted(struct http_exchange *exchange, void *arg)
+{
+    struct http_relay *relay = arg;
+    (void)exchange;
+    relay->exchange = NULL;
+    relay->abort_mail = (struct gw_mail){.deliver = on_abort, .drop = drop_abort};
+    gw_loop_post(relay->away_loop, &relay->abort_mail); // with the reference of this side
+}
+
+// ---- Away: the stand-in
+
+static void begin(struct http_relay *relay)
+{
+    if (relay->state != AWAY_NEW)
+        return;
+    relay->state = AWAY_OWED;
+    relay->stand_in.relay = relay;
+    list_append(&relay->away->relayed, &relay->stand_in.link);
+    ref(relay);
+}
+
+static void end(struct http_relay *relay)
+{
+    relay->state = AWAY_DONE;
+    list_remove(&relay->stand_in.link);
+}
+
+static void post_answer(struct http_relay *relay)
+{
+    end(relay);
+    relay->answer_mail = (struct gw_mail){.deliver = on_answer, .drop = drop_answer};
+    gw_loop_post(relay->home_loop, &relay->answer_mail); // with the reference of this side
+}
+
+void http__relay_answer(struct http_exchange *exchange, int status, const char *headers,
+                        struct outq *body, bool close)
+{
+    struct http_relay *relay = exchange->relay;
+    struct iovec iov;
+    relay->headers = strdup(headers);
+    relay->closes = close;
+    // Chunks are for one thread, so they are not shared with this one's.
+    bool is_whole = relay->headers != NULL;
+    while (is_whole && outq_iov(body, &iov, 1) == 1) {
+        is_whole = outq_append_copy(&relay->body, iov.iov_base, iov.iov_len);
+        outq_consume(body, iov.iov_len);
+    }
+    relay->status = is_whole ? status : 0;
+    outq_fini(body);
+    post_answer(relay);
+}
+
+void http__relay_abort(struct http_exchange *exchange)
+{
+    post_answer(exchange->relay);
+}
+
+void http__abort_relayed(struct http_server *server)
+{
+    while (!list_is_empty(&server->relayed)) {
+        struct http_exchange *exchange =
+            LIST_ENTRY(server->relayed.next, struct http_exchange, link);
+        if (exchange->on_abort)
+            exchange->on_abort(exchange, exchange->arg);
+        http__relay_abort(exchange);
+    }
+}
+
+// ---- Away: what home says
+
+static void on_abort(struct gw_mail *mail)
+{
+    struct http_relay *relay = LIST_ENTRY(mail, struct http_relay, abort_mail);
+    struct http_exchange *exchange = &relay->stand_in;
+    if (relay->state == AWAY_OWED) {
+        end(relay);
+        if (exchange->on_abort)
+            exchange->on_abort(exchange, exchange->arg);
+        unref(relay); // of this side
+    }
+    unref(relay);
+}
+
+static void free_letter(struct letter *letter)
+{
+    struct http_relay *relay = letter->relay;
+    free(letter->request);
+    free(letter);
+    unref(relay);
+}
+
+static void drop_letter(struct gw_mail *mail)
+{
+    free_letter(LIST_ENTRY(mail, struct letter, mail));
+}
+
+static void on_head(struct gw_mail *mail)
+{
+    struct letter *letter = LIST_ENTRY(mail, struct letter, mail);
+    struct http_relay *relay = letter->relay;
+    struct http_server *server = relay->away;
+    begin(relay);
+    if (server->options.on_head)
+        server->options.on_head(&relay->stand_in, letter->request, server->arg);
+    atomic_fetch_sub_explicit(&server->arrears, letter->size, memory_order_relaxed);
+    free_letter(letter);
+}
+
+static void on_request(struct gw_mail *mail)
+{
+    struct letter *letter = LIST_ENTRY(mail, struct letter, mail);
+    struct http_relay *relay = letter->relay;
+    struct http_server *server = relay->away;
+    begin(relay);
+    if (relay->state == AWAY_OWED) // the head was enough for an answer otherwise
+        http__exchange_handle(server, &relay->stand_in, letter->request);
+    atomic_fetch_sub_explicit(&server->arrears, letter->size, memory_order_relaxed);
+    free_letter(letter);
+}
+
+// ---- Home: requests
+
+static struct http_relay *new_relay(struct http_exchange *exchange, struct http_server *to)
+{
+    struct http_relay *relay = calloc(1, sizeof *relay);
+    if (!relay)
+        return NULL;
+    atomic_init(&relay->refs, 1);
+    relay->home_loop = exchange->http->server->loop;
+    relay->away_loop = to->loop;
+    relay->away = to;
+    relay->exchange = exchange;
+    list_init(&relay->stand_in.link);
+    outq_init(&relay->stand_in.answer);
+    outq_init(&relay->body);
+    return relay;
+}
+
+// Sends the other loop a copy. False: out of memory, or it is too far behind.
+static bool post_letter(struct http_relay *relay, const struct http_request *request,
+                        void (*deliver)(struct gw_mail *mail))
+{
+    struct http_server *to = relay->away;
+    if (atomic_load_explicit(&to->arrears, memory_order_relaxed) > ARREARS_MAX) {
+        gw_log(GW_LOG_WARNING, "http", "a request is refused: the loop that it is for is behind");
+        return false;
+    }
+    size_t size;
+    struct letter *letter = malloc(sizeof *letter);
+    struct http_request *copy = http_request_copy(request, &size);
+    if (!letter || !copy) {
+        free(letter);
+        free(copy);
+        return false;
+    }
+    *letter = (struct letter){
+        .mail = {.deliver = deliver, .drop = drop_letter},
+        .relay = relay,
+        .request = copy,
+        .size = sizeof *letter + size,
+    };
+    ref(relay);
+    atomic_fetch_add_explicit(&to->arrears, letter->size, memory_order_relaxed);
+    gw_loop_post(to->loop, &letter->mail);
+    return true;
+}
+
+// The rest of a request whose head was sent.
+static void send_rest(struct http_exchange *exchange, const struct http_request *request, void *arg)
+{
+    if (post_letter(arg, request, on_request))
+        return;
+    on_exchange_aborted(exchange, arg);
+    http_exchange_on_abort(exchange, NULL, NULL);
+    respond_unavailable(exchange);
+}
+
+void http_relay_head(struct http_exchange *exchange, const struct http_request *request,
+                     struct http_server *to)
+{
+    struct http_relay *relay = new_relay(exchange, to);
+    if (!relay)
+        return;
+    if (!post_letter(relay, request, on_head)) {
+        unref(relay);
+        return;
+    }
+    gw_metric_add(exchange->http->server->metrics, GW_HTTP_RELAYED, 1);
+    http_exchange_claim(exchange, send_rest, on_exchange_aborted, relay);
+}
+
+// ---- Upgrades
+
+static void free_parcel(struct parcel *parcel)
+{
+    if (parcel->fd >= 0)
+        close(parcel->fd);
+    buffer_fini(&parcel->rest);
+    buffer_fini(&parcel->unsent);
+    free(parcel->request);
+    free(parcel);
+}
+
+static void on_parcel(struct gw_mail *mail)
+{
+    struct parcel *parcel = LIST_ENTRY(mail, struct parcel, mail);
+    struct http_server *server = parcel->to;
+    if (!server->is_stopping) {
+        if (http__connection_adopt(server, parcel->fd, parcel->request, &parcel->rest,
+                                   &parcel->unsent))
+            parcel->fd = -1;
+        else
+            gw_metric_add(server->metrics, GW_ACCEPT_FAILED, 1);
+    }
+    free_parcel(parcel);
+}
+
+static void drop_parcel(struct gw_mail *mail)
+{
+    free_parcel(LIST_ENTRY(mail, struct parcel, mail));
+}
+
+static void relay_upgrade(struct http_exchange *exchange, const struct http_request *request,
+                          struct http_server *to)
+{
+    struct gw_metrics *metrics = exchange->http->server->metrics;
+    size_t size;
+    struct parcel *parcel = malloc(sizeof *parcel);
+    struct http_request *copy = http_request_copy(request, &size);
+    if (!parcel || !copy) {
+        free(parcel);
+        free(copy);
+        respond_unavailable(exchange);
+        return;
+    }
+    *parcel = (struct parcel){
+        .mail = {.deliver = on_parcel, .drop = drop_parcel},
+        .to = to,
+        .request = copy,
+    };
+    buffer_init(&parcel->rest, SIZE_MAX); // what there is has its bounds
+    buffer_init(&parcel->unsent, SIZE_MAX);
+    parcel->fd = http__detach(exchange, &parcel->rest, &parcel->unsent);
+    if (parcel->fd < 0) {
+        free_parcel(parcel);
+        return;
+    }
+    gw_metric_add(metrics, GW_HTTP_HANDED_OVER, 1);
+    gw_loop_post(to->loop, &parcel->mail);
+}
+
+void http_relay(struct http_exchange *exchange, const struct http_request *request,
+                struct http_server *to)
+{
+    if (request->is_upgrade) {
+        relay_upgrade(exchange, request, to);
+        return;
+    }
+    struct http_relay *relay = new_relay(exchange, to);
+    if (!relay || !post_letter(relay, request, on_request)) {
+        if (relay)
+            unref(relay);
+        respond_unavailable(exchange);
+        return;
+    }
+    gw_metric_add(exchange->http->server->metrics, GW_HTTP_RELAYED, 1);
+    http_exchange_on_abort(exchange, on_exchange_aborted, relay);
+}
