@@ -153,6 +153,14 @@ static bool collect(struct intake_request *request, const struct intake_departur
     return true;
 }
 
+// What the client has of a session, or was never to have.
+static uint64_t first_owed_after(const struct intake_departed_seat *seat, uint64_t offset)
+{
+    uint64_t has = offset > seat->joined ? offset : seat->joined;
+    bool is_left_out = has >= seat->skip.before.index && has < seat->skip.skipped;
+    return is_left_out ? seat->skip.skipped : has;
+}
+
 static bool find_missed(struct intake *intake, const struct intake_departure *departure,
                         struct intake_request *request)
 {
@@ -163,9 +171,8 @@ static bool find_missed(struct intake *intake, const struct intake_departure *de
     if (!cursors)
         return false;
     for (unsigned i = 0; i < departure->seat_count; i++) {
-        uint64_t joined = departure->seats[i].joined;
         cursors[i].session = log_of(intake, &departure->seats[i]);
-        cursors[i].after = offset > joined ? offset : joined;
+        cursors[i].after = first_owed_after(&departure->seats[i], offset);
     }
     bool is_found =
         event_log_reaches(cursors, departure->seat_count) && collect(request, departure, cursors);
