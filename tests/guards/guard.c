@@ -148,8 +148,7 @@ static void gateway_start(struct gateway *gateway)
     intake_options_init(&intake);
     gateway->loop = gw_loop_new();
     gateway->sio = sio_server_new(gateway->loop, &gateway->metrics, &sio);
-    gateway->http =
-        http_server_new(gateway->loop, &gateway->metrics, &http, on_request, gateway);
+    gateway->http = http_server_new(gateway->loop, &gateway->metrics, &http, on_request, gateway);
     intake.loop = gateway->loop;
     intake.bus = BUS;
     intake.publish = OTHER_BUS;
