@@ -105,9 +105,9 @@ struct sio_room {
 };
 
 struct sio_membership {
-    struct list link;            // of room->single or room->multi
-    struct sio_membership *next; // of socket->memberships
+    struct list link; // of room->single or room->multi
     struct sio_socket *socket;
+    struct sio_membership *next; // of socket->memberships
     struct sio_room *room;
 };
 
