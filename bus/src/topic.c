@@ -11,25 +11,46 @@
 
 // What official clients treat as their own (a server that emits one is disconnected), then what the
 // gateway itself says.
-static const char *const reserved_types[] = {
-    "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener",
-    "joined",  "left",          "gap",        "error",         "pong",
+#define RESERVED(type)                                                                             \
+    {                                                                                              \
+        type, sizeof(type) - 1                                                                     \
+    }
+static const struct {
+    const char *type;
+    size_t size;
+} reserved_types[] = {
+    RESERVED("connect"),       RESERVED("connect_error"), RESERVED("disconnect"),
+    RESERVED("disconnecting"), RESERVED("newListener"),   RESERVED("removeListener"),
+    RESERVED("joined"),        RESERVED("left"),          RESERVED("gap"),
+    RESERVED("error"),         RESERVED("pong"),
+};
+
+// Each emit and each receipt looks at every character: one look-up is what that may cost.
+enum { ALPHANUMERIC = 1, TYPE_MARK = 2 };
+static const unsigned char classes[256] = {
+    ['a' ... 'z'] = ALPHANUMERIC,
+    ['A' ... 'Z'] = ALPHANUMERIC,
+    ['0' ... '9'] = ALPHANUMERIC,
+    ['.'] = TYPE_MARK,
+    ['_'] = TYPE_MARK,
+    [':'] = TYPE_MARK,
+    ['-'] = TYPE_MARK,
 };
 
 static bool is_alphanumeric(unsigned char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    return classes[c] == ALPHANUMERIC;
 }
 
 static bool is_type_character(unsigned char c)
 {
-    return is_alphanumeric(c) || c == '.' || c == '_' || c == ':' || c == '-';
+    return classes[c] != 0;
 }
 
 static bool is_reserved(const char *type, size_t size)
 {
     for (size_t i = 0; i < sizeof(reserved_types) / sizeof(reserved_types[0]); i++)
-        if (strlen(reserved_types[i]) == size && memcmp(reserved_types[i], type, size) == 0)
+        if (reserved_types[i].size == size && memcmp(reserved_types[i].type, type, size) == 0)
             return true;
     return false;
 }

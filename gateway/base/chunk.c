@@ -212,7 +212,7 @@ void outq_consume(struct outq *queue, size_t bytes)
         bytes -= in_first;
         pop_range(queue);
     }
-    if (queue->bytes == 0)
+    if (queue->bytes == 0 && queue->more)
         outq_fini(queue);
 }
 

@@ -44,7 +44,8 @@ bool gw_loop_is_busy(const struct gw_loop *loop);
 // its own and lives on what other threads post.
 void gw_loop_expect_mail(struct gw_loop *loop, bool is_expected);
 
-// The libuv loop beneath, for what has no wrapper here (signals, other descriptors).
+// The libuv loop beneath, for what has no wrapper here (signals, other descriptors). What a timer
+// of libuv's own posts to this loop is delivered after the next wait: use deadlines for that.
 uv_loop_t *gw_loop_uv(struct gw_loop *loop);
 
 // The loop that a libuv loop is part of.

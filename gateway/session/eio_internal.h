@@ -38,14 +38,15 @@ enum eio_session_state {
 };
 
 struct eio_session {
-    char id[GW_ID_SIZE + 1];
+    // What a delivery reads comes first, in one line of the cache.
+    struct transport *transport; // NULL once ended
+    struct eio_server *server;
     uint8_t state; // enum eio_session_state
     bool is_pong_awaited;
     bool is_patience_used; // a packet other than a pong has put off the ping timeout
     bool is_close_told;    // on_close was called
     uint8_t lateness_ms;   // of the ping, where that is the timer's own
-    struct eio_server *server;
-    struct transport *transport; // NULL once ended
+    char id[GW_ID_SIZE + 1];
     struct eio_upgrade *upgrade; // NULL but during one
     void *data;
     const char *reason;           // of the end

@@ -66,8 +66,8 @@ enum sio_socket_state {
 
 struct sio_socket {
     char id[GW_ID_SIZE + 1];
-    uint8_t state; // enum sio_socket_state
-    struct sio_client *client;
+    uint8_t state;               // enum sio_socket_state
+    struct eio_session *session; // its data is the client: a delivery need not go by it
     struct sio_namespace *nsp;
     struct sio_membership *memberships; // by `next`, in the order of joining
     struct list link;                   // of the client's sockets
@@ -76,6 +76,11 @@ struct sio_socket {
     struct gw_task end_task;
     UT_hash_handle hh;
 };
+
+static inline struct sio_client *sio__client_of(const struct sio_socket *socket)
+{
+    return eio_session_data(socket->session);
+}
 
 // An acknowledgement that we owe the client, or that the client owes us (see sio_ack.c).
 struct sio_ack {
@@ -101,9 +106,9 @@ struct sio_room {
 };
 
 struct sio_membership {
-    struct list link;            // of room->single or room->multi
-    struct sio_membership *next; // of socket->memberships
+    struct list link; // of room->single or room->multi
     struct sio_socket *socket;
+    struct sio_membership *next; // of socket->memberships
     struct sio_room *room;
 };
 

@@ -64,7 +64,7 @@ static void give(struct list *members, struct chunk *chunk, uint32_t start, uint
         struct sio_socket *socket = LIST_ENTRY(at, struct sio_membership, link)->socket;
         if (socket->state != SIO_SOCKET_CONNECTED || (except && strcmp(socket->id, except) == 0))
             continue;
-        eio_session_send(socket->client->session, chunk, start, end);
+        eio_session_send(socket->session, chunk, start, end);
     }
 }
 
@@ -238,7 +238,7 @@ static bool has_member(const struct sio_room *room, const char *id)
 // What a member misses cannot be made good: it is to come back and see for itself.
 static void give_up(struct sio_socket *socket)
 {
-    eio_session_abort(socket->client->session, "transport close");
+    eio_session_abort(socket->session, "transport close");
 }
 
 static void give_up_list(struct list *members)

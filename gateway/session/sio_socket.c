@@ -77,9 +77,9 @@ bool sio__socket_send(struct sio_socket *socket, struct chunk *chunk)
     if (socket->state != SIO_SOCKET_CONNECTED)
         return false;
     sio__socket_settle(socket);
-    if (!eio_session_send(socket->client->session, chunk, 0, chunk->size))
+    if (!eio_session_send(socket->session, chunk, 0, chunk->size))
         return false;
-    gw_metric_add(socket->client->server->metrics, GW_SIO_PACKETS_OUT, 1);
+    gw_metric_add(sio__client_of(socket)->server->metrics, GW_SIO_PACKETS_OUT, 1);
     return true;
 }
 
@@ -105,8 +105,9 @@ static void refuse(struct sio_socket *socket, const struct sio_refusal *refusal)
     json_t *error = json_pack("{s:s}", "message", refusal->message);
     if (error && refusal->data)
         json_object_set_new(error, "data", json_incref(refusal->data));
-    if (!error || !sio__client_send(socket->client, SIO_CONNECT_ERROR, socket->nsp->name, error))
-        sio__client_close(socket->client);
+    if (!error ||
+        !sio__client_send(sio__client_of(socket), SIO_CONNECT_ERROR, socket->nsp->name, error))
+        sio__client_close(sio__client_of(socket));
     json_decref(error);
 }
 
@@ -118,7 +119,7 @@ static void free_socket(struct sio_socket *socket)
     sio__socket_leave_all(socket);
     gw_task_cancel(&socket->end_task);
     list_remove(&socket->link);
-    socket->client->socket_count--;
+    sio__client_of(socket)->socket_count--;
     free(socket);
 }
 
@@ -144,7 +145,7 @@ static struct sio_socket *new_socket(struct sio_client *client, struct sio_names
         free(socket);
         return NULL;
     }
-    socket->client = client;
+    socket->session = client->session;
     socket->nsp = nsp;
     list_init(&socket->acks);
     gw_task_init(&socket->end_task, on_end_task);
@@ -278,7 +279,7 @@ void sio__socket_end(struct sio_socket *socket, const char *reason)
 
 void sio_socket_disconnect(struct sio_socket *socket, bool close)
 {
-    struct sio_client *client = socket->client;
+    struct sio_client *client = sio__client_of(socket);
     if (socket->state == SIO_SOCKET_CONNECTED) {
         sio__socket_settle(socket);
         // A client that cannot be told would go on as if nothing had been.
@@ -318,7 +319,7 @@ void sio__socket_receive(struct sio_socket *socket, const struct sio_packet *pac
     if (packet->id != SIO_NO_ID) {
         ack = sio__ack_new(socket, packet->id);
         if (!ack) {
-            sio__client_close(socket->client);
+            sio__client_close(sio__client_of(socket));
             return;
         }
     }

@@ -51,14 +51,10 @@ struct patience {
 // Held for each client: what only some need, or only at times, is behind a pointer.
 struct conn {
     uv_poll_t poll; // its `data` is the owner
-    struct gw_metrics *metrics;
-    const struct conn_handler *handler;
+    // What a delivery touches, together.
     struct outq queue;
-    struct gw_task task;     // flushes; once the state is ENDED, reaps
-    struct patience *linger; // NULL: no time-out is running
-    struct unread *unread;   // NULL: none
+    struct gw_task task; // flushes; once the state is ENDED, reaps
     int fd;
-    uint32_t discarded;
     uint8_t state;  // enum conn_state
     uint8_t end;    // enum conn_end; valid once the state is not OPEN
     uint8_t events; // watched now
@@ -67,6 +63,11 @@ struct conn {
     bool is_peer_done : 1; // the peer will send no more
     bool is_end_told : 1;  // on_end was called
     bool is_unwatched : 1; // libuv has let go of the handle
+    const struct conn_handler *handler;
+    struct gw_metrics *metrics;
+    struct patience *linger; // NULL: no time-out is running
+    struct unread *unread;   // NULL: none
+    uint32_t discarded;
 };
 
 static_assert(sizeof(struct conn) <= 280, "idle connections are to stay small");
@@ -321,16 +322,24 @@ static void on_all_written(struct conn *conn)
     }
 }
 
+// One system call; that of one range, as most are, is the cheaper one.
+static ssize_t send_all(int fd, struct iovec *iov, int count)
+{
+    if (count == 1)
+        return send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 // One write of what the queue has. False: no more can be written now, or at all.
 static bool write_once(struct conn *conn)
 {
     struct iovec iov[IOV_PER_WRITE];
     int count = outq_iov(&conn->queue, iov, IOV_PER_WRITE);
-    struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)count};
     size_t offered = 0;
     for (int i = 0; i < count; i++)
         offered += iov[i].iov_len;
-    ssize_t written = sendmsg(conn->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t written = send_all(conn->fd, iov, count);
     if (written < 0 && errno == EINTR)
         return true;
     if (written < 0 && errno != EAGAIN) {

@@ -93,12 +93,12 @@ struct transport_ops {
 
 // The common start of every transport.
 struct transport {
-    const struct transport_ops *ops;
     const struct transport_events *events; // NULL: no owner (any more)
     void *owner;
     struct transport_host *host;
     struct list link;                  // of host->transports
     struct transport_goodbye *goodbye; // while it takes its leave; else NULL
+    const struct transport_ops *ops;   // last, beside what the implementation has for a delivery
 };
 
 // How long a client may take to take its leave, as the reference has it.

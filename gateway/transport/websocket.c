@@ -20,9 +20,9 @@
 struct websocket {
     struct transport base;
     struct conn *conn;
-    struct ws_decoder *decoder; // while a message is incomplete
     struct outq *staged; // frames still to be put in text form; NULL: the client takes binary
-    bool is_closing;     // our close frame is queued
+    struct ws_decoder *decoder; // while a message is incomplete
+    bool is_closing;            // our close frame is queued
 };
 
 static struct websocket *websocket_of(struct transport *transport)

@@ -37,7 +37,7 @@ static struct sio_room *room_of(struct sio_namespace *nsp, const char *name)
 
 static struct outq *queue_of(const struct sio_socket *socket)
 {
-    struct transport *transport = socket->client->session->transport;
+    struct transport *transport = socket->session->transport;
     return transport->ops->queue(transport);
 }
 
