@@ -36,6 +36,9 @@ struct gw_loop {
     uint8_t scratch[SCRATCH_SIZE];
 };
 
+// The loop whose turn this thread is in.
+static _Thread_local struct gw_loop *current;
+
 // ---- Life
 
 // Both only end the wait: what is due, and the mail, are looked at in every turn.
@@ -75,6 +78,7 @@ struct gw_loop *gw_loop_new(void)
         free(loop);
         return NULL;
     }
+    loop->uv.data = loop;
     uv_unref((uv_handle_t *)&loop->wakeup);
     for (int phase = 0; phase < GW_PHASE_COUNT; phase++)
         list_init(&loop->tasks[phase]);
@@ -264,11 +268,13 @@ bool gw_loop_turn(struct gw_loop *loop, bool may_wait)
 {
     assert(!loop->is_in_turn);
     loop->is_in_turn = true;
+    current = loop;
     run_input(loop, may_wait);
     expire_deadlines(loop);
     run_phase(loop, GW_PHASE_DISTRIBUTE);
     run_phase(loop, GW_PHASE_FLUSH);
     run_phase(loop, GW_PHASE_REAP);
+    current = NULL;
     loop->is_in_turn = false;
     return is_alive(loop);
 }
@@ -397,6 +403,7 @@ void gw_loop_post(struct gw_loop *loop, struct gw_mail *mail)
     while (!atomic_compare_exchange_weak_explicit(&loop->mailbox, &newest, mail,
                                                   memory_order_release, memory_order_relaxed));
     // Whoever found the box empty wakes the loop; that wake-up is good for all that follow it.
-    if (!newest)
+    // The loop's own turn looks into it before it waits again.
+    if (!newest && loop != current)
         uv_async_send(&loop->wakeup);
 }

@@ -47,6 +47,12 @@ void gw_loop_expect_mail(struct gw_loop *loop, bool is_expected);
 // The libuv loop beneath, for what has no wrapper here (signals, other descriptors).
 uv_loop_t *gw_loop_uv(struct gw_loop *loop);
 
+// The loop that a libuv loop is part of.
+static inline struct gw_loop *gw_loop_of(const uv_loop_t *uv)
+{
+    return uv->data;
+}
+
 // A monotonic clock in milliseconds, taken once a turn (after the wait for input).
 int64_t gw_loop_now(const struct gw_loop *loop);
 

@@ -20,7 +20,7 @@
 
 // ---- Sessions
 
-static struct intake_session *find_session(const struct intake *intake, const char *name)
+struct intake_session *intake__find_session(const struct intake *intake, const char *name)
 {
     struct intake_session *session;
     HASH_FIND_STR(intake->sessions, name, session);
@@ -39,6 +39,7 @@ static void free_session(struct intake_session *session)
 {
     struct intake *intake = session->intake;
     stop_lingering(session);
+    session_log_fini(&intake->log, &session->log);
     HASH_DEL(intake->sessions, session);
     gw_metric_add(&intake->metrics, GW_BUS_SESSIONS, -1);
     free(session);
@@ -60,7 +61,7 @@ static void on_linger_over(struct gw_deadline *deadline)
 
 // A client that walks through sessions leaves them all behind: past the bound, the one that has
 // been empty longest goes at once.
-static void linger(struct intake_session *session)
+void intake__linger(struct intake_session *session)
 {
     struct intake *intake = session->intake;
     gw_deadline_start(&intake->linger, &session->linger);
@@ -72,15 +73,17 @@ static void linger(struct intake_session *session)
 
 static struct intake_session *new_session(struct intake *intake, const char *name)
 {
-    struct intake_session *session =
-        calloc(1, sizeof *session + intake->worker_count * sizeof session->members[0]);
+    size_t members_size = intake->worker_count * sizeof(size_t);
+    size_t name_size = strlen(name) + 1;
+    struct intake_session *session = calloc(1, sizeof *session + members_size + name_size);
     if (!session)
         return NULL;
+    session->name = memcpy((char *)session->members + members_size, name, name_size);
     session->intake = intake;
     list_init(&session->waiting);
+    session_log_init(&session->log);
     gw_deadline_init(&session->linger, on_linger_over);
-    strcpy(session->name, name);
-    HASH_ADD_STR(intake->sessions, name, session);
+    HASH_ADD_KEYPTR(hh, intake->sessions, session->name, name_size - 1, session);
     if (!session->hh.tbl) {
         free(session);
         return NULL;
@@ -105,15 +108,27 @@ static void answer(struct intake_request *request, enum intake_status status)
     gw_loop_post(request->worker->loop, &request->mail);
 }
 
+static void count_in(struct intake_session *session, const struct intake_worker *worker)
+{
+    session->clients++;
+    session->members[worker->index]++;
+    stop_lingering(session);
+}
+
+static void count_out(struct intake_session *session, const struct intake_worker *worker)
+{
+    session->clients--;
+    session->members[worker->index]--;
+}
+
 static void join(struct intake_session *session, struct intake_request *request)
 {
     if (!request->is_member) {
-        session->clients++;
-        session->members[request->worker->index]++;
-        stop_lingering(session);
+        count_in(session, request->worker);
         intake__presence(session, talus_type_session_connected, request->client, request);
     }
     request->active_clients = session->clients;
+    request->index = session->intake->log.newest;
     strcpy(request->offset, session->newest);
     answer(request, INTAKE_OK);
 }
@@ -122,15 +137,48 @@ static void leave(struct intake_session *session, struct intake_request *request
 {
     char client[sizeof request->client];
     strcpy(client, request->client);
-    session->clients--;
-    session->members[request->worker->index]--;
-    if (request->command == INTAKE_LEAVE)
+    count_out(session, request->worker);
+    if (request->command == INTAKE_LEAVE) {
+        struct intake_mark newest;
+        session_log_newest(&session->log, &newest);
+        request->index = newest.index;
+        strcpy(request->offset, newest.id);
         answer(request, INTAKE_OK); // first: it takes the client out of the room
-    else
+    } else {
         intake__free_request(request);
+    }
     intake__presence(session, talus_type_session_disconnected, client, NULL);
-    if (session->clients == 0)
-        linger(session);
+    if (session->clients == 0 && session->departed == 0)
+        intake__linger(session);
+}
+
+// The sessions are live: the client was in them.
+static void depart(struct intake *intake, struct intake_request *request)
+{
+    struct intake_departure *departure = request->departure;
+    request->departure = NULL;
+    for (unsigned i = 1; i < departure->seat_count; i++) {
+        struct intake_session *session = intake__find_session(intake, departure->seats[i].session);
+        count_out(session, request->worker);
+        intake__presence(session, talus_type_session_disconnected, departure->client, NULL);
+    }
+    intake__free_request(request);
+    intake__depart(intake, departure);
+}
+
+static void recover(struct intake *intake, struct intake_request *request)
+{
+    if (!intake__recover(intake, request)) {
+        answer(request, INTAKE_UNKNOWN);
+        return;
+    }
+    const struct intake_departure *departure = request->departure;
+    for (unsigned i = 1; i < departure->seat_count; i++) {
+        struct intake_session *session = intake__find_session(intake, departure->seats[i].session);
+        count_in(session, request->worker);
+        intake__presence(session, talus_type_session_connected, departure->client, NULL);
+    }
+    answer(request, INTAKE_OK);
 }
 
 static void work_off(struct intake_session *session, struct intake_request *request)
@@ -145,8 +193,12 @@ void intake__on_request(struct gw_mail *mail)
 {
     struct intake_request *request = LIST_ENTRY(mail, struct intake_request, mail);
     struct intake *intake = request->worker->intake;
-    struct intake_session *session = find_session(intake, request->session);
     list_init(&request->link);
+    if (request->command == INTAKE_DEPART || request->command == INTAKE_RECOVER) {
+        (request->command == INTAKE_DEPART ? depart : recover)(intake, request);
+        return;
+    }
+    struct intake_session *session = intake__find_session(intake, request->session);
     if (!session && request->command == INTAKE_JOIN)
         session = new_session(intake, request->session);
     if (!session) { // workers send LEAVE and GONE only for what they have joined: a failed JOIN
@@ -165,7 +217,7 @@ void intake__on_request(struct gw_mail *mail)
 
 static void on_live(struct intake *intake, const talus_delivery_t *delivery)
 {
-    struct intake_session *session = find_session(intake, delivery->session);
+    struct intake_session *session = intake__find_session(intake, delivery->session);
     if (!session)
         return;
     if (!delivery->complete) // libtalus says which session, and who is missing
@@ -186,14 +238,17 @@ static void on_event(struct intake *intake, const talus_event_t *event)
     struct intake_session *session = NULL;
     gw_metric_add(&intake->metrics, GW_BUS_EVENTS, 1);
     if (event->session[0] != '\0') {
-        session = find_session(intake, event->session);
+        session = intake__find_session(intake, event->session);
         if (!session)
             return;
         strcpy(session->newest, event->id);
-        if (session->clients == 0)
+        if (session->clients == 0 && session->departed == 0) {
+            intake__log(intake, session, NULL, event);
             return;
+        }
     }
     struct intake_encoded *encoded = encoder_event(intake->encoder, event);
+    intake__log(intake, session, encoded, event);
     if (!encoded) {
         gw_metric_add(&intake->metrics, GW_BUS_REFUSED, 1);
         gw_log(GW_LOG_WARNING, "intake",
@@ -250,6 +305,8 @@ static void show_stats(struct intake *intake)
 
 static void receive(struct intake *intake)
 {
+    if (intake->are_workers_gone)
+        return;
     for (unsigned i = 0; i < DELIVERIES_A_TURN; i++) {
         const talus_delivery_t *delivery;
         if (must_wait(intake)) {
@@ -294,8 +351,10 @@ static void on_readable(uv_poll_t *watch, int status, int events)
 bool intake__bus_init(struct intake *intake)
 {
     gw_task_init(&intake->receive_task, on_receive_task);
-    gw_loop_expect_mail(intake->loop, true); // also while nothing is received
+    if (!intake->options.loop)
+        gw_loop_expect_mail(intake->loop, true); // also while nothing is received
     gw_deadline_queue_init(&intake->linger, intake->loop, intake->options.linger_ms);
+    intake__recovery_init(intake);
     intake->watch = malloc(sizeof *intake->watch);
     if (!intake->watch)
         return false;
@@ -324,6 +383,7 @@ void intake__bus_fini(struct intake *intake)
 {
     struct intake_session *session;
     struct intake_session *next;
+    intake__recovery_fini(intake);
     HASH_ITER(hh, intake->sessions, session, next)
     {
         while (!list_is_empty(&session->waiting)) {

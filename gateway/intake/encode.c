@@ -109,6 +109,8 @@ static struct intake_encoded *take_frames(struct encoder *encoder, const char *s
         return NULL;
     atomic_init(&encoded->refs, 1);
     encoded->size = frames->size;
+    encoded->index = 0;
+    encoded->before.index = 0;
     strcpy(encoded->session, session);
     strcpy(encoded->skip, skip);
     memcpy(encoded->bytes, frames->bytes, frames->size);

@@ -11,10 +11,19 @@
 #include <talus/event.h>
 #include <talus/topic.h>
 
-// Shared by the workers that it goes to; the count is atomic, the rest is read-only.
+// A place in the recovery log: an event of a session, or of those for everybody.
+struct intake_mark {
+    uint64_t index; // 0: none
+    char id[TALUS_ID_MAX + 1];
+};
+
+// Shared by the workers that it goes to, and by the recovery log; the count is atomic, the rest is
+// read-only once it is posted.
 struct intake_encoded {
     atomic_uint refs;
     size_t size;
+    uint64_t index;                      // of the event; 0: presence
+    struct intake_mark before;           // with `skip`: the session's event before it
     char session[TALUS_SESSION_MAX + 1]; // "": everybody
     char skip[TALUS_SKIP_MAX + 1];       // "": nobody
     uint8_t bytes[];

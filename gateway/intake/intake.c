@@ -21,6 +21,11 @@ void intake_options_init(struct intake_options *options)
         .live_timeout_ms = 1000,
         .linger_ms = 30000,
         .max_lingering = 10000,
+        .recovery_window_ms = 120000,
+        .silence_ms = 45000,
+        .recovery_bytes = (size_t)64 << 20,
+        .max_departed = 10000,
+        .max_missed = (size_t)1 << 20,
         .max_bus_sessions = 100000,
     };
 }
@@ -60,7 +65,7 @@ struct intake *intake_new(const struct intake_options *options, char *error, siz
         return NULL;
     intake->options = *options;
     intake->nsp = strdup(options->nsp);
-    intake->loop = gw_loop_new();
+    intake->loop = options->loop ? options->loop : gw_loop_new();
     intake->encoder = encoder_new(options->nsp);
     if (!intake->nsp || !intake->loop || !intake->encoder || !open_bus(intake, error, error_size) ||
         !intake__bus_init(intake))
@@ -71,7 +76,9 @@ struct intake *intake_new(const struct intake_options *options, char *error, siz
 bool intake_attach(struct intake *intake, struct sio_server *server, struct gw_loop *loop,
                    struct gw_metrics *metrics)
 {
-    if (intake->worker_count == INTAKE_WORKERS_MAX || intake->is_started)
+    const struct gw_loop *shared = intake->options.loop;
+    const unsigned most = shared ? 1 : INTAKE_WORKERS_MAX;
+    if (intake->worker_count == most || intake->is_started || (shared && shared != loop))
         return false;
     struct intake_worker *worker = &intake->workers[intake->worker_count];
     *worker = (struct intake_worker){
@@ -97,6 +104,10 @@ static void *run(void *arg)
 
 bool intake_start(struct intake *intake)
 {
+    if (intake->options.loop) {
+        intake->is_started = true;
+        return true;
+    }
     // Signals are for the thread that runs the main loop.
     sigset_t all;
     sigset_t before;
@@ -111,7 +122,11 @@ bool intake_start(struct intake *intake)
 
 static void on_stop(struct gw_mail *mail)
 {
-    gw_loop_stop(LIST_ENTRY(mail, struct intake, stop_mail)->loop);
+    struct intake *intake = LIST_ENTRY(mail, struct intake, stop_mail);
+    if (intake->options.loop)
+        intake->is_started = false;
+    else
+        gw_loop_stop(intake->loop);
 }
 
 void intake_stop(struct intake *intake)
@@ -121,6 +136,12 @@ void intake_stop(struct intake *intake)
     // Behind everything that the workers have posted.
     intake->stop_mail.deliver = on_stop;
     gw_loop_post(intake->loop, &intake->stop_mail);
+    if (intake->options.loop) {
+        intake->are_workers_gone = true;
+        while (intake->is_started)
+            gw_loop_turn(intake->loop, false);
+        return;
+    }
     pthread_join(intake->thread, NULL);
     intake->is_started = false;
 }
@@ -133,7 +154,8 @@ void intake_destroy(struct intake **handle)
     intake_stop(intake);
     if (intake->loop && intake->linger.loop)
         intake__bus_fini(intake);
-    gw_loop_destroy(&intake->loop);
+    if (!intake->options.loop)
+        gw_loop_destroy(&intake->loop);
     talus_subscriber_destroy(&intake->subscriber);
     talus_broadcaster_destroy(&intake->broadcaster); // flushes the last presence
     encoder_destroy(&intake->encoder);

@@ -2,11 +2,15 @@
 // The intake: turns bus sessions into Socket.IO rooms. The only part of the gateway that knows the
 // bus.
 //
-// One bus thread has a loop of its own with the subscriber, the gateway's broadcaster (for
+// The bus thread has a loop with the subscriber, the gateway's broadcaster (for
 // presence) and the table of sessions: who is in them, on which worker, and what their newest event
 // is. Workers (loops with a Socket.IO server) send it commands and get back answers, presence and
 // events, all through the loops' mailboxes. Mail between two loops keeps its order, which is what
 // makes `joined` exact: each event after its offset is posted behind it.
+//
+// A gateway of one worker needs no bus thread: its loop does that work, too (see `loop` below), and
+// an event wakes one thread less on its way. Mail then goes from the loop to itself, and nothing
+// else differs.
 #ifndef TALUS_GATEWAY_INTAKE_INTAKE_H
 #define TALUS_GATEWAY_INTAKE_INTAKE_H
 
@@ -22,6 +26,7 @@
 struct intake;
 
 struct intake_options {
+    struct gw_loop *loop;  // of the only worker, to run on; NULL: a thread and a loop of its own
     const char *bus;       // endpoints to listen on, comma-separated; NULL: the default bus
     const char *publish;   // where presence is published; NULL: the default bus
     const char *nsp;       // namespace of the rooms, e.g. "/graph"
@@ -31,8 +36,14 @@ struct intake_options {
     unsigned live_timeout_ms; // how long a join waits for the broadcasters; default 1,000
     unsigned linger_ms;       // how long an empty session stays subscribed; default 30,000
     size_t max_lingering;     // empty sessions that stay subscribed; default 10,000
-    size_t max_bus_sessions;  // sessions subscribed to: each costs memory here and in every
-                              // broadcaster; beyond, joins are `unavailable`; default 100,000
+    unsigned
+        recovery_window_ms;  // how long who was cut off may come back; 0: never; default 120,000
+    unsigned silence_ms;     // how long a client may be cut off unnoticed; default 45,000
+    size_t recovery_bytes;   // of events kept for those who come back; default 64 MiB
+    size_t max_departed;     // who may come back, at most; default 10,000
+    size_t max_missed;       // bytes that one who comes back may have missed; default 1 MiB
+    size_t max_bus_sessions; // sessions subscribed to: each costs memory here and in every
+                             // broadcaster; beyond, joins are `unavailable`; default 100,000
 };
 
 void intake_options_init(struct intake_options *options);
@@ -41,15 +52,17 @@ void intake_options_init(struct intake_options *options);
 struct intake *intake_new(const struct intake_options *options, char *error, size_t error_size);
 
 // Adds a worker's Socket.IO server: its namespaces are added and handled from here on. All workers
-// are attached before intake_start. False: out of memory, or too many.
+// are attached before intake_start. False: out of memory, or too many (more than one, or another,
+// where the options name a worker's loop).
 bool intake_attach(struct intake *intake, struct sio_server *server, struct gw_loop *loop,
                    struct gw_metrics *metrics);
 
-// Starts the bus thread. False: the thread could not be made.
+// Starts the bus thread, if there is to be one. False: it could not be made.
 bool intake_start(struct intake *intake);
 
-// After the workers' loops have ended: works off their last commands (so that the bus hears who is
-// gone), flushes what is to be published, ends the thread. Blocks for that, a second or so at most.
+// After the workers' loops have ended, and their servers are gone: works off their last commands
+// (so that the bus hears who is gone), flushes what is to be published, ends the thread. Blocks for
+// that, a second or so at most.
 void intake_stop(struct intake *intake);
 // Frees it; the workers' mailboxes must be drained or gone.
 void intake_destroy(struct intake **intake);

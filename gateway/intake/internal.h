@@ -8,9 +8,11 @@
 #include <stdatomic.h>
 #include <talus.h>
 
+#include "gateway/base/buffer.h"
 #include "gateway/base/hash.h"
 #include "gateway/base/random.h"
 #include "gateway/intake/encode.h"
+#include "gateway/intake/event_log.h"
 #include "gateway/intake/intake.h"
 
 #define INTAKE_WORKERS_MAX 64
@@ -20,13 +22,40 @@
 
 enum intake_command {
     INTAKE_JOIN,
-    INTAKE_LEAVE, // asked for by the client
-    INTAKE_GONE,  // the client is gone; needs no answer
+    INTAKE_LEAVE,   // asked for by the client
+    INTAKE_GONE,    // the client is gone; needs no answer
+    INTAKE_DEPART,  // the client is gone, from all its sessions, and may come back; needs no answer
+    INTAKE_RECOVER, // a client says that it was here before
 };
 
 enum intake_status {
     INTAKE_OK,
     INTAKE_UNAVAILABLE, // the bus cannot take the subscription
+    INTAKE_UNKNOWN,     // RECOVER: nothing is known of it any more, or too little
+};
+
+// Of a client that is in a session and is left out by `skip`: the newest event that it was sent is
+// not the session's newest.
+struct intake_skip {
+    uint64_t skipped;          // index of the newest event that it was left out of; 0: none
+    struct intake_mark before; // the newest event before those that it was left out of in a row
+};
+
+struct intake_departed_seat {
+    uint64_t joined; // index of the newest event when the client joined
+    struct intake_skip skip;
+    char session[TALUS_SESSION_MAX + 1]; // "": the events for everybody
+};
+
+// What is known of a client that was cut off. Made by its worker, kept by the bus thread, handed
+// back if the client comes in time.
+struct intake_departure {
+    char client[GW_ID_SIZE + 1];
+    char secret[GW_SECRET_SIZE + 1];
+    char stale[TALUS_ID_MAX + 1]; // the offset that it had when it connected, "" for none
+    struct intake_mark left;      // newest event of the sessions that it has left
+    unsigned seat_count;
+    struct intake_departed_seat seats[]; // the first one is that of the events for everybody
 };
 
 // Travels to the bus thread, waits there with its session until the subscription is live, and
@@ -41,7 +70,11 @@ struct intake_request {
     enum intake_status status;
     struct intake_encoded *presence; // JOIN that was new: what the room is told before `joined`
     size_t active_clients;
-    char offset[TALUS_ID_MAX + 1];
+    uint64_t index;                     // of the session's newest event
+    char offset[TALUS_ID_MAX + 1];      // RECOVER: what the client says; else the newest event's id
+    struct intake_departure *departure; // DEPART, and RECOVER if the status is OK
+    struct buffer missed;               // RECOVER: frames
+    char secret[GW_SECRET_SIZE + 1];    // RECOVER
     char client[GW_ID_SIZE + 1];
     char session[TALUS_SESSION_MAX + 1];
 };
@@ -73,6 +106,7 @@ struct intake_worker {
     struct gw_metrics *metrics;
     struct sio_namespace *nsp;
     unsigned index;
+    uint64_t newest;    // index of the newest event that it has given out; the worker's own
     atomic_size_t owed; // bytes of letters posted and not worked off
     atomic_int pace;    // enum intake_pace
     struct gw_mail ready_mail;
@@ -84,11 +118,13 @@ struct intake_session {
     struct intake *intake;
     struct list waiting; // requests, until it is live
     bool is_live;
-    size_t clients;                // in all workers
+    size_t clients;  // in all workers
+    size_t departed; // clients that may come back
+    struct session_log log;
     char newest[TALUS_ID_MAX + 1]; // id of the newest event known; "" for none
     struct gw_deadline linger;     // since the last client left
-    char name[TALUS_SESSION_MAX + 1];
-    size_t members[]; // clients of each worker
+    const char *name;              // behind `members`
+    size_t members[];              // clients of each worker
 };
 
 struct intake {
@@ -103,13 +139,21 @@ struct intake {
     struct gw_loop *loop;
     pthread_t thread;
     bool is_started;
-    uv_poll_t *watch; // of the subscriber's descriptor
+    bool are_workers_gone; // where they share the loop: what is still posted to them is dropped
+    uv_poll_t *watch;      // of the subscriber's descriptor
     struct gw_task receive_task;
     struct gw_deadline_queue linger;
     size_t lingering_count;
     bool is_publishing_stuck;        // presence found the queue full, and it did not empty in time
     struct intake_session *sessions; // by name
     struct encoder *encoder;
+    struct event_log log;
+    struct session_log everybody;
+    struct gw_deadline_queue log_deadlines;
+    struct gw_deadline log_deadline;  // lets go what is too old
+    struct intake_departed *departed; // by secret
+    struct gw_deadline_queue departed_deadlines;
+    size_t departed_count;
     struct gw_metrics metrics;
     struct gw_mail stop_mail;
 };
@@ -137,6 +181,36 @@ void intake__post(struct intake *intake, const struct intake_session *session,
 // NULL, its worker gets what it is to tell with that request, and not by a letter.
 void intake__presence(struct intake_session *session, const char *type, const char *client,
                       struct intake_request *carrier);
+
+// bus.c: nobody is in the session any more, and nobody may come back.
+void intake__linger(struct intake_session *session);
+// bus.c
+struct intake_session *intake__find_session(const struct intake *intake, const char *name);
+
+// ---- recovery.c, bus thread
+
+void intake__recovery_init(struct intake *intake);
+void intake__recovery_fini(struct intake *intake);
+// Notes an event of the session (NULL: for everybody), and keeps it. NULL `encoded`: it cannot be.
+void intake__log(struct intake *intake, struct intake_session *session,
+                 struct intake_encoded *encoded, const talus_event_t *event);
+// Keeps the departure of a client that its sessions still count, and takes it over.
+void intake__depart(struct intake *intake, struct intake_departure *departure);
+// Finds what a client that comes back missed. True: the request carries it; the client is to be
+// counted in its sessions again.
+bool intake__recover(struct intake *intake, struct intake_request *request);
+
+// ---- recovering.c, workers
+
+struct client;
+
+// Asks whether a client that connects was here before. False: it says nothing of that, or memory is
+// out.
+bool intake__ask_recovery(struct intake_worker *worker, struct sio_socket *socket,
+                          const json_t *auth);
+void intake__on_recovery_answer(struct intake_request *request);
+// Tells the bus thread that a client was cut off which may come back. False: it may not.
+bool intake__say_departed(struct client *client, const char *reason);
 
 // Frees a request with all that it carries but the ack.
 void intake__free_request(struct intake_request *request);

@@ -9,25 +9,9 @@
 #include <string.h>
 
 #include "gateway/base/log.h"
-#include "gateway/intake/internal.h"
+#include "gateway/intake/seats.h"
 
 #define WAITING_MAX 64 // requests of one client that may wait
-
-struct seat {
-    struct list link; // of client->seats
-    struct list waiting;
-    bool is_joined;
-    bool is_under_way; // a request of it is
-    char session[TALUS_SESSION_MAX + 1];
-};
-
-struct client {
-    struct intake_worker *worker;
-    struct sio_socket *socket;
-    struct list seats;
-    unsigned seat_count;
-    unsigned waiting_count;
-};
 
 // ---- Telling a client
 
@@ -67,65 +51,7 @@ static void refuse(struct sio_socket *socket, struct gw_metrics *metrics, const 
         tell(socket, "error", error, NULL);
 }
 
-// ---- Seats
-
-static struct seat *find_seat(const struct client *client, const char *session)
-{
-    for (struct list *at = client->seats.next; at != &client->seats; at = at->next) {
-        struct seat *seat = LIST_ENTRY(at, struct seat, link);
-        if (strcmp(seat->session, session) == 0)
-            return seat;
-    }
-    return NULL;
-}
-
-static struct seat *new_seat(struct client *client, const char *session)
-{
-    struct seat *seat = calloc(1, sizeof *seat);
-    if (!seat)
-        return NULL;
-    list_init(&seat->waiting);
-    strcpy(seat->session, session);
-    list_append(&client->seats, &seat->link);
-    client->seat_count++;
-    return seat;
-}
-
-static void free_seat(struct client *client, struct seat *seat)
-{
-    while (!list_is_empty(&seat->waiting)) {
-        struct intake_request *request =
-            LIST_ENTRY(seat->waiting.next, struct intake_request, link);
-        list_remove(&request->link);
-        client->waiting_count--;
-        sio_ack_drop(request->ack);
-        intake__free_request(request);
-    }
-    list_remove(&seat->link);
-    client->seat_count--;
-    free(seat);
-}
-
-static struct intake_request *new_request(struct intake_worker *worker, enum intake_command command,
-                                          const char *session, const char *client_id)
-{
-    struct intake_request *request = calloc(1, sizeof *request);
-    if (!request)
-        return NULL;
-    request->mail.deliver = intake__on_request;
-    request->mail.drop = intake__drop_request;
-    list_init(&request->link);
-    request->worker = worker;
-    request->command = command;
-    strcpy(request->session, session);
-    strcpy(request->client, client_id);
-    return request;
-}
-
-static void post(struct intake_request *request)
-{
-    gw_loop_post(request->worker->intake->loop, &request->mail);
-}
+// ---- Requests
 
 // Sends what waits at the seat, one after the other; a seat that nobody needs any more goes.
 static void pump(struct client *client, struct seat *seat)
@@ -143,10 +69,10 @@ static void pump(struct client *client, struct seat *seat)
         }
         request->is_member = seat->is_joined;
         seat->is_under_way = true;
-        post(request);
+        intake__post_request(request);
     }
     if (!seat->is_under_way && !seat->is_joined)
-        free_seat(client, seat);
+        intake__free_seat(client, seat);
 }
 
 // Lets a request wait at its seat; takes the ack.
@@ -155,8 +81,8 @@ static void submit(struct client *client, struct seat *seat, enum intake_command
 {
     struct intake_request *request = NULL;
     if (client->waiting_count < WAITING_MAX)
-        request =
-            new_request(client->worker, command, seat->session, sio_socket_id(client->socket));
+        request = intake__new_request(client->worker, command, seat->session,
+                                      sio_socket_id(client->socket));
     if (!request) {
         refuse(client->socket, client->worker->metrics, "unavailable",
                "Too many requests are waiting", ack);
@@ -200,14 +126,14 @@ static void on_join(struct client *client, const struct sio_message *message, st
     const char *session = session_of(client, message, ack);
     if (!session)
         return;
-    struct seat *seat = find_seat(client, session);
+    struct seat *seat = intake__find_seat(client, session);
     if (!seat && client->seat_count >= client->worker->intake->options.max_sessions) {
         refuse(client->socket, client->worker->metrics, "too_many_sessions",
                "Too many sessions joined", ack);
         return;
     }
     if (!seat)
-        seat = new_seat(client, session);
+        seat = intake__new_seat(client, session);
     if (seat)
         submit(client, seat, INTAKE_JOIN, ack);
     else
@@ -219,7 +145,7 @@ static void on_leave(struct client *client, const struct sio_message *message, s
     const char *session = session_of(client, message, ack);
     if (!session)
         return;
-    struct seat *seat = find_seat(client, session);
+    struct seat *seat = intake__find_seat(client, session);
     if (seat)
         submit(client, seat, INTAKE_LEAVE, ack);
     else
@@ -264,23 +190,27 @@ static void on_main_event(struct sio_socket *socket, const struct sio_message *m
         refuse(socket, worker->metrics, "unknown_event", "Unknown event", ack);
 }
 
+static bool on_connect(struct sio_socket *socket, const json_t *auth, struct sio_refusal *refusal,
+                       void *arg)
+{
+    (void)refusal;
+    if (intake__ask_recovery(arg, socket, auth))
+        sio_socket_defer(socket);
+    return true;
+}
+
 static void on_connection(struct sio_socket *socket, const json_t *auth, void *arg)
 {
     (void)auth;
-    struct client *client = calloc(1, sizeof *client);
-    if (!client)
-        return; // without a record the client is told `unavailable` at each request
-    client->worker = arg;
-    client->socket = socket;
-    list_init(&client->seats);
-    sio_socket_set_data(socket, client);
+    // Without a record the client is told `unavailable` at each request.
+    intake__new_client(arg, socket);
 }
 
 static void say_gone(struct intake_worker *worker, const char *session, const char *client_id)
 {
-    struct intake_request *request = new_request(worker, INTAKE_GONE, session, client_id);
+    struct intake_request *request = intake__new_request(worker, INTAKE_GONE, session, client_id);
     if (request)
-        post(request);
+        intake__post_request(request);
     else
         gw_log(GW_LOG_ERROR, "intake", "client %s left session %s unsaid: out of memory", client_id,
                session);
@@ -293,16 +223,15 @@ static void on_disconnect(struct sio_socket *socket, const char *reason, void *a
     if (!client)
         return;
     gw_log(GW_LOG_DEBUG, "intake", "client %s is gone: %s", sio_socket_id(socket), reason);
-    while (!list_is_empty(&client->seats)) {
-        struct seat *seat = LIST_ENTRY(client->seats.next, struct seat, link);
+    bool is_said = intake__say_departed(client, reason);
+    for (struct list *at = client->seats.next; at != &client->seats; at = at->next) {
+        const struct seat *seat = LIST_ENTRY(at, struct seat, link);
         // While a LEAVE is under way the client is on its way out already. A JOIN under way that
         // finds nobody here when it comes back says GONE then, unless the client was in before.
-        if (seat->is_joined && !seat->is_under_way)
+        if (!is_said && seat->is_joined && !seat->is_under_way)
             say_gone(client->worker, seat->session, sio_socket_id(socket));
-        free_seat(client, seat);
     }
-    sio_socket_set_data(socket, NULL);
-    free(client);
+    intake__free_client(client);
 }
 
 // ---- What comes back
@@ -330,6 +259,8 @@ static void on_joined(struct client *client, struct seat *seat, struct intake_re
         return;
     }
     seat->is_joined = true;
+    if (!request->is_member)
+        seat->joined = request->index;
     json_t *data =
         json_pack("{s:s, s:s, s:I, s:s}", "session_id", seat->session, "client_id", request->client,
                   "active_clients", (json_int_t)request->active_clients, "offset", request->offset);
@@ -341,6 +272,9 @@ static void on_joined(struct client *client, struct seat *seat, struct intake_re
 
 static void on_left(struct client *client, struct seat *seat, struct intake_request *request)
 {
+    struct intake_mark newest = {.index = request->index};
+    strcpy(newest.id, request->offset);
+    intake__note_left(client, seat, &newest);
     seat->is_joined = false;
     sio_leave(client->socket, seat->session);
     json_t *data =
@@ -365,9 +299,18 @@ static void on_orphan(struct intake_request *request)
 void intake__on_answer(struct gw_mail *mail)
 {
     struct intake_request *request = LIST_ENTRY(mail, struct intake_request, mail);
+    if (request->worker->intake->are_workers_gone) {
+        mail->drop(mail);
+        return;
+    }
+    if (request->command == INTAKE_RECOVER) {
+        intake__on_recovery_answer(request);
+        intake__free_request(request);
+        return;
+    }
     struct sio_socket *socket = sio_namespace_find(request->worker->nsp, request->client);
     struct client *client = socket ? sio_socket_data(socket) : NULL;
-    struct seat *seat = client ? find_seat(client, request->session) : NULL;
+    struct seat *seat = client ? intake__find_seat(client, request->session) : NULL;
     if (!seat) {
         on_orphan(request);
     } else {
@@ -384,11 +327,20 @@ void intake__on_answer(struct gw_mail *mail)
 void intake__on_letter(struct gw_mail *mail)
 {
     struct intake_letter *letter = LIST_ENTRY(mail, struct intake_letter, mail);
+    if (letter->worker->intake->are_workers_gone) {
+        mail->drop(mail);
+        return;
+    }
     struct intake_encoded *encoded = letter->encoded;
     const struct sio_encoded frames = {encoded->bytes, encoded->size};
     struct intake_worker *worker = letter->worker;
     sio_room_emit_encoded(worker->nsp, encoded->session[0] ? encoded->session : NULL, &frames,
                           encoded->skip[0] ? encoded->skip : NULL);
+    if (encoded->index > 0) {
+        worker->newest = encoded->index;
+        if (encoded->skip[0])
+            intake__note_skip(worker, encoded);
+    }
     size_t size = intake__letter_size(letter);
     intake_encoded_unref(encoded);
     free(letter);
@@ -402,9 +354,11 @@ void intake__on_letter(struct gw_mail *mail)
 bool intake__worker_init(struct intake_worker *worker)
 {
     const struct sio_handler rooms = {
+        .on_connect = on_connect,
         .on_connection = on_connection,
         .on_event = on_room_event,
         .on_disconnect = on_disconnect,
+        .has_recovery = worker->intake->options.recovery_window_ms > 0,
     };
     const struct sio_handler main_namespace = {.on_event = on_main_event};
     worker->nsp = sio_server_add_namespace(worker->server, worker->intake->nsp, &rooms, worker);

@@ -73,6 +73,8 @@ static bool open_intake(struct gateway *gateway)
     struct intake_options intake;
     char error[512];
     intake_options_init(&intake);
+    if (workers_count(gateway->workers) == 1)
+        intake.loop = workers_main_loop(gateway->workers);
     intake.bus = options->bus;
     intake.publish = options->publish;
     intake.nsp = options->nsp;

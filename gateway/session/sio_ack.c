@@ -12,9 +12,7 @@
 #define QUEUES_MAX 64
 
 struct awaited {
-    struct list link; // of socket->awaited
-    struct sio_socket *socket;
-    int64_t id;
+    struct sio_ack ack;
     sio_ack_fn *fn;
     void *arg;
     struct gw_deadline deadline;
@@ -32,9 +30,8 @@ struct sio_ack *sio__ack_new(struct sio_socket *socket, int64_t id)
     struct sio_ack *ack = malloc(sizeof *ack);
     if (!ack)
         return NULL;
-    ack->socket = socket;
-    ack->id = id;
-    list_append(&socket->owed, &ack->link);
+    *ack = (struct sio_ack){.socket = socket, .id = id};
+    list_append(&socket->acks, &ack->link);
     return ack;
 }
 
@@ -69,11 +66,11 @@ bool sio_ack_answer(struct sio_ack *ack, json_t *args, const struct sio_attachme
 // Calls the callback with the answer, or with NULL, and frees the record.
 static void settle(struct awaited *awaited, const struct sio_message *answer)
 {
-    struct sio_socket *socket = awaited->socket;
+    struct sio_socket *socket = awaited->ack.socket;
     sio_ack_fn *fn = awaited->fn;
     void *arg = awaited->arg;
     gw_deadline_stop(&awaited->deadline);
-    list_remove(&awaited->link);
+    list_remove(&awaited->ack.link);
     free(awaited);
     fn(socket, answer, arg);
 }
@@ -124,11 +121,10 @@ bool sio_emit_with_ack(struct sio_socket *socket, const struct sio_message *mess
     if (!awaited || !queue || !chunk || !sio__socket_send(socket, chunk))
         goto fail;
     chunk_unref(chunk);
-    awaited->socket = socket;
-    awaited->id = nsp->next_ack++;
+    awaited->ack = (struct sio_ack){.socket = socket, .id = nsp->next_ack++, .is_awaited = true};
     awaited->fn = on_ack;
     awaited->arg = arg;
-    list_append(&socket->awaited, &awaited->link);
+    list_append(&socket->acks, &awaited->ack.link);
     gw_deadline_init(&awaited->deadline, on_deadline);
     gw_deadline_start(queue, &awaited->deadline);
     return true;
@@ -141,10 +137,10 @@ fail:
 
 static struct awaited *find_awaited(const struct sio_socket *socket, int64_t id)
 {
-    for (struct list *at = socket->awaited.next; at != &socket->awaited; at = at->next) {
-        struct awaited *awaited = LIST_ENTRY(at, struct awaited, link);
-        if (awaited->id == id)
-            return awaited;
+    for (struct list *at = socket->acks.next; at != &socket->acks; at = at->next) {
+        struct sio_ack *ack = LIST_ENTRY(at, struct sio_ack, link);
+        if (ack->is_awaited && ack->id == id)
+            return LIST_ENTRY(ack, struct awaited, ack);
     }
     return NULL;
 }
@@ -167,10 +163,12 @@ void sio__acks_receive(struct sio_socket *socket, const struct sio_packet *packe
 
 void sio__acks_end(struct sio_socket *socket)
 {
-    while (!list_is_empty(&socket->awaited))
-        settle(LIST_ENTRY(socket->awaited.next, struct awaited, link), NULL);
-    while (!list_is_empty(&socket->owed)) {
-        struct sio_ack *ack = LIST_ENTRY(socket->owed.next, struct sio_ack, link);
+    while (!list_is_empty(&socket->acks)) {
+        struct sio_ack *ack = LIST_ENTRY(socket->acks.next, struct sio_ack, link);
+        if (ack->is_awaited) {
+            settle(LIST_ENTRY(ack, struct awaited, ack), NULL);
+            continue;
+        }
         list_remove(&ack->link);
         ack->socket = NULL; // whoever holds it may still answer, to nobody
     }

@@ -46,12 +46,19 @@ struct sio_client {
     struct sio_decoder *decoder; // only while attachments are due
     struct list sockets;
     unsigned socket_count;
-    bool is_closing; // on purpose: what still arrives is ignored
-    struct gw_deadline connect_deadline;
+    bool is_closing;                       // on purpose: what still arrives is ignored
+    struct sio_connect_wait *connect_wait; // NULL once it has connected to a namespace
+};
+
+// Of a client that has not connected to any namespace yet.
+struct sio_connect_wait {
+    struct gw_deadline deadline;
+    struct sio_client *client;
 };
 
 enum sio_socket_state {
     SIO_SOCKET_CONNECTING,    // on_connect decides
+    SIO_SOCKET_DEFERRED,      // it will be decided later
     SIO_SOCKET_CONNECTED,     //
     SIO_SOCKET_DISCONNECTING, // by us: on_disconnect is still to be called
     SIO_SOCKET_ENDED,         // on_disconnect is being called
@@ -59,23 +66,23 @@ enum sio_socket_state {
 
 struct sio_socket {
     char id[GW_ID_SIZE + 1];
-    enum sio_socket_state state;
+    uint8_t state; // enum sio_socket_state
     struct sio_client *client;
     struct sio_namespace *nsp;
-    struct list link;        // of the client's sockets
-    struct list memberships; // by `socket_link`
-    unsigned membership_count;
-    struct list owed;    // acknowledgements that we owe the client: struct sio_ack
-    struct list awaited; // acknowledgements that the client owes us: see sio_ack.c
+    struct sio_membership *memberships; // by `next`, in the order of joining
+    struct list link;                   // of the client's sockets
+    struct list acks;                   // struct sio_ack, both ways
     void *data;
     struct gw_task end_task;
     UT_hash_handle hh;
 };
 
+// An acknowledgement that we owe the client, or that the client owes us (see sio_ack.c).
 struct sio_ack {
-    struct list link; // of socket->owed; alone once the socket is gone
+    struct list link; // of socket->acks; alone once the socket is gone
     struct sio_socket *socket;
     int64_t id;
+    bool is_awaited; // from the client
 };
 
 // A member of exactly one room takes what the room has pending at the end of the turn; a member of
@@ -94,14 +101,16 @@ struct sio_room {
 };
 
 struct sio_membership {
-    struct list link;        // of room->single or room->multi
-    struct list socket_link; // of socket->memberships
+    struct list link;            // of room->single or room->multi
+    struct sio_membership *next; // of socket->memberships
     struct sio_socket *socket;
     struct sio_room *room;
 };
 
 // ---- sio_server.c
 
+// It has connected to a namespace, or is gone.
+void sio__client_stop_waiting(struct sio_client *client);
 // Closes a client as the reference does on a violation: "forced close".
 void sio__client_close(struct sio_client *client);
 

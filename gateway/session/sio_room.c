@@ -91,33 +91,43 @@ void sio__room_distribute(struct sio_room *room)
 
 void sio__socket_settle(struct sio_socket *socket)
 {
-    for (struct list *at = socket->memberships.next; at != &socket->memberships; at = at->next)
-        sio__room_distribute(LIST_ENTRY(at, struct sio_membership, socket_link)->room);
+    for (const struct sio_membership *at = socket->memberships; at; at = at->next)
+        sio__room_distribute(at->room);
 }
 
 // ---- Members
 
 static struct sio_membership *find_membership(const struct sio_socket *socket, const char *name)
 {
-    for (struct list *at = socket->memberships.next; at != &socket->memberships; at = at->next) {
-        struct sio_membership *membership = LIST_ENTRY(at, struct sio_membership, socket_link);
-        if (strcmp(membership->room->name, name) == 0)
-            return membership;
-    }
-    return NULL;
+    struct sio_membership *membership = socket->memberships;
+    while (membership && strcmp(membership->room->name, name) != 0)
+        membership = membership->next;
+    return membership;
+}
+
+static bool is_in_one(const struct sio_socket *socket)
+{
+    return socket->memberships && !socket->memberships->next;
 }
 
 // Puts each membership of the socket into the list of its room where it belongs. What the rooms had
 // pending has been given out before.
 static void relist(struct sio_socket *socket)
 {
-    for (struct list *at = socket->memberships.next; at != &socket->memberships; at = at->next) {
-        struct sio_membership *membership = LIST_ENTRY(at, struct sio_membership, socket_link);
-        struct sio_room *room = membership->room;
-        list_remove(&membership->link);
-        list_append(socket->membership_count == 1 ? &room->single : &room->multi,
-                    &membership->link);
+    bool is_single = is_in_one(socket);
+    for (struct sio_membership *at = socket->memberships; at; at = at->next) {
+        list_remove(&at->link);
+        list_append(is_single ? &at->room->single : &at->room->multi, &at->link);
     }
+}
+
+// Where the next membership is to be hung.
+static struct sio_membership **end_of(struct sio_socket *socket)
+{
+    struct sio_membership **end = &socket->memberships;
+    while (*end)
+        end = &(*end)->next;
+    return end;
 }
 
 bool sio_join(struct sio_socket *socket, const char *name)
@@ -136,13 +146,12 @@ bool sio_join(struct sio_socket *socket, const char *name)
     }
     sio__socket_settle(socket);
     sio__room_distribute(room); // what came before the join is not for the one who joins
-    membership->socket = socket;
-    membership->room = room;
+    bool was_in_one = is_in_one(socket);
+    *membership = (struct sio_membership){.socket = socket, .room = room};
     list_init(&membership->link);
-    list_append(&socket->memberships, &membership->socket_link);
-    socket->membership_count++;
+    *end_of(socket) = membership;
     room->size++;
-    if (socket->membership_count <= 2)
+    if (was_in_one || is_in_one(socket))
         relist(socket);
     else
         list_append(&room->multi, &membership->link);
@@ -152,9 +161,11 @@ bool sio_join(struct sio_socket *socket, const char *name)
 static void remove_membership(struct sio_membership *membership)
 {
     struct sio_room *room = membership->room;
+    struct sio_membership **at = &membership->socket->memberships;
+    while (*at != membership)
+        at = &(*at)->next;
+    *at = membership->next;
     list_remove(&membership->link);
-    list_remove(&membership->socket_link);
-    membership->socket->membership_count--;
     free(membership);
     if (--room->size == 0)
         free_room(room);
@@ -167,14 +178,14 @@ void sio_leave(struct sio_socket *socket, const char *name)
         return;
     sio__socket_settle(socket);
     remove_membership(membership);
-    if (socket->membership_count == 1)
+    if (is_in_one(socket))
         relist(socket);
 }
 
 void sio__socket_leave_all(struct sio_socket *socket)
 {
-    while (!list_is_empty(&socket->memberships))
-        remove_membership(LIST_ENTRY(socket->memberships.next, struct sio_membership, socket_link));
+    while (socket->memberships)
+        remove_membership(socket->memberships);
 }
 
 bool sio_is_in(const struct sio_socket *socket, const char *name)

@@ -58,24 +58,49 @@ void sio__client_close(struct sio_client *client)
     eio_session_close(client->session, "forced close");
 }
 
+void sio__client_stop_waiting(struct sio_client *client)
+{
+    if (!client->connect_wait)
+        return;
+    gw_deadline_stop(&client->connect_wait->deadline);
+    free(client->connect_wait);
+    client->connect_wait = NULL;
+}
+
 static void on_connect_deadline(struct gw_deadline *deadline)
 {
-    sio__client_close(LIST_ENTRY(deadline, struct sio_client, connect_deadline));
+    struct sio_client *client = LIST_ENTRY(deadline, struct sio_connect_wait, deadline)->client;
+    sio__client_stop_waiting(client);
+    sio__client_close(client);
+}
+
+static struct sio_client *new_client(struct sio_server *server, struct eio_session *session)
+{
+    struct sio_client *client = calloc(1, sizeof *client);
+    struct sio_connect_wait *wait = malloc(sizeof *wait);
+    if (!client || !wait) {
+        free(client);
+        free(wait);
+        return NULL;
+    }
+    client->server = server;
+    client->session = session;
+    client->connect_wait = wait;
+    list_init(&client->sockets);
+    wait->client = client;
+    gw_deadline_init(&wait->deadline, on_connect_deadline);
+    gw_deadline_start(&server->connect_deadlines, &wait->deadline);
+    return client;
 }
 
 static void on_open(struct eio_session *session, void *arg)
 {
     struct sio_server *server = arg;
-    struct sio_client *client = calloc(1, sizeof *client);
+    struct sio_client *client = new_client(server, session);
     if (!client) {
         eio_session_abort(session, "transport error");
         return;
     }
-    client->server = server;
-    client->session = session;
-    list_init(&client->sockets);
-    gw_deadline_init(&client->connect_deadline, on_connect_deadline);
-    gw_deadline_start(&server->connect_deadlines, &client->connect_deadline);
     eio_session_set_data(session, client);
     server->client_count++;
 }
@@ -89,7 +114,7 @@ static void on_close(struct eio_session *session, const char *reason, void *arg)
     client->is_closing = true;
     while (!list_is_empty(&client->sockets))
         sio__socket_end(LIST_ENTRY(client->sockets.next, struct sio_socket, link), reason);
-    gw_deadline_stop(&client->connect_deadline);
+    sio__client_stop_waiting(client);
     sio_decoder_destroy(&client->decoder);
     free(client);
     server->client_count--;
@@ -122,9 +147,10 @@ static void receive_packet(struct sio_client *client, const struct sio_packet *p
         connect_namespace(client, packet);
         return;
     }
-    // Anything else needs a socket, and a second CONNECT must not find one: the reference closes
-    // the whole connection on either.
-    if (!socket || packet->type == SIO_CONNECT || packet->type == SIO_CONNECT_ERROR) {
+    // Anything else needs a socket that is connected, and a second CONNECT must not find one: the
+    // reference closes the whole connection on either.
+    if (!socket || socket->state != SIO_SOCKET_CONNECTED || packet->type == SIO_CONNECT ||
+        packet->type == SIO_CONNECT_ERROR) {
         gw_metric_add(client->server->metrics, GW_SIO_PARSE_ERRORS, 1);
         sio__client_close(client);
         return;

@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/base/secret.h"
 #include "gateway/protocol/sio.h"
 #include "gateway/session/eio_server.h"
 
@@ -65,6 +66,12 @@ struct sio_message {
     unsigned attachment_count;
 };
 
+// A message encoded once for many, as WebSocket frames of a namespace (sio_frames.h makes them).
+struct sio_encoded {
+    const uint8_t *bytes;
+    size_t size;
+};
+
 struct sio_refusal {
     char message[128];
     json_t *data; // may be NULL; taken over by the server
@@ -73,7 +80,8 @@ struct sio_refusal {
 struct sio_handler {
     // A client wants a socket in the namespace. `auth`: the CONNECT payload, NULL if there was
     // none; borrowed. Return true to accept; false refuses, with CONNECT_ERROR of what `refusal`
-    // says. NULL accepts everybody. Nothing may be emitted yet; rooms may be joined.
+    // says. NULL accepts everybody. Nothing may be emitted yet; rooms may be joined. Who cannot
+    // say at once calls sio_socket_defer.
     bool (*on_connect)(struct sio_socket *socket, const json_t *auth, struct sio_refusal *refusal,
                        void *arg);
     // The socket is connected and its CONNECT is queued.
@@ -82,6 +90,9 @@ struct sio_handler {
     // to be answered once, now or later, or given back unanswered with sio_ack_drop.
     void (*on_event)(struct sio_socket *socket, const struct sio_message *message,
                      struct sio_ack *ack, void *arg);
+    // CONNECT answers tell the client its socket's secret (sio_socket_secret) as `pid`, by which it
+    // asks for recovery when it comes back.
+    bool has_recovery;
     // The socket is over, with the reason in the reference's words ("transport close", "client
     // namespace disconnect", "ping timeout", …). It is still in its rooms, and leaves them when
     // this returns. Emitting to it is a no-op. Called exactly once for each on_connection, never
@@ -97,17 +108,40 @@ struct sio_namespace *sio_server_add_namespace(struct sio_server *server, const 
 // ---- Sockets
 
 const char *sio_socket_id(const struct sio_socket *socket); // its own in each namespace
+// What only its client and this server know: the same for the same id. False: out of memory.
+bool sio_socket_secret(const struct sio_socket *socket, char secret[GW_SECRET_SIZE + 1]);
 struct sio_namespace *sio_socket_namespace(const struct sio_socket *socket);
 bool sio_socket_is_connected(const struct sio_socket *socket);
 void sio_socket_set_data(struct sio_socket *socket, void *data);
 void *sio_socket_data(const struct sio_socket *socket);
 
-// The socket of that id, or NULL.
+// ---- Answering a CONNECT later
+
+// Within on_connect, which then returns true: the client is answered by sio_socket_accept or
+// sio_socket_refuse. Until then the socket can be found by its id and looked at, and nothing can be
+// emitted to it; if the client goes meanwhile the socket is gone without on_disconnect, as after a
+// refusal. A client that sends anything else in the namespace meanwhile is closed.
+void sio_socket_defer(struct sio_socket *socket);
+// Gives a deferred socket the id of one that is gone. False: the id is in use, or memory is out;
+// the socket keeps its own.
+bool sio_socket_resume(struct sio_socket *socket, const char *id);
+// What the client is to get before it is told that it is connected (it buffers until then). False:
+// not deferred, or memory is out.
+bool sio_socket_send_ahead(struct sio_socket *socket, const struct sio_encoded *encoded);
+// Answers with CONNECT; on_connection runs, with `auth` NULL. False: it could not be sent, and the
+// client is closed.
+bool sio_socket_accept(struct sio_socket *socket);
+// Answers with CONNECT_ERROR; the socket is gone.
+void sio_socket_refuse(struct sio_socket *socket, const struct sio_refusal *refusal);
+
+// The socket of that id, or NULL. One whose CONNECT has not been answered is found, too.
 struct sio_socket *sio_namespace_find(struct sio_namespace *nsp, const char *id);
 
 // Sends DISCONNECT: the client will not come back by itself. `close`: also from its other
 // namespaces, and the connection is closed.
 void sio_socket_disconnect(struct sio_socket *socket, bool close);
+// Closes its connection without a word at the level of Socket.IO, so that the client comes back.
+void sio_socket_drop(struct sio_socket *socket);
 
 // ---- Emitting. Errors: false, nothing was sent (out of memory, not connected, cannot be encoded,
 // or would be malformed to the client: no array, an event name of its own, too many attachments).
@@ -127,12 +161,6 @@ bool sio_ack_answer(struct sio_ack *ack, json_t *args, const struct sio_attachme
                     unsigned attachment_count);
 // Frees it unanswered; NULL-safe.
 void sio_ack_drop(struct sio_ack *ack);
-
-// A message encoded once for many, as WebSocket frames of a namespace (sio_frames.h makes them).
-struct sio_encoded {
-    const uint8_t *bytes;
-    size_t size;
-};
 
 // ---- Rooms: sets of sockets of one namespace, by name
 

@@ -14,6 +14,11 @@ const char *sio_socket_id(const struct sio_socket *socket)
     return socket->id;
 }
 
+bool sio_socket_secret(const struct sio_socket *socket, char secret[GW_SECRET_SIZE + 1])
+{
+    return gw_secret_of(socket->id, secret);
+}
+
 struct sio_namespace *sio_socket_namespace(const struct sio_socket *socket)
 {
     return socket->nsp;
@@ -117,6 +122,14 @@ static void free_socket(struct sio_socket *socket)
     free(socket);
 }
 
+// Takes the socket out of the table, where it is not if memory was out while its id was changed.
+static void forget_id(struct sio_socket *socket)
+{
+    if (socket->hh.tbl)
+        HASH_DEL(socket->nsp->sockets, socket);
+    socket->hh.tbl = NULL;
+}
+
 static void on_end_task(struct gw_task *task)
 {
     sio__socket_end(LIST_ENTRY(task, struct sio_socket, end_task), "server namespace disconnect");
@@ -133,57 +146,116 @@ static struct sio_socket *new_socket(struct sio_client *client, struct sio_names
     }
     socket->client = client;
     socket->nsp = nsp;
-    list_init(&socket->memberships);
-    list_init(&socket->owed);
-    list_init(&socket->awaited);
+    list_init(&socket->acks);
     gw_task_init(&socket->end_task, on_end_task);
+    HASH_ADD_STR(nsp->sockets, id, socket);
+    if (!socket->hh.tbl) {
+        free(socket);
+        return NULL;
+    }
     list_append(&client->sockets, &socket->link);
     client->socket_count++;
     return socket;
 }
 
-void sio__socket_connect(struct sio_client *client, struct sio_namespace *nsp, const json_t *auth)
+// The client cannot go on without an answer. Unless the handler itself has closed it, memory is
+// out.
+static void fail_to_connect(struct sio_socket *socket)
 {
-    struct sio_socket *socket = new_socket(client, nsp);
-    json_t *answer = NULL;
-    if (!socket)
-        goto fail;
-    struct sio_refusal refusal = {.message = ""};
-    bool is_accepted =
-        !nsp->handler.on_connect || nsp->handler.on_connect(socket, auth, &refusal, nsp->arg);
-    if (!is_accepted)
-        refuse(socket, &refusal);
-    json_decref(refusal.data);
-    if (!is_accepted) {
-        free_socket(socket);
-        return;
-    }
-    answer = json_pack("{s:s}", "sid", socket->id);
-    if (!answer)
-        goto fail;
-    HASH_ADD_STR(nsp->sockets, id, socket);
-    if (!socket->hh.tbl)
-        goto fail;
-    if (!sio__client_send(client, SIO_CONNECT, nsp->name, answer)) {
-        HASH_DEL(nsp->sockets, socket);
-        goto fail;
-    }
+    struct sio_client *client = socket->client;
+    forget_id(socket);
+    free_socket(socket);
+    if (!client->is_closing)
+        gw_log(GW_LOG_ERROR, "socket", "a client could not be connected: out of memory");
+    sio__client_close(client);
+}
+
+static bool accept_socket(struct sio_socket *socket, const json_t *auth)
+{
+    struct sio_client *client = socket->client;
+    struct sio_namespace *nsp = socket->nsp;
+    char secret[GW_SECRET_SIZE + 1];
+    const char *pid =
+        nsp->handler.has_recovery && sio_socket_secret(socket, secret) ? secret : NULL;
+    json_t *answer = json_pack("{s:s, s:s*}", "sid", socket->id, "pid", pid);
+    bool is_sent = answer && sio__client_send(client, SIO_CONNECT, nsp->name, answer);
     json_decref(answer);
+    if (!is_sent) {
+        fail_to_connect(socket);
+        return false;
+    }
     socket->state = SIO_SOCKET_CONNECTED;
-    gw_deadline_stop(&client->connect_deadline);
+    sio__client_stop_waiting(client);
     gw_metric_add(client->server->metrics, GW_SIO_SOCKETS, 1);
     gw_metric_add(client->server->metrics, GW_SIO_SOCKETS_TOTAL, 1);
     if (nsp->handler.on_connection)
         nsp->handler.on_connection(socket, auth, nsp->arg);
-    return;
-fail:
-    json_decref(answer);
-    if (socket)
-        free_socket(socket);
-    // Unless the handler itself has closed the client, memory is out.
-    if (!client->is_closing)
+    return true;
+}
+
+void sio_socket_refuse(struct sio_socket *socket, const struct sio_refusal *refusal)
+{
+    refuse(socket, refusal);
+    forget_id(socket);
+    free_socket(socket);
+}
+
+bool sio_socket_accept(struct sio_socket *socket)
+{
+    return accept_socket(socket, NULL);
+}
+
+void sio_socket_defer(struct sio_socket *socket)
+{
+    if (socket->state == SIO_SOCKET_CONNECTING)
+        socket->state = SIO_SOCKET_DEFERRED;
+}
+
+bool sio_socket_resume(struct sio_socket *socket, const char *id)
+{
+    struct sio_namespace *nsp = socket->nsp;
+    char own[sizeof socket->id];
+    if (socket->state != SIO_SOCKET_DEFERRED || strlen(id) >= sizeof socket->id ||
+        sio_namespace_find(nsp, id))
+        return false;
+    strcpy(own, socket->id);
+    forget_id(socket);
+    strcpy(socket->id, id);
+    HASH_ADD_STR(nsp->sockets, id, socket);
+    if (socket->hh.tbl)
+        return true;
+    strcpy(socket->id, own);
+    HASH_ADD_STR(nsp->sockets, id, socket);
+    return false;
+}
+
+bool sio_socket_send_ahead(struct sio_socket *socket, const struct sio_encoded *encoded)
+{
+    if (socket->state != SIO_SOCKET_DEFERRED)
+        return false;
+    struct chunk *chunk = chunk_copy(encoded->bytes, encoded->size);
+    bool is_sent = chunk && eio_session_send(socket->client->session, chunk, 0, chunk->size);
+    if (chunk)
+        chunk_unref(chunk);
+    return is_sent;
+}
+
+void sio__socket_connect(struct sio_client *client, struct sio_namespace *nsp, const json_t *auth)
+{
+    struct sio_socket *socket = new_socket(client, nsp);
+    struct sio_refusal refusal = {.message = ""};
+    if (!socket) {
         gw_log(GW_LOG_ERROR, "socket", "a client could not be connected: out of memory");
-    sio__client_close(client);
+        sio__client_close(client);
+        return;
+    }
+    bool is_accepted =
+        !nsp->handler.on_connect || nsp->handler.on_connect(socket, auth, &refusal, nsp->arg);
+    if (!is_accepted)
+        sio_socket_refuse(socket, &refusal);
+    else if (socket->state != SIO_SOCKET_DEFERRED)
+        accept_socket(socket, auth);
+    json_decref(refusal.data);
 }
 
 // ---- The end
@@ -191,12 +263,12 @@ fail:
 void sio__socket_end(struct sio_socket *socket, const char *reason)
 {
     struct sio_namespace *nsp = socket->nsp;
-    bool was_connected = socket->state != SIO_SOCKET_CONNECTING;
+    bool was_connected = socket->state >= SIO_SOCKET_CONNECTED;
     if (socket->state == SIO_SOCKET_DISCONNECTING)
         reason = "server namespace disconnect"; // what was asked first counts
     socket->state = SIO_SOCKET_ENDED;
+    forget_id(socket);
     if (was_connected) {
-        HASH_DEL(nsp->sockets, socket);
         gw_metric_add(nsp->server->metrics, GW_SIO_SOCKETS, -1);
         if (nsp->handler.on_disconnect)
             nsp->handler.on_disconnect(socket, reason, nsp->arg);
@@ -223,6 +295,11 @@ void sio_socket_disconnect(struct sio_socket *socket, bool close)
             sio_socket_disconnect(other, false);
     }
     sio__client_close(client);
+}
+
+void sio_socket_drop(struct sio_socket *socket)
+{
+    sio__client_close(socket->client);
 }
 
 // ---- Receiving

@@ -42,17 +42,21 @@ struct unread {
     uint8_t bytes[];
 };
 
+// The end of a connection's patience with its peer.
+struct patience {
+    struct gw_deadline deadline;
+    struct conn *conn;
+};
+
+// Held for each client: what only some need, or only at times, is behind a pointer.
 struct conn {
-    uv_poll_t poll;
-    struct gw_loop *loop;
+    uv_poll_t poll; // its `data` is the owner
     struct gw_metrics *metrics;
     const struct conn_handler *handler;
-    void *owner;
     struct outq queue;
-    struct gw_task flush;
-    struct gw_task reap;
-    struct gw_deadline linger;
-    struct unread *unread; // NULL: none
+    struct gw_task task;     // flushes; once the state is ENDED, reaps
+    struct patience *linger; // NULL: no time-out is running
+    struct unread *unread;   // NULL: none
     int fd;
     uint32_t discarded;
     uint8_t state;  // enum conn_state
@@ -65,7 +69,12 @@ struct conn {
     bool is_unwatched : 1; // libuv has let go of the handle
 };
 
-static_assert(sizeof(struct conn) <= 400, "idle connections are to stay small");
+static_assert(sizeof(struct conn) <= 280, "idle connections are to stay small");
+
+static struct gw_loop *loop_of(const struct conn *conn)
+{
+    return gw_loop_of(conn->poll.loop);
+}
 
 static void set_state(struct conn *conn, enum conn_state state)
 {
@@ -89,15 +98,15 @@ static void free_if_over(struct conn *conn)
 
 static void on_unwatched(uv_handle_t *handle)
 {
-    struct conn *conn = handle->data;
+    struct conn *conn = LIST_ENTRY(handle, struct conn, poll);
     conn->is_unwatched = true;
     free_if_over(conn);
 }
 
 static void on_reap(struct gw_task *task)
 {
-    struct conn *conn = LIST_ENTRY(task, struct conn, reap);
-    conn->handler->on_end(conn, conn->owner, (enum conn_end)conn->end);
+    struct conn *conn = LIST_ENTRY(task, struct conn, task);
+    conn->handler->on_end(conn, conn->poll.data, (enum conn_end)conn->end);
     conn->is_end_told = true;
     free_if_over(conn);
 }
@@ -111,19 +120,29 @@ static void drop_unread(struct conn *conn)
     conn->unread = NULL;
 }
 
+static void stop_linger(struct conn *conn)
+{
+    if (!conn->linger)
+        return;
+    gw_deadline_stop(&conn->linger->deadline);
+    free(conn->linger);
+    conn->linger = NULL;
+}
+
 // `end` counts only if the end had not begun before. The descriptor stays open.
 static void let_go(struct conn *conn, enum conn_end end)
 {
     if (conn->state == STATE_OPEN)
         conn->end = (uint8_t)end;
     set_state(conn, STATE_ENDED);
-    gw_deadline_stop(&conn->linger);
-    gw_task_cancel(&conn->flush);
+    stop_linger(conn);
+    gw_task_cancel(&conn->task);
+    gw_task_init(&conn->task, on_reap);
     outq_fini(&conn->queue);
     drop_unread(conn);
     uv_close((uv_handle_t *)&conn->poll, on_unwatched);
     gw_metric_add(conn->metrics, GW_CONNECTIONS, -1);
-    gw_task_schedule(conn->loop, GW_PHASE_REAP, &conn->reap);
+    gw_task_schedule(loop_of(conn), GW_PHASE_REAP, &conn->task);
 }
 
 static void finish(struct conn *conn, enum conn_end end)
@@ -144,18 +163,31 @@ static void finish_failed(struct conn *conn, int error)
 
 static void on_linger_expired(struct gw_deadline *deadline)
 {
-    finish(LIST_ENTRY(deadline, struct conn, linger), CONN_END_PEER); // if it is open still
+    finish(LIST_ENTRY(deadline, struct patience, deadline)->conn, CONN_END_PEER); // if open still
+}
+
+static struct patience *new_patience(struct conn *conn)
+{
+    struct patience *patience = malloc(sizeof *patience);
+    if (!patience)
+        return NULL;
+    gw_deadline_init(&patience->deadline, on_linger_expired);
+    patience->conn = conn;
+    return patience;
 }
 
 // Starts the time that what is left may take. False: out of memory, the connection has ended.
 static bool start_linger(struct conn *conn, enum conn_end end, int64_t linger_ms)
 {
-    struct gw_deadline_queue *deadlines = gw_loop_deadlines(conn->loop, linger_ms);
-    if (deadlines)
-        gw_deadline_start(deadlines, &conn->linger);
-    else
+    struct gw_deadline_queue *deadlines = gw_loop_deadlines(loop_of(conn), linger_ms);
+    if (deadlines && !conn->linger)
+        conn->linger = new_patience(conn);
+    if (!deadlines || !conn->linger) {
         finish(conn, end);
-    return deadlines != NULL;
+        return false;
+    }
+    gw_deadline_start(deadlines, &conn->linger->deadline);
+    return true;
 }
 
 // ---- Watching
@@ -200,14 +232,14 @@ static void deliver_unread(struct conn *conn)
     struct unread *unread = conn->unread;
     conn->unread = NULL;
     gw_task_cancel(&unread->task);
-    conn->handler->on_data(conn, conn->owner, unread->bytes, unread->size);
+    conn->handler->on_data(conn, conn->poll.data, unread->bytes, unread->size);
     free(unread);
 }
 
 static void take_input(struct conn *conn, uint8_t *bytes, size_t size)
 {
     if (conn->state == STATE_OPEN) {
-        conn->handler->on_data(conn, conn->owner, bytes, size);
+        conn->handler->on_data(conn, conn->poll.data, bytes, size);
         return;
     }
     conn->discarded += (uint32_t)size;
@@ -218,7 +250,7 @@ static void take_input(struct conn *conn, uint8_t *bytes, size_t size)
 static void read_input(struct conn *conn)
 {
     size_t size;
-    uint8_t *scratch = gw_loop_scratch(conn->loop, &size);
+    uint8_t *scratch = gw_loop_scratch(loop_of(conn), &size);
     if (conn->unread && !conn->is_paused)
         deliver_unread(conn);
     if (conn->state == STATE_ENDED)
@@ -254,7 +286,7 @@ bool conn_unread(struct conn *conn, const void *bytes, size_t size)
     unread->size = size;
     memcpy(unread->bytes, bytes, size);
     conn->unread = unread;
-    gw_task_schedule(conn->loop, GW_PHASE_DISTRIBUTE, &unread->task);
+    gw_task_schedule(loop_of(conn), GW_PHASE_DISTRIBUTE, &unread->task);
     return true;
 }
 
@@ -268,7 +300,7 @@ void conn_resume(struct conn *conn)
 {
     conn->is_paused = false;
     if (conn->unread)
-        gw_task_schedule(conn->loop, GW_PHASE_DISTRIBUTE, &conn->unread->task);
+        gw_task_schedule(loop_of(conn), GW_PHASE_DISTRIBUTE, &conn->unread->task);
     update_events(conn);
 }
 
@@ -278,7 +310,7 @@ static void on_all_written(struct conn *conn)
 {
     if (conn->state == STATE_OPEN) {
         if (conn->handler->on_drained)
-            conn->handler->on_drained(conn, conn->owner);
+            conn->handler->on_drained(conn, conn->poll.data);
         if (conn->is_peer_done && outq_is_empty(&conn->queue))
             finish(conn, CONN_END_PEER);
     } else if (conn->state == STATE_DRAINING) {
@@ -313,7 +345,7 @@ static bool write_once(struct conn *conn)
 
 static void on_flush(struct gw_task *task)
 {
-    struct conn *conn = LIST_ENTRY(task, struct conn, flush);
+    struct conn *conn = LIST_ENTRY(task, struct conn, task);
     bool had_output = !outq_is_empty(&conn->queue);
     for (int i = 0; i < WRITES_PER_TURN && !outq_is_empty(&conn->queue); i++)
         if (!write_once(conn))
@@ -337,7 +369,7 @@ struct outq *conn_queue(struct conn *conn)
 void conn_flush(struct conn *conn)
 {
     if (conn->state != STATE_ENDED && !conn->is_blocked)
-        gw_task_schedule(conn->loop, GW_PHASE_FLUSH, &conn->flush);
+        gw_task_schedule(loop_of(conn), GW_PHASE_FLUSH, &conn->task);
 }
 
 // ---- Events
@@ -351,7 +383,7 @@ static int socket_error(int fd)
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
-    struct conn *conn = poll->data;
+    struct conn *conn = LIST_ENTRY(poll, struct conn, poll);
     if (status != 0) { // libuv has stopped watching: the socket has an error
         conn->events = 0;
         finish_failed(conn, socket_error(conn->fd));
@@ -375,16 +407,12 @@ struct conn *conn_open(struct gw_loop *loop, struct gw_metrics *metrics, int fd,
     struct conn *conn = calloc(1, sizeof *conn);
     if (!conn)
         return NULL;
-    conn->loop = loop;
     conn->metrics = metrics;
     conn->handler = handler;
-    conn->owner = owner;
+    conn->poll.data = owner;
     conn->fd = fd;
-    conn->poll.data = conn;
     outq_init(&conn->queue);
-    gw_task_init(&conn->flush, on_flush);
-    gw_task_init(&conn->reap, on_reap);
-    gw_deadline_init(&conn->linger, on_linger_expired);
+    gw_task_init(&conn->task, on_flush);
     if (uv_poll_init(gw_loop_uv(loop), &conn->poll, fd) != 0) {
         free(conn);
         return NULL;
@@ -397,12 +425,12 @@ struct conn *conn_open(struct gw_loop *loop, struct gw_metrics *metrics, int fd,
 void conn_set_handler(struct conn *conn, const struct conn_handler *handler, void *owner)
 {
     conn->handler = handler;
-    conn->owner = owner;
+    conn->poll.data = owner;
 }
 
 struct gw_loop *conn_loop(const struct conn *conn)
 {
-    return conn->loop;
+    return loop_of(conn);
 }
 
 struct gw_metrics *conn_metrics(const struct conn *conn)

@@ -177,7 +177,7 @@ static void finish(struct polling *polling, enum eio_type last)
     if (post)
         http_exchange_abort(post);
     outq_fini(&polling->queue);
-    gw_deadline_stop(&polling->base.goodbye);
+    transport_stop_goodbye(&polling->base);
     gw_task_cancel(&polling->task);
     polling->task.run = on_reap;
     gw_task_schedule(polling->base.host->loop, GW_PHASE_REAP, &polling->task);
@@ -202,9 +202,8 @@ static void on_flush(struct gw_task *task)
 }
 
 // Nobody came to fetch the close packet.
-static void on_goodbye(struct gw_deadline *deadline)
+static void polling_expire(struct transport *transport)
 {
-    struct transport *transport = LIST_ENTRY(deadline, struct transport, goodbye);
     end(polling_of(transport), EIO_CLOSE, TRANSPORT_END_CLOSED);
 }
 
@@ -221,7 +220,7 @@ static struct transport *polling_accept(struct transport_host *host, struct http
         respond_unavailable(exchange);
         return NULL;
     }
-    transport_init(&polling->base, &polling_ops, host, events, owner, on_goodbye);
+    transport_init(&polling->base, &polling_ops, host, events, owner);
     outq_init(&polling->queue);
     gw_task_init(&polling->task, on_flush);
     // The open packet goes alone, and at once: there are clients that expect nothing behind it.
@@ -388,8 +387,8 @@ static void polling_close(struct transport *transport)
     struct polling *polling = polling_of(transport);
     polling->is_closing = true;
     polling->is_unpolled = !polling->poll;
-    gw_deadline_start(&transport->host->goodbyes, &transport->goodbye);
-    schedule_flush(polling);
+    if (transport_start_goodbye(transport))
+        schedule_flush(polling);
 }
 
 static void polling_drop(struct transport *transport)
@@ -418,5 +417,6 @@ const struct transport_ops polling_ops = {
     .release = polling_release,
     .close = polling_close,
     .drop = polling_drop,
+    .expire = polling_expire,
     .abort = polling_abort,
 };

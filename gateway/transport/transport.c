@@ -3,6 +3,7 @@
 #include "gateway/transport/transport.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "gateway/protocol/ws.h"
@@ -11,6 +12,11 @@
 
 #define HEADERS_MAX ((size_t)32 << 10) // bytes; a preflight repeats what the request's head held
 #define RANGE_COST  64                 // bytes a range of a queue costs beside its content
+
+struct transport_goodbye {
+    struct gw_deadline deadline;
+    struct transport *transport;
+};
 
 void transport_host_init(struct transport_host *host)
 {
@@ -23,7 +29,7 @@ void transport_host_fini(struct transport_host *host)
     while (!list_is_empty(&host->transports)) {
         struct transport *transport = LIST_ENTRY(host->transports.next, struct transport, link);
         list_remove(&transport->link);
-        gw_deadline_stop(&transport->goodbye);
+        transport_stop_goodbye(transport);
         transport->events = NULL;
         transport->ops->abort(transport);
     }
@@ -59,21 +65,52 @@ size_t transport_queue_cost(const struct outq *queue)
 }
 
 void transport_init(struct transport *transport, const struct transport_ops *ops,
-                    struct transport_host *host, const struct transport_events *events, void *owner,
-                    void (*on_goodbye)(struct gw_deadline *deadline))
+                    struct transport_host *host, const struct transport_events *events, void *owner)
 {
     transport->ops = ops;
     transport->events = events;
     transport->owner = owner;
     transport->host = host;
     list_append(&host->transports, &transport->link);
-    gw_deadline_init(&transport->goodbye, on_goodbye);
+    transport->goodbye = NULL;
 }
 
 void transport_fini(struct transport *transport)
 {
     list_remove(&transport->link);
-    gw_deadline_stop(&transport->goodbye);
+    transport_stop_goodbye(transport);
+}
+
+static void on_goodbye_over(struct gw_deadline *deadline)
+{
+    struct transport *transport =
+        LIST_ENTRY(deadline, struct transport_goodbye, deadline)->transport;
+    transport_stop_goodbye(transport);
+    transport->ops->expire(transport);
+}
+
+bool transport_start_goodbye(struct transport *transport)
+{
+    if (!transport->goodbye) {
+        transport->goodbye = malloc(sizeof *transport->goodbye);
+        if (!transport->goodbye) {
+            transport->ops->expire(transport);
+            return false;
+        }
+        gw_deadline_init(&transport->goodbye->deadline, on_goodbye_over);
+        transport->goodbye->transport = transport;
+    }
+    gw_deadline_start(&transport->host->goodbyes, &transport->goodbye->deadline);
+    return true;
+}
+
+void transport_stop_goodbye(struct transport *transport)
+{
+    if (!transport->goodbye)
+        return;
+    gw_deadline_stop(&transport->goodbye->deadline);
+    free(transport->goodbye);
+    transport->goodbye = NULL;
 }
 
 void transport_end(struct transport *transport, enum transport_end end)

@@ -85,6 +85,8 @@ struct transport_ops {
     // The owner is done with it: tells a client that listens, without waiting for one that does
     // not.
     void (*drop)(struct transport *transport);
+    // The time of its goodbye is over (transport_start_goodbye), or there is none.
+    void (*expire)(struct transport *transport);
     // Ends it without a word, because the host is going.
     void (*abort)(struct transport *transport);
 };
@@ -95,8 +97,8 @@ struct transport {
     const struct transport_events *events; // NULL: no owner (any more)
     void *owner;
     struct transport_host *host;
-    struct list link;           // of host->transports
-    struct gw_deadline goodbye; // of the implementation's use
+    struct list link;                  // of host->transports
+    struct transport_goodbye *goodbye; // while it takes its leave; else NULL
 };
 
 // How long a client may take to take its leave, as the reference has it.
@@ -121,9 +123,15 @@ bool transport_send(struct transport *transport, enum eio_type type, const char 
 size_t transport_queue_cost(const struct outq *queue);
 
 void transport_init(struct transport *transport, const struct transport_ops *ops,
-                    struct transport_host *host, const struct transport_events *events, void *owner,
-                    void (*on_goodbye)(struct gw_deadline *deadline));
+                    struct transport_host *host, const struct transport_events *events,
+                    void *owner);
 void transport_fini(struct transport *transport);
+
+// Gives the client TRANSPORT_GOODBYE_MS to take its leave; then ops->expire is called. Without
+// memory for that it is called at once, and false returned.
+bool transport_start_goodbye(struct transport *transport);
+// No effect on one that takes no leave.
+void transport_stop_goodbye(struct transport *transport);
 
 // Tells the owner, if there is one still, that it is over.
 void transport_end(struct transport *transport, enum transport_end end);

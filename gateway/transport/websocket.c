@@ -45,19 +45,13 @@ static void say_close(struct websocket *ws, uint16_t code, const char *reason)
         return;
     }
     conn_flush(ws->conn);
-    gw_deadline_start(&ws->base.host->goodbyes, &ws->base.goodbye);
-}
-
-static void on_goodbye(struct gw_deadline *deadline)
-{
-    struct transport *transport = LIST_ENTRY(deadline, struct transport, goodbye);
-    conn_abort(websocket_of(transport)->conn);
+    transport_start_goodbye(&ws->base);
 }
 
 // Our side is said; what is queued goes out and that is all.
 static void hang_up(struct websocket *ws)
 {
-    gw_deadline_stop(&ws->base.goodbye);
+    transport_stop_goodbye(&ws->base);
     conn_close(ws->conn, LINGER_MS);
 }
 
@@ -287,7 +281,7 @@ static struct transport *websocket_accept(struct transport_host *host,
     if (!ws->conn)
         goto fail;
     buffer_fini(&head);
-    transport_init(&ws->base, &websocket_ops, host, events, owner, on_goodbye);
+    transport_init(&ws->base, &websocket_ops, host, events, owner);
     if (open && !queue_open(ws, open)) {
         // The connection frees the struct when it ends.
         ws->base.events = NULL;
@@ -391,5 +385,6 @@ const struct transport_ops websocket_ops = {
     .release = websocket_release,
     .close = websocket_close,
     .drop = websocket_drop,
+    .expire = websocket_abort,
     .abort = websocket_abort,
 };

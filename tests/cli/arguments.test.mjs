@@ -11,7 +11,7 @@ const WRONG = [
   [[], 'talus: no command given: there are tap, emit, demo and bench (see talus --help)'],
   [['tip'], 'talus: no command "tip": there are tap, emit, demo and bench (see talus --help)'],
   [['--bus'], 'talus: unknown option "--bus" (see talus --help)'],
-  [['help', 'tip'], 'talus help: no command "tip": there are tap, emit and demo'],
+  [['help', 'tip'], 'talus help: no command "tip": there are tap, emit, demo and bench'],
   [['help', 'tap', 'x'], 'talus help: unexpected argument "x"'],
 
   [['tap', '--count', 'x'], 'talus tap: --count takes a number from 1 to 1000000000000, not "x"'],

@@ -29,6 +29,7 @@ struct fixture {
     char folder[64];
     char endpoint[80];
     struct gw_loop *loop; // the worker's
+    bool is_shared;       // with the bus
     struct gw_metrics metrics;
     struct sio_server *server;
     struct intake *intake;
@@ -50,6 +51,13 @@ static int setup(void **state)
     return 0;
 }
 
+static int setup_shared(void **state)
+{
+    setup(state);
+    ((struct fixture *)*state)->is_shared = true;
+    return 0;
+}
+
 static void start(struct fixture *fixture, struct intake_options *options)
 {
     char error[256] = "";
@@ -61,6 +69,7 @@ static void start(struct fixture *fixture, struct intake_options *options)
     assert_non_null(fixture->loop);
     fixture->server = sio_server_new(fixture->loop, &fixture->metrics, &server);
     assert_non_null(fixture->server);
+    options->loop = fixture->is_shared ? fixture->loop : NULL;
     fixture->intake = intake_new(options, error, sizeof error);
     assert_string_equal(error[0] && !fixture->intake ? error : "", "");
     assert_true(intake_attach(fixture->intake, fixture->server, fixture->loop, &fixture->metrics));
@@ -137,6 +146,54 @@ static void test_intake_waits_for_a_worker_that_is_behind(void **state)
     }
     assert_int_equal(metric(fixture, GW_BUS_HOLES), 0);
     talus_broadcaster_destroy(&bus);
+}
+
+static void test_intake_on_the_workers_loop_holds_no_more(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake_options options;
+    talus_broadcaster_t *bus;
+    intake_options_init(&options);
+    start(fixture, &options);
+    assert_int_equal(talus_broadcaster_new(&bus, fixture->endpoint, NULL), 0);
+    while (talus_broadcaster_wait_subscribers(bus, 1, 0, NULL) != 0)
+        give_time(fixture, true);
+    emit_all(bus);
+    atomic_size_t *owed = &fixture->intake->workers[0].owed;
+    while (metric(fixture, GW_BUS_EVENTS) < EVENTS || atomic_load(owed) > 0) {
+        give_time(fixture, true);
+        assert_in_range(atomic_load(owed), 0, INTAKE_OWED_MAX + EVENT_SIZE + 4096);
+    }
+    assert_int_equal(metric(fixture, GW_BUS_HOLES), 0);
+    talus_broadcaster_destroy(&bus);
+}
+
+static void join(struct fixture *fixture, int session);
+
+static void test_intake_on_the_workers_loop_ends_with_mail_under_way(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake_options options;
+    intake_options_init(&options);
+    start(fixture, &options);
+    struct intake_encoded *encoded = encoder_presence(
+        fixture->intake->encoder, talus_type_session_connected, "somewhere", "somebody");
+    assert_non_null(encoded);
+    intake__post(fixture->intake, NULL, encoded, NULL);
+    intake_encoded_unref(encoded);
+    join(fixture, 0);
+    assert_true(gw_loop_is_busy(fixture->loop)); // for the teardown to end
+}
+
+static void test_intake_on_a_workers_loop_takes_no_other_worker(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake_options options;
+    intake_options_init(&options);
+    start(fixture, &options);
+    fixture->intake->is_started = false; // the refusal is not for that
+    assert_false(intake_attach(fixture->intake, fixture->server, fixture->loop, &fixture->metrics));
+    fixture->intake->is_started = true;
 }
 
 // ---- Sessions
@@ -227,6 +284,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_intake_waits_for_a_worker_that_is_behind, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_intake_on_the_workers_loop_holds_no_more, setup_shared,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_intake_on_the_workers_loop_ends_with_mail_under_way,
+                                        setup_shared, teardown),
+        cmocka_unit_test_setup_teardown(test_intake_on_a_workers_loop_takes_no_other_worker,
+                                        setup_shared, teardown),
+        cmocka_unit_test_setup_teardown(test_intake_lets_the_longest_empty_session_go, setup_shared,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_intake_lets_the_longest_empty_session_go, setup,
                                         teardown),

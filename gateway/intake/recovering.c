@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+// The workers' part of recovery: saying what is known of a client that was cut off, and putting one
+// that comes back where it was.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/log.h"
+#include "gateway/intake/seats.h"
+
+// ---- Departure
+
+// A client that was told to go, or went of its own accord, does not come back.
+static bool is_cut_off(const char *reason)
+{
+    return strcmp(reason, "client namespace disconnect") != 0 &&
+           strcmp(reason, "server namespace disconnect") != 0 && strcmp(reason, "parse error") != 0;
+}
+
+// What the client asked for and was not answered would be in doubt: it starts anew then, and asks
+// again.
+static bool is_settled(const struct client *client)
+{
+    for (struct list *at = client->seats.next; at != &client->seats; at = at->next) {
+        const struct seat *seat = LIST_ENTRY(at, struct seat, link);
+        if (seat->is_under_way || !list_is_empty(&seat->waiting))
+            return false;
+    }
+    return true;
+}
+
+static struct intake_departure *describe(const struct client *client)
+{
+    unsigned count = client->seat_count + 1;
+    struct intake_departure *departure =
+        calloc(1, sizeof *departure + count * sizeof departure->seats[0]);
+    if (!departure)
+        return NULL;
+    if (!sio_socket_secret(client->socket, departure->secret)) {
+        free(departure);
+        return NULL;
+    }
+    strcpy(departure->client, sio_socket_id(client->socket));
+    departure->seats[0].joined = client->connected;
+    if (client->past) {
+        departure->left = client->past->left;
+        departure->seats[0].skip = client->past->skip;
+        strcpy(departure->stale, client->past->stale);
+    }
+    struct intake_departed_seat *to = &departure->seats[1];
+    for (struct list *at = client->seats.next; at != &client->seats; at = at->next, to++) {
+        const struct seat *seat = LIST_ENTRY(at, struct seat, link);
+        to->joined = seat->joined;
+        if (seat->skip)
+            to->skip = *seat->skip;
+        strcpy(to->session, seat->session);
+    }
+    departure->seat_count = count;
+    return departure;
+}
+
+// Consumes the departure. False: out of memory.
+static bool post_departure(struct intake_worker *worker, struct intake_departure *departure)
+{
+    struct intake_request *request =
+        intake__new_request(worker, INTAKE_DEPART, "", departure->client);
+    if (!request) {
+        free(departure);
+        return false;
+    }
+    request->departure = departure;
+    intake__post_request(request);
+    return true;
+}
+
+bool intake__say_departed(struct client *client, const char *reason)
+{
+    struct intake_worker *worker = client->worker;
+    if (worker->intake->options.recovery_window_ms == 0 || !is_cut_off(reason) ||
+        !is_settled(client))
+        return false;
+    struct intake_departure *departure = describe(client);
+    return departure && post_departure(worker, departure);
+}
+
+// ---- Coming back
+
+bool intake__ask_recovery(struct intake_worker *worker, struct sio_socket *socket,
+                          const json_t *auth)
+{
+    const json_t *pid = json_object_get(auth, "pid");
+    const json_t *offset = json_object_get(auth, "offset");
+    if (worker->intake->options.recovery_window_ms == 0 || !json_is_string(pid) ||
+        json_string_length(pid) != GW_SECRET_SIZE)
+        return false;
+    struct intake_request *request =
+        intake__new_request(worker, INTAKE_RECOVER, "", sio_socket_id(socket));
+    if (!request)
+        return false;
+    strcpy(request->secret, json_string_value(pid));
+    // An offset that cannot be an event id stays unknown: "?" is none.
+    if (json_is_string(offset))
+        strcpy(request->offset,
+               json_string_length(offset) <= TALUS_ID_MAX ? json_string_value(offset) : "?");
+    intake__post_request(request);
+    return true;
+}
+
+// Nothing is known of it, or not enough: it starts anew.
+static void accept_anew(struct sio_socket *socket, const struct intake_request *request)
+{
+    if (!sio_socket_accept(socket) || request->offset[0] == '\0')
+        return;
+    struct client *client = sio_socket_data(socket);
+    struct client_past *past = client ? intake__past_of(client) : NULL;
+    if (past)
+        strcpy(past->stale, request->offset);
+    else
+        sio_socket_drop(socket); // it would name that offset again, and nobody would know why
+}
+
+static bool take_seat(struct client *client, const struct intake_departed_seat *from)
+{
+    struct seat *seat = intake__new_seat(client, from->session);
+    if (!seat)
+        return false;
+    seat->is_joined = true;
+    seat->joined = from->joined;
+    if (from->skip.skipped) {
+        seat->skip = malloc(sizeof *seat->skip);
+        if (!seat->skip)
+            return false;
+        *seat->skip = from->skip;
+    }
+    return sio_join(client->socket, seat->session);
+}
+
+static bool restore(struct client *client, const struct intake_departure *departure)
+{
+    const struct intake_skip *everybody = &departure->seats[0].skip;
+    client->connected = departure->seats[0].joined;
+    if (everybody->skipped || departure->left.index || departure->stale[0] != '\0') {
+        struct client_past *past = intake__past_of(client);
+        if (!past)
+            return false;
+        past->left = departure->left;
+        past->skip = *everybody;
+        strcpy(past->stale, departure->stale);
+    }
+    for (unsigned i = 1; i < departure->seat_count; i++)
+        if (!take_seat(client, &departure->seats[i]))
+            return false;
+    return true;
+}
+
+// Gives the client its id, what it missed, and its sessions. False: memory is out, and it is on its
+// way out again.
+static bool recover(struct sio_socket *socket, struct intake_request *request)
+{
+    const struct intake_departure *departure = request->departure;
+    const struct sio_encoded missed = {request->missed.bytes, request->missed.size};
+    if (!sio_socket_resume(socket, departure->client)) {
+        sio_socket_drop(socket);
+        return false;
+    }
+    if (missed.size > 0 && !sio_socket_send_ahead(socket, &missed)) {
+        sio_socket_drop(socket);
+        return false;
+    }
+    if (!sio_socket_accept(socket))
+        return false;
+    struct client *client = sio_socket_data(socket);
+    if (client && restore(client, departure))
+        return true;
+    intake__free_client(client); // its departure says it all
+    sio_socket_drop(socket);
+    return false;
+}
+
+void intake__on_recovery_answer(struct intake_request *request)
+{
+    struct intake_worker *worker = request->worker;
+    struct sio_socket *socket = sio_namespace_find(worker->nsp, request->client);
+    struct intake_departure *departure = request->departure;
+    if (!departure) {
+        if (socket)
+            accept_anew(socket, request);
+        return;
+    }
+    if (socket && recover(socket, request))
+        return;
+    // Gone again, before it could be told: it may come back as before.
+    request->departure = NULL;
+    if (!post_departure(worker, departure))
+        gw_log(GW_LOG_ERROR, "recovery", "a client left its sessions unsaid: out of memory");
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+// The bus thread's part of recovery: the log, and who was cut off and may come back.
+//
+// A session that a departed client was in stays subscribed to and logged until the client comes or
+// its time is over. What it is owed is in each of its sessions what came after its join and after
+// its offset; if one of the logs does not reach back that far, or the offset is unknown, the client
+// starts anew and knows it.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/log.h"
+#include "gateway/intake/internal.h"
+
+#define LOG_PERIOD_MS 1000 // between two looks for what is too old, while nothing comes
+
+struct intake_departed {
+    UT_hash_handle hh;
+    struct gw_deadline deadline;
+    struct intake *intake;
+    struct intake_departure *departure;
+};
+
+// ---- The log
+
+static void on_log_deadline(struct gw_deadline *deadline)
+{
+    struct intake *intake = LIST_ENTRY(deadline, struct intake, log_deadline);
+    event_log_expire(&intake->log, gw_loop_now(intake->loop));
+    gw_metric_set(&intake->metrics, GW_RECOVERY_BYTES, (int64_t)intake->log.bytes);
+    if (intake->log.bytes > 0)
+        gw_deadline_start(&intake->log_deadlines, deadline);
+}
+
+void intake__log(struct intake *intake, struct intake_session *session,
+                 struct intake_encoded *encoded, const talus_event_t *event)
+{
+    struct session_log *log = session ? &session->log : &intake->everybody;
+    if (encoded && event->skip[0] != '\0')
+        session_log_newest(log, &encoded->before);
+    bool is_kept = encoded && intake->options.recovery_window_ms > 0;
+    uint64_t index = event_log_append(&intake->log, log, is_kept ? encoded : NULL, event->id,
+                                      gw_loop_now(intake->loop));
+    if (encoded)
+        encoded->index = index;
+    if (intake->log.bytes > 0 && !gw_deadline_is_started(&intake->log_deadline))
+        gw_deadline_start(&intake->log_deadlines, &intake->log_deadline);
+}
+
+// ---- Who may come back
+
+// Whom no session counts any more. Returns the departure.
+static struct intake_departure *remove_departed(struct intake_departed *departed)
+{
+    struct intake *intake = departed->intake;
+    struct intake_departure *departure = departed->departure;
+    gw_deadline_stop(&departed->deadline);
+    HASH_DEL(intake->departed, departed);
+    intake->departed_count--;
+    gw_metric_set(&intake->metrics, GW_DEPARTED, (int64_t)intake->departed_count);
+    free(departed);
+    for (unsigned i = 1; i < departure->seat_count; i++)
+        intake__find_session(intake, departure->seats[i].session)->departed--;
+    return departure;
+}
+
+// Lets the sessions go where this was the last one.
+static void release_sessions(struct intake *intake, const struct intake_departure *departure)
+{
+    for (unsigned i = 1; i < departure->seat_count; i++) {
+        struct intake_session *session = intake__find_session(intake, departure->seats[i].session);
+        if (session && session->clients == 0 && session->departed == 0)
+            intake__linger(session);
+    }
+}
+
+static void forget(struct intake_departed *departed)
+{
+    struct intake *intake = departed->intake;
+    struct intake_departure *departure = remove_departed(departed);
+    release_sessions(intake, departure);
+    free(departure);
+}
+
+static void on_window_over(struct gw_deadline *deadline)
+{
+    forget(LIST_ENTRY(deadline, struct intake_departed, deadline));
+}
+
+void intake__depart(struct intake *intake, struct intake_departure *departure)
+{
+    struct intake_departed *departed = calloc(1, sizeof *departed);
+    if (departed) {
+        departed->intake = intake;
+        departed->departure = departure;
+        gw_deadline_init(&departed->deadline, on_window_over);
+        HASH_ADD_KEYPTR(hh, intake->departed, departure->secret, strlen(departure->secret),
+                        departed);
+    }
+    if (!departed || !departed->hh.tbl) {
+        gw_log(GW_LOG_WARNING, "recovery", "client %s cannot come back: out of memory",
+               departure->client);
+        free(departed);
+        release_sessions(intake, departure);
+        free(departure);
+        return;
+    }
+    for (unsigned i = 1; i < departure->seat_count; i++)
+        intake__find_session(intake, departure->seats[i].session)->departed++;
+    gw_deadline_start(&intake->departed_deadlines, &departed->deadline);
+    gw_metric_set(&intake->metrics, GW_DEPARTED, (int64_t)++intake->departed_count);
+    if (intake->departed_count > intake->options.max_departed)
+        forget(LIST_ENTRY(intake->departed_deadlines.deadlines.next, struct intake_departed,
+                          deadline.link));
+}
+
+// ---- Coming back
+
+static struct session_log *log_of(struct intake *intake, const struct intake_departed_seat *seat)
+{
+    return seat->session[0] ? &intake__find_session(intake, seat->session)->log
+                            : &intake->everybody;
+}
+
+// The index behind the offset that the client names. False: it is unknown.
+static bool find_offset(struct intake *intake, const struct intake_departure *departure,
+                        const char *offset, uint64_t *index)
+{
+    *index = 0;
+    if (offset[0] == '\0' || strcmp(offset, departure->stale) == 0)
+        return true; // it got nothing since it connected
+    if (strcmp(offset, departure->left.id) == 0)
+        *index = departure->left.index;
+    for (unsigned i = 0; i < departure->seat_count && *index == 0; i++) {
+        const struct intake_departed_seat *seat = &departure->seats[i];
+        *index = session_log_find(log_of(intake, seat), offset);
+        if (*index == 0 && strcmp(offset, seat->skip.before.id) == 0)
+            *index = seat->skip.before.index;
+    }
+    return *index != 0;
+}
+
+static bool collect(struct intake_request *request, const struct intake_departure *departure,
+                    struct event_log_cursor *cursors)
+{
+    const struct event_log_entry *entry;
+    while ((entry = event_log_next(cursors, departure->seat_count))) {
+        const struct intake_encoded *encoded = entry->encoded;
+        if (strcmp(encoded->skip, departure->client) != 0 &&
+            !buffer_append(&request->missed, encoded->bytes, encoded->size))
+            return false; // more than a client may be behind
+    }
+    return true;
+}
+
+static bool find_missed(struct intake *intake, const struct intake_departure *departure,
+                        struct intake_request *request)
+{
+    uint64_t offset;
+    if (!find_offset(intake, departure, request->offset, &offset))
+        return false;
+    struct event_log_cursor *cursors = calloc(departure->seat_count, sizeof *cursors);
+    if (!cursors)
+        return false;
+    for (unsigned i = 0; i < departure->seat_count; i++) {
+        uint64_t joined = departure->seats[i].joined;
+        cursors[i].session = log_of(intake, &departure->seats[i]);
+        cursors[i].after = offset > joined ? offset : joined;
+    }
+    bool is_found =
+        event_log_reaches(cursors, departure->seat_count) && collect(request, departure, cursors);
+    free(cursors);
+    return is_found;
+}
+
+bool intake__recover(struct intake *intake, struct intake_request *request)
+{
+    struct intake_departed *departed;
+    HASH_FIND_STR(intake->departed, request->secret, departed);
+    buffer_init(&request->missed, intake->options.max_missed);
+    bool is_found = departed && find_missed(intake, departed->departure, request);
+    gw_metric_add(&intake->metrics, is_found ? GW_RECOVERED : GW_NOT_RECOVERED, 1);
+    if (is_found)
+        request->departure = remove_departed(departed);
+    else if (departed)
+        forget(departed);
+    return is_found;
+}
+
+// ---- Beginning and end
+
+static int64_t window_of(const struct intake *intake)
+{
+    return intake->options.recovery_window_ms;
+}
+
+void intake__recovery_init(struct intake *intake)
+{
+    // What a client has not got was sent at most so long before it was seen to be gone.
+    event_log_init(&intake->log, intake->options.recovery_bytes,
+                   window_of(intake) + intake->options.silence_ms);
+    session_log_init(&intake->everybody);
+    gw_deadline_init(&intake->log_deadline, on_log_deadline);
+    gw_deadline_queue_init(&intake->log_deadlines, intake->loop, LOG_PERIOD_MS);
+    gw_deadline_queue_init(&intake->departed_deadlines, intake->loop, window_of(intake));
+}
+
+void intake__recovery_fini(struct intake *intake)
+{
+    struct intake_departed *departed;
+    struct intake_departed *next;
+    HASH_ITER(hh, intake->departed, departed, next)
+    free(remove_departed(departed));
+    session_log_fini(&intake->log, &intake->everybody);
+    gw_deadline_queue_fini(&intake->log_deadlines);
+    gw_deadline_queue_fini(&intake->departed_deadlines);
+}

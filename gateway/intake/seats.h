@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// What a worker keeps of its clients: in which sessions they are, and what of that matters if they
+// are cut off. For the intake's files on the workers' side.
+#ifndef TALUS_GATEWAY_INTAKE_SEATS_H
+#define TALUS_GATEWAY_INTAKE_SEATS_H
+
+#include "gateway/intake/internal.h"
+
+struct seat {
+    struct list link; // of client->seats
+    struct list waiting;
+    bool is_joined;
+    bool is_under_way;        // a request of it is
+    uint64_t joined;          // index of the newest event of all when it joined
+    struct intake_skip *skip; // NULL: the client was left out of nothing
+    char session[];
+};
+
+struct client {
+    struct intake_worker *worker;
+    struct sio_socket *socket;
+    struct list seats;
+    unsigned seat_count;
+    unsigned waiting_count;
+    uint64_t connected;       // index of the newest event that the worker had given out then
+    struct client_past *past; // NULL: there is nothing to say
+};
+
+// Rarely there.
+struct client_past {
+    struct intake_mark left; // newest event of the sessions that it has left
+    struct intake_skip skip; // of the events for everybody
+    char stale[TALUS_ID_MAX + 1];
+};
+
+// The record of a new socket, whose data it becomes. NULL: out of memory.
+struct client *intake__new_client(struct intake_worker *worker, struct sio_socket *socket);
+// Frees it with its seats; its socket's data is NULL then. NULL-safe.
+void intake__free_client(struct client *client);
+
+// NULL: it is in no such session, nor on its way.
+struct seat *intake__find_seat(const struct client *client, const char *session);
+// NULL: out of memory.
+struct seat *intake__new_seat(struct client *client, const char *session);
+// Frees it with what waits at it.
+void intake__free_seat(struct client *client, struct seat *seat);
+// NULL: out of memory.
+struct client_past *intake__past_of(struct client *client);
+// A request that nobody has seen yet; NULL: out of memory.
+struct intake_request *intake__new_request(struct intake_worker *worker,
+                                           enum intake_command command, const char *session,
+                                           const char *client_id);
+void intake__post_request(struct intake_request *request);
+
+// Notes that the client has left a session whose newest event that is. If memory is out, the client
+// will not be recovered where that matters.
+void intake__note_left(struct client *client, const struct seat *seat,
+                       const struct intake_mark *newest);
+// Notes that a client is left out of an event.
+void intake__note_skip(struct intake_worker *worker, const struct intake_encoded *encoded);
+
+#endif
