@@ -181,6 +181,36 @@ test('upgrades at another worker while events flow', { timeout: 120_000 }, async
   assert.ok(now > before, 'some connections went to another worker');
 });
 
+test('clients that were cut off are recovered at whichever worker they come back to', async () => {
+  const server = await startGateway(bus, ['--workers', String(WORKERS)]);
+  const sockets = [];
+  for (let i = 0; i < CLIENTS; i++) {
+    sockets.push(await joined(server.url, 'back', { transports: [i % 2 === 0 ? 'websocket' : 'polling'] }));
+  }
+  await emit('emit back tick 1');
+  await Promise.all(sockets.map(settled));
+  const before = sockets.map((socket) => [socket.id, workerOf(socket.io.engine.id)]);
+  for (const socket of sockets) socket.io.engine.close();
+  await until('departures', async () => (await metric('talus_departed_clients', server))[0] === CLIENTS);
+  const [seen] = await metric('talus_bus_events_total', server);
+  await emit('emit back tick 2');
+  await until('event', async () => (await metric('talus_bus_events_total', server))[0] > seen);
+  const connects = Promise.all(sockets.map((socket) => next(socket, 'connect')));
+  for (const socket of sockets) socket.connect();
+  await connects;
+  await emit('emit back tick 3');
+  await emit('emit back last 4');
+  await until('last', () => sockets.every((socket) => socket.log.some(([type]) => type === 'last')));
+  sockets.forEach((socket, i) => {
+    assert.deepEqual([socket.recovered, socket.id], [true, before[i][0]]);
+    assert.deepEqual(ticksOf(socket).map(([, { n }]) => n), [1, 2, 3]);
+  });
+  assert.ok(sockets.some((socket, i) => workerOf(socket.io.engine.id) !== before[i][1]), 'some moved');
+  assert.equal((await ask(sockets[0], 'join_session', { session_id: 'back' })).active_clients, CLIENTS);
+  for (const socket of sockets) socket.disconnect();
+  assert.equal((await server.stop()).code, 0);
+});
+
 // ---- Raw requests, to a worker that is not the session's
 
 const PATH = '/socket.io/?EIO=4&transport=polling';
