@@ -334,6 +334,8 @@ int talus__take_message(talus_subscriber_t *subscriber)
         return on_head(subscriber, &topic);
     case TALUS__TOPIC_HELLO:
         return on_hello(subscriber);
+    case TALUS__TOPIC_END:
+    case TALUS__TOPIC_BYE:
     case TALUS__TOPIC_UNKNOWN:
         break;
     }
