@@ -91,8 +91,7 @@ struct pair {
 
 static bool is_key(const struct pair *pair, const char *name)
 {
-    return pair->key.size == strlen(name) &&
-           memcmp(pair->key.as.bytes, name, pair->key.size) == 0;
+    return pair->key.size == strlen(name) && memcmp(pair->key.as.bytes, name, pair->key.size) == 0;
 }
 
 static bool read_pair(struct talus__msgpack_reader *reader, struct pair *pair)
@@ -139,8 +138,7 @@ static bool read_request_field(struct talus__msgpack_reader *reader, const struc
         if (*has_op || (!is_text(value, "replay") && !is_text(value, "head")))
             return false;
         *has_op = true;
-        request->kind =
-            is_text(value, "head") ? TALUS__REQUEST_HEAD : TALUS__REQUEST_REPLAY;
+        request->kind = is_text(value, "head") ? TALUS__REQUEST_HEAD : TALUS__REQUEST_REPLAY;
     } else if (is_key(pair, "session")) {
         if (request->session || !is_session(value))
             return false;
@@ -174,8 +172,8 @@ int talus__request_decode(const void *bytes, size_t size, struct talus__request 
         if (!read_pair(&reader, &pair) || !read_request_field(&reader, &pair, request, &has_op))
             return TALUS_EBODY;
     }
-    bool has_what = request->kind == TALUS__REQUEST_HEAD ? request->names != NULL
-                                                         : request->session != NULL;
+    bool has_what =
+        request->kind == TALUS__REQUEST_HEAD ? request->names != NULL : request->session != NULL;
     return has_op && has_what && reader.at == reader.end ? 0 : TALUS_EBODY;
 }
 

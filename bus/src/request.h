@@ -8,10 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TALUS__HEADS_MAX       1000u // sessions that one request may ask the heads of
-#define TALUS__REQUEST_MAX     (TALUS__HEADS_MAX * 131u + 64u) // bytes of a request
-#define TALUS__END_MAX         96u                             // bytes of an end's body
-#define TALUS__REPLAY_REQUEST  224u // bytes of a request for a replay, at most
+#define TALUS__HEADS_MAX      1000u // sessions that one request may ask the heads of
+#define TALUS__REQUEST_MAX    (TALUS__HEADS_MAX * 131u + 64u) // bytes of a request
+#define TALUS__END_MAX        96u                             // bytes of an end's body
+#define TALUS__REPLAY_REQUEST 224u // bytes of a request for a replay, at most
 
 enum talus__request_kind {
     TALUS__REQUEST_REPLAY, // {op: "replay", session, after, max}
@@ -23,10 +23,10 @@ struct talus__request {
     const char *session; // REPLAY: "" everybody, "*" everything; borrowed, not NUL-terminated
     size_t session_size;
     uint64_t after;
-    uint64_t max;           // events; 0: all
-    const uint8_t *names;   // HEAD: `name_count` msgpack strings, checked; borrowed
-    size_t names_size;      // bytes
-    uint32_t name_count;    // TALUS__HEADS_MAX at most
+    uint64_t max;         // events; 0: all
+    const uint8_t *names; // HEAD: `name_count` msgpack strings, checked; borrowed
+    size_t names_size;    // bytes
+    uint32_t name_count;  // TALUS__HEADS_MAX at most
 };
 
 // Decodes and checks a request. Returns 0 or TALUS_EBODY: it is none, or a session in it is no

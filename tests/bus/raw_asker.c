@@ -109,8 +109,8 @@ void raw_asker_expect_head(struct raw_asker *asker, const char *topic, uint64_t 
     assert_int_equal(asker->head.seq, seq);
 }
 
-void raw_asker_expect_end(struct raw_asker *asker, const char *topic, uint64_t first,
-                          uint64_t head, bool is_complete)
+void raw_asker_expect_end(struct raw_asker *asker, const char *topic, uint64_t first, uint64_t head,
+                          bool is_complete)
 {
     assert_true(raw_asker_receive(asker, RAW_DEADLINE_MS));
     assert_string_equal(asker->topic, topic);

@@ -43,7 +43,7 @@ void raw_asker_expect_event(struct raw_asker *asker, const char *topic, uint64_t
 void raw_asker_expect_head(struct raw_asker *asker, const char *topic, uint64_t seq);
 
 // The next message is `topic`, an end with these members.
-void raw_asker_expect_end(struct raw_asker *asker, const char *topic, uint64_t first,
-                          uint64_t head, bool is_complete);
+void raw_asker_expect_end(struct raw_asker *asker, const char *topic, uint64_t first, uint64_t head,
+                          bool is_complete);
 
 #endif

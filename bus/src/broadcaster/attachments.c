@@ -62,7 +62,8 @@ static int add_replay(struct talus__attachments *attachments, const char *endpoi
                         port ? "tcp://*:" : "", port ? port : endpoint);
 
     if (size < 0 || size > TALUS__REPLAY_MAX) {
-        talus__log(TALUS_LOG_WARNING, "replay endpoint %s is left out of heads: too long", endpoint);
+        talus__log(TALUS_LOG_WARNING, "replay endpoint %s is left out of heads: too long",
+                   endpoint);
         return 0;
     }
     char *replay = strdup(text);

@@ -25,6 +25,7 @@
 #define EVENTS_PER_TURN        256
 #define REPEATS_PER_TURN       256
 #define FIRST_REPEAT_MS        1000
+#define EVERYTHING_LATER_MS    50
 #define SUBSCRIPTIONS_PER_TURN 1024
 #define SUBSCRIPTION_CAPACITY  256 // bytes: longer ones can match no topic
 
@@ -169,7 +170,10 @@ static bool drain_queue(struct talus__publisher *publisher)
         publish(publisher, message);
     }
     if (taken > 0) {
-        talus__repeats_note(&publisher->repeats, publisher->everything, publisher->now);
+        // A moment after the sessions' heads, as in their midst a full queue could drop it each
+        // time.
+        talus__repeats_note(&publisher->repeats, publisher->everything,
+                            publisher->now + EVERYTHING_LATER_MS);
         show(&publisher->sessions_known, talus__sessions_count(&publisher->sessions));
         show_kept(publisher);
         atomic_store_explicit(&publisher->handled, publisher->newest, memory_order_seq_cst);

@@ -2,7 +2,7 @@
 // Heads that are sent again 1, 2, 4… seconds after a session's last event, so that whoever lost
 // that event notices. The bus thread's alone.
 //
-// A stage's sessions stand in the order of their last events, which is that of their due times.
+// A stage's sessions stand in the order in which they were noted, which is that of their due times.
 #ifndef TALUS__REPEATS_H
 #define TALUS__REPEATS_H
 

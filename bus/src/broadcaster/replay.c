@@ -24,10 +24,10 @@
 #define REQUESTS_PER_TURN 64
 #define STEPS_PER_TURN    1024 // messages passed over or sent, heads sent, for all askers
 #define BYTES_PER_TURN    ((size_t)1 << 20)
-#define STEPS_PER_ASKER   64 // before the next one has its turn
-#define SEND_STEPS        4  // what a message costs that is sent
+#define STEPS_PER_ASKER   64   // before the next one has its turn
+#define SEND_STEPS        4    // what a message costs that is sent
 #define SEEK_MOST         4096 // messages that are passed over at once
-#define RETRY_MS          10 // an asker's queue is full: nothing tells when it is not
+#define RETRY_MS          10   // an asker's queue is full: nothing tells when it is not
 #define IDENTITY_MAX      255
 
 // One open request.
@@ -167,13 +167,14 @@ static struct request *new_request(const struct talus__request *asked)
 
     if (!request)
         return NULL;
-    *request = (struct request){.kind = asked->kind,
-                                .is_everything = !is_head && size == 1 && *(const char *)text == '*',
-                                .bytes = sizeof *request + size,
-                                .after = asked->after,
-                                .left = asked->max > 0 ? asked->max : UINT64_MAX,
-                                .names = *asked,
-                                .text_size = size};
+    *request =
+        (struct request){.kind = asked->kind,
+                         .is_everything = !is_head && size == 1 && *(const char *)text == '*',
+                         .bytes = sizeof *request + size,
+                         .after = asked->after,
+                         .left = asked->max > 0 ? asked->max : UINT64_MAX,
+                         .names = *asked,
+                         .text_size = size};
     if (size > 0)
         memcpy(request->text, text, size);
     request->names.names = (const uint8_t *)request->text;
@@ -460,8 +461,8 @@ static void on_blocked(struct talus__replay *replay, struct talus__replay_asker 
         return;
     }
     add(&replay->stalled);
-    talus__log(TALUS_LOG_WARNING, "%s: a subscriber asks for events and does not read them: dropped",
-               replay->origin);
+    talus__log(TALUS_LOG_WARNING,
+               "%s: a subscriber asks for events and does not read them: dropped", replay->origin);
     remove_asker(replay, asker);
 }
 

@@ -17,8 +17,8 @@
 #include "sessions.h"
 #include "table.h"
 
-#define TALUS__REPLAY_ASKERS   1024 // with open requests
-#define TALUS__REPLAY_REQUESTS 64   // of one asker, open at once
+#define TALUS__REPLAY_ASKERS   1024               // with open requests
+#define TALUS__REPLAY_REQUESTS 64                 // of one asker, open at once
 #define TALUS__REPLAY_BYTES    ((size_t)16 << 20) // that all open requests take
 
 struct talus__replay_asker;
@@ -32,7 +32,7 @@ struct talus__replay {
     const uint64_t *newest; // seq of the newest event that was sent
     long long stall_ms;     // an asker that reads nothing for so long is dropped
 
-    struct talus__table askers; // those with open requests, by their identity
+    struct talus__table askers;       // those with open requests, by their identity
     struct talus__replay_asker *turn; // a ring; whose turn it is
     size_t request_bytes;
     long long retry_at; // when those that stand still are tried again; 0: none does
