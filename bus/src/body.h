@@ -15,7 +15,8 @@
 #include "event_limits.h"
 
 #define TALUS__BODY_HEADER_MAX 192 // bytes that everything before the payload takes at most
-#define TALUS__REPLAY_MAX      512 // bytes of a replay endpoint
+#define TALUS__REPLAY_MAX      512 // bytes of a replay endpoint, or of a list of them
+#define TALUS__HEAD_BODY_MAX   (TALUS__REPLAY_MAX + 64) // bytes of a marker's body
 
 struct talus__body {
     const char *origin; // borrowed, not NUL-terminated, as are the other strings

@@ -30,8 +30,11 @@ static int parse_marker(struct talus__topic *topic)
         !equals(topic->session, topic->session_size, TALUS__EVERYTHING) &&
         talus_session_check(topic->session, topic->session_size) != 0)
         return TALUS_ESESSION;
-    topic->kind = equals(topic->type, topic->type_size, TALUS__HEAD) ? TALUS__TOPIC_HEAD
-                                                                     : TALUS__TOPIC_UNKNOWN;
+    topic->kind = TALUS__TOPIC_UNKNOWN;
+    if (equals(topic->type, topic->type_size, TALUS__HEAD))
+        topic->kind = TALUS__TOPIC_HEAD;
+    else if (equals(topic->type, topic->type_size, TALUS__END))
+        topic->kind = TALUS__TOPIC_END;
     return 0;
 }
 
@@ -47,8 +50,11 @@ int talus__topic_parse(const void *bytes, size_t size, struct talus__topic *topi
         .type_size = slash ? size - session_size - 1 : 0,
     };
     if (session_size > 0 && text[0] == '$') {
-        topic->kind =
-            equals(text, size, TALUS__HELLO_TOPIC) ? TALUS__TOPIC_HELLO : TALUS__TOPIC_UNKNOWN;
+        topic->kind = TALUS__TOPIC_UNKNOWN;
+        if (equals(text, size, TALUS__HELLO_TOPIC))
+            topic->kind = TALUS__TOPIC_HELLO;
+        else if (equals(text, size, TALUS__BYE_TOPIC))
+            topic->kind = TALUS__TOPIC_BYE;
         return 0;
     }
     if (!slash)

@@ -5,7 +5,9 @@
 //
 //   `$bus/`                     Every talus subscriber subscribes to it. A broadcaster answers each
 //                               such subscription with `$bus/$hello` {origin, seq, replay}, so that
-//                               a subscriber knows who is connected, whichever side bound.
+//                               a subscriber knows who is connected, whichever side bound. One
+//                               that ends in good order says `$bus/$bye` with the same body, after
+//                               everything else.
 //   `$ready/SUBSCRIBER/ORIGIN`  A subscriber subscribes to it after that hello. Subscriptions
 //                               travel in order: when this one arrives at ORIGIN, all that the
 //                               subscriber had subscribed to before has arrived too. Nothing is
@@ -19,9 +21,11 @@
 #include <talus/topic.h>
 
 #define TALUS__HEAD        "$head"
+#define TALUS__END         "$end"
 #define TALUS__EVERYTHING  "*"
 #define TALUS__BUS_TOPIC   "$bus/"
 #define TALUS__HELLO_TOPIC "$bus/$hello"
+#define TALUS__BYE_TOPIC   "$bus/$bye"
 #define TALUS__READY       "$ready/"
 
 #define TALUS__TOPIC_MAX     (TALUS_SESSION_MAX + 1 + TALUS_TYPE_MAX)
@@ -31,7 +35,9 @@
 enum talus__topic_kind {
     TALUS__TOPIC_EVENT,   // SESSION/TYPE or /TYPE
     TALUS__TOPIC_HEAD,    // SESSION/$head, /$head, */$head
+    TALUS__TOPIC_END,     // SESSION/$end, at a replay socket
     TALUS__TOPIC_HELLO,   // $bus/$hello
+    TALUS__TOPIC_BYE,     // $bus/$bye
     TALUS__TOPIC_UNKNOWN, // another marker of the bus: from a later version, to be skipped
 };
 

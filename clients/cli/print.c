@@ -260,6 +260,16 @@ static void format_pretty(printer_t *printer, const talus_event_t *event)
     append_payload(printer, event, columns);
 }
 
+static int finish_line(printer_t *printer, const char **line, size_t *size)
+{
+    text_append(&printer->line, "\n", 1);
+    if (printer->line.has_failed)
+        return TALUS_ETOOLARGE;
+    *line = printer->line.bytes;
+    *size = printer->line.size - 1;
+    return 0;
+}
+
 int printer_format(printer_t *printer, const talus_event_t *event, const char **line, size_t *size)
 {
     int error = encode_payload(&printer->payload, event);
@@ -270,10 +280,42 @@ int printer_format(printer_t *printer, const talus_event_t *event, const char **
         format_json(&printer->line, event, &printer->payload);
     else
         format_pretty(printer, event);
-    text_append(&printer->line, "\n", 1);
-    if (printer->line.has_failed)
-        return TALUS_ETOOLARGE;
-    *line = printer->line.bytes;
-    *size = printer->line.size - 1;
-    return 0;
+    return finish_line(printer, line, size);
+}
+
+static void format_gap_json(text_t *line, const talus_delivery_t *gap)
+{
+    const struct {
+        const char *key, *value;
+    } members[] = {
+        {"{\"type\":", "gap"},         {",\"session\":", gap->session},
+        {",\"origin\":", gap->origin}, {",\"after\":", gap->after},
+        {",\"first\":", gap->first},   {",\"reason\":", talus_gap_reason_name(gap->reason)},
+    };
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        text_append_string(line, members[i].key);
+        text_append_json_string(line, members[i].value);
+    }
+    text_append(line, "}", 1);
+}
+
+static void format_gap_pretty(printer_t *printer, const talus_delivery_t *gap)
+{
+    text_append_string(&printer->line, printer->is_coloured ? RED : "");
+    text_append_format(
+        &printer->line, "--:--:--.--- %s gap: events after %s and before %s are missing (%s)",
+        gap->session[0] ? gap->session : EVERYBODY, gap->after,
+        gap->first[0] ? gap->first : "whatever follows", talus_gap_reason_name(gap->reason));
+    text_append_string(&printer->line, printer->is_coloured ? RESET : "");
+}
+
+int printer_format_gap(printer_t *printer, const talus_delivery_t *gap, const char **line,
+                       size_t *size)
+{
+    text_clear(&printer->line);
+    if (printer->format == PRINT_JSON)
+        format_gap_json(&printer->line, gap);
+    else
+        format_gap_pretty(printer, gap);
+    return finish_line(printer, line, size);
 }

@@ -96,8 +96,7 @@ static tap_end_t write_line(tap_t *tap, const char *line, size_t size)
     case OUTPUT_FAILED:
         return TAP_FAILED;
     }
-    tap->printed++;
-    return tap->printed == tap->values->count ? TAP_COUNTED : TAP_RUNNING;
+    return TAP_RUNNING;
 }
 
 static tap_end_t on_event(tap_t *tap, const talus_event_t *event)
@@ -110,6 +109,24 @@ static tap_end_t on_event(tap_t *tap, const talus_event_t *event)
     int error = printer_format(&tap->printer, event, &line, &size);
     if (error) {
         report("event %s cannot be printed: %s", event->id, talus_strerror(error));
+        return TAP_RUNNING;
+    }
+    tap_end_t end = write_line(tap, line, size + 1);
+    if (end != TAP_RUNNING)
+        return end;
+    tap->printed++;
+    return tap->printed == tap->values->count ? TAP_COUNTED : TAP_RUNNING;
+}
+
+// Printed whatever types are wanted: nobody knows what is missing.
+static tap_end_t on_gap(tap_t *tap, const talus_delivery_t *gap)
+{
+    const char *line;
+    size_t size;
+    int error = printer_format_gap(&tap->printer, gap, &line, &size);
+    if (error) {
+        report("a gap of session \"%s\" cannot be printed: %s", gap->session,
+               talus_strerror(error));
         return TAP_RUNNING;
     }
     return write_line(tap, line, size + 1);
@@ -129,7 +146,9 @@ static bool receive(tap_t *tap)
             tap->end = TAP_FAILED;
         } else if (delivery->kind == TALUS_DELIVERY_LIVE) {
             on_live(tap, delivery);
-        } else {
+        } else if (delivery->kind == TALUS_DELIVERY_GAP) {
+            tap->end = on_gap(tap, delivery);
+        } else if (delivery->kind == TALUS_DELIVERY_EVENT) {
             tap->end = on_event(tap, delivery->event);
         }
     }
@@ -181,9 +200,9 @@ static void report_losses(const talus_subscriber_t *subscriber)
 {
     talus_subscriber_stats_t stats;
     talus_subscriber_stats(subscriber, &stats);
-    if (stats.holes)
-        report("events are missing: %" PRIu64 " holes in the sequences of their publishers",
-               stats.holes);
+    if (stats.gaps)
+        report("events are missing: %" PRIu64 " gaps in the sequences of their publishers",
+               stats.gaps);
     if (stats.malformed)
         report("%" PRIu64 " messages were dropped: they are no Talus events", stats.malformed);
     if (stats.refused_bounds)

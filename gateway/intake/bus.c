@@ -259,6 +259,24 @@ static void on_event(struct intake *intake, const talus_event_t *event)
     intake_encoded_unref(encoded);
 }
 
+static void on_gap(struct intake *intake, const talus_delivery_t *gap)
+{
+    struct intake_session *session = NULL;
+    if (gap->session[0] != '\0') {
+        session = find_session(intake, gap->session);
+        if (!session || session->clients == 0)
+            return;
+    }
+    struct intake_encoded *encoded = encoder_gap(intake->encoder, gap);
+    if (!encoded) {
+        gw_log(GW_LOG_ERROR, "intake", "a gap of session %s was not told: out of memory",
+               gap->session);
+        return;
+    }
+    intake__post(intake, session, encoded, NULL);
+    intake_encoded_unref(encoded);
+}
+
 static bool is_behind(const struct intake_worker *worker)
 {
     return atomic_load(&worker->owed) > INTAKE_OWED_MAX;
@@ -329,6 +347,8 @@ static void receive(struct intake *intake)
             on_live(intake, delivery);
         else if (delivery->kind == TALUS_DELIVERY_EVENT)
             on_event(intake, delivery->event);
+        else if (delivery->kind == TALUS_DELIVERY_GAP)
+            on_gap(intake, delivery);
     }
     show_stats(intake);
     gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task);

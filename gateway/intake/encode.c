@@ -166,3 +166,25 @@ struct intake_encoded *encoder_presence(struct encoder *encoder, const char *typ
         return NULL;
     return take_frames(encoder, session, "");
 }
+
+struct intake_encoded *encoder_gap(struct encoder *encoder, const talus_delivery_t *gap)
+{
+    const char *reason = talus_gap_reason_name(gap->reason);
+    // Session ids and event ids are made of characters that stand for themselves in JSON.
+    const struct sio_text parts[] = {
+        LITERAL("[\"gap\",{\"session_id\":\""),
+        {gap->session, strlen(gap->session)},
+        LITERAL("\",\"after\":\""),
+        {gap->after, strlen(gap->after)},
+        LITERAL("\",\"first\":\""),
+        {gap->first, strlen(gap->first)},
+        LITERAL("\",\"reason\":\""),
+        {reason, strlen(reason)},
+        LITERAL("\"}]"),
+    };
+    buffer_clear(&encoder->frames);
+    if (!sio_frames_encode_text(&encoder->frames, SIO_EVENT, encoder->nsp, SIO_NO_ID, parts,
+                                sizeof parts / sizeof *parts, NULL, 0))
+        return NULL;
+    return take_frames(encoder, gap->session, "");
+}

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <talus/event.h>
+#include <talus/subscriber.h>
 #include <talus/topic.h>
 
 // A place in the recovery log: an event of a session, or of those for everybody.
@@ -47,5 +48,8 @@ struct intake_encoded *encoder_event(struct encoder *encoder, const talus_event_
 // Encodes presence: `[TYPE, {"session_id":…,"client_id":…}]`, which is in no log and has no id.
 struct intake_encoded *encoder_presence(struct encoder *encoder, const char *type,
                                         const char *session, const char *client);
+
+// Encodes a gap: `["gap", {"session_id":…,"after":…,"first":…,"reason":…}]`, which has no id.
+struct intake_encoded *encoder_gap(struct encoder *encoder, const talus_delivery_t *gap);
 
 #endif

@@ -51,6 +51,22 @@ const talus_event_t *expect_event(talus_subscriber_t *subscriber, const char *id
     return delivery->event;
 }
 
+const talus_delivery_t *expect_gap(talus_subscriber_t *subscriber, const char *session,
+                                   const char *after, const char *first, talus_gap_reason_t reason)
+{
+    const talus_delivery_t *delivery = next(subscriber);
+
+    assert_int_equal(delivery->kind, TALUS_DELIVERY_GAP);
+    assert_null(delivery->event);
+    assert_string_equal(delivery->session, session);
+    if (after)
+        assert_string_equal(delivery->after, after);
+    if (first)
+        assert_string_equal(delivery->first, first);
+    assert_int_equal(delivery->reason, reason);
+    return delivery;
+}
+
 void join_live(talus_subscriber_t *subscriber, const char *session)
 {
     assert_int_equal(talus_subscriber_join(subscriber, session), 0);

@@ -18,6 +18,11 @@ const talus_delivery_t *expect_live(talus_subscriber_t *subscriber, const char *
 const talus_event_t *expect_event(talus_subscriber_t *subscriber, const char *id,
                                   const char *session, const char *type);
 
+// The next delivery is a gap of `session`, after and before these event ids; NULL: whatever they
+// are.
+const talus_delivery_t *expect_gap(talus_subscriber_t *subscriber, const char *session,
+                                   const char *after, const char *first, talus_gap_reason_t reason);
+
 // Joins, and the next delivery is LIVE and complete.
 void join_live(talus_subscriber_t *subscriber, const char *session);
 

@@ -34,11 +34,12 @@ void raw_open(struct raw_subscriber *raw, void *context)
 
 void raw_close(struct raw_subscriber *raw)
 {
-    zmq_close(raw->socket);
+    if (raw->socket)
+        zmq_close(raw->socket);
     if (raw->context)
         zmq_ctx_term(raw->context);
     free(raw->frame);
-    raw->frame = NULL;
+    memset(raw, 0, sizeof *raw);
 }
 
 void raw_connect(struct raw_subscriber *raw, const char *endpoint)

@@ -21,7 +21,10 @@
 
 static uint64_t advance(struct talus__sessions *sessions, const char *name, uint64_t seq)
 {
-    return talus__sessions_advance(sessions, name, strlen(name), seq);
+    uint64_t prev;
+
+    talus__sessions_advance(sessions, name, strlen(name), seq, &prev);
+    return prev;
 }
 
 static uint64_t last(const struct talus__sessions *sessions, const char *name)

@@ -334,11 +334,14 @@ static void test_subscriber_tells_holes_of_prev_and_heads(void **state)
     start_known(fixture);
     join_with_head(fixture, "s", "s/", "s/$head", 5);
     raw_publish(&fixture->raw, "s/a", 9, 7); // 7 is missing
+    expect_gap(fixture->subscriber, "s", ORIGIN ".5", ORIGIN ".8", TALUS_GAP_HISTORY);
     expect_event(fixture->subscriber, ORIGIN ".9", NULL, NULL);
     assert_int_equal(stats_of(fixture).holes, 1);
     raw_publish_head(&fixture->raw, "s/$head", 9); // a repeat with no news
     raw_publish_head(&fixture->raw, "s/$head", 12);
-    EXPECT_COUNTED(fixture, heads, 3);
+    expect_gap(fixture->subscriber, "s", ORIGIN ".9", ORIGIN ".13", TALUS_GAP_HISTORY);
+    assert_int_equal(stats_of(fixture).heads, 3);
+    assert_int_equal(stats_of(fixture).gaps, 2);
     assert_int_equal(stats_of(fixture).holes, 2);
     raw_publish(&fixture->raw, "s/a", 13, 12); // told already
     expect_event(fixture->subscriber, ORIGIN ".13", NULL, NULL);
@@ -353,7 +356,7 @@ static void test_subscriber_is_owed_everything_of_a_new_broadcaster(void **state
     join_live(fixture->subscriber, "s");
     raw_publisher_expect(&fixture->raw, "s/");
     raw_publish_head(&fixture->raw, "s/$head", 3); // emitted before we were connected
-    EXPECT_COUNTED(fixture, heads, 1);
+    expect_gap(fixture->subscriber, "s", ORIGIN ".0", ORIGIN ".4", TALUS_GAP_HISTORY);
     assert_int_equal(stats_of(fixture).holes, 1);
 }
 
@@ -367,8 +370,9 @@ static void test_subscriber_keeps_origins_apart(void **state)
     join_with_head(fixture, "s", "s/", "s/$head", 5);
     raw_publish_frames(&fixture->raw, "s/a", body, size); // its first: no baseline yet
     raw_publish(&fixture->raw, "s/a", 6, 5);
-    expect_event(fixture->subscriber, OTHER ".6", NULL, NULL);
     expect_event(fixture->subscriber, ORIGIN ".6", NULL, NULL);
+    expect_event(fixture->subscriber, OTHER ".6", NULL, NULL); // after a short wait for its head
+    assert_int_equal(stats_of(fixture).unproven, 1);
     assert_int_equal(stats_of(fixture).origins, 2);
     assert_int_equal(stats_of(fixture).holes, 0);
 }
@@ -396,8 +400,10 @@ static void test_subscriber_plain_publisher_is_welcome(void **state)
         assert_int_equal(
             talus_subscriber_receive(fixture->subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
     assert_int_equal(stats_of(fixture).holes, 0);
+    expect_gap(fixture->subscriber, "s", NULL, NULL, TALUS_GAP_HISTORY);
     expect_event(fixture->subscriber, NULL, "s", "hole");
     assert_int_equal(stats_of(fixture).holes, 1);
+    assert_int_equal(stats_of(fixture).unproven, stats_of(fixture).delivered);
     assert_int_equal(stats_of(fixture).duplicates, 0);
     join_live(fixture->subscriber, "t"); // nobody waits for its heads
     raw_publisher_close(&plain);
@@ -419,6 +425,7 @@ static void test_subscriber_everything_is_judged_by_seq(void **state)
     expect_event(fixture->subscriber, ORIGIN ".6", "s", "a");
     expect_event(fixture->subscriber, ORIGIN ".7", "", "all");
     assert_int_equal(stats_of(fixture).holes, 0);
+    expect_gap(fixture->subscriber, "*", ORIGIN ".7", ORIGIN ".9", TALUS_GAP_HISTORY);
     expect_event(fixture->subscriber, ORIGIN ".9", "t", "a");
     assert_int_equal(stats_of(fixture).holes, 1);
 }
@@ -432,6 +439,7 @@ static void test_subscriber_everything_beside_sessions_delivers_once(void **stat
     join_with_head(fixture, "*", "", "*/$head", 5);
     raw_publish(&fixture->raw, "s/a", 8, 7); // 6 and 7 are missing, which is one hole
     raw_publish(&fixture->raw, "t/a", 9, 0);
+    expect_gap(fixture->subscriber, "*", ORIGIN ".5", ORIGIN ".8", TALUS_GAP_HISTORY);
     expect_event(fixture->subscriber, ORIGIN ".8", "s", "a");
     expect_event(fixture->subscriber, ORIGIN ".9", "t", "a");
     assert_int_equal(stats_of(fixture).holes, 1);
@@ -510,6 +518,9 @@ static void test_subscriber_drops_events_beyond_its_bounds(void **state)
     size = raw_encode(body, ORIGIN, 3, 2, "\x92\xc4\x00\xc4\x00", 5);
     raw_publish_frames(&fixture->raw, "s/bin", body, size);
     raw_publish(&fixture->raw, "s/good", 4, 3);
+    expect_gap(fixture->subscriber, "s", ORIGIN ".0", ORIGIN ".2", TALUS_GAP_REFUSED);
+    expect_gap(fixture->subscriber, "s", ORIGIN ".1", ORIGIN ".3", TALUS_GAP_REFUSED);
+    expect_gap(fixture->subscriber, "s", ORIGIN ".2", ORIGIN ".4", TALUS_GAP_REFUSED);
     expect_event(fixture->subscriber, ORIGIN ".4", "s", "good");
     assert_int_equal(stats_of(fixture).refused_bounds, 3);
     assert_int_equal(stats_of(fixture).holes, 0); // they came, if not to the caller
@@ -576,6 +587,7 @@ static void test_subscriber_positions_stay_few_with_many_origins(void **state)
     EXPECT_COUNTED(fixture, duplicates, 1000);
     assert_int_equal(stats_of(fixture).origins, 8);
     raw_publish(&fixture->raw, "s/a", 3, 2); // the known one kept its place
+    expect_gap(fixture->subscriber, "s", ORIGIN ".0", ORIGIN ".3", TALUS_GAP_HISTORY);
     expect_event(fixture->subscriber, ORIGIN ".3", NULL, NULL);
     assert_int_equal(stats_of(fixture).holes, 1);
 }

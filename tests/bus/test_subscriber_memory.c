@@ -55,7 +55,9 @@ static void exchange(struct fixture *fixture, const char *session)
     talus_event_id_t id;
 
     assert_int_equal(talus_emit(fixture->broadcaster, &event, &id), 0);
-    expect_event(fixture->subscriber, id.text, session, "a");
+    // Whoever met the broadcaster late, for want of memory, is owed what came before, too.
+    while (strcmp(expect_event(fixture->subscriber, NULL, session, "a")->id, id.text) != 0)
+        ;
 }
 
 static bool heads_are(const talus_subscriber_stats_t *stats, uint64_t value)

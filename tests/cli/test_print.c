@@ -47,6 +47,47 @@ static char *copy_line(const char *line, size_t size)
     return text;
 }
 
+static void expect_gap_line(printer_t *printer, const talus_delivery_t *gap, const char *expected)
+{
+    const char *line;
+    size_t size;
+    assert_int_equal(printer_format_gap(printer, gap, &line, &size), 0);
+    assert_int_equal(line[size], '\n');
+    assert_int_equal(size, strlen(expected));
+    assert_memory_equal(line, expected, size);
+}
+
+static void test_print_gaps(void **state)
+{
+    (void)state;
+    talus_delivery_t gap = {.kind = TALUS_DELIVERY_GAP,
+                            .session = "s-1",
+                            .origin = "k3v9q2mx",
+                            .after = "k3v9q2mx.7",
+                            .first = "k3v9q2mx.9",
+                            .reason = TALUS_GAP_HISTORY};
+    printer_t printer;
+
+    printer_init(&printer, PRINT_JSON);
+    expect_gap_line(&printer, &gap,
+                    "{\"type\":\"gap\",\"session\":\"s-1\",\"origin\":\"k3v9q2mx\","
+                    "\"after\":\"k3v9q2mx.7\",\"first\":\"k3v9q2mx.9\",\"reason\":\"history\"}");
+    printer_fini(&printer);
+    printer_init(&printer, PRINT_PRETTY);
+    expect_gap_line(
+        &printer, &gap,
+        "--:--:--.--- s-1 gap: events after k3v9q2mx.7 and before k3v9q2mx.9 are missing "
+        "(history)");
+    gap.session = "";
+    gap.first = "";
+    gap.reason = TALUS_GAP_ORIGIN_LOST;
+    printer.is_coloured = true;
+    expect_gap_line(&printer, &gap,
+                    "\033[31m--:--:--.--- (all) gap: events after k3v9q2mx.7 and before whatever "
+                    "follows are missing (origin_lost)\033[0m");
+    printer_fini(&printer);
+}
+
 static void expect_line(printer_t *printer, const talus_event_t *event, const char *expected)
 {
     const char *line;
@@ -275,6 +316,7 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_print_gaps),
         cmocka_unit_test(test_print_json),
         cmocka_unit_test(test_print_pretty),
         cmocka_unit_test(test_print_pretty_leaves_out_what_repeats_the_session),

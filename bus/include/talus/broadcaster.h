@@ -25,15 +25,32 @@ TALUS_BEGIN_DECLS
 typedef struct talus_broadcaster talus_broadcaster_t;
 
 typedef struct talus_broadcaster_options {
-    size_t queue_events;      // emit queue: events; default 65,536; rounded up to a power of two
-    size_t queue_bytes;       // emit queue: bytes of encoded events; default 64 MiB; at least the
-                              // largest event: max_body + 193
-    size_t max_body;          // bytes of an event's body; default 1,000,000; at least 1,024
-    unsigned max_depth;       // nesting of a payload; default 32, at most 64
-    unsigned max_bin;         // `bin` values in a payload; default 10
-    size_t max_sessions;      // sessions whose last event is remembered; default 100,000: the
-                              // longest quiet are let go first, and nothing is lost by it
+    size_t queue_events;   // emit queue: events; default 65,536; rounded up to a power of two
+    size_t queue_bytes;    // emit queue: bytes of encoded events; default 64 MiB; at least the
+                           // largest event: max_body + 193
+    size_t max_body;       // bytes of an event's body; default 1,000,000; at least 1,024
+    unsigned max_depth;    // nesting of a payload; default 32, at most 64
+    unsigned max_bin;      // `bin` values in a payload; default 10
+    size_t max_sessions;   // sessions whose last event is remembered; default 100,000: the
+                           // longest quiet are let go first, and nothing is lost by it
+    size_t history_events; // events kept of each session for those who missed them; default
+                           // 1,000; 0: none
+    size_t history_session_bytes; // memory that they take, of each session; default 1 MiB
+    size_t history_bytes;         // … and of all; default 64 MiB; the oldest go first
+    int history_age_ms;           // how long they are kept; default 600,000
+    const char *replay;           // where those who missed events ask: endpoints to bind, as in
+                                  // talus_broadcaster_new. NULL: beside each that is bound: the
+                                  // same directory, the same path or name with `.replay`, the next
+                                  // tcp port (any, if that is taken); nowhere for those that are
+                                  // connected. "": nowhere at all. Copied
+    int replay_high_water_mark;   // messages of answers that may wait for one asker; default 1,000
+    int replay_stall_ms; // an asker that reads no answers for so long is dropped; default 10,000
     int send_high_water_mark; // messages a subscriber may lag behind; default 100,000
+    int heartbeat_ms;         // a silent connection is asked so often for a sign of life; default
+                              // 500; 0: never
+    int heartbeat_timeout_ms; // … and closed if none comes for so long; default 1,500
+    int reconnect_ms;         // first wait before a lost connection is made anew, where this side
+    int reconnect_max_ms;     // connects; default 100; it doubles up to this; default 5,000
     int linger_ms;           // how long destroy waits for unsent events; default 1,000; at least 1,
                              // and what is below 100 still lets ZeroMQ take 100
     unsigned directory_mode; // of the bus directory, if it must be made; default 0700
@@ -190,6 +207,12 @@ typedef struct talus_broadcaster_stats {
     uint64_t callback_failed; // local callbacks that returned an error
     uint64_t heads;           // $head markers sent
     uint64_t subscriptions;   // subscriptions that arrived
+    uint64_t replay_requests; // requests for older events or heads that arrived
+    uint64_t replay_refused;  // … of them, no valid ones, or beyond a bound: not answered
+    uint64_t replay_events;   // events sent again in answer to them
+    uint64_t replay_stalled;  // askers dropped since they did not read
+    uint64_t history_events;  // events kept now
+    uint64_t history_bytes;   // memory that they take now
     uint64_t sessions;        // sessions remembered now
     uint64_t subscribers;     // talus subscribers that are ready now
 } talus_broadcaster_stats_t;

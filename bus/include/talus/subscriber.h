@@ -9,6 +9,11 @@
 //             if (d->kind == TALUS_DELIVERY_EVENT)
 //                 printf("%s %s\n", d->event->id, d->event->type);
 //
+// What PUB/SUB loses on the way is noticed, asked for again at the broadcaster, and delivered in
+// its place; what cannot be had any more is told by a TALUS_DELIVERY_GAP. So the deliveries of a
+// session from one broadcaster are a log without silent holes: events in emit order, each once, and
+// gaps.
+//
 // A subscriber belongs to one thread at a time; there is no thread inside and no lock. What it has
 // to do in the background (meeting broadcasters that start, letting go of those that end) it does
 // while it receives: so receive, or watch the descriptor, also when nothing is expected.
@@ -37,9 +42,25 @@ typedef struct talus_subscriber_options {
     size_t max_sessions;         // sessions joined at once; default 1,000,000
     size_t max_origins;          // broadcasters known at once; default 4,096. Events of others are
                                  // delivered without a check of order and duplicates
-    int receive_high_water_mark; // messages that may wait in ZeroMQ; default 100,000; 0: no bound
+    int receive_high_water_mark; // messages that may wait in ZeroMQ; default 100,000; 0: no bound.
+                                 // What is lost beyond it is asked for again
     int live_timeout_ms;         // how long a join waits for the known broadcasters; default 1,000
-    unsigned directory_mode;     // of the bus directory, if it must be made; default 0700
+    size_t held_events;          // events that are held back while one before them is asked for:
+    size_t held_bytes;           // default 10,000 and 16 MiB over all sessions. Later ones are let
+                                 // go and asked for, too
+    int heal_timeout_ms;         // how long a broadcaster that is asked may give no answer before
+                                 // a gap is told; default 5,000
+    int origin_timeout_ms;       // how long a broadcaster whose connection is lost may stay away
+                                 // before it counts as lost; default 10,000. The death of one in a
+                                 // bus directory is known at once
+    int head_wait_ms;            // how long events wait for an unknown broadcaster's head before it
+                                 // counts as a plain publisher; default 250
+    int heartbeat_ms;         // a silent connection is asked so often for a sign of life; default
+                              // 500; 0: never
+    int heartbeat_timeout_ms; // … and closed if none comes for so long; default 1,500
+    int reconnect_ms;         // first wait before a lost connection is made anew, where this
+    int reconnect_max_ms;     // side connects; default 100; it doubles up to this; default 5,000
+    unsigned directory_mode;  // of the bus directory, if it must be made; default 0700
 } talus_subscriber_options_t;
 
 // Fills in the defaults. Any thread. Does not block.
@@ -81,26 +102,72 @@ TALUS_API int talus_subscriber_join(talus_subscriber_t *subscriber,
 // Returns 0; TALUS_ENOTFOUND: it was not joined; TALUS_EFORKED. Does not block.
 TALUS_API int talus_subscriber_leave(talus_subscriber_t *subscriber, const char *session);
 
+// Asks a broadcaster for what it sent to a session after an event, as its history has it. The
+// answer comes by talus_subscriber_receive: a TALUS_DELIVERY_REPLAYED for each event, in emit
+// order, then one TALUS_DELIVERY_RECOVERED. Deliveries of joined sessions come in between, and are
+// not touched by it: the session need not be joined.
+//
+// A gateway's `join S since X` is: join S; after its LIVE, recover(S, X); give the client the
+// REPLAYED events, and hold back what else comes of S for this client until RECOVERED; then give
+// it those of what was held back that are not of X's origin or come after `newest`; if it is not
+// complete, tell the gap first. Events of other broadcasters than X's between X and LIVE are not
+// covered: `is_only_origin` says whether there can be any.
+// `session`: "" for the events for everybody; not "*". `since`: an event id, ORIGIN.SEQ; SEQ 0:
+// from the origin's beginning. `request`: receives the number that the answer's deliveries have.
+// Returns 0; TALUS_ESESSION; TALUS_EINVAL: `since` is no event id; TALUS_ELIMIT: too many
+// broadcasters are known, or 10,000 requests are open; TALUS_ENOMEM; TALUS_EFORKED. Does not block.
+TALUS_API int talus_subscriber_recover(talus_subscriber_t *subscriber, const char *session,
+                                       const char *since, uint64_t *request) TALUS_MUST_USE;
+
 typedef enum talus_delivery_kind {
-    TALUS_DELIVERY_EVENT, // an event
-    TALUS_DELIVERY_LIVE,  // a join took effect: each later event of the session will come
+    TALUS_DELIVERY_EVENT,     // an event
+    TALUS_DELIVERY_LIVE,      // a join took effect: each later event of the session will come
+    TALUS_DELIVERY_GAP,       // events that were owed are missing, and will not come
+    TALUS_DELIVERY_REPLAYED,  // an event that was asked for with talus_subscriber_recover
+    TALUS_DELIVERY_RECOVERED, // the end of such an answer
 } talus_delivery_kind_t;
 
-// What talus_subscriber_receive gives.
+typedef enum talus_gap_reason {
+    TALUS_GAP_HISTORY,     // the broadcaster does not have them any more, or has no history
+    TALUS_GAP_ORIGIN_LOST, // the broadcaster is gone, or does not answer
+    TALUS_GAP_REFUSED,     // an event was beyond max_body, max_depth or max_bin
+} talus_gap_reason_t;
+
+// The reason as it is written in logs and to clients: "history", "origin_lost", "refused".
+// Any thread. Does not block.
+TALUS_API const char *talus_gap_reason_name(talus_gap_reason_t reason);
+
+// What talus_subscriber_receive gives. Members that a kind does not have are "", NULL, 0 or false.
+// Later versions may add kinds, which are to be passed over, and members at the end.
 typedef struct talus_delivery {
     talus_delivery_kind_t kind;
-    const char *session;        // EVENT: the event's ("" for everybody); LIVE: the one joined
-    const talus_event_t *event; // EVENT; else NULL
+    const char *session;        // EVENT, REPLAYED: the event's ("" for everybody); LIVE: the one
+                                // joined; GAP: the one joined ("*": in any); RECOVERED: as asked
+    const talus_event_t *event; // EVENT, REPLAYED; else NULL
     const char *newest;         // LIVE: id of the session's newest event, delivered or named by a
                                 // broadcaster's head; "" for none. With several origins: the one
-                                // that was heard of last
-    bool complete;              // LIVE: false if some known broadcaster had not answered in time:
-                                // its later events come once it does
+    // that was heard of last. RECOVERED: id of the origin's newest event
+    // of the session; SEQ 0: none
+    bool complete;             // LIVE: false if some known broadcaster had not answered in time:
+                               // its later events come once it does. RECOVERED: false if events
+                               // are missing, as for a GAP
+    const char *origin;        // GAP, RECOVERED: whose events
+    const char *after;         // GAP, RECOVERED if not complete: missing are the origin's events of
+    const char *first;         // the session after the event id `after` (SEQ 0: the beginning) and
+                               // before the id `first`, which may be of no event yet or of another
+                               // session's. `first` "": how many are missing is not known, and
+                               // if the origin was lost, nothing of it will follow
+    talus_gap_reason_t reason; // GAP, RECOVERED if not complete
+    uint64_t request;          // REPLAYED, RECOVERED: what talus_subscriber_recover gave
+    bool is_only_origin; // RECOVERED: the session is joined, and no other broadcaster is known
+                         // to have sent to it
 } talus_delivery_t;
 
 // Gives the next delivery, which lives until the next call with this subscriber.
 // `timeout_ms`: 0 asks without waiting; -1 waits for ever.
-// Events of one origin and session come in emit order, each once.
+// Events of one origin and session come in emit order, each once; where some are missing, a GAP
+// comes in their place. A broadcaster that is killed can have sent events that nobody got: a GAP
+// without end (`first` "") tells that for each joined session, unless it said that it ends.
 // Returns 0; TALUS_ETIMEOUT: nothing came; TALUS_ENOMEM; TALUS_ESYSTEM; TALUS_EFORKED; interrupted
 // by a signal: TALUS_ETIMEOUT with errno EINTR. With time-out 0 it may return TALUS_ETIMEOUT while
 // a flood of what is not to be delivered goes on: the descriptor stays readable then. What is
@@ -119,10 +186,17 @@ typedef struct talus_subscriber_stats {
     uint64_t delivered;       // events given to the caller
     uint64_t ignored;         // events of ignore_origin, or of sessions left meanwhile
     uint64_t duplicates;      // events dropped since they had been delivered
-    uint64_t holes;           // times that `prev` or a head told of events that never came
+    uint64_t holes;           // times that `prev` or a head told of events that had not come
+    uint64_t healed;          // events that came when they were asked for
+    uint64_t gaps;            // GAP deliveries
+    uint64_t unproven;        // events delivered of plain publishers, of which nothing proves that
+                              // none before them is missing
+    uint64_t held;            // events that are held back now
     uint64_t malformed;       // messages that are no talus event
     uint64_t refused_bounds;  // events over max_body, max_depth, max_bin
     uint64_t heads;           // $head markers received
+    uint64_t asked;           // requests sent to replay sockets
+    uint64_t ask_timeouts;    // times that one was not answered in time
     uint64_t live_incomplete; // LIVE deliveries that were not complete
     uint64_t sessions;        // sessions joined now
     uint64_t origins;         // broadcasters known now

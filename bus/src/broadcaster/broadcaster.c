@@ -9,6 +9,7 @@
 
 #include <talus/error.h>
 
+#include "connection_times.h"
 #include "instance.h"
 #include "pool.h"
 #include "wire.h"
@@ -27,10 +28,25 @@ void talus_broadcaster_options_init(talus_broadcaster_options_t *options)
         .max_depth = TALUS__MAX_DEPTH,
         .max_bin = TALUS__MAX_BIN,
         .max_sessions = 100000,
+        .history_events = 1000,
+        .history_session_bytes = 1u << 20,
+        .history_bytes = 64u << 20,
+        .history_age_ms = 600000,
+        .replay_high_water_mark = 1000,
+        .replay_stall_ms = 10000,
+        .heartbeat_ms = TALUS__HEARTBEAT_MS,
+        .heartbeat_timeout_ms = TALUS__HEARTBEAT_TIMEOUT_MS,
+        .reconnect_ms = TALUS__RECONNECT_MS,
+        .reconnect_max_ms = TALUS__RECONNECT_MAX_MS,
         .send_high_water_mark = 100000,
         .linger_ms = 1000,
         .directory_mode = 0700,
     };
+}
+
+static bool is_time(int ms, int least)
+{
+    return ms >= least && ms <= MILLISECONDS_MOST;
 }
 
 static int check_options(const talus_broadcaster_options_t *options)
@@ -42,7 +58,11 @@ static int check_options(const talus_broadcaster_options_t *options)
         options->max_depth <= TALUS__DEPTH_LIMIT && options->max_sessions >= 1 &&
         options->max_sessions <= SESSIONS_MOST && options->send_high_water_mark >= 1 &&
         options->linger_ms >= 1 && options->linger_ms <= MILLISECONDS_MOST &&
-        (options->directory_mode & 0700) == 0700 && options->directory_mode <= 0777;
+        (options->directory_mode & 0700) == 0700 && options->directory_mode <= 0777 &&
+        is_time(options->history_age_ms, 1) && is_time(options->replay_stall_ms, 1) &&
+        options->replay_high_water_mark >= 1 && is_time(options->heartbeat_ms, 0) &&
+        is_time(options->heartbeat_timeout_ms, 1) && is_time(options->reconnect_ms, 1) &&
+        is_time(options->reconnect_max_ms, 0);
     return is_valid ? 0 : TALUS_EINVAL;
 }
 
@@ -61,6 +81,11 @@ static int init(talus_broadcaster_t *broadcaster, const talus_broadcaster_option
         .queue_events = options->queue_events,
         .queue_bytes = options->queue_bytes,
         .max_sessions = options->max_sessions,
+        .history = {.session_events = options->history_events,
+                    .session_bytes = options->history_session_bytes,
+                    .total_bytes = options->history_bytes,
+                    .age_ms = options->history_age_ms},
+        .replay_stall_ms = options->replay_stall_ms,
         .linger_ms = options->linger_ms,
     };
     error = talus__publisher_init(&broadcaster->publisher, &publisher_options);
@@ -77,35 +102,58 @@ static void fini(talus_broadcaster_t *broadcaster)
     free(broadcaster->endpoint);
 }
 
-// Opens and attaches the socket and starts the bus thread on it.
-static int start(talus_broadcaster_t *broadcaster, const struct talus__endpoints *endpoints,
-                 const talus_broadcaster_options_t *options)
+static bool has_replay(const talus_broadcaster_options_t *options)
 {
-    void *context = talus__context_ref();
-    if (!context)
-        return TALUS_ESYSTEM;
-    void *socket = talus__xpub_open(context, options->send_high_water_mark, options->linger_ms);
-    int error = socket ? 0 : TALUS_ESYSTEM;
+    return !options->replay || options->replay[0];
+}
+
+static int attach(talus_broadcaster_t *broadcaster, const struct talus__endpoints *endpoints,
+                  const talus_broadcaster_options_t *options, void *socket, void *router)
+{
+    const struct talus__attach_options attach_options = {.socket = socket,
+                                                         .router = router,
+                                                         .origin = broadcaster->origin,
+                                                         .replay = options->replay,
+                                                         .directory_mode = options->directory_mode};
+
+    int error = talus__attach(&broadcaster->attachments, endpoints, &attach_options);
     if (error)
-        goto fail_context;
-    error = talus__attach(&broadcaster->attachments, socket, endpoints, broadcaster->origin,
-                          options->directory_mode);
-    if (error)
-        goto fail_socket;
+        return error;
     broadcaster->endpoint = talus__attachments_text(&broadcaster->attachments);
     error = broadcaster->endpoint ? 0 : TALUS_ENOMEM;
     if (!error)
-        error = talus__publisher_start(&broadcaster->publisher, socket);
+        error = talus__publisher_start(&broadcaster->publisher, socket, router,
+                                       broadcaster->attachments.replay);
+    if (error) {
+        int saved = errno;
+        talus__detach(&broadcaster->attachments, false);
+        errno = saved;
+    }
+    return error;
+}
+
+// Opens and attaches the sockets and starts the bus thread on them.
+static int start(talus_broadcaster_t *broadcaster, const struct talus__endpoints *endpoints,
+                 const talus_broadcaster_options_t *options)
+{
+    void *socket = NULL, *router = NULL;
+    void *context = talus__context_ref();
+    if (!context)
+        return TALUS_ESYSTEM;
+    socket = talus__xpub_open(context, options);
+    if (socket && has_replay(options))
+        router = talus__router_open(context, options);
+    int error = socket && (router || !has_replay(options)) ? 0 : TALUS_ESYSTEM;
+    if (!error)
+        error = attach(broadcaster, endpoints, options, socket, router);
     if (!error)
         return 0;
 
-    talus__detach(&broadcaster->attachments, false);
-fail_socket:;
     int saved = errno;
-    talus__xpub_close(socket, 0);
-    errno = saved;
-fail_context:
-    saved = errno;
+    if (socket)
+        talus__socket_close(socket, 0);
+    if (router)
+        talus__socket_close(router, 0);
     talus__context_unref();
     errno = saved;
     return error;
@@ -224,6 +272,12 @@ void talus_broadcaster_stats(const talus_broadcaster_t *broadcaster,
         .callback_failed = value_of(&broadcaster->callbacks.failed),
         .heads = value_of(&publisher->heads),
         .subscriptions = value_of(&publisher->subscriptions),
+        .replay_requests = value_of(&publisher->replay.requests),
+        .replay_refused = value_of(&publisher->replay.refused),
+        .replay_events = value_of(&publisher->replay.events),
+        .replay_stalled = value_of(&publisher->replay.stalled),
+        .history_events = value_of(&publisher->events_kept),
+        .history_bytes = value_of(&publisher->bytes_kept),
         .sessions = value_of(&publisher->sessions_known),
         .subscribers = value_of(&publisher->ready.count),
     };

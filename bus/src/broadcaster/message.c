@@ -32,7 +32,9 @@ int talus__message_new(struct talus__message **out, const struct talus__message_
     message->body_size = (uint32_t)body_size;
     message->seq_at = (uint32_t)seq_at;
     message->prev_at = (uint32_t)prev_at;
+    message->cursors = 0;
     message->seq = 0;
+    message->kept.session = NULL;
 
     uint8_t *at = message->bytes;
     memcpy(at, parts->session, parts->session_size);

@@ -3,7 +3,8 @@
 // count between whoever holds it (the emit queue, ZeroMQ while it is unsent, a history).
 //
 // Until it is queued it belongs to one thread; in the queue to nobody; then to the bus thread,
-// which writes `prev` before the first send. After that it never changes.
+// which writes `prev` before the first send. After that its bytes never change; `kept` stays the
+// bus thread's.
 #ifndef TALUS__MESSAGE_H
 #define TALUS__MESSAGE_H
 
@@ -13,6 +14,17 @@
 
 #include <talus/broadcaster.h>
 
+struct talus__session;
+
+// Its place in the history (history.h), which so needs no memory of its own.
+struct talus__kept {
+    struct talus__session *session; // NULL: it is not in the history
+    struct talus__message *newer;   // of all that are kept
+    struct talus__message *older;
+    struct talus__message *next; // the next newer one of its session
+    long long at;                // when it was sent, on the monotonic clock in milliseconds
+};
+
 struct talus__message {
     atomic_uint refs;
     uint32_t session_size; // the session begins the topic
@@ -21,7 +33,9 @@ struct talus__message {
     uint32_t seq_at; // offsets into the body of the integers that are patched
     uint32_t prev_at;
     uint32_t capacity; // of the whole block, for the pool
+    uint32_t cursors;  // replays that come to it next
     uint64_t seq;
+    struct talus__kept kept;
     uint8_t bytes[]; // the topic, then the body
 };
 

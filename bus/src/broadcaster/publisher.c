@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
 
@@ -17,13 +18,48 @@
 #include "body.h"
 #include "context.h"
 #include "log.h"
+#include "send.h"
 #include "sockets.h"
 #include "wire.h"
-#include "zmq_handover.h"
 
 #define EVENTS_PER_TURN        256
+#define REPEATS_PER_TURN       256
+#define FIRST_REPEAT_MS        1000
+#define EVERYTHING_LATER_MS    50
 #define SUBSCRIPTIONS_PER_TURN 1024
 #define SUBSCRIPTION_CAPACITY  256 // bytes: longer ones can match no topic
+
+static void on_forget(struct talus__session *session, void *arg)
+{
+    struct talus__publisher *publisher = arg;
+
+    talus__history_drop(&publisher->history, session);
+    talus__repeats_drop(&publisher->repeats, session);
+}
+
+static int init_replay(struct talus__publisher *publisher,
+                       const struct talus__publisher_options *options)
+{
+    publisher->everything = calloc(1, sizeof *publisher->everything);
+    if (!publisher->everything)
+        return TALUS_ENOMEM;
+    talus__history_init(&publisher->history, &options->history);
+    talus__repeats_init(&publisher->repeats, FIRST_REPEAT_MS, options->history.age_ms);
+    publisher->replay.origin = options->origin;
+    publisher->replay.endpoint = "";
+    publisher->replay.sessions = &publisher->sessions;
+    publisher->replay.history = &publisher->history;
+    publisher->replay.newest = &publisher->newest;
+    publisher->replay.stall_ms = options->replay_stall_ms;
+    publisher->sessions.on_forget = on_forget;
+    publisher->sessions.arg = publisher;
+    publisher->history.on_evict = talus__replay_on_evict;
+    publisher->history.arg = &publisher->replay;
+    int error = talus__replay_init(&publisher->replay);
+    if (error)
+        free(publisher->everything);
+    return error;
+}
 
 int talus__publisher_init(struct talus__publisher *publisher,
                           const struct talus__publisher_options *options)
@@ -47,9 +83,14 @@ int talus__publisher_init(struct talus__publisher *publisher,
     error = talus__names_init(&publisher->heads_due, SUBSCRIPTIONS_PER_TURN);
     if (error)
         goto fail_sessions;
+    error = init_replay(publisher, options);
+    if (error)
+        goto fail_names;
     talus__waiters_init(&publisher->flushers);
     return 0;
 
+fail_names:
+    talus__names_fini(&publisher->heads_due);
 fail_sessions:
     talus__sessions_fini(&publisher->sessions);
 fail_ready:
@@ -64,6 +105,9 @@ fail_queue:
 void talus__publisher_fini(struct talus__publisher *publisher)
 {
     talus__waiters_fini(&publisher->flushers);
+    talus__replay_fini(&publisher->replay);
+    talus__history_fini(&publisher->history);
+    free(publisher->everything);
     talus__names_fini(&publisher->heads_due);
     talus__sessions_fini(&publisher->sessions);
     talus__ready_fini(&publisher->ready);
@@ -81,47 +125,20 @@ static void add_one(_Atomic uint64_t *counter)
 
 // ---- Events
 
-static void on_body_sent(void *data, void *message)
-{
-    talus__zmq_acquire(data);
-    talus__message_unref(message);
-}
-
-// Sends an event and consumes the reference. The body is not copied: ZeroMQ holds the message
-// until its last subscriber has it. Returns 0 or -1 with errno.
-static int send_message(void *socket, struct talus__message *message)
-{
-    zmq_msg_t body;
-
-    if (zmq_msg_init_data(&body, talus__message_body(message), message->body_size, on_body_sent,
-                          message) != 0) {
-        talus__message_unref(message);
-        return -1;
-    }
-    if (zmq_send(socket, talus__message_topic(message), message->topic_size,
-                 ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
-        goto fail;
-    talus__zmq_release(zmq_msg_data(&body));
-    if (zmq_msg_send(&body, socket, ZMQ_DONTWAIT) < 0)
-        goto fail;
-    return 0;
-
-fail:;
-    int saved = errno;
-    zmq_msg_close(&body);
-    errno = saved;
-    return -1;
-}
-
 static void publish(struct talus__publisher *publisher, struct talus__message *message)
 {
     uint64_t seq = message->seq;
-    uint64_t prev = talus__sessions_advance(&publisher->sessions, talus__message_topic(message),
-                                            message->session_size, seq);
+    uint64_t prev;
+    struct talus__session *session = talus__sessions_advance(
+        &publisher->sessions, talus__message_topic(message), message->session_size, seq, &prev);
 
     talus__message_set_prev(message, prev);
-    // An event that fails here has its place in seq and prev all the same, so its loss is noticed.
-    if (send_message(publisher->socket, message) == 0) {
+    talus__history_add(&publisher->history, session, message, publisher->now);
+    if (session)
+        talus__repeats_note(&publisher->repeats, session, publisher->now);
+    // An event that fails here has its place in seq, prev and the history all the same, so its loss
+    // is noticed and can be healed.
+    if (talus__send_message(publisher->socket, message) == 0) {
         add_one(&publisher->sent);
     } else {
         add_one(&publisher->send_failed);
@@ -129,6 +146,17 @@ static void publish(struct talus__publisher *publisher, struct talus__message *m
                    (unsigned long long)seq, zmq_strerror(errno));
     }
     publisher->newest = seq;
+}
+
+static void show(_Atomic uint64_t *gauge, uint64_t value)
+{
+    atomic_store_explicit(gauge, value, memory_order_relaxed);
+}
+
+static void show_kept(struct talus__publisher *publisher)
+{
+    show(&publisher->events_kept, publisher->history.events);
+    show(&publisher->bytes_kept, publisher->history.bytes);
 }
 
 static bool drain_queue(struct talus__publisher *publisher)
@@ -142,8 +170,12 @@ static bool drain_queue(struct talus__publisher *publisher)
         publish(publisher, message);
     }
     if (taken > 0) {
-        atomic_store_explicit(&publisher->sessions_known,
-                              talus__sessions_count(&publisher->sessions), memory_order_relaxed);
+        // A moment after the sessions' heads, as in their midst a full queue could drop it each
+        // time.
+        talus__repeats_note(&publisher->repeats, publisher->everything,
+                            publisher->now + EVERYTHING_LATER_MS);
+        show(&publisher->sessions_known, talus__sessions_count(&publisher->sessions));
+        show_kept(publisher);
         atomic_store_explicit(&publisher->handled, publisher->newest, memory_order_seq_cst);
         talus__waiters_wake(&publisher->flushers);
     }
@@ -155,12 +187,12 @@ static bool drain_queue(struct talus__publisher *publisher)
 static void send_head(struct talus__publisher *publisher, const char *topic, size_t topic_size,
                       uint64_t seq)
 {
-    uint8_t body[TALUS__BODY_HEADER_MAX];
+    uint8_t body[TALUS__HEAD_BODY_MAX];
     const struct talus__head head = {.origin = publisher->origin,
                                      .origin_size = strlen(publisher->origin),
                                      .seq = seq,
-                                     .replay = "",
-                                     .replay_size = 0};
+                                     .replay = publisher->replay.endpoint,
+                                     .replay_size = strlen(publisher->replay.endpoint)};
     size_t size = talus__head_encode(body, sizeof body, &head);
 
     if (zmq_send(publisher->socket, topic, topic_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
@@ -184,15 +216,41 @@ static void send_session_head(const char *session, size_t size, void *arg)
               talus__sessions_last(&publisher->sessions, session, size));
 }
 
+static void send_everything_head(struct talus__publisher *publisher)
+{
+    static const char topic[] = TALUS__EVERYTHING "/" TALUS__HEAD;
+
+    send_head(publisher, topic, strlen(topic), publisher->newest);
+}
+
+static void repeat_head(struct talus__publisher *publisher, const struct talus__session *session)
+{
+    if (session == publisher->everything)
+        send_everything_head(publisher);
+    else
+        send_session_head(session->name, session->node.name_size, publisher);
+}
+
+static bool repeat_heads(struct talus__publisher *publisher)
+{
+    const struct talus__session *session = NULL;
+
+    for (int i = 0; i < REPEATS_PER_TURN; i++) {
+        session = talus__repeats_take(&publisher->repeats, publisher->now);
+        if (!session)
+            break;
+        repeat_head(publisher, session);
+    }
+    return session != NULL;
+}
+
 // Answers each subscription of this turn once: a head reaches everyone who is on the topic.
 static void answer_heads(struct talus__publisher *publisher)
 {
-    static const char everything[] = TALUS__EVERYTHING "/" TALUS__HEAD;
-
     if (publisher->hello_due)
         send_head(publisher, TALUS__HELLO_TOPIC, strlen(TALUS__HELLO_TOPIC), publisher->newest);
     if (publisher->everything_due)
-        send_head(publisher, everything, strlen(everything), publisher->newest);
+        send_everything_head(publisher);
     publisher->hello_due = false;
     publisher->everything_due = false;
     talus__names_drain(&publisher->heads_due, send_session_head, publisher);
@@ -293,21 +351,54 @@ static bool read_subscriptions(struct talus__publisher *publisher)
 
 // ---- The loop
 
+static long long earlier(long long one, long long other)
+{
+    return one == 0 || (other != 0 && other < one) ? other : one;
+}
+
+// How long it may sleep if nothing happens, in the form that poll takes.
+static long timeout_of(const struct talus__publisher *publisher)
+{
+    long long at = talus__repeats_due(&publisher->repeats);
+
+    at = earlier(at, talus__history_due(&publisher->history));
+    at = earlier(at, publisher->replay.retry_at);
+    if (at == 0)
+        return -1;
+    long long left = at - talus__monotonic_ms();
+    return left > 0 ? (long)left : 0;
+}
+
 static void sleep_until_woken(struct talus__publisher *publisher)
 {
     zmq_pollitem_t items[] = {
         {.socket = publisher->socket, .events = ZMQ_POLLIN},
         {.fd = publisher->wakeup.fd, .events = ZMQ_POLLIN},
+        {.socket = publisher->replay.socket, .events = ZMQ_POLLIN},
     };
+    int count = publisher->replay.socket ? 3 : 2;
 
     talus__wakeup_begin_sleep(&publisher->wakeup);
     if (!talus__queue_has_message(&publisher->queue) &&
         !atomic_load_explicit(&publisher->stopping, memory_order_seq_cst))
-        zmq_poll(items, 2, -1);
+        zmq_poll(items, count, timeout_of(publisher));
     talus__wakeup_end_sleep(&publisher->wakeup, items[1].revents != 0);
 }
 
-// Sends what is left until the deadline, and closes the socket, which goes on sending.
+// The last heads, so that whoever lost the last events notices now, and the farewell.
+static void say_bye(struct talus__publisher *publisher, long long deadline)
+{
+    const struct talus__session *session = NULL;
+    int sent = 0;
+
+    while ((sent++ % REPEATS_PER_TURN || talus__monotonic_ms() < deadline) &&
+           (session = talus__repeats_drain(&publisher->repeats)))
+        repeat_head(publisher, session);
+    if (publisher->newest == talus__queue_newest(&publisher->queue) && !session)
+        send_head(publisher, TALUS__BYE_TOPIC, strlen(TALUS__BYE_TOPIC), publisher->newest);
+}
+
+// Sends what is left until the deadline, and closes the sockets, which go on sending.
 static void finish(struct talus__publisher *publisher)
 {
     long long deadline = talus__monotonic_ms() + publisher->linger_ms;
@@ -319,9 +410,16 @@ static void finish(struct talus__publisher *publisher)
     if (unsent > 0)
         talus__log(TALUS_LOG_WARNING, "%s ends with %llu events unsent", publisher->origin, unsent);
 
+    say_bye(publisher, deadline);
+    while (talus__monotonic_ms() < deadline &&
+           talus__replay_run(&publisher->replay, talus__monotonic_ms()))
+        ;
     long long left = deadline - talus__monotonic_ms();
-    talus__xpub_close(publisher->socket, left > 0 ? (int)left : 0);
+    talus__socket_close(publisher->socket, left > 0 ? (int)left : 0);
     publisher->socket = NULL;
+    if (publisher->replay.socket)
+        talus__socket_close(publisher->replay.socket, left > 0 ? (int)left : 0);
+    publisher->replay.socket = NULL;
 }
 
 static void *run(void *arg)
@@ -329,21 +427,29 @@ static void *run(void *arg)
     struct talus__publisher *publisher = arg;
 
     while (!atomic_load_explicit(&publisher->stopping, memory_order_acquire)) {
-        bool had_events = drain_queue(publisher);
-        bool had_subscriptions = read_subscriptions(publisher);
+        publisher->now = talus__monotonic_ms();
+        bool is_busy = drain_queue(publisher);
+        is_busy |= read_subscriptions(publisher);
         answer_heads(publisher);
-        if (!had_events && !had_subscriptions)
+        is_busy |= repeat_heads(publisher);
+        is_busy |= talus__replay_run(&publisher->replay, publisher->now);
+        talus__history_expire(&publisher->history, publisher->now);
+        show_kept(publisher);
+        if (!is_busy)
             sleep_until_woken(publisher);
     }
     finish(publisher);
     return NULL;
 }
 
-int talus__publisher_start(struct talus__publisher *publisher, void *socket)
+int talus__publisher_start(struct talus__publisher *publisher, void *socket, void *router,
+                           const char *replay)
 {
     sigset_t all, before;
 
     publisher->socket = socket;
+    publisher->replay.socket = router;
+    publisher->replay.endpoint = replay;
     // The application's signals are the application's threads'.
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The bus thread: the one that owns the XPUB socket. It takes events from the emit queue, completes
-// them with `prev`, sends them, and answers subscriptions with heads.
+// them with `prev`, sends them, keeps them in the history, and answers subscriptions with heads and
+// requests with older events.
 //
 // Everybody else meets it in three places: the queue (with its wake-up), the set of ready
 // subscribers, and counters.
@@ -12,9 +13,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "history.h"
 #include "names.h"
 #include "queue.h"
 #include "ready.h"
+#include "repeats.h"
+#include "replay.h"
 #include "sessions.h"
 #include "waiters.h"
 #include "wakeup.h"
@@ -33,17 +37,24 @@ struct talus__publisher {
     _Atomic uint64_t heads;
     _Atomic uint64_t subscriptions;
     _Atomic uint64_t sessions_known;
+    _Atomic uint64_t events_kept;
+    _Atomic uint64_t bytes_kept;
 
     // The bus thread's own.
     pthread_t thread;
     void *socket;
     const char *origin;
     int linger_ms;
+    long long now;                   // of this turn, on the monotonic clock in milliseconds
     uint64_t newest;                 // seq of the newest event handed to ZeroMQ
     struct talus__sessions sessions; // what has been sent
-    struct talus__names heads_due;   // sessions to answer in this turn
-    bool everything_due;             // `*/$head` is to be sent in this turn
-    bool hello_due;                  // `$bus/$hello` likewise
+    struct talus__history history;
+    struct talus__repeats repeats;
+    struct talus__session *everything; // owned: stands for all of them among the repeats
+    struct talus__replay replay;
+    struct talus__names heads_due; // sessions to answer in this turn
+    bool everything_due;           // `*/$head` is to be sent in this turn
+    bool hello_due;                // `$bus/$hello` likewise
 };
 
 struct talus__publisher_options {
@@ -51,6 +62,8 @@ struct talus__publisher_options {
     size_t queue_events;
     size_t queue_bytes;
     size_t max_sessions;
+    struct talus__history_bounds history;
+    long long replay_stall_ms;
     int linger_ms;
 };
 
@@ -61,12 +74,14 @@ int talus__publisher_init(struct talus__publisher *publisher,
 // After stop, or when start failed.
 void talus__publisher_fini(struct talus__publisher *publisher);
 
-// Starts the thread, which owns `socket` from then on; after an error it is still the caller's.
-// Returns 0 or TALUS_ESYSTEM.
-int talus__publisher_start(struct talus__publisher *publisher, void *socket);
+// Starts the thread, which owns `socket` and `router` (NULL: no replay socket) from then on; after
+// an error they are still the caller's. `replay`: what heads name; must live as long as the
+// publisher. Returns 0 or TALUS_ESYSTEM.
+int talus__publisher_start(struct talus__publisher *publisher, void *socket, void *router,
+                           const char *replay);
 
-// Sends what is queued, for linger_ms at most, closes the socket with what is left of that as its
-// linger, and ends the thread. No emit may be under way.
+// Sends what is queued, for linger_ms at most, closes the sockets with what is left of that as
+// their linger, and ends the thread. No emit may be under way.
 void talus__publisher_stop(struct talus__publisher *publisher);
 
 #endif

@@ -6,20 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct talus__session {
-    struct talus__node node; // first, so that a node is its session
-    struct talus__session *newer;
-    struct talus__session *older;
-    uint64_t last;
-    char name[];
-};
-
 int talus__sessions_init(struct talus__sessions *sessions, size_t max)
 {
     sessions->newest = NULL;
     sessions->oldest = NULL;
     sessions->max = max;
     sessions->watermark = 0;
+    sessions->on_forget = NULL;
+    sessions->arg = NULL;
     return talus__table_init(&sessions->table);
 }
 
@@ -63,56 +57,62 @@ static void forget_oldest(struct talus__sessions *sessions)
     struct talus__session *session = sessions->oldest;
 
     sessions->watermark = session->last;
+    if (sessions->on_forget)
+        sessions->on_forget(session, sessions->arg);
     unlink_session(sessions, session);
     talus__table_remove(&sessions->table, &session->node);
     free(session);
 }
 
-static void add(struct talus__sessions *sessions, const char *name, size_t size, uint64_t seq)
+static struct talus__session *add(struct talus__sessions *sessions, const char *name, size_t size,
+                                  uint64_t seq)
 {
+    uint64_t prev = sessions->watermark;
+
     if (sessions->table.count >= sessions->max)
         forget_oldest(sessions);
-    struct talus__session *session = malloc(sizeof *session + size);
+    struct talus__session *session = calloc(1, sizeof *session + size);
     if (!session) {
         sessions->watermark = seq;
-        return;
+        return NULL;
     }
     memcpy(session->name, name, size);
     session->node.name = session->name;
     session->node.name_size = size;
     session->last = seq;
+    session->low = prev;
     talus__table_insert(&sessions->table, &session->node);
     link_newest(sessions, session);
+    return session;
 }
 
-static struct talus__session *find(const struct talus__sessions *sessions, const char *name,
-                                   size_t size)
+struct talus__session *talus__sessions_find(const struct talus__sessions *sessions,
+                                            const char *name, size_t size)
 {
     return (struct talus__session *)talus__table_find(&sessions->table, name, size);
 }
 
-uint64_t talus__sessions_advance(struct talus__sessions *sessions, const char *name, size_t size,
-                                 uint64_t seq)
+struct talus__session *talus__sessions_advance(struct talus__sessions *sessions, const char *name,
+                                               size_t size, uint64_t seq, uint64_t *prev)
 {
-    struct talus__session *session = find(sessions, name, size);
+    struct talus__session *session = talus__sessions_find(sessions, name, size);
 
     if (!session) {
-        uint64_t prev = sessions->watermark;
-        add(sessions, name, size, seq);
-        return prev;
+        *prev = sessions->watermark;
+        return add(sessions, name, size, seq);
     }
-    uint64_t prev = session->last;
+    *prev = session->last;
     session->last = seq;
     if (session != sessions->newest) {
         unlink_session(sessions, session);
         link_newest(sessions, session);
     }
-    return prev;
+    return session;
 }
 
 uint64_t talus__sessions_last(const struct talus__sessions *sessions, const char *name, size_t size)
 {
-    const struct talus__session *session = find(sessions, name, size);
+    const struct talus__session *session = talus__sessions_find(sessions, name, size);
 
     return session ? session->last : sessions->watermark;
 }

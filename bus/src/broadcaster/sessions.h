@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The last sent seq of each session, as `prev` and `$head` need it. The bus thread's alone.
+// The sessions that this broadcaster has sent to: the last sent seq of each, as `prev` and `$head`
+// need it, its place in the history and among the repeated heads. The bus thread's alone.
 //
 // Bounded: the session that was silent longest is forgotten, and the watermark rises to its last
 // seq. The watermark then stands for the last seq of every session that is not known, be it
@@ -11,9 +12,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "message.h"
 #include "table.h"
 
-struct talus__session; // its name is at most TALUS_SESSION_MAX bytes
+struct talus__session {
+    struct talus__node node; // first, so that a node is its session
+    struct talus__session *newer;
+    struct talus__session *older;
+    uint64_t last; // seq of its newest event
+
+    // history.c's
+    uint64_t low; // every event of it with a higher seq is kept
+    struct talus__message *oldest_kept;
+    struct talus__message *newest_kept;
+    size_t kept_events;
+    size_t kept_bytes;
+
+    // repeats.c's
+    struct talus__session *repeat_next;
+    struct talus__session *repeat_before;
+    long long last_at; // when its last event was sent, on the monotonic clock in milliseconds
+    unsigned stage;    // which repeat is due; TALUS__REPEAT_STAGES: none
+
+    char name[]; // at most TALUS_SESSION_MAX bytes
+};
 
 struct talus__sessions {
     struct talus__table table;
@@ -21,16 +43,24 @@ struct talus__sessions {
     struct talus__session *oldest;
     size_t max;
     uint64_t watermark;
+    void (*on_forget)(struct talus__session *session, void *arg); // before it is freed; may be NULL
+    void *arg;
 };
 
 // `max` is at least 1. Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.
 int talus__sessions_init(struct talus__sessions *sessions, size_t max);
+
+// Forgets all, without on_forget.
 void talus__sessions_fini(struct talus__sessions *sessions);
 
-// Notes that `seq`, higher than all before, is the session's last one, and returns the one before
-// it. Cannot fail: a session for which there is no memory is forgotten at once.
-uint64_t talus__sessions_advance(struct talus__sessions *sessions, const char *name, size_t size,
-                                 uint64_t seq);
+// Notes that `seq`, higher than all before, is the session's last one, and gives the one before it
+// in `*prev`. Returns the session; NULL: there is no memory for it, so it is forgotten at once.
+struct talus__session *talus__sessions_advance(struct talus__sessions *sessions, const char *name,
+                                               size_t size, uint64_t seq, uint64_t *prev);
+
+// NULL: it is not known.
+struct talus__session *talus__sessions_find(const struct talus__sessions *sessions,
+                                            const char *name, size_t size);
 
 // The session's last seq; does not remember a session that is not known.
 uint64_t talus__sessions_last(const struct talus__sessions *sessions, const char *name,

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// The broadcaster's XPUB socket: its options, and the endpoints that it is attached to, with the
-// files that this takes.
+// The broadcaster's sockets, the XPUB and the replay socket (ROUTER) beside it: their options, and
+// the endpoints that they are attached to, with the files that this takes.
 #ifndef TALUS__SOCKETS_H
 #define TALUS__SOCKETS_H
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include <talus/broadcaster.h>
 
 #include "directory.h"
 #include "endpoint.h"
@@ -17,25 +19,36 @@ struct talus__attachment {
     char *directory;             // owned; NULL: not on a bus directory
     struct talus__claim claim;   // of its name in the directory
     struct talus__ipc_lock lock; // for a plain ipc path
+    struct talus__ipc_lock replay_lock;
 };
 
 struct talus__attachments {
     struct talus__attachment *items; // owned
     size_t count;
+    struct talus__ipc_lock *replay_locks; // owned: of configured replay endpoints
+    size_t replay_lock_count;
+    char *replay; // owned: where the replay socket is bound, as heads name it; "" for nowhere
 };
 
-// Makes an XPUB socket with all its options. NULL: errno says why.
-void *talus__xpub_open(void *context, int send_high_water_mark, int linger_ms);
+// Make the sockets with all their options. NULL: errno says why.
+void *talus__xpub_open(void *context, const talus_broadcaster_options_t *options);
+void *talus__router_open(void *context, const talus_broadcaster_options_t *options);
 
-// Closes it; what it has still to send is sent for `linger_ms` more, or the least that is safe.
-void talus__xpub_close(void *socket, int linger_ms);
+// Closes either; what it has still to send is sent for `linger_ms` more, or the least that is safe.
+void talus__socket_close(void *socket, int linger_ms);
 
-// Attaches the socket to each endpoint. `origin` is its name in bus directories, `directory_mode`
-// for those that must be made.
+struct talus__attach_options {
+    void *socket; // XPUB
+    void *router; // NULL: no replay socket
+    const char *origin;
+    const char *replay; // where to bind the router; NULL: beside what is bound
+    unsigned directory_mode;
+};
+
+// Attaches the sockets to each endpoint.
 // Returns 0, or an error of talus_broadcaster_new; then nothing is to be released.
-int talus__attach(struct talus__attachments *attachments, void *socket,
-                  const struct talus__endpoints *endpoints, const char *origin,
-                  unsigned directory_mode);
+int talus__attach(struct talus__attachments *attachments, const struct talus__endpoints *endpoints,
+                  const struct talus__attach_options *options);
 
 // All endpoints, comma-separated, to be freed by the caller; NULL: no memory.
 char *talus__attachments_text(const struct talus__attachments *attachments);

@@ -3,11 +3,15 @@
 //
 //   subscriber.c  making, ending, watching it
 //   receive.c     waiting: what wakes the caller, and what is done meanwhile
-//   intake.c      a message becomes an event, a position moves on, a hole is noticed
+//   intake.c      a message becomes an event or a marker
+//   order.c       an event is the next, was had, or comes after something that is missing
+//   heal.c        what is missing is asked for, what came too early is held back, gaps are told
+//   answers.c     what broadcasters answer, and recoveries
+//   lost.c        broadcasters that are gone
 //   live.c        joining and leaving, and when a join is live
 //
 // Below them, each on its own: origins.c (who there is), joined.c (what is joined, and how far one
-// is), peers.c (sockets and bus directories), monitor.c (connections).
+// is), peers.c (sockets and bus directories), monitor.c (connections), askers.c (requests).
 //
 // Invariant: the epoll descriptor is readable whenever a call of talus_subscriber_receive could
 // give something. What lies in the socket's queue is not seen by the kernel, so the event
@@ -21,10 +25,20 @@
 #include <talus/subscriber.h>
 #include <talus/topic.h>
 
+#include "askers.h"
+#include "body.h"
 #include "event_limits.h"
+#include "heal.h"
 #include "joined.h"
 #include "origins.h"
 #include "peers.h"
+#include "wire.h"
+
+// The earlier of two moments, of which 0 is never.
+static inline long long talus__earlier(long long one, long long other)
+{
+    return one == 0 || (other != 0 && other < one) ? other : one;
+}
 
 // Holds back all but one line a second of a kind.
 struct talus__log_gate {
@@ -41,15 +55,21 @@ struct talus_subscriber {
     int wake;
     bool is_raised; // `wake`
     long long armed_at;
-    unsigned untended; // messages since the descriptors were looked at
-    size_t max_sessions;
-    int live_timeout_ms;
+    unsigned untended;                  // messages since the descriptors were looked at
+    talus_subscriber_options_t options; // without the text
     struct talus__limits limits;
     struct talus__origins origins;
     struct talus__joined_set joined;
     struct talus__peers peers;
+    struct talus__heals heals;
+    struct talus__askers askers;
+    struct talus__failed_recovery *first_failed; // answers.c
+    struct talus__failed_recovery *last_failed;
+    uint64_t last_request;
+    size_t recoveries;    // that were asked for and have not ended
+    bool prefers_answers; // whose turn it is: the askers', or the socket's
     talus_subscriber_stats_t stats;
-    struct talus__log_gate malformed_gate, refused_gate, hole_gate;
+    struct talus__log_gate malformed_gate, refused_gate, hole_gate, gap_gate;
 
     // What was given last: the delivery borrows from here.
     zmq_msg_t topic;
@@ -61,6 +81,8 @@ struct talus_subscriber {
     char origin[TALUS_ORIGIN_MAX + 1];
     char id[TALUS_ID_MAX + 1];
     char skip[TALUS_SKIP_MAX + 1];
+    char after[TALUS_ID_MAX + 1];
+    char first[TALUS_ID_MAX + 1];
 };
 
 // Makes the epoll descriptor readable until nothing is left. Does not fail: the counter of an event
@@ -85,8 +107,25 @@ enum talus__intake {
 // Takes the next message. Returns one of the above, or an error.
 int talus__take_message(talus_subscriber_t *subscriber);
 
+// Counts a message that is none of ours. Returns TALUS__INTAKE_HANDLED.
+int talus__on_malformed(talus_subscriber_t *subscriber, const char *what);
+
+// A head in subscriber->body. Returns what talus__take_message does.
+int talus__on_head(talus_subscriber_t *subscriber, const struct talus__topic *topic);
+
+// Set subscriber->delivery: to nothing but its kind; to an event in subscriber->body; to a gap
+// (`first` 0: its end is not known).
+void talus__clear_delivery(talus_subscriber_t *subscriber, talus_delivery_kind_t kind);
+void talus__set_event(talus_subscriber_t *subscriber, const struct talus__topic *topic,
+                      const struct talus__body *body);
+void talus__set_gap(talus_subscriber_t *subscriber, const char *session, const char *origin,
+                    uint64_t after, uint64_t first, talus_gap_reason_t reason);
+
 // A known origin's head came, or one is waited for no more: some joins may be live now.
 void talus__live_check(talus_subscriber_t *subscriber, struct talus__joined *joined);
+
+// One of the endpoints that joins wait for at the beginning was heard.
+void talus__live_greeted(talus_subscriber_t *subscriber);
 
 // Sets subscriber->delivery to the next LIVE that is due. False: there is none.
 bool talus__live_take(talus_subscriber_t *subscriber);

@@ -144,7 +144,7 @@ static void drop_gone(struct talus__joined *joined, const struct talus__origins 
     joined->answered = 0;
     for (uint32_t i = 0; i < joined->position_count; i++) {
         if (!talus__origins_at(origins, joined->positions[i].origin))
-            continue;
+            continue; // it has no heal, which would keep the origin
         joined->answered += joined->positions[i].has_baseline;
         joined->positions[kept++] = joined->positions[i];
     }

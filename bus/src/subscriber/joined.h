@@ -19,16 +19,21 @@
 
 #define TALUS__LINGER_MS 1000
 
+struct talus__heal; // heal.h
+
 // How far one is with the events that an origin sent to a session.
 struct talus__position {
     struct talus__origin_ref origin;
-    uint64_t last;     // seq of the newest event that one has, or is not owed
-    bool has_baseline; // the origin's first head came: from `last` on, everything is owed
+    uint64_t last;            // seq of the newest event that one has, or is not owed
+    uint64_t delivered;       // seq of the newest event that the caller got
+    struct talus__heal *heal; // NULL: nothing is missing
+    bool has_baseline;        // the origin's first head came: from `last` on, everything is owed
 };
 
 enum talus__joined_list {
     TALUS__LIST_NONE,
-    TALUS__LIST_PENDING,  // waits for heads, until its deadline
+    TALUS__LIST_PENDING,  // waits for heads, until half of its time is over
+    TALUS__LIST_ASKED,    // has asked for those that did not come, and waits until its deadline
     TALUS__LIST_ANNOUNCE, // a LIVE is due
     TALUS__LIST_LEFT,     // lingers, until its deadline
     TALUS__LIST_COUNT,
@@ -81,6 +86,11 @@ void talus__joined_remove(struct talus__joined_set *set, struct talus__joined *j
 // Moves it to the end of a list.
 void talus__joined_move(struct talus__joined_set *set, struct talus__joined *joined,
                         enum talus__joined_list list);
+
+static inline bool talus__joined_is_pending(const struct talus__joined *joined)
+{
+    return joined->list == TALUS__LIST_PENDING || joined->list == TALUS__LIST_ASKED;
+}
 
 static inline bool talus__joined_is_left(const struct talus__joined *joined)
 {

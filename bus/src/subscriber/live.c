@@ -13,9 +13,11 @@
 #include "context.h"
 #include "instance.h"
 #include "log.h"
+#include "request.h"
 #include "wire.h"
 #include "zmq_error.h"
 
+#define HEADS_PER_ASK  TALUS__HEADS_MAX
 #define LINGERING_MOST 4096 // sessions; beyond, the one left first is ended at once
 
 // ---- Subscriptions
@@ -72,25 +74,59 @@ static void settle(talus_subscriber_t *subscriber, struct talus__joined *joined,
                joined->name, joined->answered, subscriber->origins.waited);
 }
 
+// At the beginning joins wait a moment for those who are being connected to, so that the sessions
+// are not live before their first heads come: what these had sent long ago would be owed.
+static bool is_greeting(const talus_subscriber_t *subscriber)
+{
+    return subscriber->peers.greet_until != 0;
+}
+
 void talus__live_check(talus_subscriber_t *subscriber, struct talus__joined *joined)
 {
-    if (joined->list == TALUS__LIST_PENDING &&
+    if (talus__joined_is_pending(joined) && !is_greeting(subscriber) &&
         talus__joined_is_answered(joined, &subscriber->origins))
         settle(subscriber, joined, true);
 }
 
-// Settles the joins that wait for nobody any more.
-static void check_all(talus_subscriber_t *subscriber, bool is_complete)
+// Settles the joins of a list that wait for nobody any more.
+static void check_list(talus_subscriber_t *subscriber, enum talus__joined_list list,
+                       bool is_complete)
 {
-    struct talus__joined *joined = subscriber->joined.lists[TALUS__LIST_PENDING].first;
+    struct talus__joined *joined = subscriber->joined.lists[list].first;
 
-    subscriber->origins.has_departed = false;
     while (joined) {
         struct talus__joined *next = joined->next;
         if (talus__joined_is_answered(joined, &subscriber->origins))
             settle(subscriber, joined, is_complete);
         joined = next;
     }
+}
+
+static void check_all(talus_subscriber_t *subscriber, bool is_complete)
+{
+    subscriber->origins.has_departed = false;
+    if (is_greeting(subscriber))
+        return;
+    check_list(subscriber, TALUS__LIST_ASKED, is_complete);
+    check_list(subscriber, TALUS__LIST_PENDING, is_complete);
+}
+
+void talus__live_greeted(talus_subscriber_t *subscriber)
+{
+    struct talus__peers *peers = &subscriber->peers;
+
+    if (peers->ungreeted == 0 || --peers->ungreeted > 0)
+        return;
+    peers->greet_until = 0;
+    check_all(subscriber, true);
+}
+
+static bool has_answered(const talus_subscriber_t *subscriber, struct talus__joined *joined,
+                         const struct talus__origin *origin)
+{
+    const struct talus__position *position =
+        talus__position_find(joined, talus__origin_refer(&subscriber->origins, origin));
+    return position && position->has_baseline;
 }
 
 // Those that did not answer are not waited for by every later join, unless they are known to live.
@@ -102,9 +138,7 @@ static void silence_missing(talus_subscriber_t *subscriber, struct talus__joined
         struct talus__origin *origin = origins->slots[i].origin;
         if (!origin || !origin->is_waited)
             continue;
-        const struct talus__position *position =
-            talus__position_find(joined, talus__origin_refer(origins, origin));
-        if (!position || !position->has_baseline)
+        if (!has_answered(subscriber, joined, origin))
             talus__origin_silence(origins, origin);
     }
 }
@@ -117,15 +151,62 @@ static void expire(talus_subscriber_t *subscriber, struct talus__joined *joined)
     talus__joined_remove(&subscriber->joined, joined);
 }
 
-void talus__live_tend(talus_subscriber_t *subscriber, long long now)
+// Half of a join's time: then the heads that did not come are asked for.
+static long long ask_at(const talus_subscriber_t *subscriber, const struct talus__joined *joined)
+{
+    return joined->deadline - subscriber->options.live_timeout_ms / 2;
+}
+
+// Asks one origin for the heads of the joins from `first` on that it has not answered. What cannot
+// be asked is told by the join's deadline.
+static void ask_origin(talus_subscriber_t *subscriber, struct talus__origin *origin,
+                       struct talus__joined *first)
+{
+    const char *names[HEADS_PER_ASK];
+    size_t count = 0;
+
+    for (struct talus__joined *joined = first; joined; joined = joined->next) {
+        if (!has_answered(subscriber, joined, origin))
+            names[count++] = joined->name;
+        if (count == 0 || (count < HEADS_PER_ASK && joined->next))
+            continue;
+        struct talus__ask *ask = talus__ask_heads_new(names, count);
+        if (!ask || talus__askers_ask(&subscriber->askers, origin, ask) != 0)
+            return;
+        count = 0;
+    }
+}
+
+static void ask_heads(talus_subscriber_t *subscriber, long long now)
 {
     struct talus__joined_queue *pending = &subscriber->joined.lists[TALUS__LIST_PENDING];
+    struct talus__joined *first = pending->first;
+
+    if (!first || now < ask_at(subscriber, first))
+        return;
+    while (pending->first && now >= ask_at(subscriber, pending->first))
+        talus__joined_move(&subscriber->joined, pending->first, TALUS__LIST_ASKED);
+    for (size_t i = 0; i < subscriber->origins.slot_count; i++) {
+        struct talus__origin *origin = subscriber->origins.slots[i].origin;
+        if (origin && origin->is_waited && origin->replay)
+            ask_origin(subscriber, origin, first);
+    }
+}
+
+void talus__live_tend(talus_subscriber_t *subscriber, long long now)
+{
+    struct talus__joined_queue *asked = &subscriber->joined.lists[TALUS__LIST_ASKED];
     struct talus__joined_queue *left = &subscriber->joined.lists[TALUS__LIST_LEFT];
 
+    if (is_greeting(subscriber) && now >= subscriber->peers.greet_until) {
+        subscriber->peers.greet_until = 0;
+        check_all(subscriber, true);
+    }
     if (subscriber->origins.has_departed)
         check_all(subscriber, true);
-    while (pending->first && now >= pending->first->deadline) {
-        struct talus__joined *joined = pending->first;
+    ask_heads(subscriber, now);
+    while (asked->first && now >= asked->first->deadline) {
+        struct talus__joined *joined = asked->first;
         silence_missing(subscriber, joined);
         settle(subscriber, joined, false);
     }
@@ -139,13 +220,17 @@ void talus__live_tend(talus_subscriber_t *subscriber, long long now)
 long long talus__live_due(const talus_subscriber_t *subscriber)
 {
     const struct talus__joined *pending = subscriber->joined.lists[TALUS__LIST_PENDING].first;
+    const struct talus__joined *asked = subscriber->joined.lists[TALUS__LIST_ASKED].first;
     const struct talus__joined *left = subscriber->joined.lists[TALUS__LIST_LEFT].first;
+    long long due = subscriber->peers.greet_until;
 
     if (subscriber->origins.has_departed)
         return 1; // long ago: at once
-    if (!pending || !left)
-        return pending ? pending->deadline : left ? left->deadline : 0;
-    return pending->deadline < left->deadline ? pending->deadline : left->deadline;
+    if (pending)
+        due = talus__earlier(due, ask_at(subscriber, pending));
+    if (asked)
+        due = talus__earlier(due, asked->deadline);
+    return left ? talus__earlier(due, left->deadline) : due;
 }
 
 bool talus__live_take(talus_subscriber_t *subscriber)
@@ -159,13 +244,10 @@ bool talus__live_take(talus_subscriber_t *subscriber)
     subscriber->id[0] = '\0';
     if (joined->newest_seq > 0)
         talus__format_id(subscriber->id, joined->newest_origin, joined->newest_seq);
-    subscriber->delivery = (talus_delivery_t){
-        .kind = TALUS_DELIVERY_LIVE,
-        .session = subscriber->session,
-        .event = NULL,
-        .newest = subscriber->id,
-        .complete = joined->is_complete,
-    };
+    talus__clear_delivery(subscriber, TALUS_DELIVERY_LIVE);
+    subscriber->delivery.session = subscriber->session;
+    subscriber->delivery.newest = subscriber->id;
+    subscriber->delivery.complete = joined->is_complete;
     return true;
 }
 
@@ -174,7 +256,7 @@ bool talus__live_take(talus_subscriber_t *subscriber)
 // Takes up a session that is new, or was left.
 static int enter(talus_subscriber_t *subscriber, struct talus__joined *joined, const char *session)
 {
-    if (talus__joined_count(&subscriber->joined) >= subscriber->max_sessions)
+    if (talus__joined_count(&subscriber->joined) >= subscriber->options.max_sessions)
         return TALUS_ELIMIT;
     if (!joined) {
         joined = talus__joined_add(&subscriber->joined, session, strlen(session));
@@ -189,7 +271,7 @@ static int enter(talus_subscriber_t *subscriber, struct talus__joined *joined, c
     if (joined->is_live) {
         talus__joined_move(&subscriber->joined, joined, TALUS__LIST_ANNOUNCE);
     } else {
-        joined->deadline = talus__monotonic_ms() + subscriber->live_timeout_ms;
+        joined->deadline = talus__monotonic_ms() + subscriber->options.live_timeout_ms;
         talus__joined_move(&subscriber->joined, joined, TALUS__LIST_PENDING);
         talus__live_check(subscriber, joined);
     }
@@ -228,6 +310,7 @@ int talus_subscriber_leave(talus_subscriber_t *subscriber, const char *session)
         talus__joined_find(&subscriber->joined, session, strlen(session));
     if (!joined || talus__joined_is_left(joined))
         return TALUS_ENOTFOUND;
+    talus__heals_close(subscriber, joined);
     joined->deadline = talus__monotonic_ms() + TALUS__LINGER_MS;
     talus__joined_move(&subscriber->joined, joined, TALUS__LIST_LEFT);
     if (left->count > LINGERING_MOST)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <zmq.h>
 
 #include <talus/error.h>
@@ -113,4 +114,16 @@ void talus__monitor_read(struct talus__monitor *monitor, talus__connection_fn *f
         set_up(monitor, event.fd, event.is_up);
         fn(&event, arg);
     }
+}
+
+const char *talus__transport_of(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+
+    if (fd < 0)
+        return "inproc";
+    if (getsockname(fd, (struct sockaddr *)&address, &size) == 0 && address.ss_family == AF_UNIX)
+        return "ipc";
+    return "tcp";
 }

@@ -42,4 +42,7 @@ void talus__monitor_read(struct talus__monitor *monitor, talus__connection_fn *f
 // Whether the descriptor is a connection, as of the last read.
 bool talus__monitor_is_up(const struct talus__monitor *monitor, int fd);
 
+// The transport of a connection by its descriptor (negative: none): "ipc", "tcp" or "inproc".
+const char *talus__transport_of(int fd);
+
 #endif

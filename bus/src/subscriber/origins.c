@@ -12,6 +12,8 @@
 
 #include <talus/error.h>
 
+#include "context.h"
+
 #define NO_SLOT     UINT32_MAX
 #define FIRST_SLOTS 16
 
@@ -25,10 +27,19 @@ int talus__origins_init(struct talus__origins *origins, size_t max, const char *
     return talus__table_init(&origins->table);
 }
 
+static void free_origin(struct talus__origin *origin)
+{
+    free(origin->named);
+    free(origin->replay);
+    free(origin);
+}
+
 void talus__origins_fini(struct talus__origins *origins)
 {
-    for (size_t i = 0; i < origins->slot_count; i++)
-        free(origins->slots[i].origin);
+    for (size_t i = 0; i < origins->slot_count; i++) {
+        if (origins->slots[i].origin)
+            free_origin(origins->slots[i].origin);
+    }
     free(origins->slots);
     talus__table_fini(&origins->table);
 }
@@ -62,12 +73,18 @@ static void link_used(struct talus__origins *origins, struct talus__origin *orig
 
 static bool is_kept(const struct talus__origin *origin)
 {
-    return origin->listed > 0 || origin->is_connected || origin->holders > 0;
+    return origin->listed > 0 || origin->is_connected || origin->holders > 0 || origin->pins > 0 ||
+           origin->is_departing;
 }
 
 // Brings what follows from an origin's state up to date; `was_kept` is from before the change.
 static void update(struct talus__origins *origins, struct talus__origin *origin, bool was_kept)
 {
+    bool is_here = origin->listed > 0 || origin->is_connected;
+    if (is_here && origin->is_departing) {
+        origin->is_departing = false;
+        origins->departing--;
+    }
     bool kept = is_kept(origin);
     bool waited =
         !origin->is_ignored && (origin->listed > 0 || (origin->is_connected && !origin->is_silent));
@@ -128,7 +145,7 @@ static void remove_origin(struct talus__origins *origins, struct talus__origin *
     unlink_used(origins, origin);
     talus__table_remove(&origins->table, &origin->node);
     free_slot(origins, origin->slot);
-    free(origin);
+    free_origin(origin);
 }
 
 static struct talus__origin *add(struct talus__origins *origins, const char *name, size_t size)
@@ -147,7 +164,6 @@ static struct talus__origin *add(struct talus__origins *origins, const char *nam
         return NULL;
     }
     memcpy(origin->name, name, size);
-    origin->connection = TALUS__NO_CONNECTION;
     origin->is_ignored = strcmp(origin->name, origins->ignored) == 0;
     origin->node.name = origin->name;
     origin->node.name_size = size;
@@ -173,6 +189,12 @@ struct talus__origin *talus__origins_get(struct talus__origins *origins, const c
     }
     origins->recent = origin;
     return origin;
+}
+
+struct talus__origin *talus__origins_find(const struct talus__origins *origins, const char *name,
+                                          size_t size)
+{
+    return (struct talus__origin *)talus__table_find(&origins->table, name, size);
 }
 
 struct talus__origin *talus__origins_at(const struct talus__origins *origins,
@@ -204,12 +226,63 @@ void talus__origin_let_go(struct talus__origins *origins, struct talus__origin *
         remove_origin(origins, origin);
 }
 
+void talus__origin_pin(struct talus__origins *origins, struct talus__origin *origin)
+{
+    bool was_kept = is_kept(origin);
+    origin->pins++;
+    update(origins, origin, was_kept);
+}
+
+void talus__origin_unpin(struct talus__origins *origins, struct talus__origin *origin)
+{
+    origin->pins--;
+    update(origins, origin, true);
+    if (!is_kept(origin) && origin->is_dead)
+        remove_origin(origins, origin);
+}
+
 // ---- What becomes known of an origin
+
+// It was listed or connected, and is neither any more.
+static void begin_departing(struct talus__origins *origins, struct talus__origin *origin)
+{
+    if (origin->listed > 0 || origin->is_connected || origin->is_departing || origin->is_ignored)
+        return;
+    origin->is_departing = true;
+    origin->departed_at = talus__monotonic_ms();
+    origins->departing++;
+}
+
+void talus__origin_depart(struct talus__origins *origins, struct talus__origin *origin)
+{
+    if (!origin->is_departing)
+        return;
+    origin->is_departing = false;
+    origins->departing--;
+    origin->is_dead = origin->was_listed || origin->has_bye;
+    update(origins, origin, true);
+    if (!is_kept(origin) && origin->is_dead)
+        remove_origin(origins, origin);
+}
+
+void talus__origin_bid_farewell(struct talus__origins *origins, struct talus__origin *origin)
+{
+    bool was_kept = is_kept(origin);
+    bool was_connected = origin->is_connected;
+
+    origin->has_bye = true;
+    origin->is_connected = false;
+    origin->connection_count = 0;
+    if (was_connected)
+        begin_departing(origins, origin);
+    update(origins, origin, was_kept);
+}
 
 void talus__origin_list(struct talus__origins *origins, struct talus__origin *origin)
 {
     bool was_kept = is_kept(origin);
     origin->listed++;
+    origin->was_listed = true;
     update(origins, origin, was_kept);
 }
 
@@ -217,33 +290,58 @@ void talus__origin_unlist(struct talus__origins *origins, struct talus__origin *
 {
     bool was_kept = is_kept(origin);
     origin->listed--;
+    begin_departing(origins, origin);
     update(origins, origin, was_kept);
 }
 
-void talus__origin_connect(struct talus__origins *origins, struct talus__origin *origin,
+bool talus__origin_connect(struct talus__origins *origins, struct talus__origin *origin,
                            int connection)
 {
     bool was_kept = is_kept(origin);
+    bool is_other = true;
+
+    for (size_t i = 0; i < origin->connection_count; i++)
+        is_other &= origin->connections[i] != connection;
+    if (is_other && origin->connection_count == TALUS__CONNECTIONS)
+        origin->connection_count--;
+    if (is_other)
+        origin->connections[origin->connection_count++] = connection;
     origin->is_connected = true;
-    origin->connection = connection;
     update(origins, origin, was_kept);
+    return is_other;
+}
+
+static void lose_connection(struct talus__origins *origins, struct talus__origin *origin,
+                            int connection)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < origin->connection_count; i++) {
+        if (origin->connections[i] != connection)
+            origin->connections[kept++] = origin->connections[i];
+    }
+    bool is_lost = kept < origin->connection_count && kept == 0;
+    origin->connection_count = kept;
+    if (!is_lost)
+        return;
+    origin->is_connected = false;
+    begin_departing(origins, origin);
+    update(origins, origin, true);
 }
 
 void talus__origins_disconnect(struct talus__origins *origins, int connection)
 {
     for (size_t i = 0; i < origins->slot_count; i++) {
         struct talus__origin *origin = origins->slots[i].origin;
-        if (!origin || !origin->is_connected || origin->connection != connection)
-            continue;
-        origin->is_connected = false;
-        origin->connection = TALUS__NO_CONNECTION;
-        update(origins, origin, true);
+        if (origin && origin->is_connected)
+            lose_connection(origins, origin, connection);
     }
 }
 
 void talus__origin_hear(struct talus__origins *origins, struct talus__origin *origin)
 {
     origin->speaks_heads = true;
+    origin->is_plain = false;
     if (origin->is_silent) {
         origin->is_silent = false;
         update(origins, origin, is_kept(origin));

@@ -16,21 +16,35 @@
 #include "broadcaster/table.h"
 
 #define TALUS__NO_CONNECTION (-1) // an inproc peer: it has no descriptor
+#define TALUS__CONNECTIONS   4    // of one origin that are told apart
+
+struct talus__asker; // askers.h
 
 struct talus__origin {
     struct talus__node node;
     struct talus__origin *newer; // in the order of last use, unless it is kept
     struct talus__origin *older;
     uint32_t slot;
-    unsigned holders;    // who point at it
+    unsigned holders;    // who point at it, as long as it lives
+    unsigned pins;       // who point at it, also when it is dead
     unsigned listed;     // in how many bus directories its lock is held
-    bool is_connected;   // said hello, and that connection is not known to be gone
+    bool was_listed;     // so its death shows
+    bool is_connected;   // said hello, and some connection of it is not known to be gone
+    bool has_bye;        // it said that it ends
+    bool is_departing;   // neither listed nor connected since departed_at: to be told, or to return
+    bool is_dead;        // it will not return: removed when nobody points at it
+    bool is_plain;       // it has sent events and, in its time, no marker
     bool is_silent;      // connected, but a join's time ran out on it; until it is heard again
     bool is_ignored;     // options.ignore_origin
     bool is_waited;      // a join waits for its head
     bool speaks_heads;   // it sent a marker: it is no plain publisher
     bool is_ready_topic; // the subscription $ready/SUBSCRIBER/ORIGIN stands
-    int connection;      // descriptor that its last hello came through
+    size_t connection_count; // those that its hellos came through
+    int connections[TALUS__CONNECTIONS];
+    long long departed_at;      // on the monotonic clock in milliseconds
+    char *named;                // owned: replay endpoints as its markers name them; NULL: none yet
+    char *replay;               // owned: the one to ask; NULL: none
+    struct talus__asker *asker; // NULL: none is open
     char name[TALUS_ORIGIN_MAX + 1];
 };
 
@@ -56,6 +70,7 @@ struct talus__origins {
     struct talus__origin *oldest;
     struct talus__origin *recent; // the last one that was asked for
     size_t waited;                // those for which a join waits
+    size_t departing;             // those that are
     bool has_departed;            // one is waited for no more; whoever acts on it clears it
     void (*on_remove)(struct talus__origin *origin, void *arg); // before it is freed
     void *arg;
@@ -70,6 +85,10 @@ void talus__origins_fini(struct talus__origins *origins);
 struct talus__origin *talus__origins_get(struct talus__origins *origins, const char *name,
                                          size_t size);
 
+// NULL: it is not known.
+struct talus__origin *talus__origins_find(const struct talus__origins *origins, const char *name,
+                                          size_t size);
+
 // NULL: it is gone.
 struct talus__origin *talus__origins_at(const struct talus__origins *origins,
                                         struct talus__origin_ref ref);
@@ -77,18 +96,28 @@ struct talus__origin *talus__origins_at(const struct talus__origins *origins,
 struct talus__origin_ref talus__origin_refer(const struct talus__origins *origins,
                                              const struct talus__origin *origin);
 
-// Keeps it, so that a pointer to it stays valid. Whoever lets go of it last removes it, unless it
-// is listed or connected: it is dead then and will not return, since new processes have new
+// Keeps it, so that a pointer to it stays valid. Whoever lets go of it last removes it, unless
+// something else keeps it: it is dead then and will not return, since new processes have new
 // origins.
 void talus__origin_hold(struct talus__origins *origins, struct talus__origin *origin);
 void talus__origin_let_go(struct talus__origins *origins, struct talus__origin *origin);
+
+// Keeps it while something of it is still to be told.
+void talus__origin_pin(struct talus__origins *origins, struct talus__origin *origin);
+void talus__origin_unpin(struct talus__origins *origins, struct talus__origin *origin);
+
+// That it departed was acted upon.
+void talus__origin_depart(struct talus__origins *origins, struct talus__origin *origin);
+
+// It said that it ends: what its connection still brings is all.
+void talus__origin_bid_farewell(struct talus__origins *origins, struct talus__origin *origin);
 
 // A bus directory lists it, or no longer does.
 void talus__origin_list(struct talus__origins *origins, struct talus__origin *origin);
 void talus__origin_unlist(struct talus__origins *origins, struct talus__origin *origin);
 
-// It was heard saying hello through a connection.
-void talus__origin_connect(struct talus__origins *origins, struct talus__origin *origin,
+// It was heard saying hello through a connection. Returns whether that is another one than before.
+bool talus__origin_connect(struct talus__origins *origins, struct talus__origin *origin,
                            int connection);
 
 // The connection with this descriptor is gone, and with it whoever was known through it.

@@ -20,6 +20,7 @@
 #include "zmq_error.h"
 
 #define ENDPOINT_CAPACITY 1024
+#define GREET_MS          300    // for connections to come about
 #define SECOND_LOOK_MS    100    // a dead one's lock is free a moment after its file was closed
 #define LOOK_MS           500    // between scans of a directory that cannot be watched
 #define REOPEN_MS         1000   // between tries to open a lost directory, or to find room
@@ -119,6 +120,16 @@ struct scan {
     bool has_left_out; // somebody for whom there was no room
 };
 
+// Known also if its heads never come.
+static void name_replay(const struct talus__bus_directory *directory, struct talus__origin *origin)
+{
+    char endpoint[ENDPOINT_CAPACITY];
+
+    if (!origin->replay && talus__directory_endpoint(directory->path, origin->name, "replay",
+                                                     endpoint, sizeof endpoint) == 0)
+        origin->replay = strdup(endpoint);
+}
+
 // NULL: too many, or no memory. The next look tries again.
 static struct talus__peer *add_listed(struct talus__peers *peers,
                                       struct talus__bus_directory *directory, const char *name,
@@ -135,6 +146,7 @@ static struct talus__peer *add_listed(struct talus__peers *peers,
         return NULL;
     peer->directory = directory;
     peer->origin = origin;
+    name_replay(directory, origin);
     peers->listed_count++;
     talus__origin_hold(peers->origins, origin);
     talus__origin_list(peers->origins, origin);
@@ -399,6 +411,8 @@ static int connect_configured(struct talus__peers *peers, const char *endpoint)
     if (!peer)
         return TALUS_ENOMEM;
     peer->is_attached = true;
+    peers->ungreeted++;
+    peers->greet_until = talus__monotonic_ms() + GREET_MS;
     return 0;
 }
 

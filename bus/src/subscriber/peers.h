@@ -36,12 +36,14 @@ struct talus__peers {
     size_t directory_count;
     struct talus__ipc_lock *locks; // of bound ipc sockets
     size_t lock_count;
-    size_t max;          // peers of the directories
-    size_t listed_count; // of them there are
-    unsigned mode;       // of directories
-    int epoll;           // where watches are added; borrowed
-    long long tend_at;   // when talus__peers_tend has something to do; 0: nothing
-    char *endpoint;      // talus_subscriber_endpoint
+    size_t max;            // peers of the directories
+    size_t listed_count;   // of them there are
+    size_t ungreeted;      // configured endpoints of which nobody was heard yet
+    long long greet_until; // joins wait so long for them, at the beginning; 0: no more
+    unsigned mode;         // of directories
+    int epoll;             // where watches are added; borrowed
+    long long tend_at;     // when talus__peers_tend has something to do; 0: nothing
+    char *endpoint;        // talus_subscriber_endpoint
     char id[TALUS__SUBSCRIBER_ID + 1];
 };
 

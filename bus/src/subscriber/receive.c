@@ -12,8 +12,10 @@
 
 #include <talus/error.h>
 
+#include "answers.h"
 #include "context.h"
 #include "instance.h"
+#include "lost.h"
 #include "receive.h"
 
 #define EVENTS_PER_TURN   16
@@ -38,10 +40,11 @@ static void lower(talus_subscriber_t *subscriber)
 void talus__arm_timer(talus_subscriber_t *subscriber)
 {
     long long at = talus__live_due(subscriber);
-    long long tend_at = subscriber->peers.tend_at;
 
-    if (at == 0 || (tend_at != 0 && tend_at < at))
-        at = tend_at;
+    at = talus__earlier(at, subscriber->peers.tend_at);
+    at = talus__earlier(at, subscriber->askers.tend_at);
+    at = talus__earlier(at, subscriber->heals.tend_at);
+    at = talus__earlier(at, talus__lost_due(subscriber));
     if (at == subscriber->armed_at)
         return;
     struct itimerspec timer = {.it_value = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000}};
@@ -104,6 +107,9 @@ static int tend(talus_subscriber_t *subscriber, int timeout_ms, bool is_drained)
             if (read(subscriber->timer, &expirations, sizeof expirations) > 0)
                 subscriber->armed_at = 0;
             break;
+        case TALUS__ASKERS_SOURCE:
+            subscriber->askers.may_have_answers = true;
+            break;
         default:
             talus__peers_on_event(&subscriber->peers, events[i].data.u32);
         }
@@ -113,6 +119,9 @@ static int tend(talus_subscriber_t *subscriber, int timeout_ms, bool is_drained)
         long long now = talus__monotonic_ms();
         talus__peers_tend(&subscriber->peers, now, is_drained);
         talus__live_tend(subscriber, now);
+        talus__askers_tend(&subscriber->askers, now);
+        talus__heals_tend(subscriber, now);
+        talus__lost_tend(subscriber, now, is_drained);
         errno = saved;
     }
     return count;
@@ -135,6 +144,24 @@ static int timed_out(int why)
     return TALUS_ETIMEOUT;
 }
 
+// What is due comes first; then answers and the socket's messages take turns, so that neither waits
+// for ever.
+static int take_next(talus_subscriber_t *subscriber)
+{
+    if (talus__live_take(subscriber) || talus__heal_take(subscriber) ||
+        talus__recovery_take(subscriber))
+        return TALUS__INTAKE_EVENT;
+    subscriber->prefers_answers = !subscriber->prefers_answers;
+    int taken = TALUS__INTAKE_EMPTY;
+    if (subscriber->prefers_answers)
+        taken = talus__take_answer(subscriber);
+    if (taken == TALUS__INTAKE_EMPTY)
+        taken = talus__take_message(subscriber);
+    if (taken == TALUS__INTAKE_EMPTY && !subscriber->prefers_answers)
+        taken = talus__take_answer(subscriber);
+    return taken;
+}
+
 int talus_subscriber_receive(talus_subscriber_t *subscriber, int timeout_ms,
                              const talus_delivery_t **delivery)
 {
@@ -143,9 +170,7 @@ int talus_subscriber_receive(talus_subscriber_t *subscriber, int timeout_ms,
     if (talus__is_forked(subscriber->generation))
         return TALUS_EFORKED;
     for (;;) {
-        int taken = TALUS__INTAKE_EVENT;
-        if (!talus__live_take(subscriber))
-            taken = talus__take_message(subscriber);
+        int taken = take_next(subscriber);
         if (taken < 0)
             return taken;
         if (taken == TALUS__INTAKE_EVENT) {

@@ -10,6 +10,8 @@
 
 #include <talus/error.h>
 
+#include "answers.h"
+#include "connection_times.h"
 #include "context.h"
 #include "endpoint.h"
 #include "instance.h"
@@ -17,15 +19,11 @@
 #include "wire.h"
 #include "zmq_handover.h"
 
-#define HEARTBEAT_MS         500
-#define HEARTBEAT_TIMEOUT_MS 1500
-#define RECONNECT_MS         100
-#define RECONNECT_MAX_MS     5000
-#define MAX_BODY_LEAST       1024u // bytes: as a broadcaster's
-#define MAX_BODY_MOST        (1u << 30)
-#define SESSIONS_MOST        (1u << 26)
-#define ORIGINS_MOST         (1u << 20)
-#define MILLISECONDS_MOST    (24 * 60 * 60 * 1000)
+#define MAX_BODY_LEAST    1024u // bytes: as a broadcaster's
+#define MAX_BODY_MOST     (1u << 30)
+#define SESSIONS_MOST     (1u << 26)
+#define ORIGINS_MOST      (1u << 20)
+#define MILLISECONDS_MOST (24 * 60 * 60 * 1000)
 
 // A message larger than this ends the connection it came through. It must be so much larger than
 // what is allowed that an event of a broadcaster with a more generous bound is refused alone, and
@@ -43,8 +41,22 @@ void talus_subscriber_options_init(talus_subscriber_options_t *options)
         .max_origins = 4096,
         .receive_high_water_mark = 100000,
         .live_timeout_ms = 1000,
+        .held_events = 10000,
+        .held_bytes = 16u << 20,
+        .heal_timeout_ms = 5000,
+        .origin_timeout_ms = 10000,
+        .head_wait_ms = 250,
+        .heartbeat_ms = TALUS__HEARTBEAT_MS,
+        .heartbeat_timeout_ms = TALUS__HEARTBEAT_TIMEOUT_MS,
+        .reconnect_ms = TALUS__RECONNECT_MS,
+        .reconnect_max_ms = TALUS__RECONNECT_MAX_MS,
         .directory_mode = 0700,
     };
+}
+
+static bool is_time(int ms, int least)
+{
+    return ms >= least && ms <= MILLISECONDS_MOST;
 }
 
 static int check_options(const talus_subscriber_options_t *options)
@@ -55,8 +67,12 @@ static int check_options(const talus_subscriber_options_t *options)
                     options->max_depth >= 1 && options->max_depth <= TALUS__DEPTH_LIMIT &&
                     options->max_sessions >= 1 && options->max_sessions <= SESSIONS_MOST &&
                     options->max_origins >= 1 && options->max_origins <= ORIGINS_MOST &&
-                    options->receive_high_water_mark >= 0 && options->live_timeout_ms >= 0 &&
-                    options->live_timeout_ms <= MILLISECONDS_MOST &&
+                    options->receive_high_water_mark >= 0 && is_time(options->live_timeout_ms, 0) &&
+                    is_time(options->heal_timeout_ms, 1) &&
+                    is_time(options->origin_timeout_ms, 0) && is_time(options->head_wait_ms, 0) &&
+                    is_time(options->heartbeat_ms, 0) &&
+                    is_time(options->heartbeat_timeout_ms, 1) &&
+                    is_time(options->reconnect_ms, 1) && is_time(options->reconnect_max_ms, 0) &&
                     (options->directory_mode & 0700) == 0700 && options->directory_mode <= 0777;
     return is_valid ? 0 : TALUS_EINVAL;
 }
@@ -72,10 +88,10 @@ static void *open_socket(void *context, const talus_subscriber_options_t *option
         {ZMQ_SNDHWM, 0}, // else subscriptions are lost
         {ZMQ_RCVHWM, options->receive_high_water_mark},
         {ZMQ_LINGER, 0},
-        {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS},
-        {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS},
-        {ZMQ_RECONNECT_IVL, RECONNECT_MS},
-        {ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS},
+        {ZMQ_HEARTBEAT_IVL, options->heartbeat_ms},
+        {ZMQ_HEARTBEAT_TIMEOUT, options->heartbeat_timeout_ms},
+        {ZMQ_RECONNECT_IVL, options->reconnect_ms},
+        {ZMQ_RECONNECT_IVL_MAX, options->reconnect_max_ms},
     };
     void *socket = zmq_socket(context, ZMQ_SUB);
     if (!socket)
@@ -98,8 +114,11 @@ static int init(talus_subscriber_t *subscriber, const talus_subscriber_options_t
 {
     subscriber->generation = talus__fork_generation();
     subscriber->epoll = subscriber->timer = subscriber->wake = -1;
-    subscriber->max_sessions = options->max_sessions;
-    subscriber->live_timeout_ms = options->live_timeout_ms;
+    subscriber->options = *options;
+    subscriber->options.ignore_origin = NULL; // origins.c has it
+    subscriber->heals.max_events = options->held_events;
+    subscriber->heals.max_bytes = options->held_bytes;
+    subscriber->heals.head_wait_ms = options->head_wait_ms;
     subscriber->limits = (struct talus__limits){.max_body = options->max_body,
                                                 .max_depth = options->max_depth,
                                                 .max_bin = options->max_bin};
@@ -126,6 +145,14 @@ static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *
     int error = talus__descriptors_open(subscriber);
     if (error)
         return error;
+    subscriber->askers = (struct talus__askers){.context = subscriber->context,
+                                                .origins = &subscriber->origins,
+                                                .epoll = subscriber->epoll,
+                                                .max_message = MESSAGE_MAX(options->max_body),
+                                                .options = &subscriber->options,
+                                                .on_failed = talus__on_ask_failed,
+                                                .arg = subscriber,
+                                                .stats = &subscriber->stats};
     const struct talus__peers_options peers_options = {.context = subscriber->context,
                                                        .socket = subscriber->socket,
                                                        .origins = &subscriber->origins,
@@ -145,6 +172,9 @@ static void fini(talus_subscriber_t *subscriber)
 {
     bool is_forked = talus__is_forked(subscriber->generation);
 
+    talus__heals_fini(&subscriber->heals);
+    talus__askers_fini(&subscriber->askers, is_forked);
+    talus__recoveries_fini(subscriber);
     talus__peers_fini(&subscriber->peers, is_forked);
     talus__descriptors_close(subscriber);
     talus__zmq_release(zmq_msg_data(&subscriber->body));
@@ -199,6 +229,19 @@ void talus_subscriber_destroy(talus_subscriber_t **subscriber)
     *subscriber = NULL;
 }
 
+const char *talus_gap_reason_name(talus_gap_reason_t reason)
+{
+    switch (reason) {
+    case TALUS_GAP_HISTORY:
+        return "history";
+    case TALUS_GAP_ORIGIN_LOST:
+        return "origin_lost";
+    case TALUS_GAP_REFUSED:
+        return "refused";
+    }
+    return "unknown";
+}
+
 const char *talus_subscriber_endpoint(const talus_subscriber_t *subscriber)
 {
     return subscriber->peers.endpoint;
@@ -214,4 +257,5 @@ void talus_subscriber_stats(const talus_subscriber_t *subscriber, talus_subscrib
     *stats = subscriber->stats;
     stats->sessions = talus__joined_count(&subscriber->joined);
     stats->origins = subscriber->origins.table.count;
+    stats->held = subscriber->heals.held_events;
 }
