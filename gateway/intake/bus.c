@@ -10,6 +10,8 @@
 // subscription is live; from then on requests are worked off at once. When the last client has
 // left, the session lingers, still subscribed, for those who come back.
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -233,6 +235,47 @@ static void on_live(struct intake *intake, const talus_delivery_t *delivery)
     }
 }
 
+static void on_gap(struct intake *intake, const talus_delivery_t *gap)
+{
+    struct intake_session *session = NULL;
+    gw_metric_add(&intake->metrics, GW_BUS_GAPS, 1);
+    if (gap->session[0] != '\0') {
+        session = intake__find_session(intake, gap->session);
+        if (!session)
+            return;
+    }
+    struct intake_encoded *encoded = encoder_gap(intake->encoder, gap);
+    // Who comes back is told it where it belongs.
+    intake__log(intake, session, encoded, NULL);
+    if (!encoded) {
+        gw_log(GW_LOG_ERROR, "intake", "a gap of session %s was not told: out of memory",
+               gap->session);
+        return;
+    }
+    intake__post(intake, session, encoded, NULL);
+    intake_encoded_unref(encoded);
+}
+
+// An event that cannot be said to clients is a gap of one.
+static void tell_refused(struct intake *intake, const struct intake_session *session,
+                         const talus_event_t *event)
+{
+    char after[TALUS_ID_MAX + 1];
+    char first[TALUS_ID_MAX + 1];
+    const uint64_t before = event->prev ? event->prev : event->seq - 1;
+    snprintf(after, sizeof after, "%s.%" PRIu64, event->origin, before);
+    snprintf(first, sizeof first, "%s.%" PRIu64, event->origin, event->seq + 1);
+    const talus_delivery_t gap = {
+        .kind = TALUS_DELIVERY_GAP,
+        .session = session ? session->name : "",
+        .origin = event->origin,
+        .after = after,
+        .first = first,
+        .reason = TALUS_GAP_REFUSED,
+    };
+    on_gap(intake, &gap);
+}
+
 static void on_event(struct intake *intake, const talus_event_t *event)
 {
     struct intake_session *session = NULL;
@@ -248,31 +291,14 @@ static void on_event(struct intake *intake, const talus_event_t *event)
         }
     }
     struct intake_encoded *encoded = encoder_event(intake->encoder, event);
-    intake__log(intake, session, encoded, event);
     if (!encoded) {
         gw_metric_add(&intake->metrics, GW_BUS_REFUSED, 1);
         gw_log(GW_LOG_WARNING, "intake",
                "event %s cannot be delivered: too large, or memory is out", event->id);
+        tell_refused(intake, session, event);
         return;
     }
-    intake__post(intake, session, encoded, NULL);
-    intake_encoded_unref(encoded);
-}
-
-static void on_gap(struct intake *intake, const talus_delivery_t *gap)
-{
-    struct intake_session *session = NULL;
-    if (gap->session[0] != '\0') {
-        session = find_session(intake, gap->session);
-        if (!session || session->clients == 0)
-            return;
-    }
-    struct intake_encoded *encoded = encoder_gap(intake->encoder, gap);
-    if (!encoded) {
-        gw_log(GW_LOG_ERROR, "intake", "a gap of session %s was not told: out of memory",
-               gap->session);
-        return;
-    }
+    intake__log(intake, session, encoded, event);
     intake__post(intake, session, encoded, NULL);
     intake_encoded_unref(encoded);
 }

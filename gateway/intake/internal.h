@@ -191,7 +191,8 @@ struct intake_session *intake__find_session(const struct intake *intake, const c
 
 void intake__recovery_init(struct intake *intake);
 void intake__recovery_fini(struct intake *intake);
-// Notes an event of the session (NULL: for everybody), and keeps it. NULL `encoded`: it cannot be.
+// Notes an event of the session (NULL: for everybody), or with `event` NULL a gap, and keeps it.
+// NULL `encoded`: it cannot be kept.
 void intake__log(struct intake *intake, struct intake_session *session,
                  struct intake_encoded *encoded, const talus_event_t *event);
 // Keeps the departure of a client that its sessions still count, and takes it over.

@@ -36,10 +36,11 @@ void intake__log(struct intake *intake, struct intake_session *session,
                  struct intake_encoded *encoded, const talus_event_t *event)
 {
     struct session_log *log = session ? &session->log : &intake->everybody;
-    if (encoded && event->skip[0] != '\0')
+    const char *id = event ? event->id : "";
+    if (encoded && encoded->skip[0] != '\0')
         session_log_newest(log, &encoded->before);
     bool is_kept = encoded && intake->options.recovery_window_ms > 0;
-    uint64_t index = event_log_append(&intake->log, log, is_kept ? encoded : NULL, event->id,
+    uint64_t index = event_log_append(&intake->log, log, is_kept ? encoded : NULL, id,
                                       gw_loop_now(intake->loop));
     if (encoded)
         encoded->index = index;

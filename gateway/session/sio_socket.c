@@ -163,7 +163,7 @@ static struct sio_socket *new_socket(struct sio_client *client, struct sio_names
 // out.
 static void fail_to_connect(struct sio_socket *socket)
 {
-    struct sio_client *client = socket->client;
+    struct sio_client *client = sio__client_of(socket);
     forget_id(socket);
     free_socket(socket);
     if (!client->is_closing)
@@ -173,7 +173,7 @@ static void fail_to_connect(struct sio_socket *socket)
 
 static bool accept_socket(struct sio_socket *socket, const json_t *auth)
 {
-    struct sio_client *client = socket->client;
+    struct sio_client *client = sio__client_of(socket);
     struct sio_namespace *nsp = socket->nsp;
     char secret[GW_SECRET_SIZE + 1];
     const char *pid =
@@ -235,7 +235,7 @@ bool sio_socket_send_ahead(struct sio_socket *socket, const struct sio_encoded *
     if (socket->state != SIO_SOCKET_DEFERRED)
         return false;
     struct chunk *chunk = chunk_copy(encoded->bytes, encoded->size);
-    bool is_sent = chunk && eio_session_send(socket->client->session, chunk, 0, chunk->size);
+    bool is_sent = chunk && eio_session_send(socket->session, chunk, 0, chunk->size);
     if (chunk)
         chunk_unref(chunk);
     return is_sent;
@@ -300,7 +300,7 @@ void sio_socket_disconnect(struct sio_socket *socket, bool close)
 
 void sio_socket_drop(struct sio_socket *socket)
 {
-    sio__client_close(socket->client);
+    sio__client_close(sio__client_of(socket));
 }
 
 // ---- Receiving
