@@ -121,18 +121,21 @@ static void describe(const struct options *options, char *out, size_t size)
              "listen=%s\nworkers=%u\npath=%s\nnamespace=%s\nbus=%s\npublish=%s\npage=%s\ncors-"
              "origin=%s\n"
              "ping-interval=%u\nping-timeout=%u\nconnect-timeout=%u\nmax-payload=%zu\n"
-             "max-sessions-per-client=%u\npresence=%zu\nlog-level=%d\n",
+             "client-queue-bytes=%zu\nmax-sessions-per-client=%u\npresence=%zu\n"
+             "recovery-window=%u\nrecovery-bytes=%zu\nlog-level=%d\n",
              options->listen, options->workers, options->path, options->nsp,
              options->bus ? options->bus : "", options->publish ? options->publish : "",
              options->page ? options->page : "", origins, options->ping_interval_ms,
              options->ping_timeout_ms, options->connect_timeout_ms, options->max_payload,
-             options->max_sessions_per_client, options->presence_limit, (int)options->log_level);
+             options->client_queue_bytes, options->max_sessions_per_client, options->presence_limit,
+             options->recovery_window_ms, options->recovery_bytes, (int)options->log_level);
 }
 
 static const char defaults[] =
     "listen=127.0.0.1:3000\nworkers=0\npath=/socket.io/\nnamespace=/graph\nbus=\npublish=\npage=\n"
     "cors-origin=\nping-interval=25000\nping-timeout=20000\nconnect-timeout=45000\n"
-    "max-payload=1000000\nmax-sessions-per-client=100\npresence=18446744073709551615\n"
+    "max-payload=1000000\nclient-queue-bytes=1048576\nmax-sessions-per-client=100\n"
+    "presence=18446744073709551615\nrecovery-window=120000\nrecovery-bytes=67108864\n"
     "log-level=2\n";
 
 // The options are the defaults, but for one that has this value.
@@ -215,6 +218,12 @@ static const struct value values[] = {
     {"presence", "always", "18446744073709551615"},
     {"presence", "never", "0"},
     {"presence", "50", NULL},
+    {"client-queue-bytes", "1000", NULL},
+    {"client-queue-bytes", "1000000000", NULL},
+    {"recovery-window", "0", NULL},
+    {"recovery-window", "86400000", NULL},
+    {"recovery-bytes", "0", NULL},
+    {"recovery-bytes", "1000000000000", NULL},
     {"log-level", "error", "0"},
     {"log-level", "warning", "1"},
     {"log-level", "info", "2"},
