@@ -236,6 +236,51 @@ static void gateway_add_client(struct gateway *gateway)
     wait_frames(gateway, client, 2);
 }
 
+// ---- A client that polls
+
+static void request(struct gateway *gateway, const struct client *client, const char *method,
+                    const char *query, const char *body, char response[4096])
+{
+    char text[1024];
+    int size = snprintf(text, sizeof text,
+                        "%s /socket.io/?EIO=4&transport=polling%s HTTP/1.1\r\nHost: localhost\r\n"
+                        "Content-Length: %zu\r\nContent-Type: text/plain\r\n\r\n%s",
+                        method, query, strlen(body), body);
+    check(send(client->fd, text, (size_t)size, 0) == size, "send");
+    if (!response) { // what one turn hands to libuv reaches epoll in the next
+        gw_loop_turn(gateway->loop, false);
+        gw_loop_turn(gateway->loop, false);
+        return;
+    }
+    ssize_t got;
+    while ((got = recv(client->fd, response, 4095, MSG_DONTWAIT)) < 0)
+        gw_loop_turn(gateway->loop, true);
+    response[got > 0 ? got : 0] = '\0';
+    check(strstr(response, " 200 "), "a response");
+}
+
+// Connects a client that polls, and joins it; `query` names its session in further requests.
+static void gateway_add_poller(struct gateway *gateway, char query[64])
+{
+    struct client *client = &gateway->clients[gateway->client_count++];
+    char response[4096];
+    int fds[2];
+    check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0, "socket");
+    *client = (struct client){.fd = fds[0]};
+    http_server_take(gateway->http, fds[1]);
+    request(gateway, client, "GET", "", "", response);
+    const char *sid = strstr(response, "\"sid\":\"");
+    check(sid, "an id");
+    snprintf(query, 64, "&sid=%.20s", sid + 7);
+    request(gateway, client, "POST", query, "40/graph,", response);
+    request(gateway, client, "GET", query, "", response);
+    check(strstr(response, "40/graph,"), "connected");
+    request(gateway, client, "POST", query,
+            "42/graph,[\"join_session\",{\"session_id\":\"" ROOM "\"}]", response);
+    request(gateway, client, "GET", query, "", response);
+    check(strstr(response, "joined"), "joined");
+}
+
 static void gateway_add_clients(struct gateway *gateway, int count)
 {
     while (gateway->client_count < count)
@@ -366,6 +411,33 @@ static void run_join(int count)
     gateway_stop(&gateway);
 }
 
+// An event goes to a client that polls, and it polls again.
+static void run_poll(int count)
+{
+    struct gateway gateway = {0};
+    struct encoder *encoder = encoder_new("/graph");
+    char query[64], response[4096];
+    check(encoder, "encoder");
+    struct intake_encoded *encoded = encode(encoder);
+    check(encoded, "encode");
+    const struct sio_encoded frames = {encoded->bytes, encoded->size};
+    gateway_start(&gateway);
+    gateway_add_poller(&gateway, query);
+    for (int i = 0; i < count; i++) {
+        request(&gateway, &gateway.clients[0], "GET", query, "", NULL);
+        check(sio_room_emit_encoded(gateway.intake->workers[0].nsp, ROOM, &frames, NULL) == 1,
+              "a member");
+        gw_loop_turn(gateway.loop, false); // answers the poll
+        gw_loop_turn(gateway.loop, false); // writes the answer
+        ssize_t got = recv(gateway.clients[0].fd, response, sizeof response - 1, MSG_DONTWAIT);
+        response[got > 0 ? got : 0] = '\0';
+        check(strstr(response, "[\"guard\""), "the event");
+    }
+    intake_encoded_unref(encoded);
+    encoder_destroy(&encoder);
+    gateway_stop(&gateway);
+}
+
 static void emit_bursts(talus_broadcaster_t *bus, int count)
 {
     for (int i = 0; i < count; i += EMITS_AT_ONCE)
@@ -423,6 +495,7 @@ static const struct {
     {"room-of-100-bursts", run_room_of_100_in_bursts},
     {"bus-to-room-of-10", run_bus_to_room_of_10},
     {"packet-in", run_packet_in},
+    {"poll", run_poll},
     {"join", run_join},
 };
 
