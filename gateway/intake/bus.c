@@ -123,8 +123,14 @@ static void count_out(struct intake_session *session, const struct intake_worker
     session->members[worker->index]--;
 }
 
-static void join(struct intake_session *session, struct intake_request *request)
+void intake__join(struct intake_session *session, struct intake_request *request)
 {
+    if (request->status != INTAKE_OK) {
+        answer(request, request->status);
+        if (session->clients == 0 && session->held == 0)
+            intake__linger(session);
+        return;
+    }
     if (!request->is_member) {
         count_in(session, request->worker);
         intake__presence(session, talus_type_session_connected, request->client, request);
@@ -150,7 +156,7 @@ static void leave(struct intake_session *session, struct intake_request *request
         intake__free_request(request);
     }
     intake__presence(session, talus_type_session_disconnected, client, NULL);
-    if (session->clients == 0 && session->departed == 0)
+    if (session->clients == 0 && session->held == 0)
         intake__linger(session);
 }
 
@@ -185,8 +191,11 @@ static void recover(struct intake *intake, struct intake_request *request)
 
 static void work_off(struct intake_session *session, struct intake_request *request)
 {
+    bool is_since = request->command == INTAKE_JOIN && !request->is_member && request->since[0];
+    if (is_since && intake__join_since(session, request))
+        return;
     if (request->command == INTAKE_JOIN)
-        join(session, request);
+        intake__join(session, request);
     else
         leave(session, request);
 }
@@ -285,7 +294,7 @@ static void on_event(struct intake *intake, const talus_event_t *event)
         if (!session)
             return;
         strcpy(session->newest, event->id);
-        if (session->clients == 0 && session->departed == 0) {
+        if (session->clients == 0 && session->held == 0) {
             intake__log(intake, session, NULL, event);
             return;
         }
@@ -300,6 +309,8 @@ static void on_event(struct intake *intake, const talus_event_t *event)
     }
     intake__log(intake, session, encoded, event);
     intake__post(intake, session, encoded, NULL);
+    if (session && intake->since_count > 0)
+        intake__sinces_hear(session, event);
     intake_encoded_unref(encoded);
 }
 
@@ -375,6 +386,10 @@ static void receive(struct intake *intake)
             on_event(intake, delivery->event);
         else if (delivery->kind == TALUS_DELIVERY_GAP)
             on_gap(intake, delivery);
+        else if (delivery->kind == TALUS_DELIVERY_REPLAYED)
+            intake__on_replayed(intake, delivery);
+        else if (delivery->kind == TALUS_DELIVERY_RECOVERED)
+            intake__on_recovered(intake, delivery);
     }
     show_stats(intake);
     gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task);
@@ -401,6 +416,7 @@ bool intake__bus_init(struct intake *intake)
         gw_loop_expect_mail(intake->loop, true); // also while nothing is received
     gw_deadline_queue_init(&intake->linger, intake->loop, intake->options.linger_ms);
     intake__recovery_init(intake);
+    intake__sinces_init(intake);
     intake->watch = malloc(sizeof *intake->watch);
     if (!intake->watch)
         return false;
@@ -429,6 +445,7 @@ void intake__bus_fini(struct intake *intake)
 {
     struct intake_session *session;
     struct intake_session *next;
+    intake__sinces_fini(intake);
     intake__recovery_fini(intake);
     HASH_ITER(hh, intake->sessions, session, next)
     {

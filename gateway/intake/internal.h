@@ -70,10 +70,11 @@ struct intake_request {
     enum intake_status status;
     struct intake_encoded *presence; // JOIN that was new: what the room is told before `joined`
     size_t active_clients;
-    uint64_t index;                     // of the session's newest event
-    char offset[TALUS_ID_MAX + 1];      // RECOVER: what the client says; else the newest event's id
+    uint64_t index;                // of the session's newest event
+    char offset[TALUS_ID_MAX + 1]; // RECOVER: what the client says; else the newest event's id
+    char since[TALUS_ID_MAX + 1];  // JOIN: the newest event that the client has; "": it says none
     struct intake_departure *departure; // DEPART, and RECOVER if the status is OK
-    struct buffer missed;               // RECOVER: frames
+    struct buffer missed;               // RECOVER, JOIN with `since`: frames
     char secret[GW_SECRET_SIZE + 1];    // RECOVER
     char client[GW_ID_SIZE + 1];
     char session[TALUS_SESSION_MAX + 1];
@@ -118,8 +119,8 @@ struct intake_session {
     struct intake *intake;
     struct list waiting; // requests, until it is live
     bool is_live;
-    size_t clients;  // in all workers
-    size_t departed; // clients that may come back
+    size_t clients; // in all workers
+    size_t held;    // for clients that may come back, or wait for what they missed
     struct session_log log;
     char newest[TALUS_ID_MAX + 1]; // id of the newest event known; "" for none
     struct gw_deadline linger;     // since the last client left
@@ -154,6 +155,9 @@ struct intake {
     struct intake_departed *departed; // by secret
     struct gw_deadline_queue departed_deadlines;
     size_t departed_count;
+    struct list sinces; // joins that wait for a history: see since.c
+    size_t since_count;
+    struct gw_deadline_queue since_deadlines;
     struct gw_metrics metrics;
     struct gw_mail stop_mail;
 };
@@ -186,6 +190,22 @@ void intake__presence(struct intake_session *session, const char *type, const ch
 void intake__linger(struct intake_session *session);
 // bus.c
 struct intake_session *intake__find_session(const struct intake *intake, const char *name);
+
+// bus.c: counts a client in, and answers. The request may say that it cannot be.
+void intake__join(struct intake_session *session, struct intake_request *request);
+
+// ---- since.c, bus thread
+
+void intake__sinces_init(struct intake *intake);
+void intake__sinces_fini(struct intake *intake);
+// Looks for what a client that joins a live session missed. True: it waits, and intake__join
+// follows when that is known; false: it is in the request, or a gap is.
+bool intake__join_since(struct intake_session *session, struct intake_request *request);
+// Deliveries of what was asked for.
+void intake__on_replayed(struct intake *intake, const talus_delivery_t *delivery);
+void intake__on_recovered(struct intake *intake, const talus_delivery_t *delivery);
+// An event of the session has come, and is in the log.
+void intake__sinces_hear(struct intake_session *session, const talus_event_t *event);
 
 // ---- recovery.c, bus thread
 

@@ -163,7 +163,7 @@ static bool recover(struct sio_socket *socket, struct intake_request *request)
         sio_socket_drop(socket);
         return false;
     }
-    if (missed.size > 0 && !sio_socket_send_ahead(socket, &missed)) {
+    if (missed.size > 0 && !sio_emit_encoded(socket, &missed)) {
         sio_socket_drop(socket);
         return false;
     }

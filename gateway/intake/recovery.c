@@ -39,7 +39,8 @@ void intake__log(struct intake *intake, struct intake_session *session,
     const char *id = event ? event->id : "";
     if (encoded && encoded->skip[0] != '\0')
         session_log_newest(log, &encoded->before);
-    bool is_kept = encoded && intake->options.recovery_window_ms > 0;
+    bool is_kept =
+        encoded && (intake->options.recovery_window_ms > 0 || (session && session->held > 0));
     uint64_t index = event_log_append(&intake->log, log, is_kept ? encoded : NULL, id,
                                       gw_loop_now(intake->loop));
     if (encoded)
@@ -61,7 +62,7 @@ static struct intake_departure *remove_departed(struct intake_departed *departed
     gw_metric_set(&intake->metrics, GW_DEPARTED, (int64_t)intake->departed_count);
     free(departed);
     for (unsigned i = 1; i < departure->seat_count; i++)
-        intake__find_session(intake, departure->seats[i].session)->departed--;
+        intake__find_session(intake, departure->seats[i].session)->held--;
     return departure;
 }
 
@@ -70,7 +71,7 @@ static void release_sessions(struct intake *intake, const struct intake_departur
 {
     for (unsigned i = 1; i < departure->seat_count; i++) {
         struct intake_session *session = intake__find_session(intake, departure->seats[i].session);
-        if (session && session->clients == 0 && session->departed == 0)
+        if (session && session->clients == 0 && session->held == 0)
             intake__linger(session);
     }
 }
@@ -107,7 +108,7 @@ void intake__depart(struct intake *intake, struct intake_departure *departure)
         return;
     }
     for (unsigned i = 1; i < departure->seat_count; i++)
-        intake__find_session(intake, departure->seats[i].session)->departed++;
+        intake__find_session(intake, departure->seats[i].session)->held++;
     gw_deadline_start(&intake->departed_deadlines, &departed->deadline);
     gw_metric_set(&intake->metrics, GW_DEPARTED, (int64_t)++intake->departed_count);
     if (intake->departed_count > intake->options.max_departed)

@@ -77,7 +77,7 @@ static void pump(struct client *client, struct seat *seat)
 
 // Lets a request wait at its seat; takes the ack.
 static void submit(struct client *client, struct seat *seat, enum intake_command command,
-                   struct sio_ack *ack)
+                   const char *since, struct sio_ack *ack)
 {
     struct intake_request *request = NULL;
     if (client->waiting_count < WAITING_MAX)
@@ -88,6 +88,7 @@ static void submit(struct client *client, struct seat *seat, enum intake_command
                "Too many requests are waiting", ack);
     } else {
         request->ack = ack;
+        strcpy(request->since, since);
         list_append(&seat->waiting, &request->link);
         client->waiting_count++;
     }
@@ -121,10 +122,26 @@ static const char *session_of(const struct client *client, const struct sio_mess
     return NULL;
 }
 
+// Finds the newest event that the client says it has, "" for none, or refuses it (taking the ack)
+// and returns NULL.
+static const char *since_of(const struct client *client, const struct sio_message *message,
+                            struct sio_ack *ack)
+{
+    const json_t *since = json_object_get(json_array_get(message->args, 1), "since");
+    if (!since || json_is_null(since))
+        return "";
+    if (json_is_string(since) && json_string_length(since) <= TALUS_ID_MAX)
+        return json_string_value(since);
+    refuse(client->socket, client->worker->metrics, "invalid_payload", "since is not an event id",
+           ack);
+    return NULL;
+}
+
 static void on_join(struct client *client, const struct sio_message *message, struct sio_ack *ack)
 {
     const char *session = session_of(client, message, ack);
-    if (!session)
+    const char *since = session ? since_of(client, message, ack) : NULL;
+    if (!since)
         return;
     struct seat *seat = intake__find_seat(client, session);
     if (!seat && client->seat_count >= client->worker->intake->options.max_sessions) {
@@ -135,7 +152,7 @@ static void on_join(struct client *client, const struct sio_message *message, st
     if (!seat)
         seat = intake__new_seat(client, session);
     if (seat)
-        submit(client, seat, INTAKE_JOIN, ack);
+        submit(client, seat, INTAKE_JOIN, since, ack);
     else
         refuse(client->socket, client->worker->metrics, "unavailable", "Out of memory", ack);
 }
@@ -147,7 +164,7 @@ static void on_leave(struct client *client, const struct sio_message *message, s
         return;
     struct seat *seat = intake__find_seat(client, session);
     if (seat)
-        submit(client, seat, INTAKE_LEAVE, ack);
+        submit(client, seat, INTAKE_LEAVE, "", ack);
     else
         refuse(client->socket, client->worker->metrics, "not_joined", "Not in this session", ack);
 }
@@ -268,6 +285,9 @@ static void on_joined(struct client *client, struct seat *seat, struct intake_re
         tell(socket, "joined", data, request->ack);
     else
         sio_ack_drop(request->ack);
+    const struct sio_encoded missed = {request->missed.bytes, request->missed.size};
+    if (missed.size > 0 && !sio_emit_encoded(socket, &missed))
+        sio_socket_drop(socket); // it comes back, and asks again
 }
 
 static void on_left(struct client *client, struct seat *seat, struct intake_request *request)

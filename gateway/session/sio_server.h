@@ -125,9 +125,6 @@ void sio_socket_defer(struct sio_socket *socket);
 // Gives a deferred socket the id of one that is gone. False: the id is in use, or memory is out;
 // the socket keeps its own.
 bool sio_socket_resume(struct sio_socket *socket, const char *id);
-// What the client is to get before it is told that it is connected (it buffers until then). False:
-// not deferred, or memory is out.
-bool sio_socket_send_ahead(struct sio_socket *socket, const struct sio_encoded *encoded);
 // Answers with CONNECT; on_connection runs, with `auth` NULL. False: it could not be sent, and the
 // client is closed.
 bool sio_socket_accept(struct sio_socket *socket);
@@ -161,6 +158,10 @@ bool sio_ack_answer(struct sio_ack *ack, json_t *args, const struct sio_attachme
                     unsigned attachment_count);
 // Frees it unanswered; NULL-safe.
 void sio_ack_drop(struct sio_ack *ack);
+
+// Sends it to one socket, also to a deferred one: then it comes before the answer to CONNECT, and
+// official clients hand it on once they are connected. False: neither, or memory is out.
+bool sio_emit_encoded(struct sio_socket *socket, const struct sio_encoded *encoded);
 
 // ---- Rooms: sets of sockets of one namespace, by name
 

@@ -230,10 +230,11 @@ bool sio_socket_resume(struct sio_socket *socket, const char *id)
     return false;
 }
 
-bool sio_socket_send_ahead(struct sio_socket *socket, const struct sio_encoded *encoded)
+bool sio_emit_encoded(struct sio_socket *socket, const struct sio_encoded *encoded)
 {
-    if (socket->state != SIO_SOCKET_DEFERRED)
+    if (socket->state != SIO_SOCKET_DEFERRED && socket->state != SIO_SOCKET_CONNECTED)
         return false;
+    sio__socket_settle(socket);
     struct chunk *chunk = chunk_copy(encoded->bytes, encoded->size);
     bool is_sent = chunk && eio_session_send(socket->session, chunk, 0, chunk->size);
     if (chunk)

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+// Joins that say what the client has (`since`, an event id): what it missed is found in the recovery
+// log or, on a gateway that was not there, in the history of the event's broadcaster.
+//
+// A client that waits for a history is not in its session yet; the session is logged meanwhile. When
+// the history has come, the session's live stream may still be behind it: the client joins when the
+// stream has reached the history's end, so that nothing comes twice. What cannot be proven complete
+// is told by a gap, before what was found.
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/log.h"
+#include "gateway/intake/internal.h"
+
+#define WAITING_MAX      256  // joins that wait for a history; each holds as much as a client may miss
+#define STREAM_PATIENCE_MS 1000 // for the live stream to reach the history's end
+
+struct intake_since {
+    struct list link; // of intake->sinces
+    struct intake_session *session;
+    struct intake_request *request; // the join
+    uint64_t id;                    // of the question to the broadcaster
+    uint64_t mark;                  // index of the newest event when it was asked
+    uint64_t end;                   // seq of the history's newest event
+    bool is_answered;
+    bool is_cut;        // more than a client may miss
+    struct buffer found; // frames
+    struct gw_deadline deadline;
+};
+
+// ---- Parts of ids
+
+// The size of the origin in ORIGIN.SEQ, and the seq. 0: it is no event id.
+static size_t split_id(const char *id, uint64_t *seq)
+{
+    const char *dot = strchr(id, '.');
+    if (!dot || dot[1] < '0' || dot[1] > '9')
+        return 0;
+    char *end;
+    *seq = strtoull(dot + 1, &end, 10);
+    return *end == '\0' ? (size_t)(dot - id) : 0;
+}
+
+static bool is_of_origin(const char *id, const char *like)
+{
+    size_t size = strcspn(like, ".");
+    return strncmp(id, like, size) == 0 && id[size] == '.';
+}
+
+// ---- Telling
+
+static void tell_gap(struct intake *intake, struct intake_request *request, const char *after,
+                     const char *first, talus_gap_reason_t reason)
+{
+    const talus_delivery_t gap = {
+        .kind = TALUS_DELIVERY_GAP,
+        .session = request->session,
+        .after = after,
+        .first = first,
+        .reason = reason,
+    };
+    struct intake_encoded *encoded = encoder_gap(intake->encoder, &gap);
+    if (!encoded || !buffer_append(&request->missed, encoded->bytes, encoded->size))
+        request->status = INTAKE_UNAVAILABLE; // rather no join than one that hides something
+    if (encoded)
+        intake_encoded_unref(encoded);
+}
+
+// ---- The log
+
+static const struct event_log_entry *entry_of(const struct list *link)
+{
+    return LIST_ENTRY((struct list *)(uintptr_t)link, struct event_log_entry, session_link);
+}
+
+// Whether another broadcaster sent something before that: whether the client has it, its one event
+// id does not say.
+static bool has_others_before(const struct session_log *log, const char *id, uint64_t index)
+{
+    for (const struct list *at = log->entries.next; at != &log->entries; at = at->next) {
+        const struct event_log_entry *entry = entry_of(at);
+        if (entry->index < index && entry->id[0] != '\0' && !is_of_origin(entry->id, id))
+            return true;
+    }
+    return false;
+}
+
+// Appends what the log has after an index. False: it is more than a client may miss.
+static bool append_log(struct buffer *to, const struct session_log *log, uint64_t after,
+                       const char *origin, uint64_t end)
+{
+    for (const struct list *at = log->entries.next; at != &log->entries; at = at->next) {
+        const struct event_log_entry *entry = entry_of(at);
+        uint64_t seq;
+        bool is_had = entry->index <= after || (origin && is_of_origin(entry->id, origin) &&
+                                                split_id(entry->id, &seq) && seq <= end);
+        if (!is_had && !buffer_append(to, entry->encoded->bytes, entry->encoded->size))
+            return false;
+    }
+    return true;
+}
+
+static bool find_in_log(struct intake *intake, struct intake_session *session,
+                        struct intake_request *request)
+{
+    const struct session_log *log = &session->log;
+    uint64_t index = session_log_find(log, request->since);
+    if (index == 0 || log->gone > index)
+        return false;
+    if (has_others_before(log, request->since, index))
+        tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
+    size_t told = request->missed.size;
+    if (append_log(&request->missed, log, index, NULL, 0))
+        return true;
+    buffer_truncate(&request->missed, told);
+    tell_gap(intake, request, request->since, "", TALUS_GAP_HISTORY);
+    return true;
+}
+
+// ---- The broadcaster's history
+
+static void free_since(struct intake_since *since)
+{
+    struct intake *intake = since->session->intake;
+    gw_deadline_stop(&since->deadline);
+    list_remove(&since->link);
+    intake->since_count--;
+    since->session->held--;
+    buffer_fini(&since->found);
+    free(since);
+}
+
+static void finish(struct intake_since *since)
+{
+    struct intake_session *session = since->session;
+    struct intake_request *request = since->request;
+    bool is_whole = !since->is_cut && session->log.gone <= since->mark &&
+                    append_log(&since->found, &session->log, since->mark, request->since, since->end) &&
+                    buffer_append(&request->missed, since->found.bytes, since->found.size);
+    if (!is_whole)
+        tell_gap(session->intake, request, request->since, "", TALUS_GAP_HISTORY);
+    free_since(since);
+    intake__join(session, request);
+}
+
+static void on_patience_over(struct gw_deadline *deadline)
+{
+    finish(LIST_ENTRY(deadline, struct intake_since, deadline));
+}
+
+static bool ask(struct intake_session *session, struct intake_request *request)
+{
+    struct intake *intake = session->intake;
+    struct intake_since *since =
+        intake->since_count < WAITING_MAX ? calloc(1, sizeof *since) : NULL;
+    if (!since)
+        return false;
+    since->session = session;
+    since->request = request;
+    since->mark = intake->log.newest;
+    buffer_init(&since->found, intake->options.max_missed);
+    gw_deadline_init(&since->deadline, on_patience_over);
+    int error = talus_subscriber_recover(intake->subscriber, session->name, request->since,
+                                         &since->id);
+    if (error) {
+        gw_log(GW_LOG_DEBUG, "intake", "what came to session %s since %s cannot be asked for: %s",
+               session->name, request->since, talus_strerror(error));
+        free(since);
+        return false;
+    }
+    list_append(&intake->sinces, &since->link);
+    intake->since_count++;
+    session->held++;
+    return true;
+}
+
+bool intake__join_since(struct intake_session *session, struct intake_request *request)
+{
+    struct intake *intake = session->intake;
+    buffer_init(&request->missed, intake->options.max_missed);
+    if (find_in_log(intake, session, request))
+        return false;
+    if (ask(session, request))
+        return true;
+    tell_gap(intake, request, request->since, "", TALUS_GAP_HISTORY);
+    return false;
+}
+
+static struct intake_since *find_since(const struct intake *intake, uint64_t id)
+{
+    for (struct list *at = intake->sinces.next; at != &intake->sinces; at = at->next) {
+        struct intake_since *since = LIST_ENTRY(at, struct intake_since, link);
+        if (since->id == id && !since->is_answered)
+            return since;
+    }
+    return NULL;
+}
+
+void intake__on_replayed(struct intake *intake, const talus_delivery_t *delivery)
+{
+    struct intake_since *since = find_since(intake, delivery->request);
+    if (!since || since->is_cut)
+        return;
+    struct intake_encoded *encoded = encoder_event(intake->encoder, delivery->event);
+    since->is_cut =
+        !encoded || !buffer_append(&since->found, encoded->bytes, encoded->size);
+    if (encoded)
+        intake_encoded_unref(encoded);
+}
+
+void intake__on_recovered(struct intake *intake, const talus_delivery_t *delivery)
+{
+    struct intake_since *since = find_since(intake, delivery->request);
+    if (!since)
+        return;
+    since->is_answered = true;
+    split_id(delivery->newest, &since->end);
+    if (!delivery->complete)
+        tell_gap(intake, since->request, delivery->after, delivery->first, delivery->reason);
+    if (!delivery->is_only_origin)
+        tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
+    uint64_t reached = 0;
+    bool is_there = since->end == 0 || session_log_find(&since->session->log, delivery->newest) ||
+                    strcmp(since->session->newest, delivery->newest) == 0 ||
+                    (split_id(since->request->since, &reached) && reached >= since->end);
+    if (is_there)
+        finish(since);
+    else
+        gw_deadline_start(&intake->since_deadlines, &since->deadline);
+}
+
+void intake__sinces_hear(struct intake_session *session, const talus_event_t *event)
+{
+    struct list *next;
+    for (struct list *at = session->intake->sinces.next; at != &session->intake->sinces; at = next) {
+        struct intake_since *since = LIST_ENTRY(at, struct intake_since, link);
+        next = at->next;
+        if (since->session == session && since->is_answered && event->seq >= since->end &&
+            is_of_origin(event->id, since->request->since))
+            finish(since);
+    }
+}
+
+void intake__sinces_init(struct intake *intake)
+{
+    list_init(&intake->sinces);
+    gw_deadline_queue_init(&intake->since_deadlines, intake->loop, STREAM_PATIENCE_MS);
+}
+
+void intake__sinces_fini(struct intake *intake)
+{
+    while (!list_is_empty(&intake->sinces)) {
+        struct intake_since *since = LIST_ENTRY(intake->sinces.next, struct intake_since, link);
+        struct intake_request *request = since->request;
+        free_since(since);
+        intake__drop_request(&request->mail);
+    }
+    gw_deadline_queue_fini(&intake->since_deadlines);
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+// join_session with `since`: what the client missed follows `joined`, on the gateway where it was or
+// on another, and what cannot be proven complete is told by a gap before it.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { ask, connected, joined, settled } from './support/client.mjs';
+import { next } from './support/deadline.mjs';
+import { newBus, startGateway, startService } from './support/program.mjs';
+
+let bus, gateway, service;
+
+before(async () => {
+  bus = await newBus();
+  gateway = await startGateway(bus);
+  service = startService(bus);
+  await service.line(/^ready/);
+});
+
+after(async () => {
+  await service?.stop();
+  await gateway?.stop();
+  await bus?.remove();
+});
+
+/** Has a service emit a step, and gives its event id. */
+async function step(session, n, by = service) {
+  const from = by.lines.length;
+  by.write(`emit ${session} step ${n}\n`);
+  return (await by.line(/^id (.*)/, from))[1];
+}
+
+/** Joins with `since`; gives the socket once event `n` has come. */
+async function joinedSince(url, session, since, n) {
+  const socket = await connected(url, { transports: ['websocket'] });
+  const last = n && next(socket, 'step', (data) => data.n === n);
+  socket.joined = await ask(socket, 'join_session', { session_id: session, since });
+  await last;
+  await settled(socket);
+  return socket;
+}
+
+const kinds = (socket) =>
+  socket.log.filter(([type]) => type !== 'pong').map(([type, data]) => (type === 'step' ? data.n : type));
+
+test('on the gateway where it was, the missed events follow joined', async () => {
+  const witness = await joined(gateway.url, 'here');
+  const since = await step('here', 1);
+  await step('here', 2);
+  const arrived = next(witness, 'step', (data) => data.n === 3);
+  const newest = await step('here', 3);
+  await arrived;
+  const socket = await joinedSince(gateway.url, 'here', since, 3);
+  assert.deepEqual(kinds(socket), ['session-connected', 'joined', 2, 3]);
+  assert.equal(socket.joined.offset, newest);
+  const both = Promise.all([next(socket, 'step'), next(witness, 'step')]);
+  await step('here', 4);
+  await both;
+  assert.deepEqual(kinds(socket).slice(4), [4]);
+  socket.disconnect();
+  witness.disconnect();
+});
+
+test('who has everything gets nothing', async () => {
+  const witness = await joined(gateway.url, 'all');
+  const arrived = next(witness, 'step');
+  const since = await step('all', 1);
+  await arrived;
+  const socket = await joinedSince(gateway.url, 'all', since);
+  assert.deepEqual(kinds(socket), ['session-connected', 'joined']);
+  socket.disconnect();
+  witness.disconnect();
+});
+
+test('on a gateway that was not there, the broadcaster has them', async () => {
+  const since = await step('there', 1);
+  await step('there', 2);
+  await step('there', 3);
+  const socket = await joinedSince(gateway.url, 'there', since, 3);
+  assert.deepEqual(kinds(socket), ['session-connected', 'joined', 2, 3]);
+  const four = next(socket, 'step');
+  await step('there', 4);
+  await four;
+  assert.deepEqual(kinds(socket).slice(4), [4]);
+  socket.disconnect();
+});
+
+test('while events flow, every one comes once and in order', async () => {
+  const since = await step('flow', 0);
+  const from = service.lines.length;
+  service.write('flood flow 900 1000\n');
+  const sockets = await Promise.all(Array.from({ length: 10 }, () => connected(gateway.url, { transports: ['websocket'] })));
+  await Promise.all(sockets.map((socket) => ask(socket, 'join_session', { session_id: 'flow', since })));
+  await service.line(/^flooded/, from);
+  const ends = Promise.all(sockets.map((socket) => next(socket, 'step')));
+  await step('flow', 1);
+  await ends;
+  for (const socket of sockets) {
+    const ticks = socket.log.filter(([type]) => type === 'tick').map(([, data]) => data.n);
+    assert.deepEqual(ticks, Array.from({ length: 900 }, (_, i) => i + 1));
+    assert.ok(!kinds(socket).includes('gap'));
+    socket.disconnect();
+  }
+});
+
+test('with a second broadcaster, nothing can be proven', async () => {
+  const other = startService(bus);
+  await other.line(/^ready/);
+  const witness = await joined(gateway.url, 'two');
+  const second = next(witness, 'step', (data) => data.n === 2);
+  await step('two', 1, other);
+  const since = await step('two', 2);
+  await second;
+  const third = next(witness, 'step', (data) => data.n === 3);
+  await step('two', 3, other);
+  await third;
+  const socket = await joinedSince(gateway.url, 'two', since, 3);
+  assert.deepEqual(kinds(socket), ['session-connected', 'joined', 'gap', 3]);
+  const gap = socket.log.find(([type]) => type === 'gap')[1];
+  assert.deepEqual(gap, { session_id: 'two', after: '', first: '', reason: 'history' });
+  socket.disconnect();
+  witness.disconnect();
+  await other.stop();
+});
+
+test('what is no event of anybody is a gap', async () => {
+  await step('none', 1);
+  for (const since of ['abcdefghijkl.5', 'nonsense', 'x.']) {
+    const socket = await joinedSince(gateway.url, 'none', since);
+    assert.ok(kinds(socket).includes('gap'), since);
+    assert.equal(socket.joined.active_clients, 1);
+    socket.disconnect();
+  }
+});
+
+test('a since that is no text is refused', async () => {
+  const socket = await connected(gateway.url);
+  for (const since of [5, {}, ['a'], 'x'.repeat(100)]) {
+    const { error } = await ask(socket, 'join_session', { session_id: 'bad', since });
+    assert.equal(error.code, 'invalid_payload');
+  }
+  assert.equal((await ask(socket, 'join_session', { session_id: 'good', since: null })).active_clients, 1);
+  socket.disconnect();
+});
+
+// Last: the others' clients are told of the killed one, whose presence events may be lost.
+test('after the first gateway died', async () => {
+  const first = await startGateway(bus);
+  const socket = await joined(first.url, 'moved', { transports: ['websocket'] });
+  const arrived = next(socket, 'step');
+  const since = await step('moved', 1);
+  await arrived;
+  const gone = next(socket, 'disconnect');
+  await first.stop('SIGKILL');
+  await gone;
+  await step('moved', 2);
+  await step('moved', 3);
+  const again = await joinedSince(gateway.url, 'moved', since, 3);
+  assert.deepEqual(kinds(again).filter((kind) => typeof kind === 'number'), [2, 3]);
+  again.disconnect();
+});
