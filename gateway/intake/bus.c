@@ -61,22 +61,39 @@ static void on_linger_over(struct gw_deadline *deadline)
     unsubscribe(session);
 }
 
+static void unsubscribe_oldest(struct intake *intake)
+{
+    struct list *oldest = intake->linger.deadlines.next;
+    unsubscribe(LIST_ENTRY(oldest, struct intake_session, linger.link));
+}
+
 // A client that walks through sessions leaves them all behind: past the bound, the one that has
 // been empty longest goes at once.
 void intake__linger(struct intake_session *session)
 {
     struct intake *intake = session->intake;
     gw_deadline_start(&intake->linger, &session->linger);
-    if (++intake->lingering_count <= intake->options.max_lingering)
-        return;
-    struct list *oldest = intake->linger.deadlines.next;
-    unsubscribe(LIST_ENTRY(oldest, struct intake_session, linger.link));
+    if (++intake->lingering_count > intake->options.max_lingering)
+        unsubscribe_oldest(intake);
+}
+
+// Who is here goes before who might come, and that before who was here: clients that join all that
+// they may and are cut off, again and again, would keep all others out for the whole window.
+static void make_room(struct intake *intake)
+{
+    while (HASH_COUNT(intake->sessions) >= intake->options.max_bus_sessions) {
+        if (intake->lingering_count > 0)
+            unsubscribe_oldest(intake);
+        else if (!intake__forget_oldest(intake))
+            return;
+    }
 }
 
 static struct intake_session *new_session(struct intake *intake, const char *name)
 {
     size_t members_size = intake->worker_count * sizeof(size_t);
     size_t name_size = strlen(name) + 1;
+    make_room(intake);
     struct intake_session *session = calloc(1, sizeof *session + members_size + name_size);
     if (!session)
         return NULL;

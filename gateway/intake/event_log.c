@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The recovery log. Entries are in two lists, both in order of index: all of them, and those of
-// their session; so the oldest of all is the oldest of its session, too.
+// their session; so the oldest of all is the oldest of its session, too. A session's newest event
+// is its last entry, or `gone`, which never steps back.
 
 #include "gateway/intake/event_log.h"
 
@@ -29,10 +30,17 @@ static struct event_log_entry *oldest(const struct list *entries)
     return LIST_ENTRY(entries->next, struct event_log_entry, link);
 }
 
+static void note_gone(struct session_log *session, uint64_t index, const char *id)
+{
+    session->gone = index;
+    strcpy(session->gone_id, id);
+}
+
 static void let_go(struct event_log *log, struct event_log_entry *entry)
 {
-    entry->session->gone = entry->index;
-    strcpy(entry->session->gone_id, entry->id);
+    // A newer event may never have been kept.
+    if (entry->index > entry->session->gone)
+        note_gone(entry->session, entry->index, entry->id);
     log->bytes -= size_of(entry);
     list_remove(&entry->link);
     list_remove(&entry->session_link);
@@ -78,8 +86,7 @@ uint64_t event_log_append(struct event_log *log, struct session_log *session,
         list_append(&session->entries, &entry->session_link);
         log->bytes += size_of(entry);
     } else {
-        session->gone = session->newest;
-        strcpy(session->gone_id, id);
+        note_gone(session, session->newest, id);
     }
     event_log_expire(log, now);
     return session->newest;

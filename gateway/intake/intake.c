@@ -25,6 +25,7 @@ void intake_options_init(struct intake_options *options)
         .silence_ms = 45000,
         .recovery_bytes = (size_t)64 << 20,
         .max_departed = 10000,
+        .max_departed_bytes = (size_t)16 << 20,
         .max_missed = (size_t)1 << 20,
         .max_bus_sessions = 100000,
     };

@@ -33,17 +33,20 @@ struct intake_options {
     unsigned max_sessions; // sessions that one client may be in; default 100
     size_t presence_limit; // clients of a session up to which its room is told who comes and goes
                            // (the bus always is); 0: never; default: INTAKE_PRESENCE_ALWAYS
-    unsigned live_timeout_ms; // how long a join waits for the broadcasters; default 1,000
-    unsigned linger_ms;       // how long an empty session stays subscribed; default 30,000
-    size_t max_lingering;     // empty sessions that stay subscribed; default 10,000
-    unsigned
-        recovery_window_ms;  // how long who was cut off may come back; 0: never; default 120,000
-    unsigned silence_ms;     // how long a client may be cut off unnoticed; default 45,000
-    size_t recovery_bytes;   // of events kept for those who come back; default 64 MiB
-    size_t max_departed;     // who may come back, at most; default 10,000
-    size_t max_missed;       // bytes that one who comes back may have missed; default 1 MiB
-    size_t max_bus_sessions; // sessions subscribed to: each costs memory here and in every
-                             // broadcaster; beyond, joins are `unavailable`; default 100,000
+    unsigned live_timeout_ms;    // how long a join waits for the broadcasters; default 1,000
+    unsigned linger_ms;          // how long an empty session stays subscribed; default 30,000
+    size_t max_lingering;        // empty sessions that stay subscribed; default 10,000
+    unsigned recovery_window_ms; // how long who was cut off may come back, 0: never; default
+                                 // 120,000
+    unsigned silence_ms;         // how long a client may be cut off unnoticed; default 45,000
+    size_t recovery_bytes;       // of events kept for those who come back; default 64 MiB
+    size_t max_departed;         // who may come back, at most; default 10,000
+    size_t max_departed_bytes;   // of what is kept of them; default 16 MiB
+    size_t max_missed;           // bytes that one who comes back may have missed; default 1 MiB
+    // Sessions subscribed to: each costs memory here and in every broadcaster. Beyond, those that
+    // nobody is in go, and with them who might come back; then joins are `unavailable`. Default
+    // 100,000.
+    size_t max_bus_sessions;
 };
 
 void intake_options_init(struct intake_options *options);

@@ -155,6 +155,7 @@ struct intake {
     struct intake_departed *departed; // by secret
     struct gw_deadline_queue departed_deadlines;
     size_t departed_count;
+    size_t departed_bytes;
     struct list sinces; // joins that wait for a history: see since.c
     size_t since_count;
     struct gw_deadline_queue since_deadlines;
@@ -217,6 +218,8 @@ void intake__log(struct intake *intake, struct intake_session *session,
                  struct intake_encoded *encoded, const talus_event_t *event);
 // Keeps the departure of a client that its sessions still count, and takes it over.
 void intake__depart(struct intake *intake, struct intake_departure *departure);
+// Gives up the client that was cut off longest ago. False: there is none.
+bool intake__forget_oldest(struct intake *intake);
 // Finds what a client that comes back missed. True: the request carries it; the client is to be
 // counted in its sessions again.
 bool intake__recover(struct intake *intake, struct intake_request *request);

@@ -51,6 +51,12 @@ void intake__log(struct intake *intake, struct intake_session *session,
 
 // ---- Who may come back
 
+static size_t size_of(const struct intake_departure *departure)
+{
+    return sizeof(struct intake_departed) + sizeof *departure +
+           departure->seat_count * sizeof departure->seats[0];
+}
+
 // Whom no session counts any more. Returns the departure.
 static struct intake_departure *remove_departed(struct intake_departed *departed)
 {
@@ -59,6 +65,7 @@ static struct intake_departure *remove_departed(struct intake_departed *departed
     gw_deadline_stop(&departed->deadline);
     HASH_DEL(intake->departed, departed);
     intake->departed_count--;
+    intake->departed_bytes -= size_of(departure);
     gw_metric_set(&intake->metrics, GW_DEPARTED, (int64_t)intake->departed_count);
     free(departed);
     for (unsigned i = 1; i < departure->seat_count; i++)
@@ -89,6 +96,15 @@ static void on_window_over(struct gw_deadline *deadline)
     forget(LIST_ENTRY(deadline, struct intake_departed, deadline));
 }
 
+bool intake__forget_oldest(struct intake *intake)
+{
+    const struct list *departed = &intake->departed_deadlines.deadlines;
+    if (list_is_empty(departed))
+        return false;
+    forget(LIST_ENTRY(departed->next, struct intake_departed, deadline.link));
+    return true;
+}
+
 void intake__depart(struct intake *intake, struct intake_departure *departure)
 {
     struct intake_departed *departed = calloc(1, sizeof *departed);
@@ -110,10 +126,11 @@ void intake__depart(struct intake *intake, struct intake_departure *departure)
     for (unsigned i = 1; i < departure->seat_count; i++)
         intake__find_session(intake, departure->seats[i].session)->held++;
     gw_deadline_start(&intake->departed_deadlines, &departed->deadline);
+    intake->departed_bytes += size_of(departure);
     gw_metric_set(&intake->metrics, GW_DEPARTED, (int64_t)++intake->departed_count);
-    if (intake->departed_count > intake->options.max_departed)
-        forget(LIST_ENTRY(intake->departed_deadlines.deadlines.next, struct intake_departed,
-                          deadline.link));
+    while (intake->departed_count > intake->options.max_departed ||
+           intake->departed_bytes > intake->options.max_departed_bytes)
+        intake__forget_oldest(intake);
 }
 
 // ---- Coming back

@@ -243,8 +243,8 @@ static void on_disconnect(struct sio_socket *socket, const char *reason, void *a
     bool is_said = intake__say_departed(client, reason);
     for (struct list *at = client->seats.next; at != &client->seats; at = at->next) {
         const struct seat *seat = LIST_ENTRY(at, struct seat, link);
-        // While a LEAVE is under way the client is on its way out already. A JOIN under way that
-        // finds nobody here when it comes back says GONE then, unless the client was in before.
+        // While a LEAVE is under way the client is on its way out already. A JOIN under way, be it
+        // the first or one more, says GONE when it comes back and finds nobody here.
         if (!is_said && seat->is_joined && !seat->is_under_way)
             say_gone(client->worker, seat->session, sio_socket_id(socket));
     }

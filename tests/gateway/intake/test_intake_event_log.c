@@ -144,6 +144,25 @@ static void test_event_log_notes_what_it_does_not_keep(void **state)
     expect_owed(&from_second, 1, "o.3 ");
 }
 
+// What was let go later, but is older, changes nothing of that.
+static void test_event_log_does_not_forget_what_it_did_not_keep(void **state)
+{
+    (void)state;
+    struct intake_mark newest;
+    append(&fixture.a, "o.1", 0);
+    append(&fixture.a, "o.2", 0);
+    event_log_append(&fixture.log, &fixture.a, NULL, "o.3", 0);
+    event_log_expire(&fixture.log, WINDOW_MS + 1);
+    assert_int_equal(fixture.log.bytes, 0);
+    assert_int_equal(fixture.a.gone, 3);
+    assert_int_equal(session_log_find(&fixture.a, "o.3"), 3);
+    session_log_newest(&fixture.a, &newest);
+    assert_int_equal(newest.index, 3);
+    assert_string_equal(newest.id, "o.3");
+    struct event_log_cursor from_second = {&fixture.a, 2, NULL};
+    assert_false(event_log_reaches(&from_second, 1));
+}
+
 static void test_event_log_is_incomplete_when_memory_was_out(void **state)
 {
     (void)state;
@@ -181,6 +200,7 @@ int main(void)
         TEST(test_event_log_knows_what_has_aged_out),
         TEST(test_event_log_is_bounded_in_bytes),
         TEST(test_event_log_notes_what_it_does_not_keep),
+        TEST(test_event_log_does_not_forget_what_it_did_not_keep),
         TEST(test_event_log_is_incomplete_when_memory_was_out),
         TEST(test_event_log_forgets_a_session_alone),
     };

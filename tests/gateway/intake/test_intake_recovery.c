@@ -380,6 +380,59 @@ static void test_recovery_forgets_the_oldest_beyond_its_bound(void **state)
     client_close(client);
 }
 
+static void test_recovery_is_bounded_by_the_sessions_of_those_who_went(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake_options options;
+    struct identity small = {0}, large = {0};
+    intake_options_init(&options);
+    options.recovery_window_ms = WINDOW_MS;
+    options.max_departed_bytes = 6 * sizeof(struct intake_departed_seat);
+    start(fixture, &options);
+    struct client *client = connect_client(fixture, &small);
+    read_connect(client, &small);
+    join(client, "a");
+    cut(fixture, client);
+    client = connect_client(fixture, &large);
+    read_connect(client, &large);
+    join(client, "b");
+    join(client, "c");
+    join(client, "d");
+    client_close(client);
+    client = connect_client(fixture, &large);
+    assert_true(read_connect(client, &large));
+    client = connect_client(fixture, &small);
+    assert_false(read_connect(client, &small));
+}
+
+static void test_recovery_keeps_no_session_from_those_who_are_here(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake_options options;
+    struct identity gone = {0}, here = {0};
+    intake_options_init(&options);
+    options.recovery_window_ms = WINDOW_MS;
+    options.max_bus_sessions = 2;
+    start(fixture, &options);
+    struct client *client = connect_client(fixture, &gone);
+    read_connect(client, &gone);
+    join(client, "a");
+    join(client, "b");
+    cut(fixture, client);
+    client = connect_client(fixture, &here);
+    read_connect(client, &here);
+    join(client, "c");
+    assert_int_equal(metric(fixture, GW_BUS_SESSIONS), 2); // one of the others lingers
+    join(client, "d");
+    assert_int_equal(metric(fixture, GW_BUS_SESSIONS), 2);
+    ws_send(client, "42/graph,[\"join_session\",{\"session_id\":\"e\"}]");
+    assert_non_null(strstr(read_message(client, "42/graph,[\"error\""), "unavailable"));
+    client_close(client);
+    client = connect_client(fixture, &gone);
+    assert_false(read_connect(client, &gone));
+    client_close(client);
+}
+
 static void test_recovery_can_be_off(void **state)
 {
     struct fixture *fixture = *state;
@@ -408,6 +461,8 @@ int main(void)
         TEST_BOUND(test_recovery_is_refused_where_the_log_was_too_small),
         TEST_BOUND(test_recovery_gives_no_more_than_a_client_may_be_behind),
         TEST_BOUND(test_recovery_forgets_the_oldest_beyond_its_bound),
+        TEST_BOUND(test_recovery_is_bounded_by_the_sessions_of_those_who_went),
+        TEST_BOUND(test_recovery_keeps_no_session_from_those_who_are_here),
         TEST_BOUND(test_recovery_can_be_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
