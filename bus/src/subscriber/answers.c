@@ -143,8 +143,7 @@ static bool parse_id(const char *id, char origin[TALUS_ORIGIN_MAX + 1], uint64_t
 static int start_recovery(talus_subscriber_t *subscriber, const char *session, const char *name,
                           uint64_t after, uint64_t request)
 {
-    struct talus__origin *origin =
-        talus__origins_find(&subscriber->origins, name, strlen(name));
+    struct talus__origin *origin = talus__origins_find(&subscriber->origins, name, strlen(name));
 
     if (!origin || !origin->replay || origin->is_dead)
         return fail_recovery(subscriber, session, name, after, request);
@@ -169,8 +168,7 @@ int talus_subscriber_recover(talus_subscriber_t *subscriber, const char *session
         return TALUS_EINVAL;
     if (subscriber->recoveries >= RECOVERIES_MOST)
         return TALUS_ELIMIT;
-    int error =
-        start_recovery(subscriber, session, origin, after, subscriber->last_request + 1);
+    int error = start_recovery(subscriber, session, origin, after, subscriber->last_request + 1);
     if (error)
         return error;
     subscriber->recoveries++;
@@ -315,8 +313,8 @@ static int on_end(talus_subscriber_t *subscriber, struct talus__asker *asker,
 
     if (!asker->first || asker->first->kind == TALUS__ASK_HEADS ||
         !is_of_session(asker->first, topic) ||
-        talus__end_decode(zmq_msg_data(&subscriber->body), zmq_msg_size(&subscriber->body),
-                          &end) != 0 ||
+        talus__end_decode(zmq_msg_data(&subscriber->body), zmq_msg_size(&subscriber->body), &end) !=
+            0 ||
         !is_of_origin(asker, end.origin, end.origin_size))
         return on_nonsense(subscriber, asker);
     struct talus__ask *ask = talus__asker_take(&subscriber->askers, asker);

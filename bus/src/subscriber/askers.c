@@ -284,8 +284,8 @@ void talus__asker_reset(struct talus__askers *askers, struct talus__asker *asker
 
 // ---- Receiving
 
-static bool receive_from(struct talus__askers *askers, struct talus__asker *asker,
-                         zmq_msg_t *topic, zmq_msg_t *body)
+static bool receive_from(struct talus__askers *askers, struct talus__asker *asker, zmq_msg_t *topic,
+                         zmq_msg_t *body)
 {
     while (zmq_msg_recv(topic, asker->socket, ZMQ_DONTWAIT) >= 0) {
         bool is_pair = zmq_msg_more(topic) && zmq_msg_recv(body, asker->socket, ZMQ_DONTWAIT) >= 0;
@@ -412,8 +412,8 @@ static bool is_connectable(const char *endpoint)
 
     if (talus__endpoints_parse(endpoint, false, &parsed) != 0)
         return false;
-    bool is_one = parsed.count == 1 && parsed.items[0].kind == TALUS__ENDPOINT_CONNECT &&
-                  *endpoint != '>';
+    bool is_one =
+        parsed.count == 1 && parsed.items[0].kind == TALUS__ENDPOINT_CONNECT && *endpoint != '>';
     talus__endpoints_fini(&parsed);
     return is_one;
 }

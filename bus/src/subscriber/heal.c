@@ -100,8 +100,8 @@ static void proceed(talus_subscriber_t *subscriber, struct talus__heal *heal)
 struct talus__heal *talus__heal_open(talus_subscriber_t *subscriber, struct talus__joined *joined,
                                      struct talus__origin *origin, uint64_t target)
 {
-    struct talus__position *position = talus__position_find(
-        joined, talus__origin_refer(&subscriber->origins, origin));
+    struct talus__position *position =
+        talus__position_find(joined, talus__origin_refer(&subscriber->origins, origin));
 
     if (position->heal) {
         if (target > position->heal->target)
@@ -110,8 +110,8 @@ struct talus__heal *talus__heal_open(talus_subscriber_t *subscriber, struct talu
     }
     struct talus__heal *heal = add_heal(subscriber, joined, origin, target);
     if (!heal) {
-        talus__log(TALUS_LOG_ERROR, "out of memory: session '%s' misses events of %s",
-                   joined->name, origin->name);
+        talus__log(TALUS_LOG_ERROR, "out of memory: session '%s' misses events of %s", joined->name,
+                   origin->name);
         return NULL;
     }
     position->heal = heal;

@@ -37,10 +37,10 @@ struct talus__heal {
     struct talus__heal *before;
     struct talus__heal *due_next;
     bool is_due;
-    bool is_failed;  // it is no use asking (any more), for `reason`
-    bool is_lost;    // the origin died: whatever else it had sent is missing too
-    bool has_gap;    // events before gap_first are gone, for gap_reason
-    bool is_plain;   // failed since no head came: where the origin begins is not known
+    bool is_failed; // it is no use asking (any more), for `reason`
+    bool is_lost;   // the origin died: whatever else it had sent is missing too
+    bool has_gap;   // events before gap_first are gone, for gap_reason
+    bool is_plain;  // failed since no head came: where the origin begins is not known
     talus_gap_reason_t reason;
     talus_gap_reason_t gap_reason;
     uint64_t gap_first;
