@@ -83,7 +83,8 @@ static void test_request_for_heads(void **state)
 static void test_request_keys_in_any_order_and_unknown_ones(void **state)
 {
     (void)state;
-    static const uint8_t bytes[] = "\x84\xa3new\x92\x01\x81\xa1x\xc0\xa5" "after\xcd\x01\x00"
+    static const uint8_t bytes[] = "\x84\xa3new\x92\x01\x81\xa1x\xc0\xa5"
+                                   "after\xcd\x01\x00"
                                    "\xa7session\xa1s\xa2op\xa6replay";
     struct talus__request request;
 
@@ -119,8 +120,8 @@ static void expect_choice(const char *named, const char *transport, const char *
                           const char *expected)
 {
     char chosen[128];
-    bool has_one = talus__replay_choose(named, strlen(named), transport, host, chosen,
-                                        sizeof chosen);
+    bool has_one =
+        talus__replay_choose(named, strlen(named), transport, host, chosen, sizeof chosen);
 
     assert_int_equal(has_one, expected != NULL);
     if (expected)
