@@ -37,7 +37,7 @@ static void set_due(talus_subscriber_t *subscriber, struct talus__heal *heal)
         return;
     heal->is_due = true;
     heal->due_next = NULL;
-    if (heals->due)
+    if (heals->due_last)
         heals->due_last->due_next = heal;
     else
         heals->due = heal;
