@@ -8,16 +8,20 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zmq.h>
 
 #include <talus.h>
 
+#include "body.h"
 #include "child.h"
 #include "context.h"
 #include "expect.h"
+#include "raw_publisher.h"
 #include "scratch.h"
 #include "tcp_proxy.h"
 
@@ -518,6 +522,164 @@ static void test_heal_ten_thousand_sessions_across_a_restart(void **state)
     assert_int_equal(stats_of(fixture).gaps, 0);
 }
 
+// A peer that is stopped is noticed by its heartbeats, and taken up again when it goes on.
+static void test_heal_a_stopped_broadcaster(void **state)
+{
+    struct fixture *fixture = *state;
+    char endpoint[64];
+
+    fixture->options.heartbeat_ms = 100;
+    fixture->options.heartbeat_timeout_ms = 300;
+    fixture->options.origin_timeout_ms = 100;
+    talus_subscriber_t *subscriber = subscribe(fixture, "@" TCP);
+    snprintf(endpoint, sizeof endpoint, ">%s", talus_subscriber_endpoint(subscriber));
+    child_start(&fixture->child, "emit", endpoint);
+    child_wait_said(&fixture->child);
+    pump_until(subscriber, origins_are, 1);
+    join_live(subscriber, "s");
+    child_tell(&fixture->child);
+    expect_seqs(subscriber, 1, 3);
+    child_wait_said(&fixture->child);
+    assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
+    expect_gap(subscriber, "s", NULL, "", TALUS_GAP_ORIGIN_LOST);
+    assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
+    child_tell(&fixture->child);
+    expect_seqs(subscriber, 4, 4); // by the connection or, if that came too late, by the replay
+}
+
+static void test_heal_over_inproc(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { COUNT = 100 };
+
+    set_tiny_queues(fixture);
+    talus_broadcaster_t *broadcaster = broadcast(fixture, 0, "inproc://test-heal");
+    talus_subscriber_t *subscriber = subscribe(fixture, "inproc://test-heal");
+    join_live(subscriber, "s");
+    flood(broadcaster, "s", COUNT);
+    expect_seqs(subscriber, 1, COUNT);
+    assert_true(stats_of(fixture).healed > 0);
+}
+
+// A wildcard host in the replay endpoint is the host that one is connected to.
+static void test_heal_at_a_wildcard_host(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { COUNT = 900 };
+    char endpoint[64];
+
+    set_tiny_queues(fixture);
+    talus_broadcaster_t *broadcaster = broadcast(fixture, 0, "tcp://*:*");
+    snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%d",
+             port_of(talus_broadcaster_endpoint(broadcaster)));
+    talus_subscriber_t *subscriber = subscribe(fixture, endpoint);
+    join_live(subscriber, "s");
+    flood(broadcaster, "s", COUNT);
+    expect_seqs(subscriber, 1, COUNT);
+    assert_true(stats_of(fixture).healed > 0);
+}
+
+// ---- Strange broadcasters
+
+static void publish_head(struct raw_publisher *raw, const char *topic, uint64_t seq,
+                         const char *replay)
+{
+    uint8_t body[TALUS__HEAD_BODY_MAX];
+    const struct talus__head head = {.origin = raw->origin,
+                                     .origin_size = strlen(raw->origin),
+                                     .seq = seq,
+                                     .replay = replay,
+                                     .replay_size = strlen(replay)};
+
+    raw_publish_frames(raw, topic, body, talus__head_encode(body, sizeof body, &head));
+}
+
+// Joins "s" with a bare publisher that names `replay`, and has it miss events 6 and 7.
+static void miss_events(struct fixture *fixture, struct raw_publisher *raw, const char *replay)
+{
+    raw_publisher_open(raw, ZMQ_XPUB, "origin01", NULL);
+    raw_publisher_bind(raw, NULL);
+    talus_subscriber_t *subscriber = subscribe(fixture, raw->endpoint);
+    raw_publisher_expect(raw, "$bus/");
+    publish_head(raw, "$bus/$hello", 5, replay);
+    pump_until(subscriber, origins_are, 1);
+    raw_publisher_expect_ready(raw);
+    assert_int_equal(talus_subscriber_join(subscriber, "s"), 0);
+    raw_publisher_expect(raw, "s/");
+    publish_head(raw, "s/$head", 5, replay);
+    expect_live(subscriber, "s", true);
+    raw_publish(raw, "s/t", 8, 7);
+    raw_publish(raw, "s/t", 9, 8);
+}
+
+static void expect_lost_then_events(struct fixture *fixture)
+{
+    expect_gap(fixture->subscriber, "s", "origin01.5", "origin01.8", TALUS_GAP_ORIGIN_LOST);
+    expect_seqs(fixture->subscriber, 8, 9);
+    assert_true(stats_of(fixture).ask_timeouts > 0);
+    assert_int_equal(stats_of(fixture).held, 0);
+}
+
+static void test_heal_gives_up_on_one_that_does_not_answer(void **state)
+{
+    struct fixture *fixture = *state;
+    struct raw_publisher raw;
+
+    fixture->options.heal_timeout_ms = 300;
+    miss_events(fixture, &raw, "tcp://127.0.0.1:1");
+    expect_lost_then_events(fixture);
+    raw_publish(&raw, "s/t", 10, 9);
+    expect_seqs(fixture->subscriber, 10, 10);
+    raw_publisher_close(&raw);
+}
+
+static bool has_asked(const talus_subscriber_stats_t *stats, uint64_t value)
+{
+    return stats->asked >= value;
+}
+
+static void test_heal_gives_up_on_one_that_answers_nonsense(void **state)
+{
+    struct fixture *fixture = *state;
+    struct raw_publisher raw;
+    char endpoint[64], identity[256], request[256];
+    size_t size = sizeof endpoint;
+    uint8_t body[256];
+    const int deadline = EXPECT_DEADLINE_MS, no_linger = 0;
+    void *context = zmq_ctx_new();
+    void *router = zmq_socket(context, ZMQ_ROUTER);
+
+    zmq_setsockopt(router, ZMQ_RCVTIMEO, &deadline, sizeof deadline);
+    zmq_setsockopt(router, ZMQ_LINGER, &no_linger, sizeof no_linger);
+    assert_int_equal(zmq_bind(router, TCP), 0);
+    assert_int_equal(zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, endpoint, &size), 0);
+    fixture->options.heal_timeout_ms = 2000;
+    miss_events(fixture, &raw, endpoint);
+    pump_until(fixture->subscriber, has_asked, 1);
+    int identity_size = zmq_recv(router, identity, sizeof identity, 0);
+    assert_true(identity_size > 0);
+    assert_true(zmq_recv(router, request, sizeof request, 0) > 0);
+    size_t body_size = raw_encode(body, "origin02", 6, 5, "\x80", 1); // another's event
+    const struct {
+        const char *topic;
+        const void *body;
+        size_t body_size;
+    } answers[] = {
+        {"s/t", body, body_size}, {"s/$end", "\xc0", 1}, {"x/$end", body, body_size},
+        {"s/$head", "\x80", 1},   {"$bus/what", "?", 1}, {"no topic", "", 0},
+    };
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        zmq_send(router, identity, (size_t)identity_size, ZMQ_SNDMORE);
+        zmq_send(router, answers[i].topic, strlen(answers[i].topic), ZMQ_SNDMORE);
+        zmq_send(router, answers[i].body, answers[i].body_size, 0);
+    }
+    expect_lost_then_events(fixture);
+    assert_true(stats_of(fixture).malformed > 0);
+    raw_publisher_close(&raw);
+    zmq_close(router);
+    zmq_ctx_term(context);
+}
+
 // ---- Heads that do not come
 
 // The queue that heads go through is full as well: they are asked for.
@@ -666,6 +828,8 @@ static int run_child(const char *role, const char *endpoint)
     bool is_flood = strcmp(role, "flood") == 0;
     if (is_flood)
         options.send_high_water_mark = 5;
+    if (*endpoint == '>')
+        options.replay = TCP;
     if (talus_broadcaster_new(&broadcaster, endpoint, &options) != 0)
         return 1;
     child_say();
@@ -682,6 +846,9 @@ static int run_child(const char *role, const char *endpoint)
     if (talus_broadcaster_flush(broadcaster, EXPECT_DEADLINE_MS) != 0)
         return 1;
     child_say();
+    child_await();
+    if (talus_emit(broadcaster, &event, NULL) != 0)
+        return 1;
     child_await();
     talus_broadcaster_destroy(&broadcaster);
     return 0;
@@ -708,6 +875,11 @@ int main(int argc, char **argv)
         TEST(test_heal_tells_of_a_broadcaster_that_was_killed),
         TEST(test_heal_a_killed_broadcaster_takes_its_history_along),
         TEST(test_heal_ten_thousand_sessions_across_a_restart),
+        TEST(test_heal_a_stopped_broadcaster),
+        TEST(test_heal_over_inproc),
+        TEST(test_heal_at_a_wildcard_host),
+        TEST(test_heal_gives_up_on_one_that_does_not_answer),
+        TEST(test_heal_gives_up_on_one_that_answers_nonsense),
         TEST(test_heal_asks_for_heads),
         TEST(test_heal_recovers_what_came_after_an_event),
         TEST(test_heal_recovers_large_histories_in_several_answers),

@@ -389,6 +389,33 @@ static int teardown_directory(void **state)
     return 0;
 }
 
+// What was sent while nobody was there is not kept for whoever binds there next.
+static void test_publisher_keeps_nothing_for_a_successor(void **state)
+{
+    (void)state;
+    struct raw_subscriber first, second;
+    char endpoint[128], connected[160];
+    talus_broadcaster_t *other;
+
+    raw_open(&first, NULL);
+    raw_bind(&first, endpoint, sizeof endpoint);
+    snprintf(connected, sizeof connected, ">%s", endpoint);
+    assert_int_equal(talus_broadcaster_new(&other, connected, NULL), 0);
+    raw_subscribe_live(&first, "s/");
+    emit_to(other, "s");
+    raw_expect_event(&first, "s/t");
+    raw_close(&first);
+    for (int i = 0; i < 1000; i++)
+        emit_to(other, "s");
+    assert_int_equal(talus_broadcaster_flush(other, RAW_DEADLINE_MS), 0);
+    raw_open(&second, NULL);
+    assert_int_equal(zmq_bind(second.socket, endpoint), 0);
+    raw_subscribe(&second, "s/");
+    assert_int_equal(raw_expect_head(&second, "s/$head"), 1001); // the first that comes
+    raw_close(&second);
+    talus_broadcaster_destroy(&other);
+}
+
 static void test_publisher_waits_for_all_who_live_in_the_directory(void **state)
 {
     (void)state;
@@ -454,6 +481,7 @@ int main(void)
         TEST(test_publisher_ready_means_subscribed),
         TEST(test_publisher_serves_several_endpoints),
         TEST(test_publisher_connects_to_a_subscriber),
+        TEST(test_publisher_keeps_nothing_for_a_successor),
         TEST_DIRECTORY(test_publisher_waits_for_all_who_live_in_the_directory),
         TEST_DIRECTORY(test_publisher_waits_for_no_dead_subscriber),
     };

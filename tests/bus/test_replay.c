@@ -334,11 +334,14 @@ static void test_replay_drops_an_asker_that_does_not_read(void **state)
         assert_int_equal(read_to_end(&other), 0);
     }
     assert_true(stats().replay_events < EVENTS);
-    // It may ask anew.
-    while (raw_asker_receive(&asker, 200))
-        assert_null(strstr(asker.topic, "$end"));
+    // It may ask anew, and finds the answer behind what was on its way.
     raw_asker_ask(&asker, "a", EVENTS - 1, 0);
-    raw_asker_expect_event(&asker, "a/t", EVENTS);
+    const struct talus__limits limits = {.max_body = 1000000, .max_depth = 4, .max_bin = 4};
+    do {
+        assert_true(raw_asker_receive(&asker, RAW_DEADLINE_MS));
+        assert_int_equal(talus__body_decode(asker.frame, asker.frame_size, &limits, &asker.body),
+                         0);
+    } while (asker.body.seq < EVENTS);
     raw_asker_expect_end(&asker, "a/$end", 1, EVENTS, true);
 }
 

@@ -140,6 +140,35 @@ static void test_memory_receiving(void **state)
     assert_true(failures > 0);
 }
 
+// Whatever fails while events are asked for and held back: in the end they are there, in order.
+static void test_memory_healing(void **state)
+{
+    struct fixture *fixture = *state;
+    const talus_delivery_t *delivery;
+    const talus_emit_t event = {.session = "s", .type = "a"};
+    int failures = 0;
+
+    for (int nth = 1; nth <= 14; nth++) {
+        talus_broadcaster_t *late;
+        assert_int_equal(talus_subscriber_new(&fixture->subscriber, fixture->bus, NULL), 0);
+        join_live(fixture->subscriber, "s");
+        assert_int_equal(talus_broadcaster_new(&late, fixture->bus, NULL), 0);
+        for (int i = 0; i < 3; i++) // owed from the first on
+            assert_int_equal(talus_emit(late, &event, NULL), 0);
+        begin_failing(nth);
+        for (uint64_t seq = 1; seq <= 3; seq++) {
+            assert_int_equal(
+                talus_subscriber_receive(fixture->subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+            assert_int_equal(delivery->kind, TALUS_DELIVERY_EVENT);
+            assert_int_equal(delivery->event->seq, seq);
+        }
+        failures += end_failing();
+        talus_subscriber_destroy(&fixture->subscriber);
+        talus_broadcaster_destroy(&late);
+    }
+    assert_true(failures > 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -147,6 +176,7 @@ int main(void)
         TEST(test_memory_making_a_subscriber),
         TEST(test_memory_joining),
         TEST(test_memory_receiving),
+        TEST(test_memory_healing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include "body.h"
 #include "fuzz_check.h"
+#include "request.h"
 #include "wire.h"
 
 static const struct talus__limits limits = {2000, TALUS__MAX_DEPTH, TALUS__MAX_BIN};
@@ -29,6 +30,25 @@ static void check_topic(const uint8_t *bytes, size_t size)
         CHECK(topic.session_size + 1 + topic.type_size == size && size <= TALUS__TOPIC_MAX);
         CHECK(talus_type_check(topic.type, topic.type_size) == 0);
     }
+}
+
+static void check_request(const uint8_t *bytes, size_t size)
+{
+    struct talus__request request;
+    struct talus__end end;
+    if (talus__end_decode(bytes, size, &end) == 0)
+        CHECK(talus__is_origin(end.origin, end.origin_size));
+    if (talus__request_decode(bytes, size, &request) != 0)
+        return;
+    const char *name;
+    size_t name_size;
+    uint32_t left = request.name_count;
+    CHECK(left <= TALUS__HEADS_MAX);
+    while (talus__request_next_name(&request, &name, &name_size)) {
+        CHECK(left-- > 0 && name_size <= TALUS_SESSION_MAX);
+        CHECK((const uint8_t *)name >= bytes && (const uint8_t *)name + name_size <= bytes + size);
+    }
+    CHECK(left == 0);
 }
 
 static void check_encodes_again(const struct talus__body *body)
@@ -85,6 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const uint8_t *bytes = data + 1 + topic_size;
     size_t body_size = size - 1 - topic_size;
     check_topic(data + 1, topic_size);
+    check_request(bytes, body_size);
     struct talus__body body;
     int error = talus__body_decode(bytes, body_size, &limits, &body);
     if (error != TALUS_EBODY && error != TALUS_EMSGPACK) {

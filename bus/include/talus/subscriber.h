@@ -141,26 +141,33 @@ TALUS_API const char *talus_gap_reason_name(talus_gap_reason_t reason);
 // Later versions may add kinds, which are to be passed over, and members at the end.
 typedef struct talus_delivery {
     talus_delivery_kind_t kind;
-    const char *session;        // EVENT, REPLAYED: the event's ("" for everybody); LIVE: the one
-                                // joined; GAP: the one joined ("*": in any); RECOVERED: as asked
+
+    // EVENT, REPLAYED: the event's ("" for everybody); LIVE, RECOVERED: as it was asked for; GAP:
+    // the one joined ("*": the gap may be in any session).
+    const char *session;
+
     const talus_event_t *event; // EVENT, REPLAYED; else NULL
-    const char *newest;         // LIVE: id of the session's newest event, delivered or named by a
-                                // broadcaster's head; "" for none. With several origins: the one
-    // that was heard of last. RECOVERED: id of the origin's newest event
-    // of the session; SEQ 0: none
-    bool complete;             // LIVE: false if some known broadcaster had not answered in time:
-                               // its later events come once it does. RECOVERED: false if events
-                               // are missing, as for a GAP
-    const char *origin;        // GAP, RECOVERED: whose events
-    const char *after;         // GAP, RECOVERED if not complete: missing are the origin's events of
-    const char *first;         // the session after the event id `after` (SEQ 0: the beginning) and
-                               // before the id `first`, which may be of no event yet or of another
-                               // session's. `first` "": how many are missing is not known, and
-                               // if the origin was lost, nothing of it will follow
-    talus_gap_reason_t reason; // GAP, RECOVERED if not complete
-    uint64_t request;          // REPLAYED, RECOVERED: what talus_subscriber_recover gave
-    bool is_only_origin; // RECOVERED: the session is joined, and no other broadcaster is known
-                         // to have sent to it
+
+    // LIVE: id of the session's newest event, delivered or named by a broadcaster's head; "" for
+    // none. With several origins: the one that was heard of last.
+    // RECOVERED: id of the origin's newest event of the session; SEQ 0: none.
+    const char *newest;
+
+    // LIVE: false if some known broadcaster had not answered in time: its later events come once it
+    // does. RECOVERED: false if events are missing, as for a GAP.
+    bool complete;
+
+    // GAP, and RECOVERED if not complete: missing are the events of `origin` in the session after
+    // the event id `after` (SEQ 0: from the beginning) and before the id `first`, which may be of
+    // no event yet, or of another session's. `first` "": how many are missing is not known.
+    const char *origin;
+    const char *after;
+    const char *first;
+    talus_gap_reason_t reason;
+
+    uint64_t request;    // REPLAYED, RECOVERED: what talus_subscriber_recover gave
+    bool is_only_origin; // RECOVERED: the session is joined, and no other broadcaster is known to
+                         // have sent to it
 } talus_delivery_t;
 
 // Gives the next delivery, which lives until the next call with this subscriber.

@@ -79,7 +79,7 @@ static int bind_replay(struct talus__attachments *attachments, void *router, con
     char *resolved = NULL;
 
     int error = bind_socket(router, endpoint, &resolved);
-    if (!error)
+    if (!error && resolved)
         error = add_replay(attachments, resolved);
     free(resolved);
     return error;

@@ -129,6 +129,13 @@ static void tend_by(struct talus__askers *askers, long long at)
         askers->tend_at = at;
 }
 
+// When an asker that is being asked is to be looked at.
+static void tend_asker_by(struct talus__askers *askers, const struct talus__asker *asker)
+{
+    tend_by(askers, asker->asked_at + ASK_MS);
+    tend_by(askers, asker->progress_at + askers->options->heal_timeout_ms);
+}
+
 static struct talus__asker *add_asker(struct talus__askers *askers, struct talus__origin *origin)
 {
     struct talus__asker *asker = calloc(1, sizeof *asker);
@@ -251,7 +258,7 @@ int talus__askers_ask(struct talus__askers *askers, struct talus__origin *origin
         asker->unsent = ask;
     askers->open_asks++;
     send_asks(askers, asker);
-    tend_by(askers, asker->asked_at + ASK_MS);
+    tend_asker_by(askers, asker);
     return 0;
 }
 
@@ -279,7 +286,7 @@ void talus__asker_reset(struct talus__askers *askers, struct talus__asker *asker
     asker->sent = 0;
     asker->asked_at = talus__monotonic_ms();
     send_asks(askers, asker);
-    tend_by(askers, asker->asked_at + ASK_MS);
+    tend_asker_by(askers, asker);
 }
 
 // ---- Receiving
@@ -362,7 +369,7 @@ void talus__askers_tend(struct talus__askers *askers, long long now)
         } else if (now >= asker->asked_at + ASK_MS) {
             talus__asker_reset(askers, asker);
         } else {
-            tend_by(askers, asker->asked_at + ASK_MS);
+            tend_asker_by(askers, asker);
         }
         asker = next;
     }

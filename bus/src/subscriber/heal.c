@@ -37,7 +37,7 @@ static void set_due(talus_subscriber_t *subscriber, struct talus__heal *heal)
         return;
     heal->is_due = true;
     heal->due_next = NULL;
-    if (heals->due)
+    if (heals->due_last)
         heals->due_last->due_next = heal;
     else
         heals->due = heal;
@@ -110,8 +110,8 @@ struct talus__heal *talus__heal_open(talus_subscriber_t *subscriber, struct talu
     }
     struct talus__heal *heal = add_heal(subscriber, joined, origin, target);
     if (!heal) {
-        talus__log(TALUS_LOG_ERROR, "out of memory: session '%s' misses events of %s", joined->name,
-                   origin->name);
+        talus__log(TALUS_LOG_ERROR, "out of memory: session '%s' misses events of %s for now",
+                   joined->name, origin->name);
         return NULL;
     }
     position->heal = heal;

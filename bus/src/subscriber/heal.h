@@ -70,7 +70,7 @@ struct talus__position *talus__heal_position(talus_subscriber_t *subscriber,
                                              const struct talus__heal *heal);
 
 // Begins a heal, or extends the one that there is: events up to `target` have been sent.
-// Returns it; NULL: out of memory, and the events are counted as had.
+// Returns it; NULL: out of memory. The position stays, so that the next event or head tries again.
 struct talus__heal *talus__heal_open(talus_subscriber_t *subscriber, struct talus__joined *joined,
                                      struct talus__origin *origin, uint64_t target);
 

@@ -168,7 +168,12 @@ static bool learn_replay(talus_subscriber_t *subscriber, struct talus__origin *o
 {
     char chosen[TALUS__REPLAY_MAX + 64];
 
+    if (head->replay_size == 0 && origin->replay && !origin->asker) { // it has none after all
+        free(origin->replay);
+        origin->replay = NULL;
+    }
     if (head->replay_size == 0 || origin->is_ignored ||
+        (origin->was_listed && origin->replay) || // the directory's path is the one seen from here
         (origin->named && strlen(origin->named) == head->replay_size &&
          memcmp(origin->named, head->replay, head->replay_size) == 0))
         return false;

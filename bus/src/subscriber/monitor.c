@@ -118,7 +118,7 @@ void talus__monitor_read(struct talus__monitor *monitor, talus__connection_fn *f
 
 const char *talus__transport_of(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t size = sizeof address;
 
     if (fd < 0)

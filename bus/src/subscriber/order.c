@@ -135,10 +135,9 @@ static int judge_event(talus_subscriber_t *subscriber, const struct place *place
     }
     if (!is_in_turn(place) && (heal || is_owed(place))) {
         heal = talus__heal_open(subscriber, place->judge, place->origin, place->prev);
-        if (heal) {
+        if (heal)
             talus__heal_hold(subscriber, heal, body->seq, place->prev);
-            return TALUS__INTAKE_HANDLED;
-        }
+        return TALUS__INTAKE_HANDLED; // without memory: the next event or head tells of it again
     }
     int taken = accept_event(subscriber, place, topic, body, refusal);
     if (place->position->heal)
