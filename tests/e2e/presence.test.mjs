@@ -12,7 +12,8 @@ let bus, gateway;
 
 before(async () => {
   bus = await newBus();
-  gateway = await startGateway(bus, ['--ping-interval', '300', '--ping-timeout', '300']);
+  // Short enough to see a silent client go, long enough for the others on a busy machine.
+  gateway = await startGateway(bus, ['--ping-interval', '1000', '--ping-timeout', '3000']);
 });
 
 after(async () => {
