@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Joins that say what the client has (`since`, an event id): what it missed is found in the recovery
-// log or, on a gateway that was not there, in the history of the event's broadcaster.
+// Joins that say what the client has (`since`, an event id): what it missed is found in the
+// recovery log or, on a gateway that was not there, in the history of the event's broadcaster.
 //
-// A client that waits for a history is not in its session yet; the session is logged meanwhile. When
-// the history has come, the session's live stream may still be behind it: the client joins when the
-// stream has reached the history's end, so that nothing comes twice. What cannot be proven complete
-// is told by a gap, before what was found.
+// A client that waits for a history is not in its session yet; the session is logged meanwhile.
+// When the history has come, the session's live stream may still be behind it: the client joins
+// when the stream has reached the history's end, so that nothing comes twice. What cannot be proven
+// complete is told by a gap, before what was found.
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "gateway/base/log.h"
 #include "gateway/intake/internal.h"
 
-#define WAITING_MAX      256  // joins that wait for a history; each holds as much as a client may miss
+#define WAITING_MAX        256 // joins that wait for a history; each holds as much as a client may miss
 #define STREAM_PATIENCE_MS 1000 // for the live stream to reach the history's end
 
 struct intake_since {
@@ -25,7 +25,7 @@ struct intake_since {
     uint64_t mark;                  // index of the newest event when it was asked
     uint64_t end;                   // seq of the history's newest event
     bool is_answered;
-    bool is_cut;        // more than a client may miss
+    bool is_cut;         // more than a client may miss
     struct buffer found; // frames
     struct gw_deadline deadline;
 };
@@ -136,9 +136,10 @@ static void finish(struct intake_since *since)
 {
     struct intake_session *session = since->session;
     struct intake_request *request = since->request;
-    bool is_whole = !since->is_cut && session->log.gone <= since->mark &&
-                    append_log(&since->found, &session->log, since->mark, request->since, since->end) &&
-                    buffer_append(&request->missed, since->found.bytes, since->found.size);
+    bool is_whole =
+        !since->is_cut && session->log.gone <= since->mark &&
+        append_log(&since->found, &session->log, since->mark, request->since, since->end) &&
+        buffer_append(&request->missed, since->found.bytes, since->found.size);
     if (!is_whole)
         tell_gap(session->intake, request, request->since, "", TALUS_GAP_HISTORY);
     free_since(since);
@@ -162,8 +163,8 @@ static bool ask(struct intake_session *session, struct intake_request *request)
     since->mark = intake->log.newest;
     buffer_init(&since->found, intake->options.max_missed);
     gw_deadline_init(&since->deadline, on_patience_over);
-    int error = talus_subscriber_recover(intake->subscriber, session->name, request->since,
-                                         &since->id);
+    int error =
+        talus_subscriber_recover(intake->subscriber, session->name, request->since, &since->id);
     if (error) {
         gw_log(GW_LOG_DEBUG, "intake", "what came to session %s since %s cannot be asked for: %s",
                session->name, request->since, talus_strerror(error));
@@ -204,8 +205,7 @@ void intake__on_replayed(struct intake *intake, const talus_delivery_t *delivery
     if (!since || since->is_cut)
         return;
     struct intake_encoded *encoded = encoder_event(intake->encoder, delivery->event);
-    since->is_cut =
-        !encoded || !buffer_append(&since->found, encoded->bytes, encoded->size);
+    since->is_cut = !encoded || !buffer_append(&since->found, encoded->bytes, encoded->size);
     if (encoded)
         intake_encoded_unref(encoded);
 }
@@ -234,7 +234,8 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
 void intake__sinces_hear(struct intake_session *session, const talus_event_t *event)
 {
     struct list *next;
-    for (struct list *at = session->intake->sinces.next; at != &session->intake->sinces; at = next) {
+    for (struct list *at = session->intake->sinces.next; at != &session->intake->sinces;
+         at = next) {
         struct intake_since *since = LIST_ENTRY(at, struct intake_since, link);
         next = at->next;
         if (since->session == session && since->is_answered && event->seq >= since->end &&
