@@ -680,6 +680,48 @@ static void test_heal_gives_up_on_one_that_answers_nonsense(void **state)
     zmq_ctx_term(context);
 }
 
+// The same across a kill: each session is told once, and all hear the successor.
+static void test_heal_ten_thousand_sessions_across_a_kill(void **state)
+{
+    struct fixture *fixture = *state;
+    static bool is_told[MANY_SESSIONS];
+    talus_subscriber_t *subscriber = subscribe(fixture, fixture->bus);
+    const talus_delivery_t *delivery;
+    char session[32];
+
+    memset(is_told, 0, sizeof is_told);
+    child_start(&fixture->child, "emit", fixture->bus);
+    child_wait_said(&fixture->child);
+    pump_until(subscriber, origins_are, 1);
+    for (int i = 0; i < MANY_SESSIONS; i++) {
+        snprintf(session, sizeof session, "session-%d", i);
+        assert_int_equal(talus_subscriber_join(subscriber, session), 0);
+    }
+    for (int i = 0; i < MANY_SESSIONS; i++) {
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
+        assert_true(delivery->complete);
+    }
+    child_kill(&fixture->child);
+    for (int i = 0; i < MANY_SESSIONS; i++) {
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_GAP);
+        assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
+        long number = strtol(delivery->session + strlen("session-"), NULL, 10);
+        assert_false(is_told[number]);
+        is_told[number] = true;
+    }
+    talus_broadcaster_t *successor = broadcast(fixture, 0, fixture->bus);
+    for (int i = 0; i < MANY_SESSIONS; i++) {
+        snprintf(session, sizeof session, "session-%d", i);
+        emit(successor, session);
+    }
+    for (int i = 0; i < MANY_SESSIONS; i++)
+        expect_event(subscriber, NULL, NULL, NULL);
+    assert_int_equal(stats_of(fixture).gaps, MANY_SESSIONS);
+    assert_int_equal(stats_of(fixture).delivered, MANY_SESSIONS);
+}
+
 // ---- Heads that do not come
 
 // The queue that heads go through is full as well: they are asked for.
@@ -880,6 +922,7 @@ int main(int argc, char **argv)
         TEST(test_heal_at_a_wildcard_host),
         TEST(test_heal_gives_up_on_one_that_does_not_answer),
         TEST(test_heal_gives_up_on_one_that_answers_nonsense),
+        TEST(test_heal_ten_thousand_sessions_across_a_kill),
         TEST(test_heal_asks_for_heads),
         TEST(test_heal_recovers_what_came_after_an_event),
         TEST(test_heal_recovers_large_histories_in_several_answers),
