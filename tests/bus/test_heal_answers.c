@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT
+// What is made of broadcasters' answers: none, nonsense, heads that were asked for, recoveries.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "body.h"
+#include "expect.h"
+#include "heal_fixture.h"
+#include "raw_publisher.h"
+
+// ---- Strange broadcasters
+
+static void publish_head(struct raw_publisher *raw, const char *topic, uint64_t seq,
+                         const char *replay)
+{
+    uint8_t body[TALUS__HEAD_BODY_MAX];
+    const struct talus__head head = {.origin = raw->origin,
+                                     .origin_size = strlen(raw->origin),
+                                     .seq = seq,
+                                     .replay = replay,
+                                     .replay_size = strlen(replay)};
+
+    raw_publish_frames(raw, topic, body, talus__head_encode(body, sizeof body, &head));
+}
+
+// Joins "s" with a bare publisher that names `replay`, and has it miss events 6 and 7.
+static void miss_events(struct heal_fixture *fixture, struct raw_publisher *raw, const char *replay)
+{
+    raw_publisher_open(raw, ZMQ_XPUB, "origin01", NULL);
+    raw_publisher_bind(raw, NULL);
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, raw->endpoint);
+    raw_publisher_expect(raw, "$bus/");
+    publish_head(raw, "$bus/$hello", 5, replay);
+    pump_until(subscriber, origins_are, 1);
+    raw_publisher_expect_ready(raw);
+    assert_int_equal(talus_subscriber_join(subscriber, "s"), 0);
+    raw_publisher_expect(raw, "s/");
+    publish_head(raw, "s/$head", 5, replay);
+    expect_live(subscriber, "s", true);
+    raw_publish(raw, "s/t", 8, 7);
+    raw_publish(raw, "s/t", 9, 8);
+}
+
+static void expect_lost_then_events(struct heal_fixture *fixture)
+{
+    expect_gap(fixture->subscriber, "s", "origin01.5", "origin01.8", TALUS_GAP_ORIGIN_LOST);
+    heal_expect_seqs(fixture->subscriber, 8, 9);
+    assert_true(heal_stats_of(fixture).ask_timeouts > 0);
+    assert_int_equal(heal_stats_of(fixture).held, 0);
+}
+
+static void test_heal_gives_up_on_one_that_does_not_answer(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    struct raw_publisher raw;
+
+    fixture->options.heal_timeout_ms = 300;
+    miss_events(fixture, &raw, "tcp://127.0.0.1:1");
+    expect_lost_then_events(fixture);
+    raw_publish(&raw, "s/t", 10, 9);
+    heal_expect_seqs(fixture->subscriber, 10, 10);
+    raw_publisher_close(&raw);
+}
+
+static bool has_asked(const talus_subscriber_stats_t *stats, uint64_t value)
+{
+    return stats->asked >= value;
+}
+
+static void test_heal_gives_up_on_one_that_answers_nonsense(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    struct raw_publisher raw;
+    char endpoint[64], identity[256], request[256];
+    size_t size = sizeof endpoint;
+    uint8_t body[256];
+    const int deadline = EXPECT_DEADLINE_MS, no_linger = 0;
+    void *context = zmq_ctx_new();
+    void *router = zmq_socket(context, ZMQ_ROUTER);
+
+    zmq_setsockopt(router, ZMQ_RCVTIMEO, &deadline, sizeof deadline);
+    zmq_setsockopt(router, ZMQ_LINGER, &no_linger, sizeof no_linger);
+    assert_int_equal(zmq_bind(router, TCP), 0);
+    assert_int_equal(zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, endpoint, &size), 0);
+    fixture->options.heal_timeout_ms = 2000;
+    miss_events(fixture, &raw, endpoint);
+    pump_until(fixture->subscriber, has_asked, 1);
+    int identity_size = zmq_recv(router, identity, sizeof identity, 0);
+    assert_true(identity_size > 0);
+    assert_true(zmq_recv(router, request, sizeof request, 0) > 0);
+    size_t body_size = raw_encode(body, "origin02", 6, 5, "\x80", 1); // another's event
+    const struct {
+        const char *topic;
+        const void *body;
+        size_t body_size;
+    } answers[] = {
+        {"s/t", body, body_size}, {"s/$end", "\xc0", 1}, {"x/$end", body, body_size},
+        {"s/$head", "\x80", 1},   {"$bus/what", "?", 1}, {"no topic", "", 0},
+    };
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        zmq_send(router, identity, (size_t)identity_size, ZMQ_SNDMORE);
+        zmq_send(router, answers[i].topic, strlen(answers[i].topic), ZMQ_SNDMORE);
+        zmq_send(router, answers[i].body, answers[i].body_size, 0);
+    }
+    expect_lost_then_events(fixture);
+    assert_true(heal_stats_of(fixture).malformed > 0);
+    raw_publisher_close(&raw);
+    zmq_close(router);
+    zmq_ctx_term(context);
+}
+
+// ---- Heads that do not come
+
+// The queue that heads go through is full as well: they are asked for.
+static void test_heal_asks_for_heads(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    enum { SESSIONS = 3000 };
+    const talus_delivery_t *delivery;
+    char session[32];
+    int lives = 0;
+
+    fixture->publishing.send_high_water_mark = 1;
+    fixture->options.receive_high_water_mark = 1;
+    fixture->options.live_timeout_ms = 4000;
+    heal_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    pump_until(subscriber, origins_are, 1);
+    for (int i = 0; i < SESSIONS; i++) {
+        snprintf(session, sizeof session, "session-%d", i);
+        assert_int_equal(talus_subscriber_join(subscriber, session), 0);
+    }
+    while (lives < SESSIONS) {
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
+        assert_true(delivery->complete);
+        lives++;
+    }
+    assert_true(heal_stats_of(fixture).asked > 0);
+}
+
+// ---- Recovery
+
+static void expect_recovered(talus_subscriber_t *subscriber, uint64_t request, const char *newest,
+                             bool is_complete)
+{
+    const talus_delivery_t *delivery;
+
+    assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+    assert_int_equal(delivery->kind, TALUS_DELIVERY_RECOVERED);
+    assert_int_equal(delivery->request, request);
+    assert_int_equal(delivery->complete, is_complete);
+    if (newest)
+        assert_string_equal(delivery->newest, newest);
+}
+
+static void test_heal_recovers_what_came_after_an_event(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    const talus_delivery_t *delivery;
+    const talus_emit_t event = {.session = "s", .type = "t"};
+    talus_event_id_t ids[2500];
+    uint64_t request;
+
+    for (int i = 0; i < 2500; i++)
+        assert_int_equal(talus_emit(broadcaster, &event, &ids[i]), 0);
+    assert_int_equal(talus_broadcaster_flush(broadcaster, EXPECT_DEADLINE_MS), 0);
+    join_live(subscriber, "s");
+    assert_int_equal(talus_subscriber_recover(subscriber, "s", ids[1999].text, &request), 0);
+    for (int i = 2000; i < 2500; i++) {
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_REPLAYED);
+        assert_int_equal(delivery->request, request);
+        assert_string_equal(delivery->event->id, ids[i].text);
+    }
+    expect_recovered(subscriber, request, ids[2499].text, true);
+    // Nothing newer.
+    assert_int_equal(talus_subscriber_recover(subscriber, "s", ids[2499].text, &request), 0);
+    expect_recovered(subscriber, request, ids[2499].text, true);
+    // History holds a thousand.
+    assert_int_equal(talus_subscriber_recover(subscriber, "s", ids[9].text, &request), 0);
+    for (int i = 1500; i < 2500; i++) {
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+        assert_string_equal(delivery->event->id, ids[i].text);
+    }
+    assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+    assert_int_equal(delivery->kind, TALUS_DELIVERY_RECOVERED);
+    assert_false(delivery->complete);
+    assert_string_equal(delivery->after, ids[9].text);
+    assert_string_equal(delivery->first, ids[1500].text);
+    assert_int_equal(delivery->reason, TALUS_GAP_HISTORY);
+    assert_true(delivery->is_only_origin);
+    // Live events go on beside it.
+    assert_int_equal(talus_emit(broadcaster, &event, NULL), 0);
+    heal_expect_seqs(subscriber, 2501, 2501);
+}
+
+static void test_heal_recovers_large_histories_in_several_answers(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    const talus_delivery_t *delivery;
+    char since[TALUS_ID_MAX + 1];
+    uint64_t request;
+    enum { COUNT = 5500 };
+
+    fixture->publishing.history_events = 10000;
+    fixture->publishing.history_session_bytes = 64u << 20;
+    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, TCP);
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, talus_broadcaster_endpoint(broadcaster));
+    for (int i = 0; i < COUNT; i++)
+        heal_emit(broadcaster, "s");
+    join_live(subscriber, "other");
+    snprintf(since, sizeof since, "%s.0", talus_broadcaster_origin(broadcaster));
+    assert_int_equal(talus_subscriber_recover(subscriber, "s", since, &request), 0);
+    for (uint64_t seq = 1; seq <= COUNT; seq++) {
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_REPLAYED);
+        assert_int_equal(delivery->event->seq, seq);
+    }
+    expect_recovered(subscriber, request, NULL, true);
+}
+
+static void test_heal_recovery_of_a_lost_origin(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    const talus_delivery_t *delivery;
+    uint64_t request;
+
+    assert_int_equal(talus_subscriber_recover(subscriber, "s", "nobody", &request), TALUS_EINVAL);
+    assert_int_equal(talus_subscriber_recover(subscriber, "s", "somebody1.x", &request),
+                     TALUS_EINVAL);
+    assert_int_equal(talus_subscriber_recover(subscriber, "-s", "somebody1.1", &request),
+                     TALUS_ESESSION);
+    assert_int_equal(talus_subscriber_recover(subscriber, "s", "somebody1.17", &request), 0);
+    assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+    assert_int_equal(delivery->kind, TALUS_DELIVERY_RECOVERED);
+    assert_int_equal(delivery->request, request);
+    assert_false(delivery->complete);
+    assert_string_equal(delivery->session, "s");
+    assert_string_equal(delivery->origin, "somebody1");
+    assert_string_equal(delivery->after, "somebody1.17");
+    assert_string_equal(delivery->first, "");
+    assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_heal_gives_up_on_one_that_does_not_answer),
+        TEST(test_heal_gives_up_on_one_that_answers_nonsense),
+        TEST(test_heal_asks_for_heads),
+        TEST(test_heal_recovers_what_came_after_an_event),
+        TEST(test_heal_recovers_large_histories_in_several_answers),
+        TEST(test_heal_recovery_of_a_lost_origin),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT
+// Broadcasters that start late, share a session, say farewell, are stopped and killed.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "expect.h"
+#include "heal_fixture.h"
+
+#define MANY_SESSIONS 10000
+
+// ---- Broadcasters come and go
+
+static void test_heal_a_broadcaster_that_starts_later(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+
+    join_live(subscriber, "s");
+    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
+    for (int i = 0; i < 100; i++)
+        heal_emit(broadcaster, "s"); // before it can have been met
+    heal_expect_seqs(subscriber, 1, 100);
+    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+}
+
+static void test_heal_several_broadcasters_of_one_session(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    enum { COUNT = 500 };
+    uint64_t next[2] = {1, 1};
+
+    heal_set_tiny_queues(fixture);
+    fixture->publishing.send_high_water_mark = 5;
+    talus_broadcaster_t *one = heal_broadcast(fixture, 0, fixture->bus);
+    talus_broadcaster_t *other = heal_broadcast(fixture, 1, fixture->bus);
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    join_live(subscriber, "s");
+    for (int i = 0; i < COUNT; i++) {
+        heal_flood(one, "s", 1);
+        heal_flood(other, "s", 1);
+    }
+    for (int i = 0; i < 2 * COUNT; i++) {
+        const talus_event_t *event = expect_event(subscriber, NULL, "s", NULL);
+        int which = strcmp(event->origin, talus_broadcaster_origin(other)) == 0;
+        assert_int_equal(event->seq, next[which]);
+        next[which]++;
+    }
+    assert_true(heal_stats_of(fixture).healed > 0);
+    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+}
+
+static void test_heal_a_farewell_leaves_no_gap(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    const talus_delivery_t *delivery;
+
+    join_live(subscriber, "s");
+    heal_emit(broadcaster, "s");
+    talus_broadcaster_destroy(&fixture->broadcasters[0]);
+    heal_expect_seqs(subscriber, 1, 1);
+    pump_until(subscriber, origins_are, 0);
+    assert_int_equal(talus_subscriber_receive(subscriber, 0, &delivery), TALUS_ETIMEOUT);
+    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+}
+
+static void test_heal_tells_of_a_broadcaster_that_was_killed(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    char after[TALUS_ID_MAX + 1], origin[TALUS_ORIGIN_MAX + 1];
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    const talus_delivery_t *delivery;
+
+    child_start(&fixture->child, "emit", fixture->bus);
+    child_wait_said(&fixture->child);
+    pump_until(subscriber, origins_are, 1);
+    join_live(subscriber, "s");
+    join_live(subscriber, "quiet");
+    child_tell(&fixture->child);
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        const talus_event_t *event = expect_event(subscriber, NULL, "s", NULL);
+        assert_int_equal(event->seq, seq);
+        strcpy(after, event->id);
+        strcpy(origin, event->origin);
+    }
+    child_kill(&fixture->child);
+    // Nobody knows what it had sent, to any session: that is told, without an end.
+    bool is_told[2] = {false};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_GAP);
+        assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
+        assert_string_equal(delivery->origin, origin);
+        assert_string_equal(delivery->first, "");
+        int which = strcmp(delivery->session, "quiet") == 0;
+        assert_false(is_told[which]);
+        is_told[which] = true;
+        if (which == 0)
+            assert_string_equal(delivery->after, after);
+    }
+    pump_until(subscriber, origins_are, 0);
+    assert_int_equal(heal_stats_of(fixture).gaps, 2);
+    // Its successor is another origin, and begins anew.
+    child_start(&fixture->child, "emit", fixture->bus);
+    child_wait_said(&fixture->child);
+    child_tell(&fixture->child);
+    heal_expect_seqs(subscriber, 1, 3);
+}
+
+// A queue overflowed and the broadcaster died before it could be asked.
+static void test_heal_a_killed_broadcaster_takes_its_history_along(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    const talus_delivery_t *delivery;
+    uint64_t next = 1;
+    bool is_over = false;
+
+    fixture->options.receive_high_water_mark = 5;
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    child_start(&fixture->child, "flood", fixture->bus);
+    child_wait_said(&fixture->child);
+    pump_until(subscriber, origins_are, 1);
+    join_live(subscriber, "s");
+    child_tell(&fixture->child);
+    child_wait_said(&fixture->child); // it sent more than its queue holds
+    child_kill(&fixture->child);
+    while (!is_over) {
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+        if (delivery->kind == TALUS_DELIVERY_EVENT) {
+            assert_int_equal(delivery->event->seq, next);
+            next++;
+            continue;
+        }
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_GAP);
+        assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
+        assert_int_equal(strtoull(strrchr(delivery->after, '.') + 1, NULL, 10), next - 1);
+        is_over = !delivery->first[0];
+        if (!is_over)
+            next = strtoull(strrchr(delivery->first, '.') + 1, NULL, 10);
+    }
+}
+
+// Ten thousand sessions across a restart: all are told of it, all are live with the successor.
+static void test_heal_ten_thousand_sessions_across_a_restart(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    static uint64_t got[MANY_SESSIONS];
+    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    const talus_delivery_t *delivery;
+    char session[32];
+    int lives = 0, events = 0;
+
+    memset(got, 0, sizeof got);
+    for (int i = 0; i < MANY_SESSIONS; i++) {
+        snprintf(session, sizeof session, "session-%d", i);
+        assert_int_equal(talus_subscriber_join(subscriber, session), 0);
+    }
+    for (; lives < MANY_SESSIONS; lives++) {
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
+        assert_true(delivery->complete);
+    }
+    talus_broadcaster_destroy(&fixture->broadcasters[0]);
+    broadcaster = heal_broadcast(fixture, 0, fixture->bus);
+    // The new one emits before any subscription can have come: all of it is owed.
+    for (int i = 0; i < MANY_SESSIONS; i++) {
+        snprintf(session, sizeof session, "session-%d", i);
+        heal_emit(broadcaster, session);
+    }
+    while (events < MANY_SESSIONS) {
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_EVENT);
+        long number = strtol(delivery->session + strlen("session-"), NULL, 10);
+        assert_int_equal(got[number], 0);
+        got[number] = delivery->event->seq;
+        assert_int_equal(got[number], number + 1);
+        events++;
+    }
+    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+}
+
+// A peer that is stopped is noticed by its heartbeats, and taken up again when it goes on.
+static void test_heal_a_stopped_broadcaster(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    char endpoint[64];
+
+    fixture->options.heartbeat_ms = 100;
+    fixture->options.heartbeat_timeout_ms = 300;
+    fixture->options.origin_timeout_ms = 100;
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, "@" TCP);
+    snprintf(endpoint, sizeof endpoint, ">%s", talus_subscriber_endpoint(subscriber));
+    child_start(&fixture->child, "emit", endpoint);
+    child_wait_said(&fixture->child);
+    pump_until(subscriber, origins_are, 1);
+    join_live(subscriber, "s");
+    child_tell(&fixture->child);
+    heal_expect_seqs(subscriber, 1, 3);
+    child_wait_said(&fixture->child);
+    assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
+    expect_gap(subscriber, "s", NULL, "", TALUS_GAP_ORIGIN_LOST);
+    assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
+    child_tell(&fixture->child);
+    heal_expect_seqs(subscriber, 4, 4); // by the connection or, if that came too late, by the replay
+}
+
+// The same across a kill: each session is told once, and all hear the successor.
+static void test_heal_ten_thousand_sessions_across_a_kill(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    static bool is_told[MANY_SESSIONS];
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    const talus_delivery_t *delivery;
+    char session[32];
+
+    memset(is_told, 0, sizeof is_told);
+    child_start(&fixture->child, "emit", fixture->bus);
+    child_wait_said(&fixture->child);
+    pump_until(subscriber, origins_are, 1);
+    for (int i = 0; i < MANY_SESSIONS; i++) {
+        snprintf(session, sizeof session, "session-%d", i);
+        assert_int_equal(talus_subscriber_join(subscriber, session), 0);
+    }
+    for (int i = 0; i < MANY_SESSIONS; i++) {
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
+        assert_true(delivery->complete);
+    }
+    child_kill(&fixture->child);
+    for (int i = 0; i < MANY_SESSIONS; i++) {
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_GAP);
+        assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
+        long number = strtol(delivery->session + strlen("session-"), NULL, 10);
+        assert_false(is_told[number]);
+        is_told[number] = true;
+    }
+    talus_broadcaster_t *successor = heal_broadcast(fixture, 0, fixture->bus);
+    for (int i = 0; i < MANY_SESSIONS; i++) {
+        snprintf(session, sizeof session, "session-%d", i);
+        heal_emit(successor, session);
+    }
+    for (int i = 0; i < MANY_SESSIONS; i++)
+        expect_event(subscriber, NULL, NULL, NULL);
+    assert_int_equal(heal_stats_of(fixture).gaps, MANY_SESSIONS);
+    assert_int_equal(heal_stats_of(fixture).delivered, MANY_SESSIONS);
+}
+
+// ---- The child
+
+static int run_child(const char *role, const char *endpoint)
+{
+    talus_broadcaster_options_t options;
+    talus_broadcaster_t *broadcaster;
+
+    talus_broadcaster_options_init(&options);
+    bool is_flood = strcmp(role, "flood") == 0;
+    if (is_flood)
+        options.send_high_water_mark = 5;
+    if (*endpoint == '>')
+        options.replay = TCP;
+    if (talus_broadcaster_new(&broadcaster, endpoint, &options) != 0)
+        return 1;
+    child_say();
+    child_await();
+    static uint8_t data[5 + BIG] = {0xc6, 0, 0, BIG >> 8, BIG & 0xff};
+    const talus_emit_t event = {.session = "s",
+                                .type = "t",
+                                .data = is_flood ? data : NULL,
+                                .data_size = is_flood ? sizeof data : 0};
+    for (int i = 0; i < (is_flood ? 900 : 3); i++) {
+        if (talus_emit(broadcaster, &event, NULL) != 0)
+            return 1;
+    }
+    if (talus_broadcaster_flush(broadcaster, EXPECT_DEADLINE_MS) != 0)
+        return 1;
+    child_say();
+    child_await();
+    if (talus_emit(broadcaster, &event, NULL) != 0)
+        return 1;
+    child_await();
+    talus_broadcaster_destroy(&broadcaster);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3)
+        return run_child(argv[1], argv[2]);
+#define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_heal_a_broadcaster_that_starts_later),
+        TEST(test_heal_several_broadcasters_of_one_session),
+        TEST(test_heal_a_farewell_leaves_no_gap),
+        TEST(test_heal_tells_of_a_broadcaster_that_was_killed),
+        TEST(test_heal_a_killed_broadcaster_takes_its_history_along),
+        TEST(test_heal_ten_thousand_sessions_across_a_restart),
+        TEST(test_heal_ten_thousand_sessions_across_a_kill),
+        TEST(test_heal_a_stopped_broadcaster),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
