@@ -101,15 +101,22 @@ void session_log_newest(const struct session_log *session, struct intake_mark *n
     strcpy(newest->id, id);
 }
 
-uint64_t session_log_find(const struct session_log *session, const char *id)
+uint64_t session_log_find_after(const struct session_log *session, const char *id, uint64_t after)
 {
     // From the newest on: who comes back was not away for long.
     for (struct list *at = session->entries.prev; at != &session->entries; at = at->prev) {
         const struct event_log_entry *entry = LIST_ENTRY(at, struct event_log_entry, session_link);
+        if (entry->index <= after)
+            return 0;
         if (strcmp(entry->id, id) == 0)
             return entry->index;
     }
-    return strcmp(session->gone_id, id) == 0 ? session->gone : 0;
+    return session->gone > after && strcmp(session->gone_id, id) == 0 ? session->gone : 0;
+}
+
+uint64_t session_log_find(const struct session_log *session, const char *id)
+{
+    return session_log_find_after(session, id, 0);
 }
 
 bool event_log_reaches(const struct event_log_cursor *cursors, size_t count)

@@ -64,6 +64,9 @@ void event_log_expire(struct event_log *log, int64_t now);
 
 // The index of an event of the session; 0: it is not known (any more).
 uint64_t session_log_find(const struct session_log *session, const char *id);
+// The same of one who can have none of the events up to index `after`, so that these need not be
+// looked through: what strangers ask for costs no more than what was sent to them.
+uint64_t session_log_find_after(const struct session_log *session, const char *id, uint64_t after);
 
 // The session's newest event; index 0: none.
 void session_log_newest(const struct session_log *session, struct intake_mark *newest);

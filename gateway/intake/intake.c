@@ -121,6 +121,11 @@ bool intake_start(struct intake *intake)
     return intake->is_started;
 }
 
+bool intake_is_settled(const struct intake *intake, unsigned worker)
+{
+    return intake->workers[worker].unanswered == 0;
+}
+
 static void on_stop(struct gw_mail *mail)
 {
     struct intake *intake = LIST_ENTRY(mail, struct intake, stop_mail);

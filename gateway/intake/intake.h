@@ -63,6 +63,11 @@ bool intake_attach(struct intake *intake, struct sio_server *server, struct gw_l
 // Starts the bus thread, if there is to be one. False: it could not be made.
 bool intake_start(struct intake *intake);
 
+// On the loop of the worker that was attached as number `worker`, from 0: whether it awaits no
+// answer from the bus thread. The loop of one that does should go on when its clients have gone:
+// the bus thread may have counted one that it will never hear of again, and told the bus.
+bool intake_is_settled(const struct intake *intake, unsigned worker);
+
 // After the workers' loops have ended, and their servers are gone: works off their last commands
 // (so that the bus hears who is gone), flushes what is to be published, ends the thread. Blocks for
 // that, a second or so at most.

@@ -108,6 +108,7 @@ struct intake_worker {
     struct sio_namespace *nsp;
     unsigned index;
     uint64_t newest;    // index of the newest event that it has given out; the worker's own
+    size_t unanswered;  // requests under way that an answer is due to; the worker's own
     atomic_size_t owed; // bytes of letters posted and not worked off
     atomic_int pace;    // enum intake_pace
     struct gw_mail ready_mail;
@@ -235,6 +236,13 @@ bool intake__ask_recovery(struct intake_worker *worker, struct sio_socket *socke
 void intake__on_recovery_answer(struct intake_request *request);
 // Tells the bus thread that a client was cut off which may come back. False: it may not.
 bool intake__say_departed(struct client *client, const char *reason);
+
+// seats.c, workers. A request that nobody has seen yet; NULL: out of memory.
+struct intake_request *intake__new_request(struct intake_worker *worker,
+                                           enum intake_command command, const char *session,
+                                           const char *client_id);
+// Sends it to the bus thread; all but GONE and DEPART come back to intake__on_answer.
+void intake__post_request(struct intake_request *request);
 
 // Frees a request with all that it carries but the ack.
 void intake__free_request(struct intake_request *request);

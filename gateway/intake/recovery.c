@@ -152,7 +152,7 @@ static bool find_offset(struct intake *intake, const struct intake_departure *de
         *index = departure->left.index;
     for (unsigned i = 0; i < departure->seat_count && *index == 0; i++) {
         const struct intake_departed_seat *seat = &departure->seats[i];
-        *index = session_log_find(log_of(intake, seat), offset);
+        *index = session_log_find_after(log_of(intake, seat), offset, seat->joined);
         if (*index == 0 && strcmp(offset, seat->skip.before.id) == 0)
             *index = seat->skip.before.index;
     }

@@ -86,6 +86,8 @@ struct intake_request *intake__new_request(struct intake_worker *worker,
 
 void intake__post_request(struct intake_request *request)
 {
+    if (request->command != INTAKE_GONE && request->command != INTAKE_DEPART)
+        request->worker->unanswered++;
     gw_loop_post(request->worker->intake->loop, &request->mail);
 }
 

@@ -46,11 +46,6 @@ struct seat *intake__new_seat(struct client *client, const char *session);
 void intake__free_seat(struct client *client, struct seat *seat);
 // NULL: out of memory.
 struct client_past *intake__past_of(struct client *client);
-// A request that nobody has seen yet; NULL: out of memory.
-struct intake_request *intake__new_request(struct intake_worker *worker,
-                                           enum intake_command command, const char *session,
-                                           const char *client_id);
-void intake__post_request(struct intake_request *request);
 
 // Notes that the client has left a session whose newest event that is. If memory is out, the client
 // will not be recovered where that matters.

@@ -323,6 +323,7 @@ void intake__on_answer(struct gw_mail *mail)
         mail->drop(mail);
         return;
     }
+    request->worker->unanswered--;
     if (request->command == INTAKE_RECOVER) {
         intake__on_recovery_answer(request);
         intake__free_request(request);

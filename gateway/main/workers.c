@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Invariants: what a worker has is touched by its own thread alone, while that runs; others write
 // to it by mail. No loop ends before all have drained or the time is up, so that what one relays to
-// another is answered. Loops are destroyed after all servers, since servers write to loops.
+// another is answered, and nobody is counted in whom no worker knows any more. Loops are destroyed
+// after all servers, since servers write to loops.
 #include "gateway/main/workers.h"
 
 #include <pthread.h>
@@ -44,6 +45,7 @@ struct worker {
 struct workers {
     const struct options *options;
     const struct cors *cors;
+    const struct intake *intake; // NULL until it is attached
     unsigned count;
     atomic_uint drained;
     bool is_stopping;
@@ -158,6 +160,7 @@ struct workers *workers_new(const struct options *options, const struct cors *co
 
 bool workers_attach(struct workers *workers, struct intake *intake)
 {
+    workers->intake = intake;
     workers->metrics[workers->count] = intake_metrics(intake);
     for (unsigned i = 0; i < workers->count; i++) {
         struct worker *worker = &workers->all[i];
@@ -253,12 +256,18 @@ bool workers_run(struct workers *workers)
 
 // ---- The end
 
+static bool is_drained(const struct worker *worker)
+{
+    const struct workers *workers = worker->workers;
+    return sio_server_is_drained(worker->sio) && http_server_is_drained(worker->http) &&
+           intake_is_settled(workers->intake, (unsigned)(worker - workers->all));
+}
+
 static void on_drain_check(uv_timer_t *timer)
 {
     struct worker *worker = timer->data;
     struct workers *workers = worker->workers;
-    if (!worker->is_drained && sio_server_is_drained(worker->sio) &&
-        http_server_is_drained(worker->http)) {
+    if (!worker->is_drained && is_drained(worker)) {
         worker->is_drained = true;
         atomic_fetch_add(&workers->drained, 1);
     }

@@ -87,6 +87,8 @@ int eio_id_worker(const char *id);
 
 const char *eio_session_id(const struct eio_session *session);
 const char *eio_session_transport(const struct eio_session *session); // "polling", "websocket"
+// False: nothing can be sent any more, and on_close follows, if it has not been called.
+bool eio_session_is_open(const struct eio_session *session);
 
 // A pointer that the handler keeps with the session; NULL at first.
 void eio_session_set_data(struct eio_session *session, void *data);

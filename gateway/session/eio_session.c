@@ -329,6 +329,11 @@ const char *eio_session_transport(const struct eio_session *session)
     return session->transport ? session->transport->ops->name : "";
 }
 
+bool eio_session_is_open(const struct eio_session *session)
+{
+    return session->state == EIO_SESSION_OPEN;
+}
+
 void eio_session_set_data(struct eio_session *session, void *data)
 {
     session->data = data;

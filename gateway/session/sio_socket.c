@@ -159,14 +159,13 @@ static struct sio_socket *new_socket(struct sio_client *client, struct sio_names
     return socket;
 }
 
-// The client cannot go on without an answer. Unless the handler itself has closed it, memory is
-// out.
+// The client cannot go on without an answer. Unless it is gone, or on its way out, memory is out.
 static void fail_to_connect(struct sio_socket *socket)
 {
     struct sio_client *client = sio__client_of(socket);
     forget_id(socket);
     free_socket(socket);
-    if (!client->is_closing)
+    if (eio_session_is_open(client->session))
         gw_log(GW_LOG_ERROR, "socket", "a client could not be connected: out of memory");
     sio__client_close(client);
 }

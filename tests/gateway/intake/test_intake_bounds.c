@@ -201,15 +201,12 @@ static void test_intake_on_a_workers_loop_takes_no_other_worker(void **state)
 // Joins by a client that is gone when the answer comes, so that the worker says GONE at once.
 static void join(struct fixture *fixture, int session)
 {
-    struct intake_request *request = calloc(1, sizeof *request);
+    char name[16];
+    snprintf(name, sizeof name, "s-%d", session);
+    struct intake_request *request =
+        intake__new_request(&fixture->intake->workers[0], INTAKE_JOIN, name, "nobody");
     assert_non_null(request);
-    request->mail.deliver = intake__on_request;
-    request->mail.drop = intake__drop_request;
-    request->worker = &fixture->intake->workers[0];
-    request->command = INTAKE_JOIN;
-    snprintf(request->session, sizeof request->session, "s-%d", session);
-    strcpy(request->client, "nobody");
-    gw_loop_post(fixture->intake->loop, &request->mail);
+    intake__post_request(request);
 }
 
 static void listen_for_presence(struct fixture *fixture)
@@ -280,6 +277,31 @@ static void test_intake_subscribes_to_so_many_sessions_and_no_more(void **state)
     assert_int_equal(metric(fixture, GW_BUS_SESSIONS), 3);
 }
 
+// A worker that went before would leave somebody behind who is never told to be gone.
+static void test_intake_is_settled_when_all_is_answered(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake_options options;
+    intake_options_init(&options);
+    start(fixture, &options);
+    listen_for_presence(fixture);
+    assert_true(intake_is_settled(fixture->intake, 0));
+    for (int i = 0; i < SESSIONS; i++)
+        join(fixture, i);
+    while (fixture->connected < SESSIONS) { // the worker does not turn
+        assert_false(intake_is_settled(fixture->intake, 0));
+        give_time(fixture, false);
+        hear(fixture);
+    }
+    while (!intake_is_settled(fixture->intake, 0))
+        give_time(fixture, true);
+    intake_stop(fixture->intake);
+    while (fixture->disconnected < SESSIONS) {
+        give_time(fixture, false);
+        hear(fixture);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +319,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_intake_subscribes_to_so_many_sessions_and_no_more,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(test_intake_is_settled_when_all_is_answered, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

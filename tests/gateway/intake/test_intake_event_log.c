@@ -77,6 +77,9 @@ static void test_event_log_merges_sessions_in_order(void **state)
 
     uint64_t index = session_log_find(&fixture.b, "o.2");
     assert_int_equal(index, 2);
+    assert_int_equal(session_log_find_after(&fixture.b, "o.2", 1), 2);
+    assert_int_equal(session_log_find_after(&fixture.b, "o.2", 2), 0);
+    assert_int_equal(session_log_find_after(&fixture.b, "o.4", 2), 4);
     struct event_log_cursor rest[] = {{&fixture.a, index, NULL}, {&fixture.b, index, NULL}};
     expect_owed(rest, 2, "o.4 o.5 ");
 
@@ -94,6 +97,8 @@ static void test_event_log_knows_what_has_aged_out(void **state)
     event_log_expire(&fixture.log, WINDOW_MS);
     assert_int_equal(session_log_find(&fixture.a, "o.1"), 1);
     event_log_expire(&fixture.log, WINDOW_MS + 1);
+    assert_int_equal(session_log_find_after(&fixture.a, "o.1", 0), 1);
+    assert_int_equal(session_log_find_after(&fixture.a, "o.1", 1), 0);
     assert_int_equal(fixture.a.gone, 1);
     assert_int_equal(fixture.b.gone, 0);
 
