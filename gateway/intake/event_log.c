@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FIND_MAX 10000 // entries that are looked through for an id that anybody may name
+
 static size_t size_of(const struct event_log_entry *entry)
 {
     return sizeof *entry + strlen(entry->id) + 1 + sizeof *entry->encoded + entry->encoded->size;
@@ -101,12 +103,13 @@ void session_log_newest(const struct session_log *session, struct intake_mark *n
     strcpy(newest->id, id);
 }
 
-uint64_t session_log_find_after(const struct session_log *session, const char *id, uint64_t after)
+static uint64_t find(const struct session_log *session, const char *id, uint64_t after,
+                     size_t entries_max)
 {
     // From the newest on: who comes back was not away for long.
     for (struct list *at = session->entries.prev; at != &session->entries; at = at->prev) {
         const struct event_log_entry *entry = LIST_ENTRY(at, struct event_log_entry, session_link);
-        if (entry->index <= after)
+        if (entry->index <= after || entries_max-- == 0)
             return 0;
         if (strcmp(entry->id, id) == 0)
             return entry->index;
@@ -114,9 +117,14 @@ uint64_t session_log_find_after(const struct session_log *session, const char *i
     return session->gone > after && strcmp(session->gone_id, id) == 0 ? session->gone : 0;
 }
 
+uint64_t session_log_find_after(const struct session_log *session, const char *id, uint64_t after)
+{
+    return find(session, id, after, SIZE_MAX);
+}
+
 uint64_t session_log_find(const struct session_log *session, const char *id)
 {
-    return session_log_find_after(session, id, 0);
+    return find(session, id, 0, FIND_MAX);
 }
 
 bool event_log_reaches(const struct event_log_cursor *cursors, size_t count)

@@ -62,7 +62,8 @@ uint64_t event_log_append(struct event_log *log, struct session_log *session,
 // Lets go what is too old.
 void event_log_expire(struct event_log *log, int64_t now);
 
-// The index of an event of the session; 0: it is not known (any more).
+// The index of an event of the session; 0: it is not known (any more), or older than the newest
+// 10,000.
 uint64_t session_log_find(const struct session_log *session, const char *id);
 // The same of one who can have none of the events up to index `after`, so that these need not be
 // looked through: what strangers ask for costs no more than what was sent to them.
