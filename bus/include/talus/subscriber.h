@@ -185,7 +185,8 @@ TALUS_API int talus_subscriber_receive(talus_subscriber_t *subscriber, int timeo
 
 // A descriptor that is readable when there may be something to receive: then call
 // talus_subscriber_receive with time-out 0 until it returns TALUS_ETIMEOUT. Level-triggered; for
-// poll, epoll, libuv. It belongs to the subscriber: watch it, do not read or close it.
+// poll, epoll, libuv. It belongs to the subscriber: watch it, do not read or close it. The same
+// each time; only from the first call on is it kept readable, as that costs system calls.
 TALUS_API int talus_subscriber_descriptor(const talus_subscriber_t *subscriber);
 
 typedef struct talus_subscriber_stats {

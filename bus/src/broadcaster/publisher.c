@@ -7,6 +7,7 @@
 #include "publisher.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -327,6 +328,7 @@ static bool is_more_to_come(void *socket)
     return zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more;
 }
 
+// Returns whether there may be more.
 static bool read_subscriptions(struct talus__publisher *publisher)
 {
     uint8_t frame[SUBSCRIPTION_CAPACITY];
@@ -336,7 +338,7 @@ static bool read_subscriptions(struct talus__publisher *publisher)
     while (read < SUBSCRIPTIONS_PER_TURN || is_continued) {
         int size = zmq_recv(publisher->socket, frame, sizeof frame, ZMQ_DONTWAIT);
         if (size < 0)
-            break;
+            return read > 0 || errno == EINTR;
         bool is_whole = !is_continued;
         is_continued = is_more_to_come(publisher->socket);
         read++;
@@ -346,10 +348,14 @@ static bool read_subscriptions(struct talus__publisher *publisher)
             on_subscription(publisher, frame,
                             (size_t)size < sizeof frame ? (size_t)size : sizeof frame);
     }
-    return read > 0;
+    return true;
 }
 
 // ---- The loop
+//
+// A look at a socket costs system calls, so none is read each turn: both are when there are no
+// events, and else once a millisecond. ZeroMQ's descriptor tells of new commands alone, and a send
+// takes them in: so a socket is read until it is empty between its last send and a sleep.
 
 static long long earlier(long long one, long long other)
 {
@@ -357,7 +363,7 @@ static long long earlier(long long one, long long other)
 }
 
 // How long it may sleep if nothing happens, in the form that poll takes.
-static long timeout_of(const struct talus__publisher *publisher)
+static int timeout_of(const struct talus__publisher *publisher)
 {
     long long at = talus__repeats_due(&publisher->repeats);
 
@@ -366,23 +372,26 @@ static long timeout_of(const struct talus__publisher *publisher)
     if (at == 0)
         return -1;
     long long left = at - talus__monotonic_ms();
-    return left > 0 ? (long)left : 0;
+    if (left <= 0)
+        return 0;
+    return left < INT_MAX ? (int)left : INT_MAX;
 }
 
 static void sleep_until_woken(struct talus__publisher *publisher)
 {
-    zmq_pollitem_t items[] = {
-        {.socket = publisher->socket, .events = ZMQ_POLLIN},
-        {.fd = publisher->wakeup.fd, .events = ZMQ_POLLIN},
-        {.socket = publisher->replay.socket, .events = ZMQ_POLLIN},
+    struct pollfd fds[] = {
+        {.fd = publisher->wakeup.fd, .events = POLLIN},
+        {.fd = publisher->socket_fd, .events = POLLIN},
+        {.fd = publisher->router_fd, .events = POLLIN}, // poll passes over -1
     };
-    int count = publisher->replay.socket ? 3 : 2;
 
     talus__wakeup_begin_sleep(&publisher->wakeup);
     if (!talus__queue_has_message(&publisher->queue) &&
         !atomic_load_explicit(&publisher->stopping, memory_order_seq_cst))
-        zmq_poll(items, count, timeout_of(publisher));
-    talus__wakeup_end_sleep(&publisher->wakeup, items[1].revents != 0);
+        poll(fds, sizeof fds / sizeof fds[0], timeout_of(publisher));
+    talus__wakeup_end_sleep(&publisher->wakeup, fds[0].revents != 0);
+    if (fds[2].revents != 0)
+        publisher->replay.is_drained = false;
 }
 
 // The last heads, so that whoever lost the last events notices now, and the farewell.
@@ -422,6 +431,18 @@ static void finish(struct talus__publisher *publisher)
     publisher->replay.socket = NULL;
 }
 
+// Returns whether there may be more to do at once.
+static bool look_at_sockets(struct talus__publisher *publisher)
+{
+    if (publisher->now >= publisher->look_at)
+        publisher->replay.is_drained = false;
+    bool is_busy = read_subscriptions(publisher);
+    answer_heads(publisher);
+    is_busy |= talus__replay_run(&publisher->replay, publisher->now);
+    publisher->look_at = is_busy ? publisher->now : publisher->now + 1;
+    return is_busy;
+}
+
 static void *run(void *arg)
 {
     struct talus__publisher *publisher = arg;
@@ -429,10 +450,9 @@ static void *run(void *arg)
     while (!atomic_load_explicit(&publisher->stopping, memory_order_acquire)) {
         publisher->now = talus__monotonic_ms();
         bool is_busy = drain_queue(publisher);
-        is_busy |= read_subscriptions(publisher);
-        answer_heads(publisher);
         is_busy |= repeat_heads(publisher);
-        is_busy |= talus__replay_run(&publisher->replay, publisher->now);
+        if (!is_busy || publisher->now >= publisher->look_at)
+            is_busy |= look_at_sockets(publisher);
         talus__history_expire(&publisher->history, publisher->now);
         show_kept(publisher);
         if (!is_busy)
@@ -442,13 +462,25 @@ static void *run(void *arg)
     return NULL;
 }
 
+// ZeroMQ's own. Does not fail: the socket is open.
+static int descriptor_of(void *socket)
+{
+    int fd = -1;
+    size_t size = sizeof fd;
+
+    zmq_getsockopt(socket, ZMQ_FD, &fd, &size);
+    return fd;
+}
+
 int talus__publisher_start(struct talus__publisher *publisher, void *socket, void *router,
                            const char *replay)
 {
     sigset_t all, before;
 
     publisher->socket = socket;
+    publisher->socket_fd = descriptor_of(socket);
     publisher->replay.socket = router;
+    publisher->router_fd = router ? descriptor_of(router) : -1;
     publisher->replay.endpoint = replay;
     // The application's signals are the application's threads'.
     sigfillset(&all);

@@ -45,7 +45,10 @@ struct talus__publisher {
     void *socket;
     const char *origin;
     int linger_ms;
+    int socket_fd;                   // ZeroMQ's, of `socket`
+    int router_fd;                   // of the replay socket; -1: there is none
     long long now;                   // of this turn, on the monotonic clock in milliseconds
+    long long look_at;               // when the sockets are read even in a flood of events
     uint64_t newest;                 // seq of the newest event handed to ZeroMQ
     struct talus__sessions sessions; // what has been sent
     struct talus__history history;

@@ -498,9 +498,12 @@ bool talus__replay_run(struct talus__replay *replay, long long now)
 
     if (!replay->socket)
         return false;
-    while (read < REQUESTS_PER_TURN && read_request(replay))
+    while (!replay->is_drained && read < REQUESTS_PER_TURN && read_request(replay))
         read++;
     bool is_waiting = replay->retry_at != 0 && now < replay->retry_at && read == 0;
-    bool has_work = replay->turn && !is_waiting && work(replay, now);
-    return has_work || read == REQUESTS_PER_TURN;
+    bool is_working = replay->turn && !is_waiting;
+    bool has_work = is_working && work(replay, now);
+    // A send may have taken in what the descriptor told.
+    replay->is_drained = read == 0 && !is_working;
+    return has_work || !replay->is_drained;
 }

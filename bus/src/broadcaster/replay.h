@@ -25,6 +25,9 @@ struct talus__replay_asker;
 
 struct talus__replay {
     void *socket; // ROUTER; NULL: there is none
+    // It was found empty and nothing was sent since: its descriptor tells of what comes. Whoever
+    // saw that clears this.
+    bool is_drained;
     const char *origin;
     const char *endpoint; // what heads name; "" where there is none
     struct talus__sessions *sessions;

@@ -15,7 +15,8 @@
 //
 // Invariant: the epoll descriptor is readable whenever a call of talus_subscriber_receive could
 // give something. What lies in the socket's queue is not seen by the kernel, so the event
-// descriptor `wake` stays raised from the first thing that is given until nothing is left.
+// descriptor `wake` stays raised from the first thing that is given until nothing is left. As that
+// is two system calls for each burst, it begins with the first call for the descriptor.
 #ifndef TALUS__SUBSCRIBER_INSTANCE_H
 #define TALUS__SUBSCRIBER_INSTANCE_H
 
@@ -47,13 +48,16 @@ struct talus__log_gate {
 };
 
 struct talus_subscriber {
-    unsigned generation; // of forks
+    talus_subscriber_t *self; // for the call for the descriptor, whose caller cannot see a change
+    unsigned generation;      // of forks
     void *context;
     void *socket; // SUB
     int epoll;
     int timer; // fires at armed_at
     int wake;
-    bool is_raised; // `wake`
+    bool has_more;   // a call of receive could give something
+    bool is_raised;  // `wake`: has_more, where it is watched
+    bool is_watched; // the caller has asked for the descriptor
     long long armed_at;
     unsigned untended;                  // messages since the descriptors were looked at
     talus_subscriber_options_t options; // without the text
@@ -85,8 +89,8 @@ struct talus_subscriber {
     char first[TALUS_ID_MAX + 1];
 };
 
-// Makes the epoll descriptor readable until nothing is left. Does not fail: the counter of an event
-// descriptor that is read before it is written again cannot overflow.
+// Makes the epoll descriptor readable until nothing is left, if it is watched. Does not fail: the
+// counter of an event descriptor that is read before it is written again cannot overflow.
 void talus__raise(talus_subscriber_t *subscriber);
 
 // Sets the timer to the next thing that is due.

@@ -25,7 +25,8 @@
 
 void talus__raise(talus_subscriber_t *subscriber)
 {
-    if (!subscriber->is_raised)
+    subscriber->has_more = true;
+    if (subscriber->is_watched && !subscriber->is_raised)
         subscriber->is_raised = eventfd_write(subscriber->wake, 1) == 0;
 }
 
@@ -33,6 +34,7 @@ static void lower(talus_subscriber_t *subscriber)
 {
     eventfd_t count;
 
+    subscriber->has_more = false;
     if (subscriber->is_raised)
         subscriber->is_raised = eventfd_read(subscriber->wake, &count) != 0;
 }

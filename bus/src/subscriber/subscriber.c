@@ -112,6 +112,7 @@ static void *open_socket(void *context, const talus_subscriber_options_t *option
 
 static int init(talus_subscriber_t *subscriber, const talus_subscriber_options_t *options)
 {
+    subscriber->self = subscriber;
     subscriber->generation = talus__fork_generation();
     subscriber->epoll = subscriber->timer = subscriber->wake = -1;
     subscriber->options = *options;
@@ -249,6 +250,11 @@ const char *talus_subscriber_endpoint(const talus_subscriber_t *subscriber)
 
 int talus_subscriber_descriptor(const talus_subscriber_t *subscriber)
 {
+    if (!subscriber->is_watched) {
+        subscriber->self->is_watched = true;
+        if (subscriber->has_more)
+            talus__raise(subscriber->self);
+    }
     return subscriber->epoll;
 }
 
