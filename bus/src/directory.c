@@ -369,12 +369,29 @@ int talus__directory_watch(const char *path)
     return watch;
 }
 
-bool talus__directory_drain(int watch)
+static void tell_of_publisher(const struct inotify_event *event, talus__directory_fn *fn, void *arg)
 {
-    char events[4096];
-    bool had_any = false;
+    struct lock_name lock;
 
-    while (read(watch, events, sizeof events) > 0)
+    if ((event->mask & (IN_CREATE | IN_MOVED_TO)) && event->len > 0 &&
+        parse_lock_name(event->name, &lock) && lock.role == TALUS__ROLE_PUBLISHER &&
+        !lock.is_making)
+        fn(lock.owner, arg);
+}
+
+bool talus__directory_drain(int watch, talus__directory_fn *fn, void *arg)
+{
+    _Alignas(struct inotify_event) char events[4096];
+    bool had_any = false;
+    ssize_t size;
+
+    while ((size = read(watch, events, sizeof events)) > 0) {
         had_any = true;
+        for (const char *at = events; fn && at < events + size;) {
+            const struct inotify_event *event = (const struct inotify_event *)at;
+            tell_of_publisher(event, fn, arg);
+            at += sizeof *event + event->len;
+        }
+    }
     return had_any;
 }

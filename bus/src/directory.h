@@ -66,7 +66,9 @@ int talus__directory_scan(const char *path, enum talus__role role, talus__direct
 // included. -1 on failure: errno EMFILE or ENOSPC say that the user has too many watches.
 int talus__directory_watch(const char *path);
 
-// Reads and drops what the watch has to tell; true if there was anything (then scan again).
-bool talus__directory_drain(int watch);
+// Reads what the watch has to tell; true if there was anything (then scan again).
+// `fn`: called for each broadcaster that came, also if it is gone already, so that no scan will
+// find it; NULL if that does not matter. What it returns does not matter.
+bool talus__directory_drain(int watch, talus__directory_fn *fn, void *arg);
 
 #endif

@@ -40,6 +40,7 @@
     X(DELIVERIES, counter, "talus_deliveries_total", "Bus events queued to clients")               \
     X(BUS_EVENTS, counter, "talus_bus_events_total", "Events received from the bus")               \
     X(BUS_HOLES, counter, "talus_bus_holes_total", "Times that events of the bus were missing")    \
+    X(BUS_HEALED, counter, "talus_bus_healed_total", "Events that came when they were asked for")  \
     X(BUS_GAPS, counter, "talus_bus_gaps_total", "Gaps that clients were told of")                 \
     X(BUS_DUPLICATES, counter, "talus_bus_duplicates_total", "Bus events that had come before")    \
     X(BUS_MALFORMED, counter, "talus_bus_malformed_total", "Messages that are no event")           \

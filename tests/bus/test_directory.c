@@ -371,7 +371,7 @@ static void wait_told(int watch)
     struct pollfd item = {.fd = watch, .events = POLLIN};
 
     assert_int_equal(poll(&item, 1, DEADLINE_MS), 1);
-    assert_true(talus__directory_drain(watch));
+    assert_true(talus__directory_drain(watch, NULL, NULL));
 }
 
 static void test_directory_tells_of_a_killed_process(void **state)
@@ -382,12 +382,12 @@ static void test_directory_tells_of_a_killed_process(void **state)
     int watch = talus__directory_watch(fixture->path);
 
     assert_true(watch >= 0);
-    assert_false(talus__directory_drain(watch));
+    assert_false(talus__directory_drain(watch, NULL, NULL));
     child_start(&child, "claim", fixture->path);
     child_wait_said(&child);
     wait_told(watch);
     assert_int_equal(scan(fixture->path, TALUS__ROLE_PUBLISHER, &names), 1);
-    assert_false(talus__directory_drain(watch)); // looking raises no event
+    assert_false(talus__directory_drain(watch, NULL, NULL)); // looking raises no event
 
     touch(fixture->path, "origin01.pub");
     wait_told(watch);

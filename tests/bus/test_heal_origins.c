@@ -117,6 +117,29 @@ static void test_heal_tells_of_a_broadcaster_that_was_killed(void **state)
     heal_expect_seqs(subscriber, 1, 3);
 }
 
+// It came and went while the subscriber did nothing: no connection ever came about.
+static void test_heal_tells_of_a_broadcaster_that_nobody_met(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    const talus_delivery_t *delivery;
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+
+    join_live(subscriber, "s");
+    child_start(&fixture->child, "emit", fixture->bus);
+    child_wait_said(&fixture->child);
+    child_tell(&fixture->child);
+    child_wait_said(&fixture->child);
+    child_kill(&fixture->child);
+    assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+    assert_int_equal(delivery->kind, TALUS_DELIVERY_GAP);
+    assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
+    assert_string_equal(delivery->session, "s");
+    assert_string_equal(strchr(delivery->after, '.'), ".0");
+    assert_string_equal(delivery->first, "");
+    pump_until(subscriber, origins_are, 0);
+    assert_int_equal(heal_stats_of(fixture).gaps, 1);
+}
+
 // A queue overflowed and the broadcaster died before it could be asked.
 static void test_heal_a_killed_broadcaster_takes_its_history_along(void **state)
 {
@@ -305,6 +328,7 @@ int main(int argc, char **argv)
         TEST(test_heal_several_broadcasters_of_one_session),
         TEST(test_heal_a_farewell_leaves_no_gap),
         TEST(test_heal_tells_of_a_broadcaster_that_was_killed),
+        TEST(test_heal_tells_of_a_broadcaster_that_nobody_met),
         TEST(test_heal_a_killed_broadcaster_takes_its_history_along),
         TEST(test_heal_ten_thousand_sessions_across_a_restart),
         TEST(test_heal_ten_thousand_sessions_across_a_kill),

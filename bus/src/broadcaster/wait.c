@@ -97,7 +97,7 @@ static void wait_for_change(struct watch *watch, int timeout_ms)
     talus__waiter_clear(&watch->waiter);
     watch->must_rescan = false;
     for (size_t i = 1; i < watch->count; i++)
-        watch->must_rescan |= talus__directory_drain(watch->items[i].fd);
+        watch->must_rescan |= talus__directory_drain(watch->items[i].fd, NULL, NULL);
 }
 
 struct living {

@@ -16,10 +16,15 @@ static long long due_of(const talus_subscriber_t *subscriber, const struct talus
 static void lose_position(talus_subscriber_t *subscriber, struct talus__joined *joined,
                           struct talus__origin *origin)
 {
-    struct talus__position *position =
-        talus__position_find(joined, talus__origin_refer(&subscriber->origins, origin));
+    struct talus__origin_ref ref = talus__origin_refer(&subscriber->origins, origin);
+    struct talus__position *position = talus__position_find(joined, ref);
 
-    if (!position || (!position->has_baseline && position->last == 0))
+    // One that was never heard came when the session was live: what it emitted was owed.
+    if (!position && joined->is_live && origin->was_listed && !origin->has_bye)
+        position = talus__position_get(joined, &subscriber->origins, ref);
+    else if (position && !position->has_baseline && position->last == 0 && !joined->is_live)
+        return;
+    if (!position)
         return;
     if (origin->has_bye) {
         if (position->heal)

@@ -313,11 +313,26 @@ static void tend_directory(struct talus__peers *peers, struct talus__bus_directo
         enter_again(peers, directory, now);
 }
 
+// Called for each broadcaster that came since the last look. If it has gone again, the look will
+// miss it like any other that is gone, so that what it emitted meanwhile is told to be lost.
+static int on_newcomer(const char *name, void *arg)
+{
+    const struct scan *scan = arg;
+    char endpoint[ENDPOINT_CAPACITY];
+
+    if (talus__directory_endpoint(scan->directory->path, name, "pub", endpoint, sizeof endpoint) ==
+            0 &&
+        !talus__table_find(&scan->peers->table, endpoint, strlen(endpoint)))
+        add_listed(scan->peers, scan->directory, name, endpoint);
+    return 0;
+}
+
 static void on_watch(struct talus__peers *peers, struct talus__bus_directory *directory)
 {
     long long now = talus__monotonic_ms();
+    struct scan scan = {.peers = peers, .directory = directory};
 
-    if (!talus__directory_drain(directory->watch))
+    if (!talus__directory_drain(directory->watch, on_newcomer, &scan))
         return;
     // Whoever removes the whole directory is let finish before we make it again.
     if (talus__directory_holds(&directory->claim))

@@ -4,6 +4,8 @@
 import { io } from 'socket.io-client';
 import { next, within } from './deadline.mjs';
 
+export { io };
+
 /** Transport settings as applications have them. */
 export const TRANSPORTS = {
   'default settings': {},

@@ -61,6 +61,19 @@ export class Program {
     }
   }
 
+  /** Waits until standard error has something that matches. */
+  async saying(pattern) {
+    const { stderr } = this.child;
+    let look;
+    const found = new Promise((resolve, reject) => {
+      look = () => pattern.test(this.errors) && resolve();
+      stderr.on('data', look);
+      this.closed.then(() => reject(new Error(`${this.name} ended without saying ${pattern}\n${this.errors}`)));
+    });
+    look();
+    await within(found, `${pattern} said by ${this.name}`).finally(() => stderr.off('data', look));
+  }
+
   write(text) {
     this.child.stdin.write(text);
   }

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// Breaks things for a while, lets them settle, and checks that nothing was lost in silence:
+//   node chaos.mjs [SECONDS] [--seed N] [--clients N] [--rate N] [--keep]
+// support/plan.mjs says what is broken, support/world.mjs what there is, support/consumer.mjs what
+// is checked. The exit status is 1 if anything is unexplained; then the logs are kept, and so they
+// are with --keep.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { makePlan } from './support/plan.mjs';
+import { SIZE, World } from './support/world.mjs';
+
+const SETTLE_MS = 60_000; // for what is owed to come; more than any time-out of the bus
+const LOOK_MS = 500; // between two looks whether it has
+const SHOWN = 20; // problems in the report
+
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function options() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
+      clients: { type: 'string', default: '120' },
+      rate: { type: 'string', default: '60' },
+      keep: { type: 'boolean', default: false },
+    },
+  });
+  const numbers = { seconds: positionals[0] ?? 60, seed: values.seed, clients: values.clients, rate: values.rate };
+  for (const [name, value] of Object.entries(numbers)) {
+    numbers[name] = Number(value);
+    if (!(numbers[name] >= 0)) throw new Error(`${name}: ${value} is no number`);
+  }
+  return { ...numbers, keep: values.keep };
+}
+
+async function breakThings(world, plan, seconds) {
+  const begin = performance.now();
+  for (const step of plan) {
+    await wait(step.at - (performance.now() - begin));
+    if (world.failure) return;
+    world.apply(step);
+  }
+  await wait(seconds * 1000 - (performance.now() - begin));
+}
+
+/** Looks until everything that is owed has come, or the time is over; gives what is still owed. */
+async function settle(world) {
+  await world.settle();
+  for (const until = performance.now() + SETTLE_MS; ; await wait(LOOK_MS)) {
+    await world.check();
+    const owed = world.logs.flatMap((log) => [...log.owed()].map((each) => ({ consumer: log.consumer.name, ...each })));
+    if (owed.length === 0 || performance.now() > until) return owed;
+  }
+}
+
+function summary(world, problems, seed) {
+  const sum = { deliveries: 0, told: 0, empty: 0, recoveries: 0, anew: 0 };
+  const gaps = {};
+  for (const { consumer } of world.logs) {
+    for (const key of Object.keys(sum)) sum[key] += consumer.counts[key];
+    for (const [reason, count] of Object.entries(consumer.counts.gaps)) gaps[reason] = (gaps[reason] ?? 0) + count;
+  }
+  const { kills, ends, stops, cuts, healed, replayed } = world.counts;
+  const metric = (name) => world.metrics[`talus_${name}_total`] ?? 0;
+  return [
+    `seed         ${seed}`,
+    `events       ${world.emitted.count} by ${[...world.emitted.origins.values()].filter((each) => each.isOurs).length} broadcasters`,
+    `deliveries   ${sum.deliveries} to ${world.logs.length} consumers`,
+    `broken       ${kills} killed, ${ends} ended, ${stops} stopped, ${cuts} connections cut`,
+    `came back    ${sum.recoveries} recovered, ${sum.anew} anew`,
+    `gaps told    ${Object.entries(gaps).map(([reason, count]) => `${count} ${reason}`).join(', ') || 'none'}: ${sum.told} events, ${sum.empty} of none`,
+    `healed       ${metric('bus_healed')} by gateways, ${healed} by the subscriber; ${replayed} replayed; ${metric('bus_holes')} holes seen by gateways`,
+    `joins        ${metric('bus_join_incomplete')} incomplete`,
+    `unexplained  ${problems.length}`,
+  ].join('\n');
+}
+
+function describe({ consumer, session, origin, what, expected, came }) {
+  const show = (value) => (Array.isArray(value) && value.length > 12 ? `${JSON.stringify(value.slice(0, 12))}… ${value.length}` : JSON.stringify(value));
+  return `${consumer}, session "${session}"${origin && `, origin ${origin}`}: ${what}; expected ${show(expected)}, came ${show(came)}`;
+}
+
+const { seconds, seed, clients, rate, keep } = options();
+const folder = await mkdtemp(path.join(tmpdir(), 'talus-chaos-'));
+const plan = makePlan(seed, seconds, { ...SIZE, clients });
+const problems = [];
+const world = new World({ folder, seed, clients, rate }, (problem) => problems.push(problem));
+console.log(`chaos: ${seconds} s, seed ${seed}, logs in ${folder}`);
+await writeFile(path.join(folder, 'plan.json'), plan.map((step) => JSON.stringify(step)).join('\n'));
+try {
+  await world.start();
+  await breakThings(world, plan, seconds);
+  problems.push(...(await settle(world)));
+  for (const gateway of world.gateways) await world.sample(gateway);
+} catch (error) {
+  problems.push({ consumer: 'the run', session: '', origin: '', what: 'failed', expected: 'no error', came: error.stack });
+} finally {
+  await world.stop();
+}
+console.log(summary(world, problems, seed));
+for (const problem of problems.slice(0, SHOWN)) console.log(describe(problem));
+if (problems.length > SHOWN) console.log(`… and ${problems.length - SHOWN} more in problems.json`);
+if (problems.length > 0) await writeFile(path.join(folder, 'problems.json'), JSON.stringify(problems, null, 1));
+if (problems.length > 0 || keep) console.log(`logs: ${folder}`);
+else await rm(folder, { recursive: true });
+process.exitCode = problems.length > 0 ? 1 : 0;

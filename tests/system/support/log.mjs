@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// The logs of the consumers: read as they grow, and judged line by line.
+
+import { createWriteStream } from 'node:fs';
+import readline from 'node:readline';
+import { Follower } from './emitted.mjs';
+
+/** A log that its consumer's process writes, in the form that support/consumer.mjs tells. */
+export class Log {
+  constructor(file, consumer) {
+    this.consumer = consumer;
+    this.follower = new Follower(file);
+    this.lines = [];
+    this.isEnded = false; // killed for good: it is owed nothing
+  }
+
+  read() {
+    for (const line of this.follower.lines()) this.lines.push(JSON.parse(line));
+  }
+
+  hear(emitted) {
+    for (const [, kind, session, id] of this.lines) if (kind === 'event') emitted.hear(id, session);
+  }
+
+  judge() {
+    for (const line of this.lines.splice(0)) this.consumer.take(line);
+  }
+
+  *owed() {
+    if (!this.isEnded) yield* this.consumer.owed();
+  }
+}
+
+/** The tap's output, which is also kept as a file. It is in "*", live from what it says on. */
+export class TapLog extends Log {
+  constructor(program, consumer, file) {
+    super(file, consumer);
+    const copy = createWriteStream(file);
+    this.lines.push([0, 'ask', '*']);
+    readline.createInterface({ input: program.child.stdout }).on('line', (line) => {
+      copy.write(`${line}\n`);
+      const { type, session, origin, seq, data, after, first, reason } = JSON.parse(line);
+      if (type === 'gap') this.lines.push([0, 'gap', session, after, first, reason]);
+      else this.lines.push([0, 'event', session, `${origin}.${seq}`, data.n ?? null]);
+    });
+    this.isLive = program.saying(/listening on/).then(() => this.lines.push([Date.now(), 'joined', '*', '']));
+  }
+
+  read() {}
+}
