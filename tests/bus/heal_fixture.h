@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the tests of healing share: a bus directory of their own, a subscriber, broadcasters, a proxy
-// and a child process; and ways to lose events for real. Everything that fails ends the test.
+// What the tests of healing share: a bus directory of their own, a subscriber, broadcasters, a
+// proxy and a child process; and ways to lose events for real. Everything that fails ends the test.
 #ifndef TALUS_TESTS_HEAL_FIXTURE_H
 #define TALUS_TESTS_HEAL_FIXTURE_H
 
@@ -13,9 +13,9 @@
 #include "scratch.h"
 #include "tcp_proxy.h"
 
-#define ENDPOINT_MAX  (SCRATCH_PATH_MAX + 64)
-#define BIG           20000 // bytes of a payload: what a connection holds, a few of them fill
-#define TCP           "tcp://127.0.0.1:*"
+#define ENDPOINT_MAX (SCRATCH_PATH_MAX + 64)
+#define BIG          20000 // bytes of a payload: what a connection holds, a few of them fill
+#define TCP          "tcp://127.0.0.1:*"
 
 struct heal_fixture {
     char root[SCRATCH_PATH_MAX];

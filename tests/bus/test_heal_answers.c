@@ -216,7 +216,8 @@ static void test_heal_recovers_large_histories_in_several_answers(void **state)
     fixture->publishing.history_events = 10000;
     fixture->publishing.history_session_bytes = 64u << 20;
     talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, TCP);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, talus_broadcaster_endpoint(broadcaster));
+    talus_subscriber_t *subscriber =
+        heal_subscribe(fixture, talus_broadcaster_endpoint(broadcaster));
     for (int i = 0; i < COUNT; i++)
         heal_emit(broadcaster, "s");
     join_live(subscriber, "other");

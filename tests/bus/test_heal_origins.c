@@ -212,7 +212,8 @@ static void test_heal_a_stopped_broadcaster(void **state)
     expect_gap(subscriber, "s", NULL, "", TALUS_GAP_ORIGIN_LOST);
     assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
     child_tell(&fixture->child);
-    heal_expect_seqs(subscriber, 4, 4); // by the connection or, if that came too late, by the replay
+    heal_expect_seqs(subscriber, 4,
+                     4); // by the connection or, if that came too late, by the replay
 }
 
 // The same across a kill: each session is told once, and all hear the successor.
