@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Breaks things for a while, lets them settle, and checks that nothing was lost in silence:
-//   node chaos.mjs [SECONDS] [--seed N] [--clients N] [--rate N] [--keep]
-// support/plan.mjs says what is broken, support/world.mjs what there is, support/consumer.mjs what
+//   node chaos.mjs [SECONDS] [--seed N] [--clients N] [--light N] [--rate N] [--keep]
+// with that many official clients and light ones, and events a second. support/plan.mjs says what is broken, support/world.mjs what there is, support/consumer.mjs what
 // is checked. The exit status is 1 if anything is unexplained; then the logs are kept, and so they
 // are with --keep.
 
@@ -23,12 +23,13 @@ function options() {
     allowPositionals: true,
     options: {
       seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
-      clients: { type: 'string', default: '120' },
+      clients: { type: 'string', default: '90' },
+      light: { type: 'string', default: '120' },
       rate: { type: 'string', default: '60' },
       keep: { type: 'boolean', default: false },
     },
   });
-  const numbers = { seconds: positionals[0] ?? 60, seed: values.seed, clients: values.clients, rate: values.rate };
+  const numbers = { seconds: positionals[0] ?? 60, seed: values.seed, clients: values.clients, light: values.light, rate: values.rate };
   for (const [name, value] of Object.entries(numbers)) {
     numbers[name] = Number(value);
     if (!(numbers[name] >= 0)) throw new Error(`${name}: ${value} is no number`);
@@ -38,18 +39,18 @@ function options() {
 
 async function breakThings(world, plan, seconds) {
   const begin = performance.now();
-  for (const step of plan) {
+  for (const step of [...plan, { at: seconds * 1000 }]) {
     await wait(step.at - (performance.now() - begin));
-    if (world.failure) return;
-    world.apply(step);
+    if (world.failure) throw world.failure;
+    if (step.what) world.apply(step);
   }
-  await wait(seconds * 1000 - (performance.now() - begin));
 }
 
 /** Looks until everything that is owed has come, or the time is over; gives what is still owed. */
 async function settle(world) {
   await world.settle();
   for (const until = performance.now() + SETTLE_MS; ; await wait(LOOK_MS)) {
+    if (world.failure) throw world.failure;
     await world.check();
     const owed = world.logs.flatMap((log) => [...log.owed()].map((each) => ({ consumer: log.consumer.name, ...each })));
     if (owed.length === 0 || performance.now() > until) return owed;
@@ -83,11 +84,14 @@ function describe({ consumer, session, origin, what, expected, came }) {
   return `${consumer}, session "${session}"${origin && `, origin ${origin}`}: ${what}; expected ${show(expected)}, came ${show(came)}`;
 }
 
-const { seconds, seed, clients, rate, keep } = options();
+const { seconds, seed, clients, light, rate, keep } = options();
 const folder = await mkdtemp(path.join(tmpdir(), 'talus-chaos-'));
 const plan = makePlan(seed, seconds, { ...SIZE, clients });
 const problems = [];
-const world = new World({ folder, seed, clients, rate }, (problem) => problems.push(problem));
+const world = new World({ folder, seed, clients, light, rate }, (problem) => problems.push(problem));
+// Whatever happens here, what was started is ended.
+process.on('uncaughtException', (error) => (world.failure ??= error));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => (world.failure ??= new Error(signal)));
 console.log(`chaos: ${seconds} s, seed ${seed}, logs in ${folder}`);
 await writeFile(path.join(folder, 'plan.json'), plan.map((step) => JSON.stringify(step)).join('\n'));
 try {

@@ -30,6 +30,7 @@ class Client {
     this.socket.on('connect', () => this.onConnect());
     this.socket.on('disconnect', (reason) => {
       this.note('disconnect', reason);
+      this.socket.sendBuffer = []; // what it would say by itself when it is back, this class says
       this.settle();
     });
     this.socket.onAny((type, data, id) => this.onPacket(type, data, id));
@@ -124,3 +125,4 @@ process.on('message', async ({ what, client, session, token }) => {
   }
 });
 process.on('disconnect', () => process.exit());
+if (!process.connected) process.exit();

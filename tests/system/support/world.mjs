@@ -23,10 +23,11 @@ const GATEWAY_ARGS = ['--ping-interval', '1000', '--ping-timeout', '2000', '--lo
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-export const SIZE = { broadcasters: HISTORIES.length, gateways: WORKERS.length, sessions: 8, hosts: 6 };
+export const SIZE = { broadcasters: HISTORIES.length, gateways: WORKERS.length, sessions: 8, hosts: 7 };
+const FORKS = SIZE.hosts - 1; // the last host is the light clients' process
 
 export class World {
-  /** `options`: folder, seed, clients (their number), rate (events a second in all). */
+  /** `options`: folder, seed, clients and light (their numbers), rate (events a second in all). */
   constructor(options, report) {
     Object.assign(this, options);
     this.report = report;
@@ -107,18 +108,30 @@ export class World {
 
   startHosts() {
     const settings = Object.keys(TRANSPORTS);
-    this.hosts = Array.from({ length: SIZE.hosts }, (_, index) => ({ index, clients: [] }));
-    this.clients = Array.from({ length: this.clients }, (_, i) => {
-      const host = this.hosts[i % SIZE.hosts];
+    this.hosts = Array.from({ length: FORKS }, (_, index) => ({ index, clients: [] }));
+    this.members = Array.from({ length: this.clients }, (_, i) => {
+      const host = this.hosts[i % FORKS];
       const gateway = this.gateways[this.random.integer(0, SIZE.gateways - 1)];
       const transport = settings[host.index % settings.length];
       const name = `client-${i}-${transport.split(' ')[0]}-gateway-${gateway.index}`;
       const sessions = [`s-${this.random.integer(0, SIZE.sessions - 1)}`, `s-${this.random.integer(0, SIZE.sessions - 1)}`];
       host.clients.push({ name, url: `http://127.0.0.1:${gateway.proxy.port}`, transport, sessions });
-      this.logs.push(new Log(this.path(`${name}.log`), new Consumer(name, this.emitted, this.report, { isClient: true })));
+      this.followClient(name);
       return { name, host };
     });
     for (const host of this.hosts) host.child = fork(HOST, [JSON.stringify({ folder: this.folder, clients: host.clients })]);
+    if (this.light > 0) this.startLightClients();
+  }
+
+  startLightClients() {
+    const ports = this.gateways.map(({ proxy }) => proxy.port);
+    const program = new Program(path.join(testsDir, 'chaos_light_clients'), [this.folder, this.light, SIZE.sessions, ...ports].map(String));
+    for (let i = 0; i < this.light; i++) this.followClient(`light-${i}`);
+    this.hosts[FORKS] = { index: FORKS, program, child: program.child };
+  }
+
+  followClient(name) {
+    this.logs.push(new Log(this.path(`${name}.log`), new Consumer(name, this.emitted, this.report, { isClient: true })));
   }
 
   // ---- Breaking
@@ -173,7 +186,7 @@ export class World {
 
   async stopClients({ which, away }) {
     const host = this.hosts[which];
-    if (host.isStopped) return;
+    if (!host || host.isStopped) return;
     host.isStopped = true;
     await this.freeze(host.child, away);
     host.isStopped = false;
@@ -239,7 +252,7 @@ export class World {
   }
 
   tellClient({ what, client, session }) {
-    const { name, host } = this.clients[client];
+    const { name, host } = this.members[client];
     host.child.send({ what, client: name, session: `s-${session}` });
   }
 
@@ -265,7 +278,12 @@ export class World {
     for (const log of this.logs) log.judge();
   }
 
-  async flush({ child }) {
+  async flush({ child, program }) {
+    if (program) {
+      const from = program.lines.length;
+      program.write('flush\n');
+      return program.line(/^flushed/, from);
+    }
     const token = Math.random();
     const isDone = new Promise((resolve) => {
       const on = (message) => message.token === token && (child.off('message', on), resolve());

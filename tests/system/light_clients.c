@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: MIT
+// Light clients of the chaos program: many Socket.IO clients over WebSocket in one small process.
+//   chaos_light_clients FOLDER COUNT SESSIONS PORT…
+// Client I connects to one of the ports, joins one or two of the sessions s-0…, and writes
+// FOLDER/light-I.log (support/consumer.mjs says what is in it). One that is cut off comes back with
+// what the official client sends: its pid, and the id of the last event that it got. A line on
+// standard input has all logs written out, which "flushed" tells; the end of it ends the program.
+//
+// Invariant: a client with a descriptor is registered with the epoll under its index.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clients/cli/bench/packet.h"
+
+#define ADDRESS "/graph,"
+
+enum {
+    BUFFER_BYTES = 1 << 20, // holds the largest frame; what is read beyond a frame waits there
+    COMMANDS = -1,          // the epoll's data of standard input
+    SILENCE_MS = 4000,      // without a ping, the gateway is taken for dead
+    AGAIN_MS = 300,         // between two attempts to come back
+    TURN_MS = 100,
+    EVENTS_A_TURN = 64,
+};
+
+struct client {
+    int descriptor; // -1: none
+    int port;
+    int64_t heard; // when something last came; without a descriptor: when it lost it
+    bool is_open;  // the handshake is over
+    bool is_connected;
+    char pid[64];
+    char offset[64];
+    unsigned sessions[2];
+    FILE *log;
+    char *buffer;
+    size_t size;
+};
+
+static struct client *clients;
+static size_t client_count;
+static int epoll;
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+// Writes [NOW, …], and consumes `line`.
+static void note(struct client *client, json_t *line)
+{
+    json_array_insert_new(line, 0, json_integer(now_ms()));
+    json_dumpf(line, client->log, JSON_COMPACT);
+    fputc('\n', client->log);
+    json_decref(line);
+}
+
+static void drop(struct client *client, const char *reason)
+{
+    if (client->descriptor < 0)
+        return;
+    close(client->descriptor);
+    client->descriptor = -1;
+    client->heard = now_ms();
+    client->size = 0;
+    client->is_open = false;
+    if (client->is_connected)
+        note(client, json_pack("[s, s]", "disconnect", reason));
+    client->is_connected = false;
+}
+
+// ---- Sending
+
+static void send_bytes(struct client *client, const char *bytes, size_t size)
+{
+    if (client->descriptor >= 0 &&
+        send(client->descriptor, bytes, size, MSG_NOSIGNAL) != (ssize_t)size)
+        drop(client, "cannot send");
+}
+
+static void send_packet(struct client *client, const char *packet)
+{
+    char frame[512 + FRAME_HEADER_MAX];
+    size_t size = strlen(packet);
+    if (size <= 512)
+        send_bytes(client, frame, frame_write(frame, FRAME_TEXT, packet, size));
+}
+
+static void send_connect(struct client *client)
+{
+    char packet[256];
+    if (client->pid[0] && client->offset[0])
+        snprintf(packet, sizeof packet, "40" ADDRESS "{\"pid\":\"%s\",\"offset\":\"%s\"}",
+                 client->pid, client->offset);
+    else if (client->pid[0])
+        snprintf(packet, sizeof packet, "40" ADDRESS "{\"pid\":\"%s\"}", client->pid);
+    else
+        strcpy(packet, "40" ADDRESS);
+    send_packet(client, packet);
+}
+
+static void send_joins(struct client *client)
+{
+    for (size_t i = 0; i < 2; i++) {
+        char packet[128];
+        char session[16];
+        snprintf(session, sizeof session, "s-%u", client->sessions[i]);
+        snprintf(packet, sizeof packet, "42" ADDRESS "[\"join_session\",{\"session_id\":\"%s\"}]",
+                 session);
+        note(client, json_pack("[s, s]", "ask", session));
+        send_packet(client, packet);
+    }
+}
+
+// ---- What comes
+
+static void on_connected(struct client *client, const json_t *answer)
+{
+    const char *pid = json_string_value(json_object_get(answer, "pid"));
+    bool is_recovered = pid && strcmp(pid, client->pid) == 0;
+    snprintf(client->pid, sizeof client->pid, "%s", pid ? pid : "");
+    client->is_connected = true;
+    note(client,
+         json_pack("[s, s, b]", "connect", json_string_value(json_object_get(answer, "sid")),
+                   is_recovered));
+    send_joins(client); // also if it was recovered: an answer may have been lost
+}
+
+static void on_event(struct client *client, json_t *array)
+{
+    const char *type = json_string_value(json_array_get(array, 0));
+    const json_t *data = json_array_get(array, 1);
+    const char *id = json_string_value(json_array_get(array, 2));
+    json_t *session = json_object_get(data, "session_id");
+    json_t *number = json_object_get(data, "n");
+    if (!type)
+        return;
+    if (strcmp(type, "joined") == 0) {
+        note(client, json_pack("[s, O, O]", "joined", session, json_object_get(data, "offset")));
+    } else if (strcmp(type, "gap") == 0) {
+        note(client, json_pack("[s, O, O, O, O]", "gap", session, json_object_get(data, "after"),
+                               json_object_get(data, "first"), json_object_get(data, "reason")));
+    } else if (strcmp(type, "error") == 0) {
+        note(client, json_pack("[s, O, O]", "error", json_object_get(data, "code"),
+                               json_object_get(data, "message")));
+    } else if (id) {
+        json_t *line = json_pack("[s, O, s]", "event", session, id);
+        json_array_append(line, number ? number : json_null());
+        note(client, line);
+        snprintf(client->offset, sizeof client->offset, "%s", id);
+    }
+}
+
+static void on_packet(struct client *client, const char *text, size_t size)
+{
+    static const char connected[] = "40" ADDRESS;
+    static const char event[] = "42" ADDRESS;
+    if (size == 1 && text[0] == '2') {
+        send_packet(client, "3");
+    } else if (size > 0 && text[0] == '0') {
+        send_connect(client);
+    } else if (size >= sizeof connected && memcmp(text, connected, sizeof connected - 1) == 0) {
+        json_t *answer = json_loadb(text + sizeof connected - 1, size - sizeof connected + 1, 0,
+                                    NULL);
+        on_connected(client, answer);
+        json_decref(answer);
+    } else if (size >= sizeof event && memcmp(text, event, sizeof event - 1) == 0) {
+        json_t *array = json_loadb(text + sizeof event - 1, size - sizeof event + 1, 0, NULL);
+        on_event(client, array);
+        json_decref(array);
+    } else if (size > 0 && text[0] == '1') {
+        drop(client, "closed");
+    }
+}
+
+// Takes what is whole out of the buffer.
+static void consume(struct client *client)
+{
+    size_t at = 0;
+    if (!client->is_open) {
+        const char *end = memmem(client->buffer, client->size, "\r\n\r\n", 4);
+        if (!end)
+            return;
+        at = (size_t)(end + 4 - client->buffer);
+        if (strncmp(client->buffer, "HTTP/1.1 101 ", 13) != 0) {
+            drop(client, "no WebSocket");
+            return;
+        }
+        client->is_open = true;
+    }
+    frame_t frame;
+    int found;
+    while ((found = frame_read(client->buffer + at, client->size - at, &frame)) > 0) {
+        at += frame.total;
+        if (frame.opcode == FRAME_TEXT)
+            on_packet(client, frame.payload, frame.size);
+        else if (frame.opcode == FRAME_CLOSE)
+            drop(client, "closed");
+        if (client->descriptor < 0)
+            return;
+    }
+    if (found < 0 || client->size - at == BUFFER_BYTES) {
+        drop(client, "no frame");
+        return;
+    }
+    client->size -= at;
+    memmove(client->buffer, client->buffer + at, client->size);
+}
+
+static void on_readable(struct client *client)
+{
+    ssize_t size = recv(client->descriptor, client->buffer + client->size,
+                        BUFFER_BYTES - client->size, MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (size <= 0) {
+        drop(client, "transport close");
+        return;
+    }
+    client->heard = now_ms();
+    client->size += (size_t)size;
+    consume(client);
+}
+
+// ---- Coming back
+
+// The ports are the loopback's: connect does not wait.
+static void come(struct client *client, uint32_t index)
+{
+    char request[256];
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)client->port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
+    client->heard = now_ms();
+    client->descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (client->descriptor < 0)
+        return;
+    if (connect(client->descriptor, (struct sockaddr *)&address, sizeof address) != 0 ||
+        epoll_ctl(epoll, EPOLL_CTL_ADD, client->descriptor, &event) != 0) {
+        drop(client, "cannot connect");
+        return;
+    }
+    int size = snprintf(request, sizeof request,
+                        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
+                        "Host: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                        "Sec-WebSocket-Version: 13\r\n\r\n",
+                        client->port);
+    send_bytes(client, request, (size_t)size);
+}
+
+static void tend(void)
+{
+    int64_t now = now_ms();
+    for (size_t i = 0; i < client_count; i++) {
+        struct client *client = &clients[i];
+        if (client->descriptor >= 0 && now - client->heard > SILENCE_MS)
+            drop(client, "ping timeout");
+        else if (client->descriptor < 0 && now - client->heard > AGAIN_MS)
+            come(client, (uint32_t)i);
+    }
+}
+
+// ---- The program
+
+// Returns false when standard input has ended. Any line asks for the logs.
+static bool obey(void)
+{
+    char text[64];
+    if (read(STDIN_FILENO, text, sizeof text) <= 0)
+        return false;
+    for (size_t i = 0; i < client_count; i++)
+        fflush(clients[i].log);
+    printf("flushed\n");
+    fflush(stdout);
+    return true;
+}
+
+static void run(void)
+{
+    struct epoll_event events[EVENTS_A_TURN];
+    int64_t tended = 0;
+    for (;;) {
+        int count = epoll_wait(epoll, events, EVENTS_A_TURN, TURN_MS);
+        for (int i = 0; i < count; i++) {
+            if (events[i].data.u32 == (uint32_t)COMMANDS) {
+                if (!obey())
+                    return;
+                continue;
+            }
+            struct client *client = &clients[events[i].data.u32];
+            if (client->descriptor >= 0)
+                on_readable(client);
+        }
+        if (now_ms() - tended < TURN_MS)
+            continue;
+        tended = now_ms();
+        tend();
+    }
+}
+
+static bool set_up(const char *folder, unsigned sessions, char **ports, size_t port_count)
+{
+    for (size_t i = 0; i < client_count; i++) {
+        struct client *client = &clients[i];
+        char path[4096];
+        snprintf(path, sizeof path, "%s/light-%zu.log", folder, i);
+        client->descriptor = -1;
+        client->port = (int)strtol(ports[i % port_count], NULL, 10);
+        client->sessions[0] = (unsigned)i % sessions;
+        client->sessions[1] = (unsigned)(i / sessions + i) % sessions;
+        client->log = fopen(path, "a");
+        client->buffer = malloc(BUFFER_BYTES);
+        if (!client->log || !client->buffer)
+            return false;
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct epoll_event commands = {.events = EPOLLIN, .data.u32 = (uint32_t)COMMANDS};
+    client_count = argc < 5 ? 0 : strtoul(argv[2], NULL, 10);
+    unsigned sessions = argc < 5 ? 0 : (unsigned)strtoul(argv[3], NULL, 10);
+    if (client_count == 0 || sessions == 0) {
+        fprintf(stderr, "usage: chaos_light_clients FOLDER COUNT SESSIONS PORT…\n");
+        return 2;
+    }
+    clients = calloc(client_count, sizeof *clients);
+    epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (!clients || epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &commands) != 0 ||
+        !set_up(argv[1], sessions, argv + 4, (size_t)argc - 4)) {
+        fprintf(stderr, "chaos_light_clients: %s\n", strerror(errno));
+        return 1;
+    }
+    run();
+    for (size_t i = 0; i < client_count; i++) {
+        if (clients[i].descriptor >= 0)
+            close(clients[i].descriptor);
+        fclose(clients[i].log);
+        free(clients[i].buffer);
+    }
+    free(clients);
+    close(epoll);
+    return 0;
+}
