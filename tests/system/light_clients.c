@@ -134,9 +134,8 @@ static void on_connected(struct client *client, const json_t *answer)
     bool is_recovered = pid && strcmp(pid, client->pid) == 0;
     snprintf(client->pid, sizeof client->pid, "%s", pid ? pid : "");
     client->is_connected = true;
-    note(client,
-         json_pack("[s, s, b]", "connect", json_string_value(json_object_get(answer, "sid")),
-                   is_recovered));
+    note(client, json_pack("[s, s, b]", "connect",
+                           json_string_value(json_object_get(answer, "sid")), is_recovered));
     send_joins(client); // also if it was recovered: an answer may have been lost
 }
 
@@ -174,8 +173,8 @@ static void on_packet(struct client *client, const char *text, size_t size)
     } else if (size > 0 && text[0] == '0') {
         send_connect(client);
     } else if (size >= sizeof connected && memcmp(text, connected, sizeof connected - 1) == 0) {
-        json_t *answer = json_loadb(text + sizeof connected - 1, size - sizeof connected + 1, 0,
-                                    NULL);
+        json_t *answer =
+            json_loadb(text + sizeof connected - 1, size - sizeof connected + 1, 0, NULL);
         on_connected(client, answer);
         json_decref(answer);
     } else if (size >= sizeof event && memcmp(text, event, sizeof event - 1) == 0) {
