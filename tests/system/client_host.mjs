@@ -19,6 +19,7 @@ class Client {
     this.log = createWriteStream(path.join(folder, `${name}.log`));
     this.wanted = new Set(sessions);
     this.joined = new Set();
+    this.asked = new Set(); // it may be in these: the answer has not come, or was lost
     this.pending = null; // the request that is under way: {session, timer}
     this.socket = io(`${url}/graph`, {
       forceNew: true,
@@ -42,7 +43,10 @@ class Client {
 
   onConnect() {
     this.note('connect', this.socket.id, this.socket.recovered);
-    if (!this.socket.recovered) this.joined.clear();
+    if (!this.socket.recovered) {
+      this.joined.clear();
+      this.asked.clear();
+    }
     this.settle();
     this.go();
   }
@@ -51,6 +55,7 @@ class Client {
     if (type === 'joined') {
       this.note('joined', data.session_id, data.offset);
       this.joined.add(data.session_id);
+      this.asked.delete(data.session_id);
       this.answered(data.session_id);
     } else if (type === 'left') {
       this.onLeft(data.session_id);
@@ -68,6 +73,7 @@ class Client {
   onLeft(session) {
     this.note('left', session);
     this.joined.delete(session);
+    this.asked.delete(session);
     this.answered(session);
   }
 
@@ -91,8 +97,9 @@ class Client {
   go() {
     if (this.pending || !this.socket.connected) return;
     const join = [...this.wanted].find((session) => !this.joined.has(session));
-    const session = join ?? [...this.joined].find((each) => !this.wanted.has(each));
+    const session = join ?? [...this.joined, ...this.asked].find((each) => !this.wanted.has(each));
     if (session === undefined) return;
+    if (join) this.asked.add(join);
     this.note(join ? 'ask' : 'leave', session);
     this.pending = { session, timer: setTimeout(() => this.retry(), ANSWER_MS) };
     this.socket.emit(join ? 'join_session' : 'leave_session', { session_id: session });

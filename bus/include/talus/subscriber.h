@@ -175,7 +175,8 @@ typedef struct talus_delivery {
 // Events of one origin and session come in emit order, each once; where some are missing, a GAP
 // comes in their place. A broadcaster that is killed can have sent events that nobody got: a GAP
 // without end (`first` "") tells that for each joined session, unless it said that it ends. So does
-// one that came to a bus directory and went again before it could be heard.
+// one that came to a bus directory and went again before it could be heard; of one that did so
+// behind another endpoint, nobody knows.
 // Returns 0; TALUS_ETIMEOUT: nothing came; TALUS_ENOMEM; TALUS_ESYSTEM; TALUS_EFORKED; interrupted
 // by a signal: TALUS_ETIMEOUT with errno EINTR. With time-out 0 it may return TALUS_ETIMEOUT while
 // a flood of what is not to be delivered goes on: the descriptor stays readable then. What is

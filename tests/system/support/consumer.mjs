@@ -15,6 +15,9 @@
 // origins, and where there is no offset, what was emitted after the consumer had heard `joined` is
 // owed, and whatever comes is to be without holes from its first event on.
 
+// A broadcaster over tcp that is killed sooner than one who is stopped goes on, and connects anew,
+// may never have met the consumer, and nothing could tell of it (in a bus directory its files do).
+const UNMET_MS = 12_000;
 const CLOCK_MS = 2; // by how much the two sides' readings of one clock may differ
 const EVERYBODY = '';
 const EVERYTHING = '*';
@@ -215,6 +218,7 @@ export class Consumer {
   missing(origin, session, seat) {
     const position = seat.positions.get(origin.name);
     if (position) return position.isOver ? [] : origin.between(session, position.upTo);
+    if (origin.isRemote && origin.fate === 'killed' && origin.life < UNMET_MS) return [];
     return origin.since(session, seat.since + CLOCK_MS); // of a gateway, nobody knows when
   }
 }

@@ -54,6 +54,8 @@ export class Origin {
     this.follower = file && new Follower(file);
     this.last = 0; // in the file
     this.fate = 'alive'; // 'killed', 'ended'
+    this.isRemote = false; // over tcp: nothing but its connection tells that it was there
+    this.life = Infinity; // ms, until it was killed
     this.sessions = new Map(); // session -> {seqs, times in ms (0: not known)}
     this.numbers = new Map(); // seq -> session
   }

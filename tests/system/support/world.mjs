@@ -17,7 +17,9 @@ import { Random } from './random.mjs';
 
 const HOST = path.join(path.dirname(new URL(import.meta.url).pathname), '../client_host.mjs');
 const WORKERS = [1, 2];
-const HISTORIES = [1000, 1000, 15, 1000, 1000]; // of each broadcaster; one forgets soon
+// Of each gateway: clients come back too late for the one, and for too much to the other.
+const RECOVERY = [['--recovery-window', '5000'], ['--recovery-bytes', '100000']];
+const HISTORIES = [1000, 1000, 2, 1000, 1000]; // of each broadcaster; one forgets soon
 const ON_TCP = 3; // broadcasters from this one on are reached over tcp, through a proxy
 const GATEWAY_ARGS = ['--ping-interval', '1000', '--ping-timeout', '2000', '--log-level', 'info'];
 
@@ -74,12 +76,14 @@ export class World {
     broadcaster.program = program;
     const [, origin, at] = await program.line(/^ready (\S+) (\S+)$/);
     broadcaster.origin = this.emitted.addBroadcaster(origin, file);
+    broadcaster.origin.isRemote = index >= ON_TCP;
+    broadcaster.born = performance.now();
     if (this.busProxies[index]) this.busProxies[index].target = Number(at.match(/:(\d+)$/)[1]);
   }
 
   async startGateway(gateway) {
     gateway.life++;
-    const args = ['--workers', String(gateway.workers), ...GATEWAY_ARGS];
+    const args = ['--workers', String(gateway.workers), ...GATEWAY_ARGS, ...RECOVERY[gateway.index]];
     for (const endpoint of this.endpoints) args.push('--bus', endpoint);
     gateway.program = await startGateway(this.bus, args);
     gateway.proxy.target = gateway.program.port;
@@ -154,6 +158,7 @@ export class World {
     const isKilled = what === 'kill broadcaster';
     this.counts[isKilled ? 'kills' : 'ends']++;
     broadcaster.origin.fate = isKilled ? 'killed' : 'ended';
+    broadcaster.origin.life = performance.now() - broadcaster.born;
     if (!isKilled) broadcaster.program.child.stdin.end();
     await (isKilled ? broadcaster.program.stop('SIGKILL') : within(broadcaster.program.exit, 'end of a broadcaster'));
     await wait(away);
