@@ -62,6 +62,8 @@ test('a session in the address is joined, and a restart of the gateway is surviv
   const page = await context.newPage();
   await page.goto(`${gateway.url}/?session=page-2`);
   await page.getByTestId('joined-session').getByText('page-2').waitFor();
+  // A client whose upgrade is cut off midway has paused its polling, and notices by its ping timeout only.
+  await page.getByTestId('transport').getByText('websocket').waitFor();
   const { port } = gateway;
   await gateway.stop();
   await page.getByTestId('connection-state').getByText(/reconnecting|disconnected/).waitFor();
