@@ -67,14 +67,28 @@ static void unsubscribe_oldest(struct intake *intake)
     unsubscribe(LIST_ENTRY(oldest, struct intake_session, linger.link));
 }
 
+// Whether somebody is in it, or what comes is kept for somebody.
+static bool is_used(const struct intake_session *session)
+{
+    return session->clients > 0 || session->held > 0;
+}
+
 // A client that walks through sessions leaves them all behind: past the bound, the one that has
 // been empty longest goes at once.
-void intake__linger(struct intake_session *session)
+void intake__linger_if_unused(struct intake_session *session)
 {
     struct intake *intake = session->intake;
+    if (is_used(session))
+        return;
     gw_deadline_start(&intake->linger, &session->linger);
     if (++intake->lingering_count > intake->options.max_lingering)
         unsubscribe_oldest(intake);
+}
+
+void intake__hold(struct intake_session *session)
+{
+    session->held++;
+    stop_lingering(session);
 }
 
 // Who is here goes before who might come, and that before who was here: clients that join all that
@@ -144,8 +158,7 @@ void intake__join(struct intake_session *session, struct intake_request *request
 {
     if (request->status != INTAKE_OK) {
         answer(request, request->status);
-        if (session->clients == 0 && session->held == 0)
-            intake__linger(session);
+        intake__linger_if_unused(session);
         return;
     }
     if (!request->is_member) {
@@ -173,8 +186,7 @@ static void leave(struct intake_session *session, struct intake_request *request
         intake__free_request(request);
     }
     intake__presence(session, talus_type_session_disconnected, client, NULL);
-    if (session->clients == 0 && session->held == 0)
-        intake__linger(session);
+    intake__linger_if_unused(session);
 }
 
 // The sessions are live: the client was in them.
@@ -311,7 +323,7 @@ static void on_event(struct intake *intake, const talus_event_t *event)
         if (!session)
             return;
         strcpy(session->newest, event->id);
-        if (session->clients == 0 && session->held == 0) {
+        if (!is_used(session)) {
             intake__log(intake, session, NULL, event);
             return;
         }

@@ -188,8 +188,10 @@ void intake__post(struct intake *intake, const struct intake_session *session,
 void intake__presence(struct intake_session *session, const char *type, const char *client,
                       struct intake_request *carrier);
 
-// bus.c: nobody is in the session any more, and nobody may come back.
-void intake__linger(struct intake_session *session);
+// bus.c: lets the session go after a while, unless somebody is in it or it is held for somebody.
+void intake__linger_if_unused(struct intake_session *session);
+// bus.c: keeps the session and logs it, also while nobody is in it; `held` says how often.
+void intake__hold(struct intake_session *session);
 // bus.c
 struct intake_session *intake__find_session(const struct intake *intake, const char *name);
 

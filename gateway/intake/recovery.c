@@ -78,8 +78,8 @@ static void release_sessions(struct intake *intake, const struct intake_departur
 {
     for (unsigned i = 1; i < departure->seat_count; i++) {
         struct intake_session *session = intake__find_session(intake, departure->seats[i].session);
-        if (session && session->clients == 0 && session->held == 0)
-            intake__linger(session);
+        if (session)
+            intake__linger_if_unused(session);
     }
 }
 
@@ -124,7 +124,7 @@ void intake__depart(struct intake *intake, struct intake_departure *departure)
         return;
     }
     for (unsigned i = 1; i < departure->seat_count; i++)
-        intake__find_session(intake, departure->seats[i].session)->held++;
+        intake__hold(intake__find_session(intake, departure->seats[i].session));
     gw_deadline_start(&intake->departed_deadlines, &departed->deadline);
     intake->departed_bytes += size_of(departure);
     gw_metric_set(&intake->metrics, GW_DEPARTED, (int64_t)++intake->departed_count);

@@ -173,7 +173,7 @@ static bool ask(struct intake_session *session, struct intake_request *request)
     }
     list_append(&intake->sinces, &since->link);
     intake->since_count++;
-    session->held++;
+    intake__hold(session);
     return true;
 }
 
