@@ -449,6 +449,39 @@ static void test_recovery_can_be_off(void **state)
     client_close(client);
 }
 
+static bool is_asked(void *arg)
+{
+    return ((const struct fixture *)arg)->intake->since_count == 1;
+}
+
+// The history is asked for while the session is on its way out: it has to stay until the answer.
+static void test_since_holds_a_session_that_lingers(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake_options options;
+    struct identity nobody = {0};
+    intake_options_init(&options);
+    options.linger_ms = 2;
+    start(fixture, &options);
+    struct client *client = connect_client(fixture, &nobody);
+    read_connect(client, &nobody);
+    join(client, "s");
+    ws_send(client, "42/graph,[\"leave_session\",{\"session_id\":\"s\"}]");
+    read_message(client, "42/graph,[\"left\"");
+    char packet[160];
+    snprintf(packet, sizeof packet,
+             "42/graph,[\"join_session\",{\"session_id\":\"s\",\"since\":\"%s.0\"}]",
+             talus_broadcaster_origin(fixture->bus));
+    ws_send(client, packet);
+    bed_wait(&fixture->base.bed, is_asked, fixture);
+    harness_advance(&fixture->base, 3);
+    assert_int_equal(metric(fixture, GW_BUS_SESSIONS), 1);
+    read_message(client, "42/graph,[\"session-connected\"");
+    read_message(client, "42/graph,[\"joined\"");
+    assert_int_equal(fixture->intake->since_count, 0);
+    client_close(client);
+}
+
 int main(void)
 {
 #define TEST(name)       cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -464,6 +497,7 @@ int main(void)
         TEST_BOUND(test_recovery_is_bounded_by_the_sessions_of_those_who_went),
         TEST_BOUND(test_recovery_keeps_no_session_from_those_who_are_here),
         TEST_BOUND(test_recovery_can_be_off),
+        TEST_BOUND(test_since_holds_a_session_that_lingers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
