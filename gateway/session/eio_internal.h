@@ -80,5 +80,8 @@ void eio__upgrade_begin(struct eio_session *session, const struct transport_ops 
                         struct http_exchange *exchange, const struct http_request *request);
 // Drops the transport that the session might have moved to, if there is one.
 void eio__upgrade_abandon(struct eio_session *session);
+// Whether its client was told to move: it may poll no more, and hears of an end over the new
+// transport alone.
+bool eio__upgrade_is_probed(const struct eio_session *session);
 
 #endif

@@ -38,6 +38,11 @@ void eio__upgrade_abandon(struct eio_session *session)
     transport->ops->drop(transport);
 }
 
+bool eio__upgrade_is_probed(const struct eio_session *session)
+{
+    return session->upgrade && gw_deadline_is_started(&session->upgrade->release);
+}
+
 static void on_timeout(struct gw_deadline *deadline)
 {
     eio__upgrade_abandon(LIST_ENTRY(deadline, struct eio_upgrade, timeout)->session);

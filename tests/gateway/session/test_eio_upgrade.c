@@ -91,6 +91,38 @@ static void test_poll_that_still_waits_at_the_upgrade_is_closed(void **state)
     client_close(websocket);
 }
 
+// It polls no more, so that the new transport is where it hears of it.
+static void test_client_on_the_move_hears_that_the_server_stops(void **state)
+{
+    struct harness *harness = *state;
+    struct client *paused, *polling, *websocket, *other;
+    struct sid sid = polling_open(harness);
+    struct sid polled = polling_open(harness);
+    ws_open_probe(&websocket, harness, &sid);
+    probe(websocket);
+    client_open(&paused, harness);
+    ws_open_probe(&other, harness, &polled);
+    probe(other);
+    client_open(&polling, harness);
+    poll_begin(polling, &polled);
+
+    eio_server_stop(harness->eio);
+    poll_expect(polling, "1"); // this one had not stopped polling
+    ws_expect_close(other, 0);
+    harness_expect_log(harness, "close:server shutting down\n");
+    ws_send(websocket, "5");
+    ws_expect_close(websocket, 0);
+    ws_send_frame(websocket, 0x88, "", 0);
+    ws_send_frame(other, 0x88, "", 0);
+    client_close(websocket);
+    client_close(other);
+    harness_settle(harness);
+    harness_expect_log(harness, "close:server shutting down\n");
+    assert_true(eio_server_is_drained(harness->eio));
+    client_close(paused);
+    client_close(polling);
+}
+
 static void send_numbered(struct harness *harness, int number)
 {
     char text[16];
@@ -437,6 +469,7 @@ int main(void)
         TEST(test_upgrade_without_probe_and_with_a_message_behind_it),
         TEST(test_pending_poll_is_released_by_the_probe),
         TEST(test_poll_that_still_waits_at_the_upgrade_is_closed),
+        TEST(test_client_on_the_move_hears_that_the_server_stops),
         TEST(test_nothing_is_lost_or_reordered),
         TEST(test_message_and_upgrade_in_one_turn),
         TEST(test_every_interleaving_keeps_all_messages_in_order),
