@@ -87,6 +87,17 @@ bool buffer_append_text(struct buffer *buffer, const char *text)
     return buffer_append(buffer, text, strlen(text));
 }
 
+bool buffer_append_number(struct buffer *buffer, size_t number)
+{
+    char digits[sizeof "18446744073709551615"];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return buffer_append(buffer, digits + at, sizeof digits - at);
+}
+
 // Formats into the room that is left first, so that the common case formats once. vsnprintf's final
 // NUL needs a byte of room that is not kept; when the maximum leaves none for it, the text goes
 // through memory of its own.

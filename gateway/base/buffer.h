@@ -41,6 +41,7 @@ void buffer_commit(struct buffer *buffer, size_t size);
 // `bytes` may be NULL if `size` is 0, and must not point into the buffer itself.
 bool buffer_append(struct buffer *buffer, const void *bytes, size_t size);
 bool buffer_append_text(struct buffer *buffer, const char *text);
+bool buffer_append_number(struct buffer *buffer, size_t number); // in decimal
 bool buffer_append_format(struct buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

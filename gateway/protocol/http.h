@@ -72,6 +72,8 @@ struct http_reader; // heap object, so that idle connections need not have one
 struct http_reader *http_reader_new(const struct http_limits *limits);
 // NULL-safe through the pointer, which is set to NULL.
 void http_reader_destroy(struct http_reader **reader);
+// Makes it as good as new, for another connection; keeps a little memory, and nothing of a request.
+void http_reader_reset(struct http_reader *reader);
 
 // Feeds `size` bytes. After HTTP_REQUEST, call again with the rest for the next request; after an
 // error the reader gives the same error again. Chunked bodies are joined. Empty lines before a

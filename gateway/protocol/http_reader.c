@@ -19,6 +19,8 @@ enum state {
 // http_parser stops at 80 KiB, whatever we allow.
 enum { LARGEST_HEAD = 65536 };
 
+enum { KEPT_HEAD = 2048 }; // bytes for a head that a reader for another connection keeps
+
 struct http_reader {
     struct http_limits limits;
     enum state state;
@@ -53,6 +55,17 @@ void http_reader_destroy(struct http_reader **reader)
     http_head_fini(&(*reader)->head);
     free(*reader);
     *reader = NULL;
+}
+
+void http_reader_reset(struct http_reader *reader)
+{
+    if (reader->head_bytes.capacity > KEPT_HEAD)
+        buffer_fini(&reader->head_bytes);
+    buffer_clear(&reader->head_bytes);
+    http_body_fini(&reader->body);
+    http_body_init(&reader->body, reader->limits.max_body, reader->limits.max_head);
+    reader->head.request = (struct http_request){0};
+    reader->state = BLANK;
 }
 
 // Skips what RFC 9112 section 2.2 asks to ignore: empty lines before a request.

@@ -77,13 +77,26 @@ static bool append_date(struct buffer *out)
     return buffer_append(out, line, DATE_SIZE - 1);
 }
 
+static bool append_number_line(struct buffer *out, const char *name, size_t number)
+{
+    return buffer_append_text(out, name) && buffer_append_number(out, number) &&
+           buffer_append_text(out, "\r\n");
+}
+
 // Clients that know how long the connection is kept do not send into one that is being closed.
 static bool append_connection(struct buffer *out, unsigned minor, unsigned keep_alive_s)
 {
     if (keep_alive_s == 0)
         return buffer_append_text(out, "Connection: close\r\n");
     return (minor > 0 || buffer_append_text(out, "Connection: keep-alive\r\n")) &&
-           buffer_append_format(out, "Keep-Alive: timeout=%u\r\n", keep_alive_s);
+           append_number_line(out, "Keep-Alive: timeout=", keep_alive_s);
+}
+
+static bool append_status_line(struct buffer *out, int status)
+{
+    return buffer_append_text(out, "HTTP/1.1 ") && buffer_append_number(out, (size_t)status) &&
+           buffer_append_text(out, " ") && buffer_append_text(out, http_status_text(status)) &&
+           buffer_append_text(out, "\r\n");
 }
 
 bool http_encode_head(struct buffer *out, int status, unsigned minor, unsigned keep_alive_s,
@@ -92,12 +105,10 @@ bool http_encode_head(struct buffer *out, int status, unsigned minor, unsigned k
     size_t before = out->size;
     bool is_final = status >= 200;
     bool has_length = is_final && status != 204 && status != 304;
-    bool is_done =
-        buffer_append_format(out, "HTTP/1.1 %d %s\r\n", status, http_status_text(status)) &&
-        (!is_final || append_date(out)) &&
-        (!has_length || buffer_append_format(out, "Content-Length: %zu\r\n", body_size)) &&
-        (!is_final || append_connection(out, minor, keep_alive_s)) &&
-        buffer_append_text(out, headers) && buffer_append_text(out, "\r\n");
+    bool is_done = append_status_line(out, status) && (!is_final || append_date(out)) &&
+                   (!has_length || append_number_line(out, "Content-Length: ", body_size)) &&
+                   (!is_final || append_connection(out, minor, keep_alive_s)) &&
+                   buffer_append_text(out, headers) && buffer_append_text(out, "\r\n");
     if (!is_done)
         buffer_truncate(out, before);
     return is_done;

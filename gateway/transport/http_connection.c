@@ -46,12 +46,30 @@ void http__set_state(struct http_connection *http, enum http_state state)
     http->state = (uint8_t)state;
 }
 
+// Most requests come whole: then one reader serves all connections.
+static void release_reader(struct http_connection *http)
+{
+    if (http->reader && http->server && !http->server->spare_reader) {
+        http_reader_reset(http->reader);
+        http->server->spare_reader = http->reader;
+        http->reader = NULL;
+    }
+    http_reader_destroy(&http->reader);
+}
+
+static struct http_reader *take_reader(struct http_server *server)
+{
+    struct http_reader *reader = server->spare_reader;
+    server->spare_reader = NULL;
+    return reader ? reader : http_reader_new(&server->options.limits);
+}
+
 void http__connection_free(struct http_connection *http)
 {
     list_remove(&http->link);
     gw_deadline_stop(&http->input);
     gw_deadline_stop(&http->output);
-    http_reader_destroy(&http->reader);
+    release_reader(http);
     buffer_fini(&http->pending);
     free(http);
 }
@@ -108,7 +126,7 @@ static void end_request(struct http_connection *http)
 {
     http->is_dropping = false;
     gw_deadline_stop(&http->input);
-    http_reader_destroy(&http->reader);
+    release_reader(http);
 }
 
 static void rest_or_close(struct http_connection *http)
@@ -194,7 +212,7 @@ static void receive_request(struct http_connection *http, const uint8_t *rest, s
     http->rest_size = rest_size;
     http__exchange_handle(http->server, exchange, request);
     http->rest = NULL;
-    http_reader_destroy(&http->reader);
+    release_reader(http);
 }
 
 // What it asks for may be refused for a better reason than the size of its body.
@@ -262,7 +280,7 @@ static void handle_result(struct http_connection *http, enum http_result result,
 
 static bool begin_request(struct http_connection *http)
 {
-    http->reader = http_reader_new(&http->server->options.limits);
+    http->reader = take_reader(http->server);
     if (http->reader)
         gw_deadline_start(&http->server->request, &http->input);
     else

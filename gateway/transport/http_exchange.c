@@ -9,7 +9,8 @@
 #include "gateway/base/log.h"
 #include "gateway/transport/http_internal.h"
 
-#define HEAD_MAX ((size_t)34 * 1024) // bytes of a response's head
+#define HEAD_MAX   ((size_t)34 * 1024) // bytes of a response's head
+#define USUAL_HEAD ((size_t)384)
 
 // ---- Life
 
@@ -159,6 +160,8 @@ static bool put_answer(struct http_exchange *exchange, int status, const char *h
     const size_t before = exchange->answer.bytes;
     struct buffer head;
     buffer_init(&head, HEAD_MAX);
+    // Room for a usual one; a failure shows where the head is written.
+    buffer_reserve(&head, USUAL_HEAD);
     bool is_put =
         http_encode_head(&head, status, exchange->minor,
                          exchange->closes ? 0 : (idle_s > 0 ? idle_s : 1), headers, body->bytes) &&

@@ -75,6 +75,7 @@ struct http_server {
     struct gw_deadline_queue idle;
     struct gw_deadline_queue request;
     struct gw_deadline grace;
+    struct http_reader *spare_reader; // of the last request, for the next one; NULL: none
     bool is_stopping;
 };
 

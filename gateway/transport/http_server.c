@@ -92,6 +92,7 @@ void http_server_destroy(struct http_server **server_pointer)
         http->server = NULL;
     }
     http__abort_relayed(server);
+    http_reader_destroy(&server->spare_reader);
     gw_deadline_stop(&server->grace);
     gw_deadline_queue_fini(&server->idle);
     gw_deadline_queue_fini(&server->request);
