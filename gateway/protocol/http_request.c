@@ -52,20 +52,25 @@ static int hex_digit(char c)
     return -1;
 }
 
-// Takes one character of a form-encoded text, from *at on; -1 if it is badly encoded.
-static int decode_char(const char **at)
+// Takes an escape (%XX), from *at on; -1 if it is none.
+static int decode_escape(const char **at)
 {
     const char *text = *at;
-    if (*text != '%') {
-        *at = text + 1;
-        return *text == '+' ? ' ' : (unsigned char)*text;
-    }
     int high = hex_digit(text[1]);
     int low = high >= 0 ? hex_digit(text[2]) : -1;
     if (low < 0)
         return -1;
     *at = text + 3;
     return high << 4 | low;
+}
+
+// Takes one character of a form-encoded text, from *at on; -1 if it is badly encoded.
+static inline int decode_char(const char **at)
+{
+    if (**at == '%')
+        return decode_escape(at);
+    unsigned char c = (unsigned char)*(*at)++;
+    return c == '+' ? ' ' : c;
 }
 
 static bool is_name(const char *text, const char *end, const char *name)
