@@ -12,6 +12,10 @@
 #include "gateway/base/log.h"
 #include "gateway/intake/internal.h"
 
+// Bytes of presence that the bus can ask for again: some four thousand clients that came or went. A
+// gateway has many clients, and what it keeps of each counts.
+#define PRESENCE_HISTORY ((size_t)1 << 20)
+
 void intake_options_init(struct intake_options *options)
 {
     *options = (struct intake_options){
@@ -46,7 +50,10 @@ static bool complain(char *error, size_t error_size, const char *verb, const cha
 static bool open_bus(struct intake *intake, char *error, size_t error_size)
 {
     const struct intake_options *options = &intake->options;
-    int result = talus_broadcaster_new(&intake->broadcaster, options->publish, NULL);
+    talus_broadcaster_options_t broadcaster;
+    talus_broadcaster_options_init(&broadcaster);
+    broadcaster.history_bytes = PRESENCE_HISTORY;
+    int result = talus_broadcaster_new(&intake->broadcaster, options->publish, &broadcaster);
     if (result)
         return complain(error, error_size, "publish", options->publish, result);
     talus_subscriber_options_t subscriber;
