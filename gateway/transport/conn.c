@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Connections on uv_poll, with reads and writes of our own.
+// Connections: what is watched of their sockets, reads and writes.
 //
 // Invariants: the state only moves forward. The descriptor is open, and watched, exactly while the
-// state is not ENDED; uv_close comes before close, because libuv takes a descriptor's number out of
-// epoll when it closes the handle, and the number may be another connection's by then. Writability
-// is watched only while a write would block. The conn is freed when both have happened: on_end was
-// called (in the reap phase), and libuv has let go of the handle.
+// state is not ENDED. Writability is watched only while a write would block. The conn is freed when
+// on_end was called, in the reap phase.
 #include "gateway/transport/conn.h"
 
 #include <assert.h>
@@ -16,6 +14,7 @@
 #include <unistd.h>
 
 #include "gateway/base/log.h"
+#include "gateway/base/watch.h"
 
 enum {
     IOV_PER_WRITE = 64,
@@ -50,19 +49,16 @@ struct patience {
 
 // Held for each client: what only some need, or only at times, is behind a pointer.
 struct conn {
-    uv_poll_t poll; // its `data` is the owner
+    void *owner;
     // What a delivery touches, together.
     struct outq queue;
     struct gw_task task; // flushes; once the state is ENDED, reaps
-    int fd;
-    uint8_t state;  // enum conn_state
-    uint8_t end;    // enum conn_end; valid once the state is not OPEN
-    uint8_t events; // watched now
+    uint8_t state;       // enum conn_state
+    uint8_t end;         // enum conn_end; valid once the state is not OPEN
     bool is_paused : 1;
     bool is_blocked : 1;   // a write would block
     bool is_peer_done : 1; // the peer will send no more
-    bool is_end_told : 1;  // on_end was called
-    bool is_unwatched : 1; // libuv has let go of the handle
+    struct gw_watch watch; // of the socket
     const struct conn_handler *handler;
     struct gw_metrics *metrics;
     struct patience *linger; // NULL: no time-out is running
@@ -70,11 +66,11 @@ struct conn {
     uint32_t discarded;
 };
 
-static_assert(sizeof(struct conn) <= 280, "idle connections are to stay small");
+static_assert(sizeof(struct conn) <= 152, "idle connections are to stay small");
 
 static struct gw_loop *loop_of(const struct conn *conn)
 {
-    return gw_loop_of(conn->poll.loop);
+    return conn->watch.loop;
 }
 
 static void set_state(struct conn *conn, enum conn_state state)
@@ -82,34 +78,20 @@ static void set_state(struct conn *conn, enum conn_state state)
     assert(state > (enum conn_state)conn->state);
 #ifndef NDEBUG
     static const char *const names[] = {"open", "draining", "lingering", "ended"};
-    gw_log(GW_LOG_DEBUG, "conn", "fd=%d %s -> %s", conn->fd, names[conn->state], names[state]);
+    gw_log(GW_LOG_DEBUG, "conn", "fd=%d %s -> %s", conn->watch.fd, names[conn->state],
+           names[state]);
 #endif
     conn->state = (uint8_t)state;
 }
 
 // ---- The end
 
-static void free_if_over(struct conn *conn)
-{
-    if (!conn->is_end_told || !conn->is_unwatched)
-        return;
-    outq_fini(&conn->queue); // of what was queued after the end
-    free(conn);
-}
-
-static void on_unwatched(uv_handle_t *handle)
-{
-    struct conn *conn = LIST_ENTRY(handle, struct conn, poll);
-    conn->is_unwatched = true;
-    free_if_over(conn);
-}
-
 static void on_reap(struct gw_task *task)
 {
     struct conn *conn = LIST_ENTRY(task, struct conn, task);
-    conn->handler->on_end(conn, conn->poll.data, (enum conn_end)conn->end);
-    conn->is_end_told = true;
-    free_if_over(conn);
+    conn->handler->on_end(conn, conn->owner, (enum conn_end)conn->end);
+    outq_fini(&conn->queue); // of what was queued after the end
+    free(conn);
 }
 
 static void drop_unread(struct conn *conn)
@@ -141,7 +123,6 @@ static void let_go(struct conn *conn, enum conn_end end)
     gw_task_init(&conn->task, on_reap);
     outq_fini(&conn->queue);
     drop_unread(conn);
-    uv_close((uv_handle_t *)&conn->poll, on_unwatched);
     gw_metric_add(conn->metrics, GW_CONNECTIONS, -1);
     gw_task_schedule(loop_of(conn), GW_PHASE_REAP, &conn->task);
 }
@@ -151,14 +132,15 @@ static void finish(struct conn *conn, enum conn_end end)
     if (conn->state == STATE_ENDED)
         return;
     let_go(conn, end);
-    close(conn->fd);
+    gw_watch_forget(&conn->watch);
+    close(conn->watch.fd);
 }
 
 static void finish_failed(struct conn *conn, int error)
 {
     bool is_peer = error == ECONNRESET || error == EPIPE || error == 0;
     if (!is_peer)
-        gw_log(GW_LOG_DEBUG, "conn", "fd=%d failed: %s", conn->fd, strerror(error));
+        gw_log(GW_LOG_DEBUG, "conn", "fd=%d failed: %s", conn->watch.fd, strerror(error));
     finish(conn, is_peer ? CONN_END_PEER : CONN_END_ERROR);
 }
 
@@ -193,26 +175,20 @@ static bool start_linger(struct conn *conn, enum conn_end end, int64_t linger_ms
 
 // ---- Watching
 
-static int wanted_events(const struct conn *conn)
+static uint32_t wanted_events(const struct conn *conn)
 {
-    int events = conn->is_blocked ? UV_WRITABLE : 0;
+    uint32_t events = conn->is_blocked ? EPOLLOUT : 0;
     if (conn->is_peer_done)
         return events;
     bool is_reading = conn->state != STATE_OPEN || !conn->is_paused;
-    return events | (is_reading ? UV_READABLE : UV_DISCONNECT);
+    return events | (is_reading ? EPOLLIN : EPOLLRDHUP);
 }
-
-static void on_poll(uv_poll_t *poll, int status, int events);
 
 static void update_events(struct conn *conn)
 {
-    int wanted = conn->state == STATE_ENDED ? conn->events : wanted_events(conn);
-    if (wanted == conn->events)
-        return;
-    conn->events = (uint8_t)wanted;
-    int result = wanted ? uv_poll_start(&conn->poll, wanted, on_poll) : uv_poll_stop(&conn->poll);
-    if (result != 0)
-        finish_failed(conn, -result);
+    int error = conn->state == STATE_ENDED ? 0 : gw_watch_set(&conn->watch, wanted_events(conn));
+    if (error)
+        finish_failed(conn, error);
 }
 
 // ---- Input
@@ -233,14 +209,14 @@ static void deliver_unread(struct conn *conn)
     struct unread *unread = conn->unread;
     conn->unread = NULL;
     gw_task_cancel(&unread->task);
-    conn->handler->on_data(conn, conn->poll.data, unread->bytes, unread->size);
+    conn->handler->on_data(conn, conn->owner, unread->bytes, unread->size);
     free(unread);
 }
 
 static void take_input(struct conn *conn, uint8_t *bytes, size_t size)
 {
     if (conn->state == STATE_OPEN) {
-        conn->handler->on_data(conn, conn->poll.data, bytes, size);
+        conn->handler->on_data(conn, conn->owner, bytes, size);
         return;
     }
     conn->discarded += (uint32_t)size;
@@ -258,7 +234,7 @@ static void read_input(struct conn *conn)
         return;
     if (conn->state == STATE_OPEN && (conn->is_paused || conn->unread))
         return;
-    ssize_t got = recv(conn->fd, scratch, size, MSG_DONTWAIT);
+    ssize_t got = recv(conn->watch.fd, scratch, size, MSG_DONTWAIT);
     if (got > 0)
         take_input(conn, scratch, (size_t)got);
     else if (got == 0)
@@ -311,11 +287,11 @@ static void on_all_written(struct conn *conn)
 {
     if (conn->state == STATE_OPEN) {
         if (conn->handler->on_drained)
-            conn->handler->on_drained(conn, conn->poll.data);
+            conn->handler->on_drained(conn, conn->owner);
         if (conn->is_peer_done && outq_is_empty(&conn->queue))
             finish(conn, CONN_END_PEER);
     } else if (conn->state == STATE_DRAINING) {
-        if (conn->is_peer_done || shutdown(conn->fd, SHUT_WR) != 0)
+        if (conn->is_peer_done || shutdown(conn->watch.fd, SHUT_WR) != 0)
             finish(conn, CONN_END_LOCAL);
         else
             set_state(conn, STATE_LINGERING);
@@ -339,7 +315,7 @@ static bool write_once(struct conn *conn)
     size_t offered = 0;
     for (int i = 0; i < count; i++)
         offered += iov[i].iov_len;
-    ssize_t written = send_all(conn->fd, iov, count);
+    ssize_t written = send_all(conn->watch.fd, iov, count);
     if (written < 0 && errno == EINTR)
         return true;
     if (written < 0 && errno != EAGAIN) {
@@ -390,21 +366,22 @@ static int socket_error(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+static void on_ready(struct gw_watch *watch, uint32_t events)
 {
-    struct conn *conn = LIST_ENTRY(poll, struct conn, poll);
-    if (status != 0) { // libuv has stopped watching: the socket has an error
-        conn->events = 0;
-        finish_failed(conn, socket_error(conn->fd));
+    struct conn *conn = LIST_ENTRY(watch, struct conn, watch);
+    if (events & EPOLLERR) {
+        finish_failed(conn, socket_error(conn->watch.fd));
         return;
     }
-    if (events & UV_WRITABLE) {
+    if (events & EPOLLHUP) // both sides are shut: whatever is wanted will be told so
+        events |= conn->watch.events;
+    if (events & EPOLLOUT) {
         conn->is_blocked = false;
         conn_flush(conn);
     }
-    if (events & UV_READABLE)
+    if (events & EPOLLIN)
         read_input(conn);
-    else if (events & UV_DISCONNECT)
+    else if (events & EPOLLRDHUP)
         on_peer_done(conn);
 }
 
@@ -418,23 +395,22 @@ struct conn *conn_open(struct gw_loop *loop, struct gw_metrics *metrics, int fd,
         return NULL;
     conn->metrics = metrics;
     conn->handler = handler;
-    conn->poll.data = owner;
-    conn->fd = fd;
+    conn->owner = owner;
+    gw_watch_init(&conn->watch, loop, fd, on_ready);
     outq_init(&conn->queue);
     gw_task_init(&conn->task, on_flush);
-    if (uv_poll_init(gw_loop_uv(loop), &conn->poll, fd) != 0) {
+    if (gw_watch_set(&conn->watch, wanted_events(conn)) != 0) {
         free(conn);
         return NULL;
     }
     gw_metric_add(metrics, GW_CONNECTIONS, 1);
-    update_events(conn);
     return conn;
 }
 
 void conn_set_handler(struct conn *conn, const struct conn_handler *handler, void *owner)
 {
     conn->handler = handler;
-    conn->poll.data = owner;
+    conn->owner = owner;
 }
 
 struct gw_loop *conn_loop(const struct conn *conn)
@@ -476,7 +452,8 @@ int conn_detach(struct conn *conn)
     assert(conn->state == STATE_OPEN);
     conn_set_handler(conn, &nobody, NULL);
     let_go(conn, CONN_END_LOCAL);
-    return conn->fd;
+    gw_watch_set(&conn->watch, 0); // it stays open
+    return conn->watch.fd;
 }
 
 bool conn_is_closing(const struct conn *conn)

@@ -2,6 +2,7 @@
 // Ids: their alphabet and length, and that each bit of them varies.
 #include "gateway/base/random.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/gateway/protocol/cmocka_all.h"
@@ -18,6 +19,22 @@ static void test_random_id_is_of_the_alphabet(void **state)
         assert_int_equal(strlen(id), GW_ID_SIZE);
         assert_int_equal(strspn(id, ALPHABET), GW_ID_SIZE);
     }
+}
+
+static int compare_ids(const void *one, const void *other)
+{
+    return strcmp(one, other);
+}
+
+static void test_random_id_is_never_given_twice(void **state)
+{
+    (void)state;
+    static char ids[1000][GW_ID_SIZE + 1];
+    for (int i = 0; i < 1000; i++)
+        assert_true(gw_random_id(ids[i]));
+    qsort(ids, 1000, sizeof ids[0], compare_ids);
+    for (int i = 1; i < 1000; i++)
+        assert_string_not_equal(ids[i - 1], ids[i]);
 }
 
 // After 1,000 ids a character's bit that was never 0 or never 1 is stuck: chance does that once in
@@ -82,6 +99,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_id_is_of_the_alphabet),
+        cmocka_unit_test(test_random_id_is_never_given_twice),
         cmocka_unit_test(test_random_id_varies_in_every_bit),
         cmocka_unit_test(test_random_id_hides_a_tag),
         cmocka_unit_test(test_random_id_of_another_form_has_no_tag),
