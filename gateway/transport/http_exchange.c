@@ -11,6 +11,7 @@
 
 #define HEAD_MAX   ((size_t)34 * 1024) // bytes of a response's head
 #define USUAL_HEAD ((size_t)384)
+#define SMALL_BODY ((size_t)4096)
 
 // ---- Life
 
@@ -151,6 +152,18 @@ void http__send_continue(struct http_exchange *exchange)
     advance(http);
 }
 
+// Puts a small body behind its head, which makes both one range: written by a cheaper system call.
+static bool join_body(struct buffer *head, struct outq *body)
+{
+    struct iovec part;
+    while (outq_iov(body, &part, 1) == 1) {
+        if (!buffer_append(head, part.iov_base, part.iov_len))
+            return false;
+        outq_consume(body, part.iov_len);
+    }
+    return true;
+}
+
 // `has_body` false: the body is not sent, but its length told.
 static bool put_answer(struct http_exchange *exchange, int status, const char *headers,
                        struct outq *body, bool has_body)
@@ -159,12 +172,13 @@ static bool put_answer(struct http_exchange *exchange, int status, const char *h
     const unsigned idle_s = (unsigned)(server->options.idle_timeout_ms / 1000);
     const size_t before = exchange->answer.bytes;
     struct buffer head;
-    buffer_init(&head, HEAD_MAX);
+    buffer_init(&head, HEAD_MAX + SMALL_BODY);
     // Room for a usual one; a failure shows where the head is written.
-    buffer_reserve(&head, USUAL_HEAD);
+    buffer_reserve(&head, USUAL_HEAD + (body->bytes <= SMALL_BODY ? body->bytes : 0));
     bool is_put =
         http_encode_head(&head, status, exchange->minor,
                          exchange->closes ? 0 : (idle_s > 0 ? idle_s : 1), headers, body->bytes) &&
+        (!has_body || body->bytes > SMALL_BODY || join_body(&head, body)) &&
         outq_append_copy(&exchange->answer, head.bytes, head.size) &&
         (!has_body || outq_move(&exchange->answer, body));
     buffer_fini(&head);
