@@ -186,7 +186,10 @@ static uint32_t wanted_events(const struct conn *conn)
 
 static void update_events(struct conn *conn)
 {
-    int error = conn->state == STATE_ENDED ? 0 : gw_watch_set(&conn->watch, wanted_events(conn));
+    if (conn->state == STATE_ENDED)
+        return;
+    const uint32_t wanted = wanted_events(conn);
+    int error = wanted == conn->watch.events ? 0 : gw_watch_set(&conn->watch, wanted);
     if (error)
         finish_failed(conn, error);
 }
