@@ -449,31 +449,49 @@ static void test_recovery_can_be_off(void **state)
     client_close(client);
 }
 
-static bool is_asked(void *arg)
+static bool is_asked_or_answered(void *arg)
 {
-    return ((const struct fixture *)arg)->intake->since_count == 1;
+    const struct intake *intake = ((const struct fixture *)arg)->intake;
+    const struct intake_session *session = intake__find_session(intake, "s");
+    return intake->since_count == 1 || (session && session->clients == 1);
+}
+
+// Leaves, and joins with `since`. False: the broadcaster was so fast that the answer was there
+// before anybody could look.
+static bool is_waiting_to_join_again(struct fixture *fixture, struct client *client)
+{
+    char packet[160];
+    snprintf(packet, sizeof packet,
+             "42/graph,[\"join_session\",{\"session_id\":\"s\",\"since\":\"%s.0\"}]",
+             talus_broadcaster_origin(fixture->bus));
+    ws_send(client, "42/graph,[\"leave_session\",{\"session_id\":\"s\"}]");
+    read_message(client, "42/graph,[\"left\"");
+    ws_send(client, packet);
+    bed_wait(&fixture->base.bed, is_asked_or_answered, fixture);
+    if (fixture->intake->since_count == 1)
+        return true;
+    read_message(client, "42/graph,[\"session-connected\"");
+    read_message(client, "42/graph,[\"joined\"");
+    return false;
 }
 
 // The history is asked for while the session is on its way out: it has to stay until the answer.
 static void test_since_holds_a_session_that_lingers(void **state)
 {
+    enum { ATTEMPTS = 100 };
     struct fixture *fixture = *state;
     struct intake_options options;
     struct identity nobody = {0};
+    bool is_waiting = false;
     intake_options_init(&options);
     options.linger_ms = 2;
     start(fixture, &options);
     struct client *client = connect_client(fixture, &nobody);
     read_connect(client, &nobody);
     join(client, "s");
-    ws_send(client, "42/graph,[\"leave_session\",{\"session_id\":\"s\"}]");
-    read_message(client, "42/graph,[\"left\"");
-    char packet[160];
-    snprintf(packet, sizeof packet,
-             "42/graph,[\"join_session\",{\"session_id\":\"s\",\"since\":\"%s.0\"}]",
-             talus_broadcaster_origin(fixture->bus));
-    ws_send(client, packet);
-    bed_wait(&fixture->base.bed, is_asked, fixture);
+    for (int i = 0; i < ATTEMPTS && !is_waiting; i++)
+        is_waiting = is_waiting_to_join_again(fixture, client);
+    assert_true(is_waiting);
     harness_advance(&fixture->base, 3);
     assert_int_equal(metric(fixture, GW_BUS_SESSIONS), 1);
     read_message(client, "42/graph,[\"session-connected\"");
