@@ -10,22 +10,13 @@ import { io as newest } from 'socket.io-client';
 import { io as oldest } from 'socket.io-client-4.0';
 import { ask, connected, TRANSPORTS } from './support/client.mjs';
 import { next } from './support/deadline.mjs';
-import { newBus, Program, startGateway, startService } from './support/program.mjs';
+import { Program, startAll, stopAll } from './support/program.mjs';
 
 let bus, gateway, service;
 
-before(async () => {
-  bus = await newBus();
-  gateway = await startGateway(bus);
-  service = startService(bus);
-  await service.line(/^ready/);
-});
+before(async () => ({ bus, gateway, service } = await startAll()));
 
-after(async () => {
-  await service?.stop();
-  await gateway?.stop();
-  await bus?.remove();
-});
+after(() => stopAll({ bus, gateway, service }));
 
 for (const [version, connect] of [['newest 4.x', newest], ['4.0.0', oldest]]) {
   for (const [transport, options] of Object.entries(TRANSPORTS)) {

@@ -6,22 +6,13 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { ask, joined, settled, TRANSPORTS, upgraded } from './support/client.mjs';
 import { next } from './support/deadline.mjs';
-import { newBus, startGateway, startService } from './support/program.mjs';
+import { startAll, stopAll } from './support/program.mjs';
 
 let bus, gateway, service;
 
-before(async () => {
-  bus = await newBus();
-  gateway = await startGateway(bus);
-  service = startService(bus);
-  await service.line(/^ready/);
-});
+before(async () => ({ bus, gateway, service } = await startAll()));
 
-after(async () => {
-  await service?.stop();
-  await gateway?.stop();
-  await bus?.remove();
-});
+after(() => stopAll({ bus, gateway, service }));
 
 async function metric(name) {
   const text = await (await fetch(`${gateway.url}/metrics`)).text();

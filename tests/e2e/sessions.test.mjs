@@ -5,22 +5,13 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { ask, connected, joined, settled, TRANSPORTS, upgraded } from './support/client.mjs';
 import { next } from './support/deadline.mjs';
-import { newBus, startGateway, startService } from './support/program.mjs';
+import { startAll, stopAll } from './support/program.mjs';
 
 let bus, gateway, service;
 
-before(async () => {
-  bus = await newBus();
-  gateway = await startGateway(bus);
-  service = startService(bus);
-  await service.line(/^ready/);
-});
+before(async () => ({ bus, gateway, service } = await startAll()));
 
-after(async () => {
-  await service?.stop();
-  await gateway?.stop();
-  await bus?.remove();
-});
+after(() => stopAll({ bus, gateway, service }));
 
 /** Tells the service to emit and gives the ids that it says. */
 async function emit(line, count = 1) {

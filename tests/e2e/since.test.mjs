@@ -6,22 +6,13 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { ask, connected, joined, settled } from './support/client.mjs';
 import { next } from './support/deadline.mjs';
-import { newBus, startGateway, startService } from './support/program.mjs';
+import { startAll, startGateway, startService, stopAll } from './support/program.mjs';
 
 let bus, gateway, service;
 
-before(async () => {
-  bus = await newBus();
-  gateway = await startGateway(bus);
-  service = startService(bus);
-  await service.line(/^ready/);
-});
+before(async () => ({ bus, gateway, service } = await startAll()));
 
-after(async () => {
-  await service?.stop();
-  await gateway?.stop();
-  await bus?.remove();
-});
+after(() => stopAll({ bus, gateway, service }));
 
 /** Has a service emit a step, and gives its event id. */
 async function step(session, n, by = service) {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { ask, connected, upgraded } from './support/client.mjs';
 import { next } from './support/deadline.mjs';
-import { newBus, startGateway, startService } from './support/program.mjs';
+import { startAll, stopAll } from './support/program.mjs';
 
 const UPGRADES = Number(process.env.TALUS_UPGRADES ?? 200);
 const WAVE = 100;
@@ -14,18 +14,9 @@ const RATE = 200;
 
 let bus, gateway, service;
 
-before(async () => {
-  bus = await newBus();
-  gateway = await startGateway(bus);
-  service = startService(bus);
-  await service.line(/^ready/);
-});
+before(async () => ({ bus, gateway, service } = await startAll()));
 
-after(async () => {
-  await service?.stop();
-  await gateway?.stop();
-  await bus?.remove();
-});
+after(() => stopAll({ bus, gateway, service }));
 
 /** One client: joins over polling, is upgraded, sees `count` events more, and checks them all. */
 async function upgradeOne(session) {

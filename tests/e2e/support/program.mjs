@@ -114,6 +114,28 @@ export function startService(bus) {
   return new Program(path.join(testsDir, 'e2e_service'), [], bus.env);
 }
 
+/** What most tests need: a bus, a gateway on it, and a service that emits what it is told to. */
+export async function startAll() {
+  const all = {};
+  try {
+    all.bus = await newBus();
+    all.gateway = await startGateway(all.bus);
+    all.service = startService(all.bus);
+    await all.service.line(/^ready/);
+    return all;
+  } catch (error) {
+    await stopAll(all);
+    throw error;
+  }
+}
+
+/** Ends them; those that are not there are passed over. */
+export async function stopAll({ bus, gateway, service }) {
+  await service?.stop();
+  await gateway?.stop();
+  await bus?.remove();
+}
+
 /** Runs `talus` to its end. */
 export async function talus(bus, args, input) {
   const program = new Program(path.join(binDir, 'talus'), args, bus.env);
