@@ -96,6 +96,7 @@ bool intake_attach(struct intake *intake, struct sio_server *server, struct gw_l
         .metrics = metrics,
         .index = intake->worker_count,
         .ready_mail = {.deliver = intake__on_ready},
+        .lost_mail = {.deliver = intake__on_lost},
     };
     if (!intake__worker_init(worker))
         return false;

@@ -112,6 +112,8 @@ struct intake_worker {
     atomic_size_t owed; // bytes of letters posted and not worked off
     atomic_int pace;    // enum intake_pace
     struct gw_mail ready_mail;
+    struct gw_mail lost_mail; // the bus thread had no memory for a letter
+    atomic_bool is_lost;      // it is on its way
 };
 
 // A session of the bus that clients are in or were in a moment ago. Bus thread.
@@ -170,6 +172,9 @@ bool intake__worker_init(struct intake_worker *worker);
 void intake__on_answer(struct gw_mail *mail);
 // A letter for the worker's clients. Runs on the worker's loop.
 void intake__on_letter(struct gw_mail *mail);
+
+// A letter to the worker could not be made. Runs on the worker's loop.
+void intake__on_lost(struct gw_mail *mail);
 
 // bus.c: a request that arrives at the bus thread.
 void intake__on_request(struct gw_mail *mail);

@@ -22,6 +22,17 @@ size_t intake__letter_size(const struct intake_letter *letter)
     return sizeof *letter + sizeof *letter->encoded + letter->encoded->size;
 }
 
+// There is no memory to say which clients: all of the worker's are to see for themselves.
+static void post_lost(struct intake_worker *worker, const struct intake_encoded *encoded)
+{
+    gw_log(GW_LOG_ERROR, "intake",
+           "out of memory for an event of session '%s': the clients of worker %u are closed",
+           encoded->session, worker->index);
+    gw_metric_add(&worker->intake->metrics, GW_BUS_REFUSED, 1);
+    if (!atomic_exchange(&worker->is_lost, true))
+        gw_loop_post(worker->loop, &worker->lost_mail);
+}
+
 void intake__post(struct intake *intake, const struct intake_session *session,
                   struct intake_encoded *encoded, const struct intake_worker *except)
 {
@@ -30,9 +41,7 @@ void intake__post(struct intake *intake, const struct intake_session *session,
             continue;
         struct intake_letter *letter = malloc(sizeof *letter);
         if (!letter) {
-            gw_log(GW_LOG_ERROR, "intake", "an event for session %s is lost: out of memory",
-                   encoded->session);
-            gw_metric_add(&intake->metrics, GW_BUS_REFUSED, 1);
+            post_lost(&intake->workers[i], encoded);
             continue;
         }
         letter->mail.deliver = intake__on_letter;

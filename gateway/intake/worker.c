@@ -372,6 +372,15 @@ void intake__on_letter(struct gw_mail *mail)
         gw_loop_post(worker->intake->loop, &worker->ready_mail);
 }
 
+// Whoever missed it comes back, and gets it from the log or hears that it starts anew.
+void intake__on_lost(struct gw_mail *mail)
+{
+    struct intake_worker *worker = LIST_ENTRY(mail, struct intake_worker, lost_mail);
+    atomic_store(&worker->is_lost, false);
+    if (!worker->intake->are_workers_gone)
+        sio_namespace_give_up(worker->nsp);
+}
+
 bool intake__worker_init(struct intake_worker *worker)
 {
     const struct sio_handler rooms = {

@@ -247,6 +247,13 @@ static void give_up_list(struct list *members)
         give_up(LIST_ENTRY(at, struct sio_membership, link)->socket);
 }
 
+void sio_namespace_give_up(struct sio_namespace *nsp)
+{
+    struct sio_socket *socket, *next;
+    HASH_ITER(hh, nsp->sockets, socket, next)
+    give_up(socket);
+}
+
 static size_t append_to_room(struct sio_room *room, const struct sio_encoded *encoded,
                              const char *except)
 {
@@ -339,11 +346,9 @@ static size_t send_encoded_to_all(struct sio_namespace *nsp, const struct sio_en
 {
     struct chunk *chunk = chunk_copy(encoded->bytes, encoded->size);
     if (!chunk) {
-        struct sio_socket *socket, *next;
         gw_log(GW_LOG_ERROR, "room", "a message of %zu bytes to everybody is lost: out of memory",
                encoded->size);
-        HASH_ITER(hh, nsp->sockets, socket, next)
-        give_up(socket);
+        sio_namespace_give_up(nsp);
         return 0;
     }
     size_t count = send_to_all(nsp, chunk, &except, except ? 1 : 0);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gateway/intake/internal.h"
+#include "tests/gateway/protocol/faults.h"
 #include "tests/gateway/session/eio_harness.h"
 
 #define WS        PATH "&transport=websocket"
@@ -500,6 +501,34 @@ static void test_since_holds_a_session_that_lingers(void **state)
     client_close(client);
 }
 
+// Nobody misses an event in silence: who would have is closed, and comes back.
+static void test_event_without_memory_to_pass_it_on_closes_clients(void **state)
+{
+    struct fixture *fixture = *state;
+    struct identity identity = {0};
+    struct client *client = connect_client(fixture, &identity);
+    read_connect(client, &identity);
+    join(client, "s");
+    struct intake *intake = fixture->intake;
+    const struct intake_session *session = intake__find_session(intake, "s");
+    struct intake_encoded *encoded =
+        encoder_presence(intake->encoder, "session-connected", "s", "somebody");
+    assert_true(session && encoded);
+    for (int i = 0; i < 2; i++) { // the second before the first was heard of
+        faults_fail_allocation_after(0);
+        intake__post(intake, session, encoded, NULL);
+        assert_true(faults_stop());
+    }
+    intake_encoded_unref(encoded);
+    ws_expect_close(client, 0);
+    client_close(client);
+    assert_int_equal(metric(fixture, GW_BUS_REFUSED), 2);
+    wait_metric(fixture, GW_DEPARTED, 1);
+    client = connect_client(fixture, &identity);
+    assert_true(read_connect(client, &identity));
+    client_close(client);
+}
+
 int main(void)
 {
 #define TEST(name)       cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -507,6 +536,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_recovery_of_a_session_that_was_quiet_for_long),
         TEST(test_recovery_ends_with_its_window),
+        TEST(test_event_without_memory_to_pass_it_on_closes_clients),
         TEST(test_recovery_keeps_what_was_sent_before_the_cut_was_noticed),
         TEST(test_recovery_of_one_that_was_left_out_of_everything_newer),
         TEST_BOUND(test_recovery_is_refused_where_the_log_was_too_small),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The linker puts __wrap_X where X is called (see CMakeLists.txt). One thread uses it at a time.
+// The linker puts __wrap_X where X is called (see CMakeLists.txt).
 #include "faults.h"
 
 #include <stddef.h>
@@ -11,7 +11,7 @@ void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
 
-static struct {
+static _Thread_local struct {
     bool is_armed;
     bool has_failed;
     unsigned left;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Allocation failures on demand, in the code under test and the test itself (not in shared
-// libraries, which call their own malloc).
+// libraries, which call their own malloc), on the thread that asks for them.
 #ifndef TALUS_TESTS_GATEWAY_PROTOCOL_FAULTS_H
 #define TALUS_TESTS_GATEWAY_PROTOCOL_FAULTS_H
 
