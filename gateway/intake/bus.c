@@ -258,10 +258,10 @@ void intake__on_request(struct gw_mail *mail)
 static void on_live(struct intake *intake, const talus_delivery_t *delivery)
 {
     struct intake_session *session = intake__find_session(intake, delivery->session);
-    if (!session)
-        return;
     if (!delivery->complete) // libtalus says which session, and who is missing
         gw_metric_add(&intake->metrics, GW_BUS_JOIN_INCOMPLETE, 1);
+    if (!session)
+        return;
     if (session->newest[0] == '\0')
         strcpy(session->newest, delivery->newest);
     session->is_live = true;
@@ -388,6 +388,29 @@ static void show_stats(struct intake *intake)
     gw_metric_set(&intake->metrics, GW_BUS_DUPLICATES, (int64_t)stats.duplicates);
 }
 
+static void take(struct intake *intake, const talus_delivery_t *delivery)
+{
+    switch (delivery->kind) {
+    case TALUS_DELIVERY_LIVE:
+        on_live(intake, delivery);
+        break;
+    case TALUS_DELIVERY_EVENT:
+        on_event(intake, delivery->event);
+        break;
+    case TALUS_DELIVERY_GAP:
+        on_gap(intake, delivery);
+        break;
+    case TALUS_DELIVERY_REPLAYED:
+        intake__on_replayed(intake, delivery);
+        break;
+    case TALUS_DELIVERY_RECOVERED:
+        intake__on_recovered(intake, delivery);
+        break;
+    default: // nothing else was asked for
+        break;
+    }
+}
+
 static void receive(struct intake *intake)
 {
     if (intake->are_workers_gone)
@@ -410,16 +433,7 @@ static void receive(struct intake *intake)
                    talus_strerror(error));
             return;
         }
-        if (delivery->kind == TALUS_DELIVERY_LIVE)
-            on_live(intake, delivery);
-        else if (delivery->kind == TALUS_DELIVERY_EVENT)
-            on_event(intake, delivery->event);
-        else if (delivery->kind == TALUS_DELIVERY_GAP)
-            on_gap(intake, delivery);
-        else if (delivery->kind == TALUS_DELIVERY_REPLAYED)
-            intake__on_replayed(intake, delivery);
-        else if (delivery->kind == TALUS_DELIVERY_RECOVERED)
-            intake__on_recovered(intake, delivery);
+        take(intake, delivery);
     }
     show_stats(intake);
     gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task);
@@ -438,6 +452,23 @@ static void on_readable(uv_poll_t *watch, int status, int events)
 }
 
 // ---- Beginning and end
+
+// A client is owed the events for everybody from its CONNECT on, and is told no offset. So there
+// are no clients before they are live.
+static bool join_everybody(struct intake *intake)
+{
+    const int patience_ms = (int)intake->options.live_timeout_ms;
+    const talus_delivery_t *delivery;
+    bool is_live = false;
+    if (talus_subscriber_join(intake->subscriber, "") != TALUS_OK)
+        return false;
+    while (!is_live &&
+           talus_subscriber_receive(intake->subscriber, 2 * patience_ms, &delivery) == TALUS_OK) {
+        is_live = delivery->kind == TALUS_DELIVERY_LIVE && delivery->session[0] == '\0';
+        take(intake, delivery);
+    }
+    return is_live;
+}
 
 bool intake__bus_init(struct intake *intake)
 {
@@ -459,8 +490,7 @@ bool intake__bus_init(struct intake *intake)
     intake->watch->data = intake;
     if (uv_poll_start(intake->watch, UV_READABLE, on_readable) != 0)
         return false;
-    // Events for everybody are always wanted.
-    if (talus_subscriber_join(intake->subscriber, "") != TALUS_OK)
+    if (!join_everybody(intake))
         return false;
     gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task);
     return true;
