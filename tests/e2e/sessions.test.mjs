@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { ask, connected, joined, settled, TRANSPORTS, upgraded } from './support/client.mjs';
 import { next } from './support/deadline.mjs';
-import { startAll, stopAll } from './support/program.mjs';
+import { startAll, startGateway, stopAll } from './support/program.mjs';
 
 let bus, gateway, service;
 
@@ -138,6 +138,19 @@ test('a session that was live before the gateway knew it has its newest event as
   const socket = await joined(gateway.url, 'early');
   assert.equal(socket.joined.offset, id);
   socket.disconnect();
+});
+
+test('a gateway takes clients when the events for everybody are live, or a broadcaster has not answered in time', async () => {
+  service.child.kill('SIGSTOP');
+  let second;
+  try {
+    second = await startGateway(bus);
+    const metrics = await (await fetch(`${second.url}/metrics`)).text();
+    assert.match(metrics, /^talus_bus_join_incomplete_total 1$/m, 'it has waited, and says so');
+  } finally {
+    service.child.kill('SIGCONT');
+    await second?.stop();
+  }
 });
 
 test('clients that join while events flow get every later event once and in order', async () => {
