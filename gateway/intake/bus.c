@@ -115,6 +115,7 @@ static struct intake_session *new_session(struct intake *intake, const char *nam
     session->intake = intake;
     list_init(&session->waiting);
     session_log_init(&session->log);
+    intake__origins_init(&session->origins);
     gw_deadline_init(&session->linger, on_linger_over);
     HASH_ADD_KEYPTR(hh, intake->sessions, session->name, name_size - 1, session);
     if (!session->hh.tbl) {
@@ -264,6 +265,7 @@ static void on_live(struct intake *intake, const talus_delivery_t *delivery)
         gw_metric_add(&intake->metrics, GW_BUS_JOIN_INCOMPLETE, 1);
     if (session->newest[0] == '\0')
         strcpy(session->newest, delivery->newest);
+    intake__origins_begin(&session->origins, delivery);
     session->is_live = true;
     while (!list_is_empty(&session->waiting)) {
         struct intake_request *request =

@@ -114,6 +114,13 @@ struct intake_worker {
     struct gw_mail ready_mail;
 };
 
+// Who has sent to a session, as far as `since` has to know: see since.c.
+struct intake_origins {
+    char first[TALUS_ORIGIN_MAX + 1]; // whom it was heard from first; "": nobody yet
+    uint64_t others;                  // index of the first event of another one; 0: it was before
+                                      // the session was live; UINT64_MAX: there is none
+};
+
 // A session of the bus that clients are in or were in a moment ago. Bus thread.
 struct intake_session {
     UT_hash_handle hh;
@@ -124,9 +131,10 @@ struct intake_session {
     size_t held;    // for clients that may come back, or wait for what they missed
     struct session_log log;
     char newest[TALUS_ID_MAX + 1]; // id of the newest event known; "" for none
-    struct gw_deadline linger;     // since the last client left
-    const char *name;              // behind `members`
-    size_t members[];              // clients of each worker
+    struct intake_origins origins;
+    struct gw_deadline linger; // since the last client left
+    const char *name;          // behind `members`
+    size_t members[];          // clients of each worker
 };
 
 struct intake {
@@ -202,6 +210,12 @@ void intake__join(struct intake_session *session, struct intake_request *request
 
 void intake__sinces_init(struct intake *intake);
 void intake__sinces_fini(struct intake *intake);
+void intake__origins_init(struct intake_origins *origins);
+// The session is live.
+void intake__origins_begin(struct intake_origins *origins, const talus_delivery_t *live);
+// An event has come; `index`: the log's.
+void intake__origins_note(struct intake_origins *origins, const talus_event_t *event,
+                          uint64_t index);
 // Looks for what a client that joins a live session missed. True: it waits, and intake__join
 // follows when that is known; false: it is in the request, or a gap is.
 bool intake__join_since(struct intake_session *session, struct intake_request *request);

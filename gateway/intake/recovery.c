@@ -45,6 +45,8 @@ void intake__log(struct intake *intake, struct intake_session *session,
                                       gw_loop_now(intake->loop));
     if (encoded)
         encoded->index = index;
+    if (session && event)
+        intake__origins_note(&session->origins, event, index);
     if (intake->log.bytes > 0 && !gw_deadline_is_started(&intake->log_deadline))
         gw_deadline_start(&intake->log_deadlines, &intake->log_deadline);
 }
