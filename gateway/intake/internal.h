@@ -43,6 +43,7 @@ struct intake_skip {
 
 struct intake_departed_seat {
     uint64_t joined; // index of the newest event when the client joined
+    bool is_since;   // at that it was sent older ones, which may not have arrived
     struct intake_skip skip;
     char session[TALUS_SESSION_MAX + 1]; // "": the events for everybody
 };

@@ -51,6 +51,7 @@ static struct intake_departure *describe(const struct client *client)
     for (struct list *at = client->seats.next; at != &client->seats; at = at->next, to++) {
         const struct seat *seat = LIST_ENTRY(at, struct seat, link);
         to->joined = seat->joined;
+        to->is_since = seat->is_since;
         if (seat->skip)
             to->skip = *seat->skip;
         strcpy(to->session, seat->session);
@@ -126,6 +127,7 @@ static bool take_seat(struct client *client, const struct intake_departed_seat *
         return false;
     seat->is_joined = true;
     seat->joined = from->joined;
+    seat->is_since = from->is_since;
     if (from->skip.skipped) {
         seat->skip = malloc(sizeof *seat->skip);
         if (!seat->skip)

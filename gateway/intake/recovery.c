@@ -143,6 +143,15 @@ static struct session_log *log_of(struct intake *intake, const struct intake_dep
                             : &intake->everybody;
 }
 
+// Who joined with `since` is known to have got what it was sent then if it got something newer.
+static bool may_miss_older(const struct intake_departure *departure, uint64_t offset)
+{
+    for (unsigned i = 0; i < departure->seat_count; i++)
+        if (departure->seats[i].is_since && offset <= departure->seats[i].joined)
+            return true;
+    return false;
+}
+
 // The index behind the offset that the client names. False: it is unknown.
 static bool find_offset(struct intake *intake, const struct intake_departure *departure,
                         const char *offset, uint64_t *index)
@@ -186,7 +195,8 @@ static bool find_missed(struct intake *intake, const struct intake_departure *de
                         struct intake_request *request)
 {
     uint64_t offset;
-    if (!find_offset(intake, departure, request->offset, &offset))
+    if (!find_offset(intake, departure, request->offset, &offset) ||
+        may_miss_older(departure, offset))
         return false;
     struct event_log_cursor *cursors = calloc(departure->seat_count, sizeof *cursors);
     if (!cursors)
