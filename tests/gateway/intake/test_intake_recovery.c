@@ -47,7 +47,8 @@ static void start(struct fixture *fixture, struct intake_options *options)
     fixture->base.http = http_server_new(bed->loop, &bed->metrics, &http, on_request, fixture);
     assert_true(fixture->sio && fixture->base.http);
     options->loop = bed->loop;
-    options->bus = fixture->endpoint;
+    if (!options->bus)
+        options->bus = fixture->endpoint;
     options->publish = fixture->endpoint;
     options->silence_ms = PING_INTERVAL + PING_TIMEOUT;
     fixture->intake = intake_new(options, error, sizeof error);
@@ -449,6 +450,31 @@ static void test_recovery_can_be_off(void **state)
     client_close(client);
 }
 
+// While a broadcaster is waited for, the events for everybody are not complete: nobody is let in.
+static void test_connect_waits_for_the_events_for_everybody(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake_options options;
+    struct identity nobody = {0};
+    struct identity stranger = {.pid = "0123456789012345678901234567890123456789"};
+    char bus[sizeof fixture->endpoint + 32];
+    snprintf(bus, sizeof bus, "%s,>tcp://127.0.0.1:1", fixture->endpoint);
+    intake_options_init(&options);
+    options.bus = bus;
+    start(fixture, &options);
+    assert_false(atomic_load(&fixture->intake->is_live));
+    stranger.pid[GW_SECRET_SIZE] = '\0';
+    struct client *client = connect_client(fixture, &nobody);
+    struct client *other = connect_client(fixture, &stranger);
+    assert_false(read_connect(client, &nobody));
+    assert_true(atomic_load(&fixture->intake->is_live));
+    assert_false(read_connect(other, &stranger));
+    assert_int_equal(metric(fixture, GW_NOT_RECOVERED), 1); // the other one had not been here
+    join(client, "s");
+    client_close(client);
+    client_close(other);
+}
+
 static bool is_asked(void *arg)
 {
     return ((const struct fixture *)arg)->intake->since_count == 1;
@@ -545,6 +571,7 @@ int main(void)
         TEST_BOUND(test_recovery_is_bounded_by_the_sessions_of_those_who_went),
         TEST_BOUND(test_recovery_keeps_no_session_from_those_who_are_here),
         TEST_BOUND(test_recovery_can_be_off),
+        TEST_BOUND(test_connect_waits_for_the_events_for_everybody),
         TEST_BOUND(test_since_holds_a_session_that_lingers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
