@@ -11,6 +11,7 @@
 // joins with `since`, the last event that it has of the session.
 //
 // Commands, lines on standard input: "flush" has all logs written out, which "flushed" tells;
+// "settle": nobody says goodbye any more;
 // "stall MS" lets those in wide read nothing for so long; "gateway P PORT" says where the gateway
 // of port P is. The end of standard input ends the program.
 //
@@ -81,6 +82,7 @@ static int ports[PORTS_MAX];
 static int gateways[PORTS_MAX]; // their own ports; 0: not known yet
 static size_t port_count;
 static int64_t stalled_until;
+static bool is_settling;
 static uint32_t random_state = 1;
 
 // xorshift32
@@ -370,7 +372,7 @@ static void tend_one(struct client *client, uint32_t index, int64_t now)
         drop(client, "ping timeout");
     else if (client->descriptor < 0 && now - client->heard > AGAIN_MS)
         come(client, index);
-    else if (client->is_connected && below(GOODBYE_ONE_IN) == 0)
+    else if (client->is_connected && !is_settling && below(GOODBYE_ONE_IN) == 0)
         say_goodbye(client);
     else if (client->is_connected && client->join_at && now > client->join_at)
         send_joins(client);
@@ -408,6 +410,8 @@ static void obey_line(const char *line)
     int number;
     if (strcmp(line, "flush") == 0)
         flush();
+    else if (strcmp(line, "settle") == 0)
+        is_settling = true;
     else if (sscanf(line, "stall %d", &number) == 1)
         stalled_until = now_ms() + number;
     else if (sscanf(line, "gateway %u %d", &index, &number) == 2 && index < port_count)

@@ -290,6 +290,7 @@ export class World {
 
   /** Waits until all that was broken is back, and nothing is emitted any more. */
   async settle() {
+    this.lightClients?.write('settle\n');
     while (this.returning.size > 0) await within(Promise.all(this.returning), 'return of what was broken', 60_000);
     if (this.failure) throw this.failure;
     for (const { program } of this.broadcasters) {
