@@ -18,7 +18,8 @@
 // Who was in a session before and joins it with SINCE, the newest event that it had there, goes on
 // where it was: everything after it is owed, of SINCE's origin exactly; of the others, too, unless
 // an unproven gap comes before all else, which is told only where others have sent. Since one event
-// id does not say what it has of the others, these events may come again, once and in order. What a
+// id does not say what it has of the others, these events may come again, once and in order; so may
+// those of SINCE's origin where a gap without end says that the gateway does not know it. What a
 // gateway cannot know of is not owed of them: of an origin that was gone before the join, and of
 // the gateways, whose lives this program does not follow.
 
@@ -38,6 +39,7 @@ class Position {
   constructor(upTo, received = 0) {
     this.upTo = upTo; // everything up to that number is accounted for
     this.received = received;
+    this.resumedAt = received;
     this.isOver = false; // a gap without end was told
     this.mayGoOn = false; // … to one who had joined with `since`: it is about the past
     this.again = -1; // the newest event that came a second time; -1: none may
@@ -223,14 +225,14 @@ export class Consumer {
       const missing = this.owedAnew(origin, scope, seat, seq - 1);
       if (missing.length) this.problem('events after the join are missing', session, name, missing, id);
       seat.positions.set(name, (position = new Position(0)));
-    } else if (position.isOver && position.mayGoOn) {
+    } else if (position.isOver && position.mayGoOn && !(position.again >= 0 && seq <= position.upTo)) {
       const missing = this.unheard(origin, scope, seat, seq - 1);
       if (missing.length) this.problem('events after the join are missing', session, name, missing, id);
       position.isOver = false;
+      position.again = -1;
     } else {
       this.judge(origin, scope, position, seq, id);
     }
-    position.mayGoOn = false;
     position.upTo = Math.max(position.upTo, seq);
     position.received = Math.max(position.received, seq);
     position.gap = null;
@@ -285,7 +287,8 @@ export class Consumer {
     if (first === '') {
       position.isOver = true;
       position.upTo = Math.max(position.upTo, lower);
-      position.mayGoOn = name === seat.resumed;
+      position.mayGoOn = name === seat.resumed && position.received === position.resumedAt;
+      if (position.mayGoOn) position.again = 0;
     } else {
       position.upTo = Math.max(position.upTo, upper - 1);
     }
