@@ -25,7 +25,7 @@ enum intake_command {
     INTAKE_LEAVE,   // asked for by the client
     INTAKE_GONE,    // the client is gone; needs no answer
     INTAKE_DEPART,  // the client is gone, from all its sessions, and may come back; needs no answer
-    INTAKE_RECOVER, // a client says that it was here before
+    INTAKE_RECOVER, // a client connects, and says that it was here before or has to wait
 };
 
 enum intake_status {
@@ -43,6 +43,7 @@ struct intake_skip {
 
 struct intake_departed_seat {
     uint64_t joined; // index of the newest event when the client joined
+    bool is_since;   // at that it was sent older ones, which may not have arrived
     struct intake_skip skip;
     char session[TALUS_SESSION_MAX + 1]; // "": the events for everybody
 };
@@ -75,7 +76,7 @@ struct intake_request {
     char since[TALUS_ID_MAX + 1];  // JOIN: the newest event that the client has; "": it says none
     struct intake_departure *departure; // DEPART, and RECOVER if the status is OK
     struct buffer missed;               // RECOVER, JOIN with `since`: frames
-    char secret[GW_SECRET_SIZE + 1];    // RECOVER
+    char secret[GW_SECRET_SIZE + 1];    // RECOVER; "": it was not here before
     char client[GW_ID_SIZE + 1];
     char session[TALUS_SESSION_MAX + 1];
 };
@@ -116,6 +117,13 @@ struct intake_worker {
     atomic_bool is_lost;      // it is on its way
 };
 
+// Who has sent to a session, as far as `since` has to know: see since.c.
+struct intake_origins {
+    char first[TALUS_ORIGIN_MAX + 1]; // whom it was heard from first; "": nobody yet
+    uint64_t others;                  // index of the first event of another one; 0: it was before
+                                      // the session was live; UINT64_MAX: there is none
+};
+
 // A session of the bus that clients are in or were in a moment ago. Bus thread.
 struct intake_session {
     UT_hash_handle hh;
@@ -126,9 +134,10 @@ struct intake_session {
     size_t held;    // for clients that may come back, or wait for what they missed
     struct session_log log;
     char newest[TALUS_ID_MAX + 1]; // id of the newest event known; "" for none
-    struct gw_deadline linger;     // since the last client left
-    const char *name;              // behind `members`
-    size_t members[];              // clients of each worker
+    struct intake_origins origins;
+    struct gw_deadline linger; // since the last client left
+    const char *name;          // behind `members`
+    size_t members[];          // clients of each worker
 };
 
 struct intake {
@@ -138,6 +147,7 @@ struct intake {
     talus_subscriber_t *subscriber;
     struct intake_worker workers[INTAKE_WORKERS_MAX];
     unsigned worker_count;
+    atomic_bool is_live; // the events for everybody come: from then on clients are let in at once
 
     // Bus thread.
     struct gw_loop *loop;
@@ -159,7 +169,8 @@ struct intake {
     struct gw_deadline_queue departed_deadlines;
     size_t departed_count;
     size_t departed_bytes;
-    struct list sinces; // joins that wait for a history: see since.c
+    struct list arriving; // RECOVER requests, until it is live
+    struct list sinces;   // joins that wait for a history: see since.c
     size_t since_count;
     struct gw_deadline_queue since_deadlines;
     struct gw_metrics metrics;
@@ -207,6 +218,12 @@ void intake__join(struct intake_session *session, struct intake_request *request
 
 void intake__sinces_init(struct intake *intake);
 void intake__sinces_fini(struct intake *intake);
+void intake__origins_init(struct intake_origins *origins);
+// The session is live.
+void intake__origins_begin(struct intake_origins *origins, const talus_delivery_t *live);
+// An event has come; `index`: the log's.
+void intake__origins_note(struct intake_origins *origins, const talus_event_t *event,
+                          uint64_t index);
 // Looks for what a client that joins a live session missed. True: it waits, and intake__join
 // follows when that is known; false: it is in the request, or a gap is.
 bool intake__join_since(struct intake_session *session, struct intake_request *request);
@@ -236,8 +253,8 @@ bool intake__recover(struct intake *intake, struct intake_request *request);
 
 struct client;
 
-// Asks whether a client that connects was here before. False: it says nothing of that, or memory is
-// out.
+// Asks the bus thread to let a client in, with what it had if it was here before. False: that need
+// not be asked, or memory is out.
 bool intake__ask_recovery(struct intake_worker *worker, struct sio_socket *socket,
                           const json_t *auth);
 void intake__on_recovery_answer(struct intake_request *request);

@@ -51,6 +51,7 @@ static struct intake_departure *describe(const struct client *client)
     for (struct list *at = client->seats.next; at != &client->seats; at = at->next, to++) {
         const struct seat *seat = LIST_ENTRY(at, struct seat, link);
         to->joined = seat->joined;
+        to->is_since = seat->is_since;
         if (seat->skip)
             to->skip = *seat->skip;
         strcpy(to->session, seat->session);
@@ -90,16 +91,18 @@ bool intake__ask_recovery(struct intake_worker *worker, struct sio_socket *socke
 {
     const json_t *pid = json_object_get(auth, "pid");
     const json_t *offset = json_object_get(auth, "offset");
-    if (worker->intake->options.recovery_window_ms == 0 || !json_is_string(pid) ||
-        json_string_length(pid) != GW_SECRET_SIZE)
+    bool is_known = worker->intake->options.recovery_window_ms > 0 && json_is_string(pid) &&
+                    json_string_length(pid) == GW_SECRET_SIZE;
+    if (!is_known && atomic_load(&worker->intake->is_live))
         return false;
     struct intake_request *request =
         intake__new_request(worker, INTAKE_RECOVER, "", sio_socket_id(socket));
     if (!request)
         return false;
-    strcpy(request->secret, json_string_value(pid));
+    if (is_known)
+        strcpy(request->secret, json_string_value(pid));
     // An offset that cannot be an event id stays unknown: "?" is none.
-    if (json_is_string(offset))
+    if (is_known && json_is_string(offset))
         strcpy(request->offset,
                json_string_length(offset) <= TALUS_ID_MAX ? json_string_value(offset) : "?");
     intake__post_request(request);
@@ -126,6 +129,7 @@ static bool take_seat(struct client *client, const struct intake_departed_seat *
         return false;
     seat->is_joined = true;
     seat->joined = from->joined;
+    seat->is_since = from->is_since;
     if (from->skip.skipped) {
         seat->skip = malloc(sizeof *seat->skip);
         if (!seat->skip)

@@ -45,6 +45,8 @@ void intake__log(struct intake *intake, struct intake_session *session,
                                       gw_loop_now(intake->loop));
     if (encoded)
         encoded->index = index;
+    if (session && event)
+        intake__origins_note(&session->origins, event, index);
     if (intake->log.bytes > 0 && !gw_deadline_is_started(&intake->log_deadline))
         gw_deadline_start(&intake->log_deadlines, &intake->log_deadline);
 }
@@ -141,6 +143,15 @@ static struct session_log *log_of(struct intake *intake, const struct intake_dep
                             : &intake->everybody;
 }
 
+// Who joined with `since` is known to have got what it was sent then if it got something newer.
+static bool may_miss_older(const struct intake_departure *departure, uint64_t offset)
+{
+    for (unsigned i = 0; i < departure->seat_count; i++)
+        if (departure->seats[i].is_since && offset <= departure->seats[i].joined)
+            return true;
+    return false;
+}
+
 // The index behind the offset that the client names. False: it is unknown.
 static bool find_offset(struct intake *intake, const struct intake_departure *departure,
                         const char *offset, uint64_t *index)
@@ -184,7 +195,8 @@ static bool find_missed(struct intake *intake, const struct intake_departure *de
                         struct intake_request *request)
 {
     uint64_t offset;
-    if (!find_offset(intake, departure, request->offset, &offset))
+    if (!find_offset(intake, departure, request->offset, &offset) ||
+        may_miss_older(departure, offset))
         return false;
     struct event_log_cursor *cursors = calloc(departure->seat_count, sizeof *cursors);
     if (!cursors)
@@ -205,7 +217,8 @@ bool intake__recover(struct intake *intake, struct intake_request *request)
     HASH_FIND_STR(intake->departed, request->secret, departed);
     buffer_init(&request->missed, intake->options.max_missed);
     bool is_found = departed && find_missed(intake, departed->departure, request);
-    gw_metric_add(&intake->metrics, is_found ? GW_RECOVERED : GW_NOT_RECOVERED, 1);
+    if (request->secret[0] != '\0')
+        gw_metric_add(&intake->metrics, is_found ? GW_RECOVERED : GW_NOT_RECOVERED, 1);
     if (is_found)
         request->departure = remove_departed(departed);
     else if (departed)

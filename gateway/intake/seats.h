@@ -12,6 +12,7 @@ struct seat {
     bool is_joined;
     bool is_under_way;        // a request of it is
     uint64_t joined;          // index of the newest event of all when it joined
+    bool is_since;            // older ones were sent to it then
     struct intake_skip *skip; // NULL: the client was left out of nothing
     char session[];
 };

@@ -5,7 +5,11 @@
 // A client that waits for a history is not in its session yet; the session is logged meanwhile.
 // When the history has come, the session's live stream may still be behind it: the client joins
 // when the stream has reached the history's end, so that nothing comes twice. What cannot be proven
-// complete is told by a gap, before what was found.
+// complete is told by a gap, before what was found, or after it where that is its place.
+//
+// An event id says nothing of the events of other broadcasters that came before it here: these the
+// client may have or not. So it is told that this is not known (a gap of nobody), unless there are
+// none, which each session remembers from its beginning on, however short the log is.
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -26,6 +30,7 @@ struct intake_since {
     uint64_t end;                   // seq of the history's newest event
     bool is_answered;
     bool is_cut;         // more than a client may miss
+    bool is_unproven;    // of the other broadcasters, and that is told
     struct buffer found; // frames
     struct gw_deadline deadline;
 };
@@ -49,6 +54,42 @@ static bool is_of_origin(const char *id, const char *like)
     return strncmp(id, like, size) == 0 && id[size] == '.';
 }
 
+// ---- Who has sent
+
+void intake__origins_init(struct intake_origins *origins)
+{
+    *origins = (struct intake_origins){.others = UINT64_MAX};
+}
+
+static void hear(struct intake_origins *origins, const char *id, uint64_t index)
+{
+    size_t size = strcspn(id, ".");
+    if (origins->first[0] == '\0' && size < sizeof origins->first)
+        memcpy(origins->first, id, size); // the rest is zero
+    else if (origins->others == UINT64_MAX && !is_of_origin(id, origins->first))
+        origins->others = index;
+}
+
+void intake__origins_begin(struct intake_origins *origins, const talus_delivery_t *live)
+{
+    if (live->newest[0] != '\0')
+        hear(origins, live->newest, 0);
+    if (!live->is_only_origin)
+        origins->others = 0;
+}
+
+void intake__origins_note(struct intake_origins *origins, const talus_event_t *event,
+                          uint64_t index)
+{
+    hear(origins, event->id, index);
+}
+
+// Whether another one than that of an event id sent something before that index.
+static bool has_others(const struct intake_origins *origins, const char *id, uint64_t index)
+{
+    return origins->others < index || (origins->first[0] && !is_of_origin(id, origins->first));
+}
+
 // ---- Telling
 
 static void tell_gap(struct intake *intake, struct intake_request *request, const char *after,
@@ -68,23 +109,20 @@ static void tell_gap(struct intake *intake, struct intake_request *request, cons
         intake_encoded_unref(encoded);
 }
 
+// Nothing at all is known of what came after the event, nor of what others sent.
+static void tell_unknown(struct intake_session *session, struct intake_request *request,
+                         bool is_unproven)
+{
+    tell_gap(session->intake, request, request->since, "", TALUS_GAP_HISTORY);
+    if (!is_unproven && has_others(&session->origins, request->since, UINT64_MAX))
+        tell_gap(session->intake, request, "", "", TALUS_GAP_HISTORY);
+}
+
 // ---- The log
 
 static const struct event_log_entry *entry_of(const struct list *link)
 {
     return LIST_ENTRY((struct list *)(uintptr_t)link, struct event_log_entry, session_link);
-}
-
-// Whether another broadcaster sent something before that: whether the client has it, its one event
-// id does not say.
-static bool has_others_before(const struct session_log *log, const char *id, uint64_t index)
-{
-    for (const struct list *at = log->entries.next; at != &log->entries; at = at->next) {
-        const struct event_log_entry *entry = entry_of(at);
-        if (entry->index < index && entry->id[0] != '\0' && !is_of_origin(entry->id, id))
-            return true;
-    }
-    return false;
 }
 
 // Appends what the log has after an index. False: it is more than a client may miss.
@@ -109,13 +147,14 @@ static bool find_in_log(struct intake *intake, struct intake_session *session,
     uint64_t index = session_log_find(log, request->since);
     if (index == 0 || log->gone > index)
         return false;
-    if (has_others_before(log, request->since, index))
+    bool is_unproven = has_others(&session->origins, request->since, index);
+    if (is_unproven)
         tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
     size_t told = request->missed.size;
     if (append_log(&request->missed, log, index, NULL, 0))
         return true;
     buffer_truncate(&request->missed, told);
-    tell_gap(intake, request, request->since, "", TALUS_GAP_HISTORY);
+    tell_unknown(session, request, is_unproven);
     return true;
 }
 
@@ -141,7 +180,7 @@ static void finish(struct intake_since *since)
         append_log(&since->found, &session->log, since->mark, request->since, since->end) &&
         buffer_append(&request->missed, since->found.bytes, since->found.size);
     if (!is_whole)
-        tell_gap(session->intake, request, request->since, "", TALUS_GAP_HISTORY);
+        tell_unknown(session, request, since->is_unproven);
     free_since(since);
     intake__join(session, request);
 }
@@ -185,8 +224,25 @@ bool intake__join_since(struct intake_session *session, struct intake_request *r
         return false;
     if (ask(session, request))
         return true;
-    tell_gap(intake, request, request->since, "", TALUS_GAP_HISTORY);
+    tell_unknown(session, request, false);
     return false;
+}
+
+// A broadcaster that is lost while it answers leaves a gap after what came of it, any other
+// incomplete answer one before.
+static void tell_missing(struct intake_since *since, const talus_delivery_t *delivery)
+{
+    struct intake *intake = since->session->intake;
+    if (delivery->first[0] != '\0' || since->found.size == 0) {
+        tell_gap(intake, since->request, delivery->after, delivery->first, delivery->reason);
+        return;
+    }
+    talus_delivery_t gap = *delivery;
+    gap.session = since->request->session;
+    struct intake_encoded *encoded = encoder_gap(intake->encoder, &gap);
+    since->is_cut |= !encoded || !buffer_append(&since->found, encoded->bytes, encoded->size);
+    if (encoded)
+        intake_encoded_unref(encoded);
 }
 
 static struct intake_since *find_since(const struct intake *intake, uint64_t id)
@@ -217,10 +273,11 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
         return;
     since->is_answered = true;
     split_id(delivery->newest, &since->end);
-    if (!delivery->complete)
-        tell_gap(intake, since->request, delivery->after, delivery->first, delivery->reason);
-    if (!delivery->is_only_origin)
+    since->is_unproven = !delivery->is_only_origin;
+    if (since->is_unproven)
         tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
+    if (!delivery->complete)
+        tell_missing(since, delivery);
     uint64_t reached = 0;
     bool is_there = since->end == 0 || session_log_find(&since->session->log, delivery->newest) ||
                     strcmp(since->session->newest, delivery->newest) == 0 ||

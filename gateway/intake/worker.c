@@ -276,8 +276,10 @@ static void on_joined(struct client *client, struct seat *seat, struct intake_re
         return;
     }
     seat->is_joined = true;
-    if (!request->is_member)
+    if (!request->is_member) {
         seat->joined = request->index;
+        seat->is_since = request->missed.size > 0;
+    }
     json_t *data =
         json_pack("{s:s, s:s, s:I, s:s}", "session_id", seat->session, "client_id", request->client,
                   "active_clients", (json_int_t)request->active_clients, "offset", request->offset);

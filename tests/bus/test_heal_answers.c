@@ -255,6 +255,39 @@ static void test_heal_recovery_of_a_lost_origin(void **state)
     assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
 }
 
+static void emit_one(talus_broadcaster_t *broadcaster, const char *session)
+{
+    const talus_emit_t event = {.session = session, .type = "t"};
+
+    assert_int_equal(talus_emit(broadcaster, &event, NULL), 0);
+    assert_int_equal(talus_broadcaster_flush(broadcaster, EXPECT_DEADLINE_MS), 0);
+}
+
+static void test_live_says_whether_several_have_sent(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    talus_broadcaster_t *one = heal_broadcast(fixture, 0, fixture->bus);
+    talus_broadcaster_t *other = heal_broadcast(fixture, 1, fixture->bus);
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    static const struct {
+        const char *session;
+        bool is_only_origin;
+    } cases[] = {{"of-both", false}, {"of-one", true}, {"of-nobody", true}};
+
+    emit_one(one, "of-both");
+    emit_one(one, "of-one");
+    emit_one(other, "of-both");
+    pump_until(subscriber, origins_are, 2);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const talus_delivery_t *delivery;
+        assert_int_equal(talus_subscriber_join(subscriber, cases[i].session), 0);
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
+        assert_true(delivery->complete);
+        assert_int_equal(delivery->is_only_origin, cases[i].is_only_origin);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
@@ -265,6 +298,7 @@ int main(void)
         TEST(test_heal_recovers_what_came_after_an_event),
         TEST(test_heal_recovers_large_histories_in_several_answers),
         TEST(test_heal_recovery_of_a_lost_origin),
+        TEST(test_live_says_whether_several_have_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,6 +117,35 @@ test('with a second broadcaster, nothing can be proven', async (t) => {
   witness.disconnect();
 });
 
+test('with a second broadcaster that had sent before anybody was there, neither', async (t) => {
+  const other = startService(bus);
+  t.after(() => other.stop());
+  await other.line(/^ready/);
+  await step('late', 1, other);
+  const witness = await joined(gateway.url, 'late');
+  const third = next(witness, 'step', (data) => data.n === 3);
+  const since = await step('late', 2);
+  await step('late', 3);
+  await third;
+  const socket = await joinedSince(gateway.url, 'late', since, 3);
+  assert.deepEqual(kinds(socket), ['session-connected', 'joined', 'gap', 3]);
+  assert.deepEqual(socket.log.find(([type]) => type === 'gap')[1], { session_id: 'late', after: '', first: '', reason: 'history' });
+  socket.disconnect();
+  witness.disconnect();
+});
+
+test('of an event that nobody knows, nothing is proven of the others', async () => {
+  const witness = await joined(gateway.url, 'unknown');
+  const first = next(witness, 'step');
+  await step('unknown', 1);
+  await first;
+  const socket = await joinedSince(gateway.url, 'unknown', 'nonsense');
+  const gaps = socket.log.filter(([type]) => type === 'gap').map(([, data]) => data.after);
+  assert.deepEqual(gaps, ['nonsense', '']);
+  socket.disconnect();
+  witness.disconnect();
+});
+
 test('what is no event of anybody is a gap', async () => {
   await step('none', 1);
   for (const since of ['abcdefghijkl.5', 'nonsense', 'x.']) {

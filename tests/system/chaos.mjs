@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Breaks things for a while, lets them settle, and checks that nothing was lost in silence:
 //   node chaos.mjs [SECONDS] [--seed N] [--clients N] [--light N] [--rate N] [--keep]
-// with that many official clients and light ones, and events a second. support/plan.mjs says what is broken, support/world.mjs what there is, support/consumer.mjs what
-// is checked. The exit status is 1 if anything is unexplained; then the logs are kept, and so they
+// with that many official clients and light ones, and events a second. support/plan.mjs says what
+// is broken, support/world.mjs what there is, support/consumer.mjs what is checked. The exit status is 1 if anything is unexplained; then the logs are kept, and so they
 // are with --keep.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -58,23 +58,23 @@ async function settle(world) {
 }
 
 function summary(world, problems, seed) {
-  const sum = { deliveries: 0, told: 0, empty: 0, recoveries: 0, anew: 0 };
+  const sum = { deliveries: 0, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, unproven: 0, again: 0 };
   const gaps = {};
   for (const { consumer } of world.logs) {
     for (const key of Object.keys(sum)) sum[key] += consumer.counts[key];
     for (const [reason, count] of Object.entries(consumer.counts.gaps)) gaps[reason] = (gaps[reason] ?? 0) + count;
   }
-  const { kills, ends, stops, cuts, healed, replayed } = world.counts;
+  const { kills, ends, stops, stalls, cuts, healed, replayed } = world.counts;
   const metric = (name) => world.metrics[`talus_${name}_total`] ?? 0;
   return [
     `seed         ${seed}`,
-    `events       ${world.emitted.count} by ${[...world.emitted.origins.values()].filter((each) => each.isOurs).length} broadcasters`,
+    `events       ${world.emitted.count} by ${[...world.emitted.origins.values()].filter((each) => each.isOurs).length} broadcasters; ${world.emitted.refused} refused by full queues`,
     `deliveries   ${sum.deliveries} to ${world.logs.length} consumers`,
-    `broken       ${kills} killed, ${ends} ended, ${stops} stopped, ${cuts} connections cut`,
+    `broken       ${kills} killed, ${ends} ended, ${stops} stopped, ${cuts} connections cut; ${stalls} stalls, ${metric('slow_clients')} slow clients closed`,
     `came back    ${sum.recoveries} recovered, ${sum.anew} anew`,
     `gaps told    ${Object.entries(gaps).map(([reason, count]) => `${count} ${reason}`).join(', ') || 'none'}: ${sum.told} events, ${sum.empty} of none`,
     `healed       ${metric('bus_healed')} by gateways, ${healed} by the subscriber; ${replayed} replayed; ${metric('bus_holes')} holes seen by gateways`,
-    `joins        ${metric('bus_join_incomplete')} incomplete`,
+    `joins        ${sum.resumed} with since, ${sum.unproven} of them not proven (${sum.again} events came again); ${metric('bus_join_incomplete')} incomplete`,
     `unexplained  ${problems.length}`,
   ].join('\n');
 }

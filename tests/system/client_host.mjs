@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Some of the chaos program's official clients, in a process of their own, so that it can be
-// stopped: started by fork() with {folder, clients: [{name, url, options, sessions}]} as its
-// argument, it writes a log NAME.log for each (support/consumer.mjs says what is in it) and takes
-// messages:
+// stopped: started by fork() with {folder, clients: [{name, urls, transport, sessions, seed}]} as
+// its argument, it writes a log NAME.log for each (support/consumer.mjs says what is in it). A
+// client whose url takes nobody moves to the next. One that lost its state, or comes back to a
+// session, mostly joins with `since`. It takes messages:
 //   {what: 'move', client, session}   joins the session, or leaves it
 //   {what: 'say goodbye', client}     disconnects for good, and comes anew
 //   {what: 'flush', token}            answered, with the same token, once all logs are written
@@ -10,18 +11,25 @@
 import { createWriteStream } from 'node:fs';
 import path from 'node:path';
 import { io, TRANSPORTS } from '../e2e/support/client.mjs';
+import { Random } from './support/random.mjs';
 
 const RETRY_MS = 200; // before a request that was refused is made again
 const ANSWER_MS = 8000; // for an answer that was lost with its connection
+const FAILURES_MAX = 3; // attempts to connect in a row, before it tries the next url
+const SINCE_SHARE = 0.75; // of the joins that could name an event
 
 class Client {
-  constructor({ name, url, transport, sessions }, folder) {
+  constructor({ name, urls, transport, sessions, seed }, folder) {
+    this.urls = urls;
+    this.failures = 0;
+    this.random = new Random(seed);
     this.log = createWriteStream(path.join(folder, `${name}.log`));
     this.wanted = new Set(sessions);
     this.joined = new Set();
-    this.asked = new Set(); // it may be in these: the answer has not come, or was lost
+    this.asked = new Map(); // session -> since; it may be in these: the answer has not come, or was lost
+    this.newest = new Map(); // session -> id of the last event that came
     this.pending = null; // the request that is under way: {session, timer}
-    this.socket = io(`${url}/graph`, {
+    this.socket = io(`${urls[0]}/graph`, {
       forceNew: true,
       reconnectionDelay: 100,
       reconnectionDelayMax: 1000,
@@ -29,6 +37,7 @@ class Client {
       ...TRANSPORTS[transport],
     });
     this.socket.on('connect', () => this.onConnect());
+    this.socket.on('connect_error', () => this.onFailure());
     this.socket.on('disconnect', (reason) => {
       this.note('disconnect', reason);
       this.socket.sendBuffer = []; // what it would say by itself when it is back, this class says
@@ -41,7 +50,15 @@ class Client {
     this.log.write(`${JSON.stringify([Date.now(), ...line])}\n`);
   }
 
+  onFailure() {
+    if (++this.failures < FAILURES_MAX) return;
+    this.failures = 0;
+    this.urls.push(this.urls.shift());
+    this.socket.io.uri = this.urls[0];
+  }
+
   onConnect() {
+    this.failures = 0;
     this.note('connect', this.socket.id, this.socket.recovered);
     if (!this.socket.recovered) {
       this.joined.clear();
@@ -67,6 +84,7 @@ class Client {
       else setTimeout(() => this.retry(), RETRY_MS);
     } else if (id !== undefined) {
       this.note('event', data.session_id, id, data.n ?? null);
+      this.newest.set(data.session_id, id);
     }
   }
 
@@ -97,12 +115,14 @@ class Client {
   go() {
     if (this.pending || !this.socket.connected) return;
     const join = [...this.wanted].find((session) => !this.joined.has(session));
-    const session = join ?? [...this.joined, ...this.asked].find((each) => !this.wanted.has(each));
+    const session = join ?? [...this.joined, ...this.asked.keys()].find((each) => !this.wanted.has(each));
     if (session === undefined) return;
-    if (join) this.asked.add(join);
-    this.note(join ? 'ask' : 'leave', session);
+    if (join && !this.asked.has(join)) this.asked.set(join, (this.random.next() < SINCE_SHARE && this.newest.get(join)) || '');
+    const since = this.asked.get(join);
+    if (join) this.note('ask', session, since);
+    else this.note('leave', session);
     this.pending = { session, timer: setTimeout(() => this.retry(), ANSWER_MS) };
-    this.socket.emit(join ? 'join_session' : 'leave_session', { session_id: session });
+    this.socket.emit(join ? 'join_session' : 'leave_session', { session_id: session, ...(since && { since }) });
   }
 
   move(session) {

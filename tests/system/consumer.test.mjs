@@ -7,28 +7,47 @@ import { test } from 'node:test';
 import { Consumer } from './support/consumer.mjs';
 import { Emitted } from './support/emitted.mjs';
 
-/** An origin `o` with the events 1 to 9 of session s, but 5, which is of another one. */
-function world() {
-  const emitted = new Emitted();
-  const origin = emitted.addBroadcaster('o', undefined);
+function addOrigin(emitted, name) {
+  const origin = emitted.addBroadcaster(name, undefined);
   origin.isOurs = true;
+  return origin;
+}
+
+/**
+ * An origin `o` with the events 1 to 9 of session s, but 5, which is of another one. With `others`
+ * also an origin `p` with the events 1 to 4 of s, the third of which is emitted at 650 ms.
+ */
+function world(others) {
+  const emitted = new Emitted();
+  const origin = addOrigin(emitted, 'o');
   for (let seq = 1; seq <= 9; seq++) origin.add(seq, seq === 5 ? 'other' : 's', seq * 100);
   origin.last = 9;
+  if (others) {
+    const other = addOrigin(emitted, 'p');
+    Object.assign(other, { last: 4 }, others);
+    for (let seq = 1; seq <= other.last; seq++) other.add(seq, 's', seq * 200 + 50);
+  }
   const problems = [];
   const consumer = new Consumer('c', emitted, (problem) => problems.push(problem), { isClient: true });
   return { origin, problems, consumer };
 }
 
 const events = (...seqs) => seqs.map((seq) => [1000, 'event', 's', `o.${seq}`, seq]);
+const ofOther = (...seqs) => seqs.map((seq) => [1000, 'event', 's', `p.${seq}`, seq]);
 const connect = (isRecovered = false) => [10, 'connect', 'id', isRecovered];
 const cut = [1000, 'disconnect', 'transport close'];
 const gap = (after, first, reason = 'history') => [1000, 'gap', 's', `o.${after}`, first ? `o.${first}` : '', reason];
 /** Joined with the offset o.1. */
 const join = [[10, 'ask', 's'], [10, 'joined', 's', 'o.1']];
 
+/** Was in s up to o.3, came anew, and joined again at 600 ms with `since`. */
+const resumed = (since = 'o.3', before = events(2, 3)) =>
+  [connect(), ...join, ...before, cut, connect(), [590, 'ask', 's', since], [600, 'joined', 's', 'o.6']];
+const unproven = [1000, 'gap', 's', '', '', 'history'];
+
 /** What the checker says of a log, in the end also of what is owed. */
-function verdict(lines, { fate } = {}) {
-  const { origin, problems, consumer } = world();
+function verdict(lines, { fate, others } = {}) {
+  const { origin, problems, consumer } = world(others);
   if (fate) origin.fate = fate;
   for (const line of lines) consumer.take(line);
   return [...problems, ...consumer.owed()].map(({ what }) => what);
@@ -44,6 +63,33 @@ const GOOD = {
   'a gap told again by a recovery': [connect(), ...join, ...events(2), gap(2, 7), cut, gap(2, 7), connect(true), ...events(7, 8, 9)],
   'a new start': [connect(), ...join, ...events(2, 3), cut, connect(), ['', 'ask', 's'], [10, 'joined', 's', 'o.7'], ...events(8, 9)],
   'a session that was left': [connect(), ...join, ...events(2, 3), [1, 'leave', 's'], ...events(4), [1, 'left', 's']],
+  'a join with since': [...resumed(), ...events(4, 6, 7, 8, 9)],
+  'a join with since, and its gap': [...resumed(), gap(3, 7), ...events(7, 8, 9)],
+  'a join with since that nobody can answer': [...resumed(), gap(3, 0), unproven, ...events(7, 8, 9)],
+  'a join with since whose origin is met later': [...resumed(), gap(3, 0), unproven, ...events(2, 3, 7, 8, 9)],
+  'a join with since after another': [...resumed(), ...events(4, 6), cut, connect(), ['', 'ask', 's', 'o.6'], [900, 'joined', 's', 'o.8'], ...events(7, 8, 9)],
+  'a join with since after leaving': [connect(), ...join, ...events(2, 3), [1, 'leave', 's'], [1, 'left', 's'], [590, 'ask', 's', 'o.3'], [600, 'joined', 's', ''], ...events(4, 6, 7, 8, 9)],
+  'a join with since whose answer was lost': [...resumed().slice(0, -1), cut, connect(true), ...events(4), [1, 'ask', 's', 'o.3'], [700, 'joined', 's', 'o.7'], ...events(6, 7, 8, 9)],
+};
+
+/** Two origins: the consumer had p.1 when it went. */
+const had = [...events(2), ...ofOther(1), ...events(3)];
+const rest = events(4, 6, 7, 8, 9);
+const GOOD_WITH_OTHERS = {
+  'both go on': [...resumed('o.3', had), ...rest, ...ofOther(2, 3, 4)],
+  'one comes again': [...resumed('o.3', had), ...ofOther(1, 2), ...rest, ...ofOther(3, 4)],
+  'nothing is proven of the other': [...resumed('o.3', had), unproven, ...rest, ...ofOther(3, 4)],
+};
+
+const BAD_WITH_OTHERS = {
+  'the other has a hole': [[...resumed('o.3', had), ...rest, ...ofOther(3, 4)], /events are missing/],
+  'the other is silent': [[...resumed('o.3', had), ...rest], /newest events are missing/],
+  'the other was never heard of': [[...resumed(), ...rest, ...ofOther(2, 3, 4)], /after the join are missing/],
+  'the other twice again': [[...resumed('o.3', had), ...ofOther(1, 1, 2), ...rest, ...ofOther(3, 4)], /twice again/],
+  'one of the other twice': [[...resumed('o.3', had), ...rest, ...ofOther(2, 2, 3, 4)], /twice/],
+  'nothing is proven, and one after the join is missing': [[...resumed('o.3', had), unproven, ...rest, ...ofOther(4)], /after the join are missing/],
+  'nothing is proven of the other, and its own has a hole': [[...resumed('o.3', had), unproven, ...events(6, 7, 8, 9), ...ofOther(3, 4)], /events are missing/],
+  'nothing is proven, but that comes late': [[...resumed('o.3', had), ...rest, unproven, ...ofOther(3, 4)], /answers no join/],
 };
 
 const BAD = {
@@ -68,9 +114,34 @@ const BAD = {
   'an event before joined': [[connect(), join[0], ...events(2), join[1]], /before it had joined/],
   'a client that stays away': [[connect(), ...join, ...events(2, 3, 4, 6, 7, 8, 9), cut], /did not come back/],
   'a join without an answer': [[connect(), join[0]], /is asked/],
+  'a since with a hole': [[...resumed(), ...events(6, 7, 8, 9)], /events are missing/],
+  'a since without what was missed': [[...resumed(), ...events(7, 8, 9)], /events are missing/],
+  'a since with nothing after it': [resumed(), /newest events are missing/],
+  'a since with what it has': [[...resumed(), ...events(3, 4, 6, 7, 8, 9)], /twice/],
+  'a since with one twice': [[...resumed(), ...events(4, 4, 6, 7, 8, 9)], /twice/],
+  'a since whose gap ends too early': [[...resumed(), gap(3, 6), ...events(7, 8, 9)], /events are missing/],
+  'a since whose gap begins too late': [[...resumed(), gap(4, 7), ...events(7, 8, 9)], /before a gap are missing/],
+  'a since without an answer for what comes later': [[...resumed(), gap(3, 0), unproven, ...events(8, 9)], /after the join are missing/],
+  'a since whose newest are missing': [[...resumed(), gap(3, 0), ...events(7, 8)], /newest events are missing/, 'alive'],
+  'a since whose origin is met later, with one twice again': [[...resumed(), gap(3, 0), ...events(2, 3, 3, 7, 8, 9)], /twice again/],
+  'a since whose origin is met later, with a hole': [[...resumed(), gap(3, 0), ...events(2, 3, 8, 9)], /after the join are missing/, 'alive'],
+  'a since whose origin is lost, later': [[...resumed(), ...events(4, 6, 7), gap(7, 0), ...events(8, 9)], /nothing would/],
+  'a since with an unproven gap for nothing': [[...resumed(), unproven, ...events(4, 6, 7, 8, 9)], /one origin alone/],
+  'an unproven gap without a since': [[connect(), ...join, unproven, ...events(2, 3, 4, 6, 7, 8, 9)], /answers no join/],
+  'a since that it does not have': [[...resumed('o.4')], /not its newest/],
+  'a since whose answer was lost, with a hole': [[...resumed().slice(0, -1), cut, connect(true), [1, 'ask', 's', 'o.3'], [700, 'joined', 's', 'o.7'], ...events(6, 7, 8, 9)], /events are missing/],
+  'an event that was refused': [[connect(), ...join, [1, 'event', 's', 'o.2', 20], ...events(3)], /never emitted/],
   'events after a join without an offset': [[connect(), join[0], [550, 'joined', 's', ''], ...events(8, 9)], /after the join are missing/],
 };
 
+const GONE = { last: 2, fate: 'killed', died: 595 };
+
 for (const [name, lines] of Object.entries(GOOD)) test(`${name}: in order`, () => assert.deepEqual(verdict(lines), []));
-for (const [name, [lines, expected]] of Object.entries(BAD))
-  test(`${name}: told`, () => assert.match(verdict(lines, { fate: 'killed' }).join('; '), expected));
+for (const [name, [lines, expected, fate = 'killed']] of Object.entries(BAD))
+  test(`${name}: told`, () => assert.match(verdict(lines, { fate }).join('; '), expected));
+for (const [name, lines] of Object.entries(GOOD_WITH_OTHERS))
+  test(`${name}: in order`, () => assert.deepEqual(verdict(lines, { others: {} }), []));
+for (const [name, [lines, expected]] of Object.entries(BAD_WITH_OTHERS))
+  test(`${name}: told`, () => assert.match(verdict(lines, { others: {} }).join('; '), expected));
+test('an origin that was gone before the join is not owed', () =>
+  assert.deepEqual(verdict([...resumed('o.3', had), ...rest], { others: GONE }), []));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A subscriber of the chaos program:
 //   chaos_subscriber ENDPOINTS FILE SESSION…
-// joins the sessions (- is everybody) and writes what it gets to FILE, a JSON array a line, as the
-// clients' logs have it (support/consumer.mjs). Standard output: "ready"; at the end of standard
-// input, which ends it, "healed EVENTS gaps GAPS".
+// joins the sessions (- is everybody), takes no event that is larger than MAX_BODY, and writes what
+// it gets to FILE, a JSON array a line, as the clients' logs have it (support/consumer.mjs).
+// Standard output: "ready"; at the end of standard input, which ends it, "healed EVENTS gaps GAPS".
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,6 +14,8 @@
 #include <talus.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { MAX_BODY = 4096 }; // bytes; less than some events have: each is a gap of its own
 
 static FILE *out;
 
@@ -71,11 +73,14 @@ int main(int argc, char **argv)
 {
     talus_subscriber_t *bus = NULL;
     talus_subscriber_stats_t stats;
+    talus_subscriber_options_t options;
+    talus_subscriber_options_init(&options);
+    options.max_body = MAX_BODY;
     if (argc < 4 || !(out = fopen(argv[2], "a"))) {
         fprintf(stderr, "usage: chaos_subscriber ENDPOINTS FILE SESSION…\n");
         return 2;
     }
-    int error = talus_subscriber_new(&bus, argv[1], NULL);
+    int error = talus_subscriber_new(&bus, argv[1], &options);
     for (int i = 3; i < argc && !error; i++) {
         const char *session = strcmp(argv[i], "-") == 0 ? "" : argv[i];
         fprintf(out, "[%.3f,\"ask\",\"%s\"]\n", milliseconds(), session);

@@ -166,8 +166,8 @@ typedef struct talus_delivery {
     talus_gap_reason_t reason;
 
     uint64_t request;    // REPLAYED, RECOVERED: what talus_subscriber_recover gave
-    bool is_only_origin; // RECOVERED: the session is joined, and no other broadcaster is known to
-                         // have sent to it
+    bool is_only_origin; // LIVE, RECOVERED: the session is joined, and no other broadcaster than
+                         // that of `newest` is known to have sent to it
 } talus_delivery_t;
 
 // Gives the next delivery, which lives until the next call with this subscriber.

@@ -26,8 +26,7 @@ struct talus__failed_recovery {
 
 // ---- Recoveries
 
-// Whether the session is joined and no other origin has sent to it, as far as is known.
-static bool is_only_origin(talus_subscriber_t *subscriber, const char *session, const char *origin)
+bool talus__is_only_origin(talus_subscriber_t *subscriber, const char *session, const char *origin)
 {
     struct talus__joined *joined =
         talus__joined_find(&subscriber->joined, session, strlen(session));
@@ -56,7 +55,7 @@ static void set_recovered(talus_subscriber_t *subscriber, const char *session, c
     subscriber->delivery.newest = subscriber->id;
     subscriber->delivery.request = request;
     subscriber->delivery.complete = true;
-    subscriber->delivery.is_only_origin = is_only_origin(subscriber, session, origin);
+    subscriber->delivery.is_only_origin = talus__is_only_origin(subscriber, session, origin);
     subscriber->recoveries--;
 }
 

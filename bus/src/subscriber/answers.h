@@ -17,4 +17,7 @@ bool talus__recovery_take(talus_subscriber_t *subscriber);
 
 void talus__recoveries_fini(talus_subscriber_t *subscriber);
 
+// Whether the session is joined and no other origin has sent to it, as far as is known.
+bool talus__is_only_origin(talus_subscriber_t *subscriber, const char *session, const char *origin);
+
 #endif

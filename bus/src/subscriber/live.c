@@ -10,6 +10,7 @@
 
 #include <talus/error.h>
 
+#include "answers.h"
 #include "context.h"
 #include "instance.h"
 #include "log.h"
@@ -248,6 +249,8 @@ bool talus__live_take(talus_subscriber_t *subscriber)
     subscriber->delivery.session = subscriber->session;
     subscriber->delivery.newest = subscriber->id;
     subscriber->delivery.complete = joined->is_complete;
+    subscriber->delivery.is_only_origin =
+        talus__is_only_origin(subscriber, subscriber->session, joined->newest_origin);
     return true;
 }
 

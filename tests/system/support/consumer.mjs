@@ -4,9 +4,9 @@
 //
 // A log is lines, each an array [MILLISECONDS, KIND, …]:
 //   connect ID RECOVERED | disconnect REASON        clients alone
-//   ask SESSION | joined SESSION OFFSET | leave SESSION | left SESSION
+//   ask SESSION [SINCE] | joined SESSION OFFSET | leave SESSION | left SESSION
 //   event SESSION ID N                              N: the payload's number; null: there is none
-//   gap SESSION AFTER FIRST REASON
+//   gap SESSION AFTER FIRST REASON                  FIRST "": without end; AFTER, too: unproven
 //   error CODE MESSAGE
 // What comes between a disconnect and the next connect is what was missed, which the official
 // client gives out before it says that it is connected.
@@ -14,6 +14,14 @@
 // A session's events are owed from its offset on; of the offset's origin that is exact. Of other
 // origins, and where there is no offset, what was emitted after the consumer had heard `joined` is
 // owed, and whatever comes is to be without holes from its first event on.
+//
+// Who was in a session before and joins it with SINCE, the newest event that it had there, goes on
+// where it was: everything after it is owed, of SINCE's origin exactly; of the others, too, unless
+// an unproven gap comes before all else, which is told only where others have sent. Since one event
+// id does not say what it has of the others, these events may come again, once and in order; so may
+// those of SINCE's origin where a gap without end says that the gateway does not know it. What a
+// gateway cannot know of is not owed of them: of an origin that was gone before the join, and of
+// the gateways, whose lives this program does not follow.
 
 // A broadcaster over tcp that is killed sooner than one who is stopped goes on, and connects anew,
 // may never have met the consumer, and nothing could tell of it (in a bus directory its files do).
@@ -28,11 +36,21 @@ const parse = (id) => {
 };
 
 class Position {
-  constructor(upTo) {
+  constructor(upTo, received = 0) {
     this.upTo = upTo; // everything up to that number is accounted for
-    this.received = 0;
+    this.received = received;
+    this.resumedAt = received;
     this.isOver = false; // a gap without end was told
+    this.mayGoOn = false; // … to one who had joined with `since`: it is about the past
+    this.again = -1; // the newest event that came a second time; -1: none may
     this.gap = null; // the last one told, as text, until an event comes
+  }
+
+  /** For a seat that goes on where this one's was. */
+  carried() {
+    const position = new Position(this.isOver ? Infinity : this.upTo);
+    position.again = 0;
+    return position;
   }
 }
 
@@ -42,6 +60,26 @@ class Seat {
     this.since = since; // ms, when `joined` was heard
     this.wasRecovered = false; // an answer may have been lost on the way
     this.positions = new Map(); // by origin
+    this.newest = ''; // id of the last event that came
+    this.resumed = ''; // the origin of `since`, if it was joined so
+    this.heldSince = since; // ms; of the other origins: when the seat that it goes on from was taken
+    this.isProven = false; // no unproven gap was told
+    this.isAnswering = false; // `joined` was heard, and no event yet
+  }
+
+  /** One that goes on from `past` after the event `id`, which is its newest. */
+  static after(past, id) {
+    const seat = new Seat('asked', Infinity);
+    const [name, seq] = parse(id);
+    Object.assign(seat, { newest: id, resumed: name, isProven: true, heldSince: past.owedSince });
+    for (const [origin, position] of past.positions) if (origin !== name) seat.positions.set(origin, position.carried());
+    seat.positions.set(name, new Position(seq, seq));
+    return seat;
+  }
+
+  /** From when on the events of origins that were not heard of are owed. */
+  get owedSince() {
+    return this.isProven ? this.heldSince : this.since;
   }
 }
 
@@ -50,10 +88,11 @@ export class Consumer {
   constructor(name, emitted, report, { isClient = false } = {}) {
     Object.assign(this, { name, emitted, report, isClient });
     this.seats = new Map();
+    this.past = new Map(); // session -> the last seat there in which an event came
     this.isConnected = !isClient;
     this.wasConnected = false;
     this.held = []; // lines between disconnect and connect
-    this.counts = { deliveries: 0, gaps: {}, told: 0, empty: 0, recoveries: 0, anew: 0 };
+    this.counts = { deliveries: 0, gaps: {}, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, unproven: 0, again: 0 };
   }
 
   problem(what, session, origin, expected, came) {
@@ -78,7 +117,7 @@ export class Consumer {
       for (const seat of this.seats.values()) seat.wasRecovered = true;
     } else {
       if (this.wasConnected) this.counts.anew++;
-      this.seats.clear();
+      for (const session of [...this.seats.keys()]) this.rise(session);
       this.seats.set(EVERYBODY, new Seat('joined', time));
     }
     this.wasConnected = true;
@@ -93,18 +132,37 @@ export class Consumer {
     this.isConnected = false;
   }
 
-  ask(_, session) {
+  /** Gives up a seat; who joins again may name the newest event that came. */
+  rise(session) {
     const seat = this.seats.get(session);
-    if (!seat) this.seats.set(session, new Seat('asked', Infinity));
-    else if (seat.state === 'leaving') seat.state = 'joined';
+    if (seat?.newest) this.past.set(session, seat);
+    this.seats.delete(session);
+  }
+
+  ask(_, session, since = '') {
+    const seat = this.seats.get(session);
+    const past = this.past.get(session);
+    if (seat) {
+      if (seat.state === 'leaving') seat.state = 'joined';
+    } else if (since && past?.newest !== since) {
+      this.problem('asks for what comes after an event that is not its newest', session, '', past?.newest, since);
+    } else {
+      this.seats.set(session, since ? Seat.after(past, since) : new Seat('asked', Infinity));
+    }
   }
 
   joined(time, session, offset) {
-    let seat = this.seats.get(session);
+    const seat = this.seats.get(session);
     if (!seat) return this.problem('joined unasked', session, '', 'nothing', offset);
     if (seat.state === 'asked') {
       seat.since = time;
       seat.state = 'joined';
+      seat.isAnswering = true;
+      if (seat.resumed) {
+        this.counts.resumed++;
+        for (const name of [...seat.positions.keys()]) if (name !== seat.resumed && !this.isHeld(seat, this.emitted.origin(name))) seat.positions.delete(name);
+        return; // what was missed is still to come
+      }
     }
     if (offset === '') return;
     const [name, seq] = parse(offset);
@@ -123,7 +181,18 @@ export class Consumer {
   }
 
   left(_, session) {
-    this.seats.delete(session);
+    this.rise(session);
+  }
+
+  /** Whether a seat that goes on from one before it is owed what the origin sent in between. */
+  isHeld(seat, origin) {
+    return seat.isProven && origin.isOurs && !(origin.died < seat.since);
+  }
+
+  /** The session's events of an origin that has no position there, up to a number. */
+  owedAnew(origin, scope, seat, upTo = Infinity) {
+    const from = this.isHeld(seat, origin) && origin.name !== seat.resumed ? seat.owedSince : seat.since;
+    return origin.since(scope, from + CLOCK_MS, upTo); // of a gateway's, nobody knows when
   }
 
   error() {}
@@ -148,12 +217,19 @@ export class Consumer {
     this.counts.deliveries++;
     const seat = this.seatOf(session, 'an event', id);
     if (!seat) return;
+    seat.newest = id;
+    seat.isAnswering = false;
     if (!this.isEmitted(origin, seq, session, n)) return this.problem('was never emitted', session, name, 'nothing', [id, n]);
     let position = seat.positions.get(name);
     if (!position) {
-      const missing = origin.since(scope, seat.since + CLOCK_MS, seq - 1);
+      const missing = this.owedAnew(origin, scope, seat, seq - 1);
       if (missing.length) this.problem('events after the join are missing', session, name, missing, id);
       seat.positions.set(name, (position = new Position(0)));
+    } else if (position.isOver && position.mayGoOn && !(position.again >= 0 && seq <= position.upTo)) {
+      const missing = this.unheard(origin, scope, seat, seq - 1);
+      if (missing.length) this.problem('events after the join are missing', session, name, missing, id);
+      position.isOver = false;
+      position.again = -1;
     } else {
       this.judge(origin, scope, position, seq, id);
     }
@@ -164,6 +240,13 @@ export class Consumer {
 
   judge(origin, scope, position, seq, id) {
     const say = (what, expected) => this.problem(what, scope, origin.name, expected, id);
+    if (position.again >= 0 && seq <= position.upTo) {
+      if (seq <= position.again) say('comes twice again, or out of order', `after ${position.again}`);
+      position.again = seq;
+      this.counts.again++;
+      return;
+    }
+    position.again = -1;
     if (position.isOver) return say('comes after a gap that said that nothing would', position.gap);
     if (seq <= position.received) return say('comes twice, or out of order', `after ${position.received}`);
     if (seq <= position.upTo) return say('had been told missing, or is older than the join', `after ${position.upTo}`);
@@ -172,21 +255,27 @@ export class Consumer {
 
   /** A broadcaster that was killed may have been about to note its last event. */
   isEmitted(origin, seq, session, n) {
-    if (!origin.numbers.has(seq) && origin.fate === 'killed' && seq === origin.last + 1) origin.add(seq, session, 0);
-    return origin.numbers.get(seq) === session && (n === null || n === seq);
+    if (!origin.numbers.has(seq) && origin.fate === 'killed' && seq === origin.last + 1) origin.add(seq, session, 0, n);
+    const event = origin.numbers.get(seq);
+    return event?.session === session && (n === null || n === event.n);
   }
 
   gap(_, session, after, first, reason) {
-    const [name, lower] = parse(after);
-    const origin = this.emitted.origin(name);
     const seat = this.seatOf(session, 'a gap', after);
     if (!seat) return;
+    if (after === '') return this.unproven(session, seat, first, reason);
+    const [name, lower] = parse(after);
+    const origin = this.emitted.origin(name);
     const text = `${after} ${first} ${reason}`;
     const upper = first === '' ? Infinity : parse(first)[1];
     let position = seat.positions.get(name);
     if (position?.gap === text && seat.wasRecovered) return; // a gap has no id that would be an offset: it may come again
     this.counts.gaps[reason] = (this.counts.gaps[reason] ?? 0) + 1;
-    const before = position ? origin.between(session, position.upTo, lower) : origin.since(session, seat.since + CLOCK_MS, lower);
+    if (position?.isOver && first === '') {
+      this.counts.empty++; // that it is lost has been told
+      return;
+    }
+    const before = this.unheard(origin, session, seat, lower);
     if (before.length) this.problem('events before a gap are missing', session, name, before, text);
     if (position && position.received > lower && origin.next(session, lower) <= position.received)
       this.problem('a gap names what came', session, name, `after ${position.received}`, text);
@@ -195,8 +284,33 @@ export class Consumer {
     if (!told) this.counts.empty++;
     if (!position) seat.positions.set(name, (position = new Position(0)));
     position.gap = text;
-    if (first === '') position.isOver = true;
-    else position.upTo = Math.max(position.upTo, upper - 1);
+    if (first === '') {
+      position.isOver = true;
+      position.upTo = Math.max(position.upTo, lower);
+      position.mayGoOn = name === seat.resumed && position.received === position.resumedAt;
+      if (position.mayGoOn) position.again = 0;
+    } else {
+      position.upTo = Math.max(position.upTo, upper - 1);
+    }
+  }
+
+  /** What others than `since`'s origin sent may be missing. */
+  unproven(session, seat, first, reason) {
+    const text = `unproven ${first} ${reason}`;
+    if (!seat.resumed || !seat.isAnswering) return this.problem('an unproven gap that answers no join', session, '', 'nothing', text);
+    if (!seat.positions.get(seat.resumed)?.isOver && !this.hasOthers(session, seat))
+      this.problem('an unproven gap where one origin alone had sent', session, seat.resumed, 'nothing', text);
+    this.counts.unproven++;
+    seat.isProven = false;
+    for (const name of [...seat.positions.keys()]) if (name !== seat.resumed) seat.positions.delete(name);
+  }
+
+  hasOthers(session, seat) {
+    for (const origin of this.emitted.origins.values()) {
+      const first = origin.first(session);
+      if (origin.name !== seat.resumed && first !== undefined && first <= seat.since + CLOCK_MS) return true;
+    }
+    return false;
   }
 
   /** What is still to come once nothing is emitted any more: problems, none if it has all. */
@@ -217,8 +331,19 @@ export class Consumer {
 
   missing(origin, session, seat) {
     const position = seat.positions.get(origin.name);
-    if (position) return position.isOver ? [] : origin.between(session, position.upTo);
-    if (origin.isRemote && origin.fate === 'killed' && origin.life < UNMET_MS) return [];
-    return origin.since(session, seat.since + CLOCK_MS); // of a gateway, nobody knows when
+    const isMet = position && position.again < 0;
+    if (!isMet && origin.isRemote && origin.fate === 'killed' && (position || origin.life < UNMET_MS)) return [];
+    // The client may have come to just that gateway, which tells its own presence without ids.
+    if (seat.resumed === origin.name && !origin.isOurs) return [];
+    if (position?.isOver && !(position.mayGoOn && origin.fate === 'alive')) return [];
+    return this.unheard(origin, session, seat);
+  }
+
+  /** The session's events of the origin, up to a number, that are owed and were neither heard nor told missing. */
+  unheard(origin, session, seat, upTo = Infinity) {
+    const position = seat.positions.get(origin.name);
+    if (!position) return this.owedAnew(origin, session, seat, upTo);
+    if (!position.isOver) return origin.between(session, position.upTo, upTo);
+    return this.owedAnew(origin, session, seat, upTo).filter((each) => each > position.upTo);
   }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What was emitted: the reference that every consumer's log is checked against.
 //
-// A broadcaster's file has what talus_emit took. The gateways are broadcasters, too, and write no
+// A broadcaster's file has what talus_emit took, and what it refused, whose numbers are in no
+// payload that may come. The gateways are broadcasters, too, and write no
 // such file: of their presence what anybody heard is known, and checked against by the others.
 
 import { openSync, closeSync, readSync, fstatSync } from 'node:fs';
@@ -56,12 +57,14 @@ export class Origin {
     this.fate = 'alive'; // 'killed', 'ended'
     this.isRemote = false; // over tcp: nothing but its connection tells that it was there
     this.life = Infinity; // ms, until it was killed
+    this.died = Infinity; // ms since the epoch, when it was killed or told to end
     this.sessions = new Map(); // session -> {seqs, times in ms (0: not known)}
-    this.numbers = new Map(); // seq -> session
+    this.numbers = new Map(); // seq -> {session, n: the payload's number}
+    this.refused = 0; // emits that its full queue did not take: they are no events
   }
 
-  add(seq, session, time) {
-    this.numbers.set(seq, session);
+  add(seq, session, time, n = seq) {
+    this.numbers.set(seq, { session, n });
     for (const name of [session, EVERYTHING]) {
       let list = this.sessions.get(name);
       if (!list) this.sessions.set(name, (list = { seqs: [], times: [] }));
@@ -73,9 +76,13 @@ export class Origin {
 
   read() {
     for (const line of this.follower?.lines() ?? []) {
-      const [seq, session, time] = line.split(' ');
+      const [seq, session, time, n] = line.split(' ');
+      if (seq === 'refused') {
+        this.refused++;
+        continue;
+      }
       this.last = Number(seq);
-      this.add(this.last, session === '-' ? '' : session, Number(time) / 1000);
+      this.add(this.last, session === '-' ? '' : session, Number(time) / 1000, Number(n));
     }
   }
 
@@ -90,6 +97,11 @@ export class Origin {
   next(session, after) {
     const list = this.sessions.get(session);
     return list?.seqs[above(list.seqs, after)] ?? Infinity;
+  }
+
+  /** When the session's first event was emitted, in ms; 0: nobody knows; undefined: there is none. */
+  first(session) {
+    return this.sessions.get(session)?.times[0];
   }
 
   /** The session's events emitted after a time, in ms, with numbers up to `upTo`. */
@@ -128,6 +140,12 @@ export class Emitted {
     const [name, seq] = id.split('.');
     const origin = this.origin(name);
     if (!origin.isOurs && !origin.numbers.has(Number(seq))) origin.add(Number(seq), session, 0);
+  }
+
+  get refused() {
+    let sum = 0;
+    for (const origin of this.origins.values()) sum += origin.refused;
+    return sum;
   }
 
   get count() {

@@ -14,6 +14,7 @@ const FAULTS = {
   'end gateway': 1,
   'stop gateway': 3,
   'stop clients': 3,
+  'stall clients': 1,
   'cut clients': 5,
   'delay clients': 3,
   'shut out clients': 2,
@@ -31,6 +32,7 @@ function fault(random, at, size) {
   else if (what === 'stop clients') step.which = random.integer(0, size.hosts - 1);
   else step.which = 0;
   if (/^(kill|end)/.test(what)) step.away = random.integer(200, 3000);
+  if (what === 'stall clients') Object.assign(step, { which: random.integer(0, size.broadcasters - 1), away: random.integer(2000, 5000) });
   if (/^stop/.test(what)) step.away = random.integer(300, 6000);
   if (what === 'cut clients') step.share = random.pick([0.1, 0.3, 1]);
   if (what === 'cut bus') step.away = random.integer(0, 2500);

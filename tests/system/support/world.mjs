@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Everything that runs in a chaos run: a bus, broadcasters on it and beside it over tcp, gateways
-// behind proxies, clients in several processes, a tap, a subscriber. It starts them, and does to
+// behind proxies, clients in several processes, a tap, a subscriber. Beside the sessions that all
+// are in and all emit to there is one for each gateway's clients alone, which one broadcaster
+// emits to (solo-…), and one of those who now and then read nothing (wide). It starts them, and does to
 // them what the plan says. Each process is known by its own id; what ends comes back by itself.
 
 import { fork } from 'node:child_process';
@@ -19,13 +21,19 @@ const HOST = path.join(path.dirname(new URL(import.meta.url).pathname), '../clie
 const WORKERS = [1, 2];
 // Of each gateway: clients come back too late for the one, and for too much to the other.
 const RECOVERY = [['--recovery-window', '5000'], ['--recovery-bytes', '100000']];
+const CLIENT_QUEUES = [[], ['--client-queue-bytes', '65536']];
 const HISTORIES = [1000, 1000, 2, 1000, 1000]; // of each broadcaster; one forgets soon
+const QUEUES = [0, 0, 0, 0, 8]; // events that the emit queue takes; 0: the default
+const SOLOS = ['solo-0', '-', '-', 'solo-1', '-']; // the session that a broadcaster has for itself
+const WIDE = 'wide';
+const BURST = `burst 200 16000 ${WIDE}\n`;
 const ON_TCP = 3; // broadcasters from this one on are reached over tcp, through a proxy
 const GATEWAY_ARGS = ['--ping-interval', '1000', '--ping-timeout', '2000', '--log-level', 'info'];
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export const SIZE = { broadcasters: HISTORIES.length, gateways: WORKERS.length, sessions: 8, hosts: 7 };
+const HOMELY_ONE_IN = 4; // official clients: one stays at its gateway
 const FORKS = SIZE.hosts - 1; // the last host is the light clients' process
 
 export class World {
@@ -36,7 +44,7 @@ export class World {
     this.random = new Random(options.seed ^ 0x5eed);
     this.emitted = new Emitted();
     this.logs = [];
-    this.counts = { kills: 0, ends: 0, stops: 0, refused: 0, cuts: 0, healed: 0, replayed: 0, restarts: 0 };
+    this.counts = { kills: 0, ends: 0, stops: 0, stalls: 0, cuts: 0, healed: 0, replayed: 0, restarts: 0 };
     this.metrics = {};
     this.isOver = false;
     this.returning = new Set(); // what is on its way back
@@ -70,7 +78,7 @@ export class World {
     const endpoint = index < ON_TCP ? '-' : '@tcp://127.0.0.1:*';
     const program = new Program(
       path.join(testsDir, 'chaos_broadcaster'),
-      [endpoint, file, this.seed * 1000 + index * 100 + life, this.rate / SIZE.broadcasters, history, SIZE.sessions].map(String),
+      [endpoint, file, this.seed * 1000 + index * 100 + life, this.rate / SIZE.broadcasters, history, QUEUES[index], SOLOS[index], SIZE.sessions].map(String),
       this.bus.env,
     );
     broadcaster.program = program;
@@ -83,10 +91,11 @@ export class World {
 
   async startGateway(gateway) {
     gateway.life++;
-    const args = ['--workers', String(gateway.workers), ...GATEWAY_ARGS, ...RECOVERY[gateway.index]];
+    const args = ['--workers', String(gateway.workers), ...GATEWAY_ARGS, ...RECOVERY[gateway.index], ...CLIENT_QUEUES[gateway.index]];
     for (const endpoint of this.endpoints) args.push('--bus', endpoint);
     gateway.program = await startGateway(this.bus, args);
     gateway.proxy.target = gateway.program.port;
+    this.lightClients?.write(`gateway ${gateway.index} ${gateway.program.port}\n`);
   }
 
   async startTap() {
@@ -101,7 +110,7 @@ export class World {
 
   async startSubscriber() {
     const name = `subscriber-${++this.subscriber.life}`;
-    const sessions = ['-', ...Array.from({ length: SIZE.sessions }, (_, i) => `s-${i}`)];
+    const sessions = ['-', WIDE, ...SOLOS.filter((name) => name !== '-'), ...Array.from({ length: SIZE.sessions }, (_, i) => `s-${i}`)];
     const file = this.path(`${name}.log`);
     const program = new Program(path.join(testsDir, 'chaos_subscriber'), [this.endpoints.join(','), file, ...sessions], this.bus.env);
     this.subscriber.program = program;
@@ -115,11 +124,15 @@ export class World {
     this.hosts = Array.from({ length: FORKS }, (_, index) => ({ index, clients: [] }));
     this.members = Array.from({ length: this.clients }, (_, i) => {
       const host = this.hosts[i % FORKS];
-      const gateway = this.gateways[this.random.integer(0, SIZE.gateways - 1)];
+      const gateways = [...this.gateways];
+      const [gateway] = this.random.next() < 0.5 ? gateways : gateways.reverse();
+      const isHomely = i % HOMELY_ONE_IN === 0;
       const transport = settings[host.index % settings.length];
       const name = `client-${i}-${transport.split(' ')[0]}-gateway-${gateway.index}`;
       const sessions = [`s-${this.random.integer(0, SIZE.sessions - 1)}`, `s-${this.random.integer(0, SIZE.sessions - 1)}`];
-      host.clients.push({ name, url: `http://127.0.0.1:${gateway.proxy.port}`, transport, sessions });
+      if (isHomely) sessions[0] = `solo-${gateway.index}`;
+      const urls = (isHomely ? [gateway] : gateways).map(({ proxy }) => `http://127.0.0.1:${proxy.port}`);
+      host.clients.push({ name, urls, transport, sessions, seed: this.random.integer(1, 2 ** 31) });
       this.followClient(name);
       return { name, host };
     });
@@ -132,6 +145,8 @@ export class World {
     const program = new Program(path.join(testsDir, 'chaos_light_clients'), [this.folder, this.light, SIZE.sessions, ...ports].map(String));
     for (let i = 0; i < this.light; i++) this.followClient(`light-${i}`);
     this.hosts[FORKS] = { index: FORKS, program, child: program.child };
+    this.lightClients = program;
+    for (const { index, program: { port } } of this.gateways) program.write(`gateway ${index} ${port}\n`);
   }
 
   followClient(name) {
@@ -159,6 +174,7 @@ export class World {
     this.counts[isKilled ? 'kills' : 'ends']++;
     broadcaster.origin.fate = isKilled ? 'killed' : 'ended';
     broadcaster.origin.life = performance.now() - broadcaster.born;
+    broadcaster.origin.died = Date.now();
     if (!isKilled) broadcaster.program.child.stdin.end();
     await (isKilled ? broadcaster.program.stop('SIGKILL') : within(broadcaster.program.exit, 'end of a broadcaster'));
     await wait(away);
@@ -202,6 +218,15 @@ export class World {
     child.kill('SIGSTOP');
     await wait(away);
     child.kill('SIGCONT');
+  }
+
+  /** Some read nothing while more comes than anybody keeps for them. */
+  stallClients({ which, away }) {
+    const { isAway, program } = this.broadcasters[which];
+    if (isAway || !this.lightClients) return;
+    this.counts.stalls++;
+    this.lightClients.write(`stall ${away}\n`);
+    program.write(BURST);
   }
 
   cutClients({ which, share }) {
@@ -265,6 +290,7 @@ export class World {
 
   /** Waits until all that was broken is back, and nothing is emitted any more. */
   async settle() {
+    this.lightClients?.write('settle\n');
     while (this.returning.size > 0) await within(Promise.all(this.returning), 'return of what was broken', 60_000);
     if (this.failure) throw this.failure;
     for (const { program } of this.broadcasters) {
@@ -335,6 +361,7 @@ const STEPS = {
   'end gateway': 'endGateway',
   'stop gateway': 'stopGateway',
   'stop clients': 'stopClients',
+  'stall clients': 'stallClients',
   'cut clients': 'cutClients',
   'delay clients': 'delayClients',
   'shut out clients': 'shutOutClients',
