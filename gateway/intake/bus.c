@@ -6,9 +6,6 @@
 // nothing is received. What comes meanwhile waits in ZeroMQ, up to its high-water mark; what is
 // lost there is noticed.
 //
-// Clients are let in once the events for everybody are live, so that from their connection on they
-// miss none.
-//
 // A session that nobody has asked for yet is subscribed to, and its requests wait until the
 // subscription is live; from then on requests are worked off at once. When the last client has
 // left, the session lingers, still subscribed, for those who come back.
@@ -238,10 +235,6 @@ void intake__on_request(struct gw_mail *mail)
     struct intake_request *request = LIST_ENTRY(mail, struct intake_request, mail);
     struct intake *intake = request->worker->intake;
     list_init(&request->link);
-    if (request->command == INTAKE_RECOVER && !atomic_load(&intake->is_live)) {
-        list_append(&intake->arriving, &request->link);
-        return;
-    }
     if (request->command == INTAKE_DEPART || request->command == INTAKE_RECOVER) {
         (request->command == INTAKE_DEPART ? depart : recover)(intake, request);
         return;
@@ -263,24 +256,8 @@ void intake__on_request(struct gw_mail *mail)
 
 // ---- Deliveries
 
-static struct intake_request *take_first(struct list *requests)
-{
-    struct intake_request *request = LIST_ENTRY(requests->next, struct intake_request, link);
-    list_remove(&request->link);
-    return request;
-}
-
-static void let_in(struct intake *intake)
-{
-    atomic_store(&intake->is_live, true);
-    while (!list_is_empty(&intake->arriving))
-        recover(intake, take_first(&intake->arriving));
-}
-
 static void on_live(struct intake *intake, const talus_delivery_t *delivery)
 {
-    if (delivery->session[0] == '\0')
-        let_in(intake);
     struct intake_session *session = intake__find_session(intake, delivery->session);
     if (!delivery->complete) // libtalus says which session, and who is missing
         gw_metric_add(&intake->metrics, GW_BUS_JOIN_INCOMPLETE, 1);
@@ -290,8 +267,12 @@ static void on_live(struct intake *intake, const talus_delivery_t *delivery)
         strcpy(session->newest, delivery->newest);
     intake__origins_begin(&session->origins, delivery);
     session->is_live = true;
-    while (!list_is_empty(&session->waiting))
-        work_off(session, take_first(&session->waiting));
+    while (!list_is_empty(&session->waiting)) {
+        struct intake_request *request =
+            LIST_ENTRY(session->waiting.next, struct intake_request, link);
+        list_remove(&request->link);
+        work_off(session, request);
+    }
 }
 
 static void on_gap(struct intake *intake, const talus_delivery_t *gap)
@@ -494,7 +475,6 @@ static bool join_everybody(struct intake *intake)
 bool intake__bus_init(struct intake *intake)
 {
     gw_task_init(&intake->receive_task, on_receive_task);
-    list_init(&intake->arriving);
     if (!intake->options.loop)
         gw_loop_expect_mail(intake->loop, true); // also while nothing is received
     gw_deadline_queue_init(&intake->linger, intake->loop, intake->options.linger_ms);
@@ -527,14 +507,16 @@ void intake__bus_fini(struct intake *intake)
 {
     struct intake_session *session;
     struct intake_session *next;
-    while (!list_is_empty(&intake->arriving))
-        intake__drop_request(&take_first(&intake->arriving)->mail);
     intake__sinces_fini(intake);
     intake__recovery_fini(intake);
     HASH_ITER(hh, intake->sessions, session, next)
     {
-        while (!list_is_empty(&session->waiting)) // their workers have ended: nobody waits
-            intake__drop_request(&take_first(&session->waiting)->mail);
+        while (!list_is_empty(&session->waiting)) {
+            struct intake_request *request =
+                LIST_ENTRY(session->waiting.next, struct intake_request, link);
+            list_remove(&request->link);
+            intake__drop_request(&request->mail); // its worker has ended: nobody waits for it
+        }
         free_session(session);
     }
     gw_deadline_queue_fini(&intake->linger);

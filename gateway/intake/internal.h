@@ -25,7 +25,7 @@ enum intake_command {
     INTAKE_LEAVE,   // asked for by the client
     INTAKE_GONE,    // the client is gone; needs no answer
     INTAKE_DEPART,  // the client is gone, from all its sessions, and may come back; needs no answer
-    INTAKE_RECOVER, // a client connects, and says that it was here before or has to wait
+    INTAKE_RECOVER, // a client says that it was here before
 };
 
 enum intake_status {
@@ -76,7 +76,7 @@ struct intake_request {
     char since[TALUS_ID_MAX + 1];  // JOIN: the newest event that the client has; "": it says none
     struct intake_departure *departure; // DEPART, and RECOVER if the status is OK
     struct buffer missed;               // RECOVER, JOIN with `since`: frames
-    char secret[GW_SECRET_SIZE + 1];    // RECOVER; "": it was not here before
+    char secret[GW_SECRET_SIZE + 1];    // RECOVER
     char client[GW_ID_SIZE + 1];
     char session[TALUS_SESSION_MAX + 1];
 };
@@ -147,7 +147,6 @@ struct intake {
     talus_subscriber_t *subscriber;
     struct intake_worker workers[INTAKE_WORKERS_MAX];
     unsigned worker_count;
-    atomic_bool is_live; // the events for everybody come: from then on clients are let in at once
 
     // Bus thread.
     struct gw_loop *loop;
@@ -169,8 +168,7 @@ struct intake {
     struct gw_deadline_queue departed_deadlines;
     size_t departed_count;
     size_t departed_bytes;
-    struct list arriving; // RECOVER requests, until it is live
-    struct list sinces;   // joins that wait for a history: see since.c
+    struct list sinces; // joins that wait for a history: see since.c
     size_t since_count;
     struct gw_deadline_queue since_deadlines;
     struct gw_metrics metrics;
@@ -253,8 +251,8 @@ bool intake__recover(struct intake *intake, struct intake_request *request);
 
 struct client;
 
-// Asks the bus thread to let a client in, with what it had if it was here before. False: that need
-// not be asked, or memory is out.
+// Asks whether a client that connects was here before. False: it says nothing of that, or memory is
+// out.
 bool intake__ask_recovery(struct intake_worker *worker, struct sio_socket *socket,
                           const json_t *auth);
 void intake__on_recovery_answer(struct intake_request *request);

@@ -91,18 +91,16 @@ bool intake__ask_recovery(struct intake_worker *worker, struct sio_socket *socke
 {
     const json_t *pid = json_object_get(auth, "pid");
     const json_t *offset = json_object_get(auth, "offset");
-    bool is_known = worker->intake->options.recovery_window_ms > 0 && json_is_string(pid) &&
-                    json_string_length(pid) == GW_SECRET_SIZE;
-    if (!is_known && atomic_load(&worker->intake->is_live))
+    if (worker->intake->options.recovery_window_ms == 0 || !json_is_string(pid) ||
+        json_string_length(pid) != GW_SECRET_SIZE)
         return false;
     struct intake_request *request =
         intake__new_request(worker, INTAKE_RECOVER, "", sio_socket_id(socket));
     if (!request)
         return false;
-    if (is_known)
-        strcpy(request->secret, json_string_value(pid));
+    strcpy(request->secret, json_string_value(pid));
     // An offset that cannot be an event id stays unknown: "?" is none.
-    if (is_known && json_is_string(offset))
+    if (json_is_string(offset))
         strcpy(request->offset,
                json_string_length(offset) <= TALUS_ID_MAX ? json_string_value(offset) : "?");
     intake__post_request(request);

@@ -217,8 +217,7 @@ bool intake__recover(struct intake *intake, struct intake_request *request)
     HASH_FIND_STR(intake->departed, request->secret, departed);
     buffer_init(&request->missed, intake->options.max_missed);
     bool is_found = departed && find_missed(intake, departed->departure, request);
-    if (request->secret[0] != '\0')
-        gw_metric_add(&intake->metrics, is_found ? GW_RECOVERED : GW_NOT_RECOVERED, 1);
+    gw_metric_add(&intake->metrics, is_found ? GW_RECOVERED : GW_NOT_RECOVERED, 1);
     if (is_found)
         request->departure = remove_departed(departed);
     else if (departed)
