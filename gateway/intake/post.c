@@ -33,6 +33,10 @@ void intake__post(struct intake *intake, const struct intake_session *session,
             gw_log(GW_LOG_ERROR, "intake", "an event for session %s is lost: out of memory",
                    encoded->session);
             gw_metric_add(&intake->metrics, GW_BUS_REFUSED, 1);
+            if (session) {
+                gw_metric_add(&intake->metrics, GW_PUBLISHED, (int64_t)session->members[i]);
+                gw_metrics_drop(&intake->metrics, GW_DROPPED_MEMORY, NULL, session->members[i]);
+            }
             continue;
         }
         letter->mail.deliver = intake__on_letter;
@@ -103,7 +107,7 @@ void intake__free_request(struct intake_request *request)
 {
     if (request->presence)
         intake_encoded_unref(request->presence);
-    buffer_fini(&request->missed);
+    intake_missed_fini(&request->missed);
     free(request->departure);
     free(request);
 }

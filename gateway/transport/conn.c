@@ -46,6 +46,7 @@ struct unread {
 struct patience {
     struct gw_deadline deadline;
     struct conn *conn;
+    size_t discarded; // bytes that it has sent since we closed
 };
 
 // Held for each client: what only some need, or only at times, is behind a pointer.
@@ -67,7 +68,6 @@ struct conn {
     struct gw_metrics *metrics;
     struct patience *linger; // NULL: no time-out is running
     struct unread *unread;   // NULL: none
-    uint32_t discarded;
 };
 
 static_assert(sizeof(struct conn) <= 280, "idle connections are to stay small");
@@ -93,7 +93,7 @@ static void free_if_over(struct conn *conn)
 {
     if (!conn->is_end_told || !conn->is_unwatched)
         return;
-    outq_fini(&conn->queue); // of what was queued after the end
+    outq_fini(&conn->queue);
     free(conn);
 }
 
@@ -139,7 +139,6 @@ static void let_go(struct conn *conn, enum conn_end end)
     stop_linger(conn);
     gw_task_cancel(&conn->task);
     gw_task_init(&conn->task, on_reap);
-    outq_fini(&conn->queue);
     drop_unread(conn);
     uv_close((uv_handle_t *)&conn->poll, on_unwatched);
     gw_metric_add(conn->metrics, GW_CONNECTIONS, -1);
@@ -174,6 +173,7 @@ static struct patience *new_patience(struct conn *conn)
         return NULL;
     gw_deadline_init(&patience->deadline, on_linger_expired);
     patience->conn = conn;
+    patience->discarded = 0;
     return patience;
 }
 
@@ -243,8 +243,8 @@ static void take_input(struct conn *conn, uint8_t *bytes, size_t size)
         conn->handler->on_data(conn, conn->poll.data, bytes, size);
         return;
     }
-    conn->discarded += (uint32_t)size;
-    if (conn->discarded > DISCARD_MAX)
+    conn->linger->discarded += size; // it is there while the state is neither OPEN nor ENDED
+    if (conn->linger->discarded > DISCARD_MAX)
         finish(conn, CONN_END_LOCAL);
 }
 
@@ -331,6 +331,20 @@ static ssize_t send_all(int fd, struct iovec *iov, int count)
     return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+// Drops what was written, and counts the copies that ended in it.
+static void consume(struct conn *conn, size_t written)
+{
+    struct tally tally = {0};
+    bool is_mixed = outq_consume(&conn->queue, written, &tally);
+    if (tally.of[COPY_LIVE] > 0)
+        gw_metric_add(conn->metrics, GW_DELIVERED, tally.of[COPY_LIVE]);
+    if (!is_mixed)
+        return;
+    gw_metric_add(conn->metrics, GW_RECOVERED_COPIES,
+                  (int64_t)tally.of[COPY_RECOVERED] + tally.of[COPY_CAUGHT_UP]);
+    gw_metric_add(conn->metrics, GW_RESENT, tally.of[COPY_RESENT]);
+}
+
 // One write of what the queue has. False: no more can be written now, or at all.
 static bool write_once(struct conn *conn)
 {
@@ -347,7 +361,7 @@ static bool write_once(struct conn *conn)
         return false;
     }
     if (written > 0)
-        outq_consume(&conn->queue, (size_t)written);
+        consume(conn, (size_t)written);
     conn->is_blocked = written < 0 || (size_t)written < offered;
     return !conn->is_blocked;
 }
@@ -368,6 +382,13 @@ static void on_flush(struct gw_task *task)
     } else {
         conn_flush(conn); // the next turn, unless it is blocked
     }
+}
+
+void conn_write_now(struct conn *conn)
+{
+    while (conn->state != STATE_ENDED && !conn->is_blocked && !outq_is_empty(&conn->queue))
+        write_once(conn);
+    update_events(conn);
 }
 
 struct outq *conn_queue(struct conn *conn)
@@ -477,6 +498,11 @@ int conn_detach(struct conn *conn)
     conn_set_handler(conn, &nobody, NULL);
     let_go(conn, CONN_END_LOCAL);
     return conn->fd;
+}
+
+bool conn_has_ended(const struct conn *conn)
+{
+    return conn->state == STATE_ENDED;
 }
 
 bool conn_is_closing(const struct conn *conn)

@@ -11,6 +11,8 @@
 enum { IOV_MAX_TEST = 256 };
 
 // The queue's bytes as a string, which must fit.
+static struct tally tally; // of what the tests consume
+
 static const char *content(const struct outq *queue)
 {
     static char text[4096];
@@ -41,7 +43,7 @@ static void test_outq_starts_empty(void **state)
     outq_init(&queue);
     assert_true(outq_is_empty(&queue));
     assert_int_equal(count_ranges(&queue), 0);
-    outq_consume(&queue, 0);
+    outq_consume(&queue, 0, &tally);
     outq_fini(&queue);
 }
 
@@ -106,9 +108,9 @@ static void test_outq_consumes_in_two_steps_at_every_offset(void **state)
             char expected[31];
             outq_init(&queue);
             fill(&queue, expected);
-            outq_consume(&queue, first);
+            outq_consume(&queue, first, &tally);
             assert_string_equal(content(&queue), expected + first);
-            outq_consume(&queue, second);
+            outq_consume(&queue, second, &tally);
             assert_string_equal(content(&queue), expected + first + second);
             if (first + second == 30)
                 assert_null(queue.more);
@@ -132,7 +134,7 @@ static void test_outq_ring_wraps(void **state)
             assert_true(outq_append(&queue, chunk, digit, digit + 1));
             appended++;
         }
-        outq_consume(&queue, 3);
+        outq_consume(&queue, 3, &tally);
         consumed += 3;
         const char *text = content(&queue);
         for (size_t i = 0; i < 5; i++)
