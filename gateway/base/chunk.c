@@ -362,8 +362,8 @@ bool outq_consume(struct outq *queue, size_t bytes, struct tally *tally)
             uint32_t end = first->start + (uint32_t)bytes;
             if (first->copies > 0) {
                 is_mixed |= tally_range(first, end, tally);
-                first->copies -= marks_up_to(first->chunk, end) -
-                                 marks_up_to(first->chunk, first->start);
+                first->copies -=
+                    marks_up_to(first->chunk, end) - marks_up_to(first->chunk, first->start);
             }
             first->start = end;
             return is_mixed;

@@ -45,8 +45,9 @@ struct intake_skip {
 struct intake_departed_seat {
     uint64_t joined; // index of the newest event when the client joined
     struct intake_skip skip;
-    uint64_t given; // the session's, when the departure was kept; of the bus thread, as the next one
-    uint64_t away;  // events that came before that, less those after it that leave the client out
+    uint64_t
+        given;     // the session's, when the departure was kept; of the bus thread, as the next one
+    uint64_t away; // events that came before that, less those after it that leave the client out
     char session[TALUS_SESSION_MAX + 1]; // "": the events for everybody
 };
 
@@ -57,6 +58,7 @@ struct intake_departure {
     char secret[GW_SECRET_SIZE + 1];
     char stale[TALUS_ID_MAX + 1]; // the offset that it had when it connected, "" for none
     struct intake_mark left;      // newest event of the sessions that it has left
+    uint64_t since;               // index at the newest join that brought it what it had missed
     uint64_t reached;             // index up to which its worker had given out events
     uint64_t owed;                // events that it was to get by then, and that were not written
     uint64_t owed_from;           // index of the first event that it is owed

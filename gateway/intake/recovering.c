@@ -48,6 +48,7 @@ static struct intake_departure *describe(const struct client *client)
             departure->reached = client->past->recovered;
         departure->left = client->past->left;
         departure->seats[0].skip = client->past->skip;
+        departure->since = client->past->since;
         strcpy(departure->stale, client->past->stale);
     }
     struct intake_departed_seat *to = &departure->seats[1];
@@ -155,12 +156,14 @@ static bool restore(struct client *client, const struct intake_departure *depart
     const struct intake_skip *everybody = &departure->seats[0].skip;
     client->connected = departure->seats[0].joined;
     bool is_ahead = departure->reached > client->worker->newest;
-    if (everybody->skipped || departure->left.index || departure->stale[0] != '\0' || is_ahead) {
+    if (everybody->skipped || departure->left.index || departure->stale[0] != '\0' || is_ahead ||
+        departure->since) {
         struct client_past *past = intake__past_of(client);
         if (!past)
             return false;
         past->left = departure->left;
         past->skip = *everybody;
+        past->since = departure->since;
         past->recovered = departure->reached;
         strcpy(past->stale, departure->stale);
     }

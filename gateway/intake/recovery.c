@@ -162,8 +162,7 @@ static void forget(struct intake_departed *departed)
 {
     struct intake *intake = departed->intake;
     struct intake_departure *departure = remove_departed(departed);
-    gw_metrics_drop(&intake->metrics, GW_DROPPED_NOT_RECOVERED, departure->client,
-                    departure->owed);
+    gw_metrics_drop(&intake->metrics, GW_DROPPED_NOT_RECOVERED, departure->client, departure->owed);
     release_sessions(intake, departure);
     free(departure);
 }
@@ -236,7 +235,7 @@ static bool find_offset(struct intake *intake, const struct intake_departure *de
 {
     *index = 0;
     if (offset[0] == '\0' || strcmp(offset, departure->stale) == 0)
-        return true; // it got nothing since it connected
+        return departure->since == 0; // it got nothing since it connected
     if (strcmp(offset, departure->left.id) == 0)
         *index = departure->left.index;
     for (unsigned i = 0; i < departure->seat_count && *index == 0; i++) {
@@ -245,7 +244,8 @@ static bool find_offset(struct intake *intake, const struct intake_departure *de
         if (*index == 0 && strcmp(offset, seat->skip.before.id) == 0)
             *index = seat->skip.before.index;
     }
-    return *index != 0;
+    // What a join brought it is in no log under an index of its own: it must be known to have that.
+    return *index > departure->since;
 }
 
 static bool collect(struct intake_request *request, const struct intake_departure *departure,

@@ -25,7 +25,7 @@ struct intake_since {
     uint64_t mark;                  // index of the newest event when it was asked
     uint64_t end;                   // seq of the history's newest event
     bool is_answered;
-    bool is_cut;         // more than a client may miss
+    bool is_cut; // more than a client may miss
     struct intake_missed found;
     struct gw_deadline deadline;
 };

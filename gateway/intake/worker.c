@@ -288,10 +288,13 @@ static void on_joined(struct client *client, struct seat *seat, struct intake_re
     const struct sio_missed missed = intake_missed_view(&request->missed);
     if (missed.count == 0)
         return;
-    if (sio_emit_missed(socket, &missed))
-        gw_metric_add(worker->metrics, GW_PUBLISHED, (int64_t)missed.count);
-    else
+    struct client_past *past = intake__past_of(client);
+    if (!past || !sio_emit_missed(socket, &missed)) {
         sio_socket_drop(socket); // it comes back, and asks again
+        return;
+    }
+    past->since = request->index;
+    gw_metric_add(worker->metrics, GW_PUBLISHED, (int64_t)missed.count);
 }
 
 static void on_left(struct client *client, struct seat *seat, struct intake_request *request)

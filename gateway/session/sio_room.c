@@ -205,8 +205,8 @@ size_t sio_room_size(struct sio_namespace *nsp, const char *name)
 
 // ---- Encoded messages: appended to the room's chunk
 
-// Makes sure that `size` bytes and a mark fit into the room's chunk. A chunk that nobody else holds any more
-// is used again from its beginning.
+// Makes sure that `size` bytes and a mark fit into the room's chunk. A chunk that nobody else holds
+// any more is used again from its beginning.
 static bool reserve(struct sio_room *room, size_t size)
 {
     struct chunk *chunk = room->chunk;

@@ -81,7 +81,7 @@ struct sio_missed {
         uint64_t index;      // as above
         uint32_t end;        // of the message, in `bytes`
         enum copy_kind kind; // not COPY_LIVE
-    } *copies;
+    } * copies;
     size_t count;
 };
 
@@ -198,8 +198,8 @@ size_t sio_room_emit(struct sio_namespace *nsp, const char *room, const struct s
 // The same with bytes that were encoded before, perhaps on another thread; they are copied once,
 // into the room's chunk, and each member's queue gets a range of it. A member that is on its way
 // out in this turn still counts. For each member it is a copy that is accounted for: published
-// here, and in the end written, or taken (sio_socket_take_unsent), or dropped. If memory is out, the connections of all members are closed, since
-// what they would have missed cannot be made good.
+// here, and in the end written, or taken (sio_socket_take_unsent), or dropped. If memory is out,
+// the connections of all members are closed, since what they would have missed cannot be made good.
 size_t sio_room_emit_encoded(struct sio_namespace *nsp, const char *room,
                              const struct sio_encoded *encoded, const char *except);
 

@@ -202,8 +202,8 @@ static void drop_rest(const struct websocket *ws)
 {
     struct unsent rest = {0};
     add_unsent(ws, &rest);
-    gw_metrics_drop(ws->base.host->metrics, GW_DROPPED_SHUTDOWN, NULL,
-                    (uint64_t)rest.events + rest.others);
+    gw_metrics_drop(conn_metrics(ws->conn), GW_DROPPED_SHUTDOWN, NULL,
+                    (uint64_t)rest.events + rest.others); // the host may be gone
 }
 
 static void on_end(struct conn *conn, void *owner, enum conn_end reason)
@@ -350,8 +350,8 @@ static bool unstage(struct websocket *ws, const struct iovec *staged)
     buffer_init(&frame, staged->iov_len * 2 + 32);
     bool is_queued = append_as_text(&frame, staged->iov_base, staged->iov_len, &used);
     outq_consume(ws->staged, used, &tally);
-    is_queued = is_queued && outq_append_tallied(conn_queue(ws->conn), frame.bytes, frame.size,
-                                                 &tally);
+    is_queued =
+        is_queued && outq_append_tallied(conn_queue(ws->conn), frame.bytes, frame.size, &tally);
     buffer_fini(&frame);
     if (!is_queued)
         gw_metrics_drop(ws->base.host->metrics, GW_DROPPED_MEMORY, NULL, tally_owed(&tally));

@@ -159,6 +159,23 @@ test('what a join with since brings is recovered', () =>
     await expect(account, { published: 5, delivered: 3, recovered: 2 });
   }));
 
+test('what a join with since was to bring, and did not, is not passed over by a recovery', () =>
+  withAccount(['--presence', 'never'], {}, async (account) => {
+    const witness = await Reader.open(account);
+    await witness.join('s');
+    const since = await account.emit('s', 'step', 1);
+    for (const n of [2, 3]) await account.emit('s', 'step', n);
+    const late = await poller(account, 'other');
+    const offset = await account.emit('other', 'step', 4);
+    await late.take();
+    await late.post(`42/graph,["join_session",{"session_id":"s","since":"${since}"}]`);
+    await account.metricIs('talus_deliveries_published_total', (value) => value === 6);
+    await late.cut();
+    const back = await poller(account, undefined, { pid: late.pid, offset });
+    assert.notEqual(back.sid, late.sid);
+    await expect(account, { published: 6, delivered: 4, dropped: { transport_close: 2 } });
+  }));
+
 test('who does not come back in time is not recovered', () =>
   withAccount(['--presence', 'never', '--recovery-window', '1500'], {}, async (account) => {
     const socket = await poller(account, 's');

@@ -41,10 +41,9 @@ export class Account {
   }
 
   async metrics() {
-    const { url, port } = this.gateway;
+    const { port } = this.gateway;
     const where = this.socket ? { socketPath: this.socket } : { host: '127.0.0.1', port };
-    if (url) return (await fetch(`${url}/metrics`)).text();
-    const request = http.get({ ...where, path: '/metrics' });
+    const request = http.get({ ...where, path: '/metrics', agent: false });
     const [response] = await within(once(request, 'response'), 'metrics');
     return (await response.toArray()).join('');
   }

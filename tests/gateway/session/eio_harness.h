@@ -24,7 +24,7 @@ struct harness {
     struct eio_server *eio;
     struct cors cors;
     int send_buffer; // bytes that the kernel is to take for a client; 0: as many as it likes
-    bool is_echo;                // answer each message with itself
+    bool is_echo;    // answer each message with itself
     struct eio_session *session; // the newest that is open
     struct buffer log; // what the handler was told: "open", "message:…", "close:…", lines
 };

@@ -530,8 +530,8 @@ static void run(struct sio_harness *harness, unsigned seed)
     // Each copy has met one fate, whatever became of its client.
     int64_t published = bed_metric(bed, GW_PUBLISHED) - before;
     assert_true(published >= world->deliveries); // clients on their way out are owed it, too
-    assert_int_equal(published, bed_metric(bed, GW_DELIVERED) - written_before +
-                                    bed_dropped(bed) - dropped_before);
+    assert_int_equal(published, bed_metric(bed, GW_DELIVERED) - written_before + bed_dropped(bed) -
+                                    dropped_before);
     assert_int_equal(bed_metric(bed, GW_SIO_SOCKETS), 0);
     assert_int_equal(bed_metric(bed, GW_ROOMS), 0);
     free(world);
