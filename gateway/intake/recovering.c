@@ -187,7 +187,9 @@ static bool recover(struct sio_socket *socket, struct intake_request *request)
         sio_socket_drop(socket);
         return false;
     }
-    departure->owed = 0; // whatever follows, it has been given to this connection
+    // Whatever follows, it has been given to this connection, which accounts for it.
+    departure->owed = 0;
+    departure->owed_from = departure->reached + 1;
     if (!sio_socket_accept(socket))
         return false;
     struct client *client = sio_socket_data(socket);

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Account, accounted, isCopy, poller, Reader } from './support/account.mjs';
-import { ask, joined, settled, TRANSPORTS, upgraded } from './support/client.mjs';
+import { ask, joined, TRANSPORTS, upgraded } from './support/client.mjs';
 import { next } from './support/deadline.mjs';
 import { Polling } from './support/echo.mjs';
 
@@ -26,6 +26,10 @@ async function expect(account, expected) {
 }
 
 const numbers = (events, type) => events.filter(([each]) => each === type).map(([, data]) => data.n);
+/** Waits until the client has had the event of that number. */
+const had = (socket, type, n) =>
+  numbers(socket.log, type).includes(n) || next(socket, type, (data) => data.n === n);
+
 const count = (n) => Array.from({ length: n }, (_, i) => i + 1);
 
 test('clients of every kind, on two workers', () =>
@@ -39,7 +43,7 @@ test('clients of every kind, on two workers', () =>
     for (const socket of [quitter, healthy]) await upgraded(socket);
     assert.equal(cutPolling.io.engine.transport.name, 'polling');
     assert.equal(cutWebsocket.io.engine.transport.name, 'websocket');
-    await Promise.all(clients.map(settled));
+    await Promise.all(clients.map((socket) => had(socket, 'tick', 500)));
     const { id } = quitter;
     const gone = next(watcher, 'session-disconnected', (data) => data.client_id === id);
     quitter.disconnect();
@@ -47,13 +51,20 @@ test('clients of every kind, on two workers', () =>
     await ask(leaver, 'leave_session', { session_id: 'all' });
     await account.emit('all', 'step', 1);
     await account.emit('-', 'step', 2); // everybody, but for the one that has disconnected
+    const present = clients.filter((socket) => socket !== quitter);
+    await Promise.all(present.map((socket) => had(socket, 'step', 2)));
     const cut = [cutPolling, cutWebsocket];
-    for (const socket of cut)
+    const first = cutPolling.id;
+    const firstIsGone = next(cutWebsocket, 'session-disconnected', (data) => data.client_id === first);
+    for (const socket of cut) {
+      // Presence is in no log: what was under way when the connection is cut would not be got.
+      if (socket === cutWebsocket) await firstIsGone;
       await account.departing(async () => {
         const isGone = next(socket, 'disconnect');
         socket.io.engine.close();
         await isGone;
       });
+    }
     for (const n of [3, 4, 5]) await account.emit('all', 'step', n);
     for (const socket of cut) {
       const isBack = next(socket, 'connect');
@@ -62,8 +73,8 @@ test('clients of every kind, on two workers', () =>
       assert.equal(socket.recovered, true);
     }
     await account.emit('all', 'step', 6);
-    const present = clients.filter((socket) => socket !== quitter);
-    await Promise.all(present.map(settled));
+    const inSession = present.filter((socket) => socket !== leaver);
+    await Promise.all(inSession.map((socket) => had(socket, 'step', 6)));
     const all = await account.balanced();
     const received = clients.flatMap((socket) => socket.log.filter(isCopy));
     assert.equal(received.length, all.delivered + all.recovered + all.resent);
@@ -177,7 +188,7 @@ test('what a join with since was to bring, and did not, is not passed over by a 
   }));
 
 test('who does not come back in time is not recovered', () =>
-  withAccount(['--presence', 'never', '--recovery-window', '1500'], {}, async (account) => {
+  withAccount(['--presence', 'never', '--recovery-window', '5000'], {}, async (account) => {
     const socket = await poller(account, 's');
     for (const n of [1, 2, 3]) await account.emit('s', 'step', n);
     await socket.cut();
@@ -245,7 +256,7 @@ for (const [reason, end] of Object.entries(ends))
     }));
 
 test('a client that goes silent is dropped: ping_timeout', () =>
-  withAccount(['--presence', 'never', '--recovery-window', '0', '--ping-interval', '2000', '--ping-timeout', '500'], {}, async (account) => {
+  withAccount(['--presence', 'never', '--recovery-window', '0', '--ping-interval', '5000', '--ping-timeout', '500'], {}, async (account) => {
     const socket = await poller(account, 's');
     for (const n of [1, 2]) await account.emit('s', 'step', n);
     await expect(account, { published: 2, dropped: { ping_timeout: 2 } });
@@ -284,6 +295,7 @@ test('what is not fetched when the gateway ends is dropped: shutdown', async () 
   const account = await Account.open(['--presence', 'never']);
   const socket = await poller(account, 's');
   for (const n of [1, 2]) await account.emit('s', 'step', n);
+  await account.metricIs('talus_deliveries_published_total', (value) => value === 2);
   await account.close();
   assert.match(account.gateway.errors, new RegExp(`client=${socket.sid} reason=shutdown copies=2`));
 });
