@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Shared chunks and the queues of ranges over them. Invariants of a queue: `bytes` is the sum of
 // its ranges; no range is empty; `first` is used before the ring; the ring's capacity is a power of
-// two; an empty queue holds no reference and no memory. Each range holds one reference.
+// two; an empty queue holds no reference and no memory. Each range holds one reference. A chunk's
+// marks are in order of their ends.
 #include "gateway/base/chunk.h"
 
 #include <assert.h>
@@ -13,7 +14,10 @@ enum {
     // Small copies come in series (a head and its body, several answers in one turn): the room that
     // is left in a copy's chunk takes the next one.
     COPY_GRAIN = 128,
+    KIND_SHIFT = 30, // of a mark's second word, above the end
 };
+
+static_assert(COPY_KINDS <= 4 && CHUNK_MARKED_MAX < 1u << KIND_SHIFT, "marks have the room");
 
 struct chunk *chunk_new(size_t capacity)
 {
@@ -25,12 +29,19 @@ struct chunk *chunk_new(size_t capacity)
     chunk->refs = 1;
     chunk->size = 0;
     chunk->capacity = (uint32_t)capacity;
+    chunk->copies = 0;
+    chunk->is_mixed = false;
     return chunk;
+}
+
+size_t chunk_room(const struct chunk *chunk)
+{
+    return chunk->capacity - chunk->size - chunk->copies * CHUNK_MARK_SIZE;
 }
 
 static void chunk_write(struct chunk *chunk, const void *bytes, size_t size)
 {
-    assert(size <= chunk->capacity - chunk->size);
+    assert(size <= chunk_room(chunk));
     if (size > 0)
         memcpy(chunk->bytes + chunk->size, bytes, size);
     chunk->size += (uint32_t)size;
@@ -56,6 +67,91 @@ void chunk_unref(struct chunk *chunk)
     if (--chunk->refs == 0)
         free(chunk);
 }
+
+// ---- Marks: the index in 8 bytes, the end and the kind in 4, in no alignment
+
+struct mark {
+    uint64_t index;
+    uint32_t end;
+    enum copy_kind kind;
+};
+
+static uint8_t *mark_at(const struct chunk *chunk, uint32_t number)
+{
+    return (uint8_t *)(uintptr_t)chunk->bytes + chunk->capacity - (number + 1) * CHUNK_MARK_SIZE;
+}
+
+static struct mark read_mark(const struct chunk *chunk, uint32_t number)
+{
+    struct mark mark;
+    uint32_t word;
+    memcpy(&mark.index, mark_at(chunk, number), sizeof mark.index);
+    memcpy(&word, mark_at(chunk, number) + sizeof mark.index, sizeof word);
+    mark.end = word & ((1u << KIND_SHIFT) - 1);
+    mark.kind = (enum copy_kind)(word >> KIND_SHIFT);
+    return mark;
+}
+
+void chunk_mark_at(struct chunk *chunk, uint32_t end, enum copy_kind kind, uint64_t index)
+{
+    uint32_t word = end | (uint32_t)kind << KIND_SHIFT;
+    assert(end <= CHUNK_MARKED_MAX && chunk_room(chunk) >= CHUNK_MARK_SIZE);
+    memcpy(mark_at(chunk, chunk->copies), &index, sizeof index);
+    memcpy(mark_at(chunk, chunk->copies) + sizeof index, &word, sizeof word);
+    chunk->copies++;
+    chunk->is_mixed |= kind != COPY_LIVE;
+}
+
+void chunk_mark(struct chunk *chunk, enum copy_kind kind, uint64_t index)
+{
+    chunk_mark_at(chunk, chunk->size, kind, index);
+}
+
+// How many marks are up to a position.
+static uint32_t marks_up_to(const struct chunk *chunk, uint32_t position)
+{
+    uint32_t low = 0;
+    uint32_t high = chunk->copies;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (read_mark(chunk, middle).end <= position)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void unsent_add(struct unsent *unsent, enum copy_kind kind, uint64_t index, uint32_t count)
+{
+    if (count == 0 || kind == COPY_RESENT)
+        return;
+    if (kind == COPY_CAUGHT_UP || index == 0) {
+        unsent->others += count;
+        return;
+    }
+    if (unsent->events == 0 || index < unsent->first)
+        unsent->first = index;
+    unsent->events += count;
+}
+
+void unsent_join(struct unsent *unsent, const struct unsent *more)
+{
+    unsent_add(unsent, COPY_LIVE, more->first, more->events);
+    unsent->others += more->others;
+}
+
+// Counts the copies of the range that end at `end` or before. True: some are not COPY_LIVE.
+static bool tally_range(const struct range *range, uint32_t end, struct tally *tally)
+{
+    uint32_t first = marks_up_to(range->chunk, range->start);
+    uint32_t last = marks_up_to(range->chunk, end);
+    for (uint32_t i = first; i < last; i++)
+        tally->of[read_mark(range->chunk, i).kind]++;
+    return range->chunk->is_mixed && last > first;
+}
+
+// ---- Queues
 
 void outq_init(struct outq *queue)
 {
@@ -115,6 +211,7 @@ static void push_range(struct outq *queue, struct range range)
     queue->bytes += range.end - range.start;
     if (last && last->chunk == range.chunk && last->end == range.start) {
         last->end = range.end;
+        last->copies += range.copies;
         chunk_unref(range.chunk);
     } else if (!last) {
         queue->first = range;
@@ -125,29 +222,41 @@ static void push_range(struct outq *queue, struct range range)
     }
 }
 
-bool outq_append(struct outq *queue, struct chunk *chunk, uint32_t start, uint32_t end)
+bool outq_append_range(struct outq *queue, const struct range *range)
 {
-    assert(start <= end && end <= chunk->size);
-    if (start == end)
+    assert(range->start <= range->end && range->end <= range->chunk->size);
+    if (range->start == range->end)
         return true;
     struct range *last = last_range(queue);
-    if (last && last->chunk == chunk && last->end == start) {
-        last->end = end;
-        queue->bytes += end - start;
+    if (!last) {
+        chunk_ref(range->chunk);
+        queue->first = *range;
+        queue->bytes = range->end - range->start;
         return true;
     }
-    if (last && !reserve_ranges(queue, 1))
+    if (last->chunk == range->chunk && last->end == range->start) {
+        last->end = range->end;
+        last->copies += range->copies;
+        queue->bytes += range->end - range->start;
+        return true;
+    }
+    if (!reserve_ranges(queue, 1))
         return false;
-    chunk_ref(chunk);
-    push_range(queue, (struct range){chunk, start, end});
+    chunk_ref(range->chunk);
+    push_range(queue, *range);
     return true;
+}
+
+bool outq_append(struct outq *queue, struct chunk *chunk, uint32_t start, uint32_t end)
+{
+    return outq_append_range(queue, &(struct range){.chunk = chunk, .start = start, .end = end});
 }
 
 // Whether `size` more bytes can be written behind the last range, whose chunk nobody else holds.
 static bool can_extend(const struct range *last, size_t size)
 {
-    return last->chunk->refs == 1 && last->end == last->chunk->size &&
-           size <= last->chunk->capacity - last->chunk->size;
+    return last->chunk->refs == 1 && last->end == last->chunk->size && last->chunk->copies == 0 &&
+           size <= chunk_room(last->chunk);
 }
 
 bool outq_append_copy(struct outq *queue, const void *bytes, size_t size)
@@ -168,6 +277,29 @@ bool outq_append_copy(struct outq *queue, const void *bytes, size_t size)
         return false;
     chunk_write(chunk, bytes, size);
     bool is_queued = outq_append(queue, chunk, 0, (uint32_t)size);
+    chunk_unref(chunk);
+    return is_queued;
+}
+
+bool outq_append_tallied(struct outq *queue, const void *bytes, size_t size,
+                         const struct tally *tally)
+{
+    if (tally_is_empty(tally))
+        return outq_append_copy(queue, bytes, size);
+    size_t count = 0;
+    for (int kind = 0; kind < COPY_KINDS; kind++)
+        count += tally->of[kind];
+    if (size > CHUNK_MARKED_MAX)
+        return false;
+    struct chunk *chunk = chunk_new(size + count * CHUNK_MARK_SIZE);
+    if (!chunk)
+        return false;
+    chunk_write(chunk, bytes, size);
+    for (int kind = 0; kind < COPY_KINDS; kind++)
+        for (uint32_t i = 0; i < tally->of[kind]; i++)
+            chunk_mark(chunk, (enum copy_kind)kind, 0);
+    const struct range range = {chunk, 0, chunk->size, chunk->copies};
+    bool is_queued = outq_append_range(queue, &range);
     chunk_unref(chunk);
     return is_queued;
 }
@@ -199,21 +331,69 @@ static void pop_range(struct outq *queue)
     queue->more_count--;
 }
 
-void outq_consume(struct outq *queue, size_t bytes)
+bool outq_front(const struct outq *queue, struct iovec *iov, struct tally *tally)
 {
+    if (!queue->first.chunk)
+        return false;
+    fill_iov(iov, &queue->first);
+    *tally = (struct tally){0};
+    if (queue->first.copies > 0)
+        tally_range(&queue->first, queue->first.end, tally);
+    return true;
+}
+
+// Most queues are one range, and are written whole.
+bool outq_consume(struct outq *queue, size_t bytes, struct tally *tally)
+{
+    bool is_mixed = false;
     assert(bytes <= queue->bytes);
     queue->bytes -= bytes;
+    if (queue->bytes == 0 && !queue->more && bytes > 0 && !queue->first.chunk->is_mixed) {
+        tally->of[COPY_LIVE] += queue->first.copies;
+        chunk_unref(queue->first.chunk);
+        queue->first.chunk = NULL;
+        queue->first.copies = 0;
+        return false;
+    }
     while (bytes > 0) {
-        size_t in_first = queue->first.end - queue->first.start;
+        struct range *first = &queue->first;
+        size_t in_first = first->end - first->start;
         if (bytes < in_first) {
-            queue->first.start += (uint32_t)bytes;
-            return;
+            uint32_t end = first->start + (uint32_t)bytes;
+            if (first->copies > 0) {
+                is_mixed |= tally_range(first, end, tally);
+                first->copies -=
+                    marks_up_to(first->chunk, end) - marks_up_to(first->chunk, first->start);
+            }
+            first->start = end;
+            return is_mixed;
         }
+        if (first->copies > 0 && first->chunk->is_mixed)
+            is_mixed |= tally_range(first, first->end, tally);
+        else
+            tally->of[COPY_LIVE] += first->copies;
         bytes -= in_first;
         pop_range(queue);
     }
     if (queue->bytes == 0 && queue->more)
         outq_fini(queue);
+    return is_mixed;
+}
+
+void unsent_add_range(struct unsent *unsent, const struct range *range)
+{
+    uint32_t last = range->copies > 0 ? marks_up_to(range->chunk, range->end) : 0;
+    for (uint32_t i = last - range->copies; i < last; i++) {
+        struct mark mark = read_mark(range->chunk, i);
+        unsent_add(unsent, mark.kind, mark.index, 1);
+    }
+}
+
+void outq_add_unsent(const struct outq *queue, struct unsent *unsent)
+{
+    unsent_add_range(unsent, &queue->first);
+    for (uint32_t i = 0; i < queue->more_count; i++)
+        unsent_add_range(unsent, ring_at(queue, i));
 }
 
 bool outq_move(struct outq *to, struct outq *from)

@@ -5,6 +5,10 @@
 // What lies below `size` never changes, so a range of it can be in any number of queues at once
 // while more is appended behind. A queue holds ranges, not messages: a range that continues the
 // last one is merged into it, so a burst to a room costs each member one range and one iovec.
+//
+// Copies are what is accounted for: one event for one client. A chunk marks where in it events end;
+// a range knows how many end in it, so that what is written is counted without a look at the bytes.
+// The marks lie at the chunk's end and grow downward, as the bytes grow upward.
 #ifndef TALUS_GATEWAY_BASE_CHUNK_H
 #define TALUS_GATEWAY_BASE_CHUNK_H
 
@@ -13,12 +17,38 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+// What becomes of a copy when it is written.
+enum copy_kind {
+    COPY_LIVE,      // delivered
+    COPY_RECOVERED, // what a client that came back had missed
+    COPY_CAUGHT_UP, // what a client that joins said that it has not got
+    COPY_RESENT,    // written before, but the client has not got it
+    COPY_KINDS,
+};
+
+struct tally {
+    uint32_t of[COPY_KINDS];
+};
+
+// Copies that were not written.
+struct unsent {
+    uint32_t events; // that a log may have: the live and the recovered ones with an index
+    uint32_t others; // that cannot be had again; those resent are in neither
+    uint64_t first;  // the least index of `events`
+};
+
 struct chunk {
     uint32_t refs;
     uint32_t size;     // bytes written
-    uint32_t capacity; // bytes that fit
+    uint32_t capacity; // bytes that fit, with the marks
+    uint32_t copies;   // marks
+    bool is_mixed;     // some are not COPY_LIVE
     uint8_t bytes[];
 };
+
+// What a mark takes of a chunk's capacity, and how large a chunk with marks may be.
+#define CHUNK_MARK_SIZE  ((size_t)12)
+#define CHUNK_MARKED_MAX ((size_t)1 << 29)
 
 // A new chunk with one reference, or NULL.
 struct chunk *chunk_new(size_t capacity);
@@ -26,11 +56,19 @@ struct chunk *chunk_new(size_t capacity);
 struct chunk *chunk_copy(const void *bytes, size_t size);
 void chunk_ref(struct chunk *chunk);
 void chunk_unref(struct chunk *chunk);
+// Bytes that still fit, if no mark is added.
+size_t chunk_room(const struct chunk *chunk);
+// Marks that an event ends where the chunk does now; chunk_room is at least CHUNK_MARK_SIZE, the
+// size at most CHUNK_MARKED_MAX. `index`: of the event in the log, 0 if it is in none.
+void chunk_mark(struct chunk *chunk, enum copy_kind kind, uint64_t index);
+// Marks that one ends at `end`, which is not before the last mark.
+void chunk_mark_at(struct chunk *chunk, uint32_t end, enum copy_kind kind, uint64_t index);
 
 struct range {
     struct chunk *chunk;
     uint32_t start;
     uint32_t end;
+    uint32_t copies; // marks in it: behind its start, up to its end
 };
 
 // The first range lies in the queue itself, so that a queue of one range owns no memory.
@@ -55,13 +93,41 @@ static inline bool outq_is_empty(const struct outq *queue)
 
 // Adds bytes [start, end) of `chunk`, with a reference of its own. False: out of memory.
 bool outq_append(struct outq *queue, struct chunk *chunk, uint32_t start, uint32_t end);
+// The same of bytes in which events end.
+bool outq_append_range(struct outq *queue, const struct range *range);
 // Adds a copy of `bytes`. False: out of memory.
 bool outq_append_copy(struct outq *queue, const void *bytes, size_t size);
+// The same of bytes at whose end all the copies of the tally end.
+bool outq_append_tallied(struct outq *queue, const void *bytes, size_t size,
+                         const struct tally *tally);
 // Fills at most `max` iovecs from the front; returns how many.
 int outq_iov(const struct outq *queue, struct iovec *iov, int max);
-// Drops the first `bytes` bytes.
-void outq_consume(struct outq *queue, size_t bytes);
+// The first range's bytes, and in `tally` its copies. False: the queue is empty.
+bool outq_front(const struct outq *queue, struct iovec *iov, struct tally *tally);
+// Drops the first `bytes` bytes and adds the copies that ended in them to the tally. True: some of
+// them are not COPY_LIVE.
+bool outq_consume(struct outq *queue, size_t bytes, struct tally *tally);
+// Adds the copies that are still in the queue.
+void outq_add_unsent(const struct outq *queue, struct unsent *unsent);
 // Moves all of `from` behind what is in `to`. False: out of memory, and nothing moved.
 bool outq_move(struct outq *to, struct outq *from);
+
+// Adds `count` copies of one event.
+void unsent_add(struct unsent *unsent, enum copy_kind kind, uint64_t index, uint32_t count);
+// Adds those of a range.
+void unsent_add_range(struct unsent *unsent, const struct range *range);
+void unsent_join(struct unsent *unsent, const struct unsent *more);
+
+// Those of the tally that are not sent a second time.
+static inline uint64_t tally_owed(const struct tally *tally)
+{
+    return (uint64_t)tally->of[COPY_LIVE] + tally->of[COPY_RECOVERED] + tally->of[COPY_CAUGHT_UP];
+}
+
+static inline bool tally_is_empty(const struct tally *tally)
+{
+    return (tally->of[COPY_LIVE] | tally->of[COPY_RECOVERED] | tally->of[COPY_CAUGHT_UP] |
+            tally->of[COPY_RESENT]) == 0;
+}
 
 #endif

@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "gateway/base/log.h"
+
 struct row {
     const char *type;
     const char *name; // with labels, if it has any
@@ -41,6 +43,17 @@ static bool encode_row(struct buffer *out, const struct row *row, bool is_first,
                                           row->name, row->help, family, row->name, row->type))
         return false;
     return buffer_append_format(out, "%s %" PRId64 "\n", row->name, value);
+}
+
+void gw_metrics_drop(struct gw_metrics *metrics, enum gw_metric reason, const char *client,
+                     uint64_t count)
+{
+    if (count == 0)
+        return;
+    gw_metric_add(metrics, reason, (int64_t)count);
+    const char *label = strchr(ROWS[reason].name, '"') + 1;
+    gw_log(GW_LOG_INFO, "deliveries", "dropped client=%s reason=%.*s copies=%" PRIu64,
+           client ? client : "unknown", (int)strcspn(label, "\""), label, count);
 }
 
 bool gw_metrics_encode(struct buffer *out, const struct gw_metrics *const *sets, unsigned count)

@@ -10,7 +10,11 @@
 
 #include "gateway/base/buffer.h"
 
-// X(identifier, type, "name{labels}", "help"): rows of one name stand together.
+#define GW_DROPPED(reason) "talus_deliveries_dropped_total{reason=\"" reason "\"}"
+
+// X(identifier, type, "name{labels}", "help"): rows of one name stand together, and the first one's
+// help is that of all. Of the deliveries holds, once nothing is under way and nobody may come back:
+// published = delivered + recovered + the sum of dropped. See docs/gateway.md.
 #define GW_METRICS(X)                                                                              \
     X(CONNECTIONS, gauge, "talus_connections", "Open TCP and Unix connections")                    \
     X(CONNECTIONS_TOTAL, counter, "talus_connections_total", "Connections accepted")               \
@@ -37,11 +41,27 @@
     X(CLIENT_ERRORS, counter, "talus_client_errors_total",                                         \
       "Requests answered with an error event")                                                     \
     X(ROOMS, gauge, "talus_rooms", "Rooms that have members or a log")                             \
-    X(DELIVERIES, counter, "talus_deliveries_total", "Bus events queued to clients")               \
+    X(PUBLISHED, counter, "talus_deliveries_published_total",                                      \
+      "Copies of events that clients were owed")                                                   \
+    X(DELIVERED, counter, "talus_deliveries_delivered_total", "Copies that were written to them")  \
+    X(RECOVERED_COPIES, counter, "talus_deliveries_recovered_total",                               \
+      "Copies that were written to clients that came back, or asked for what they missed")         \
+    X(RESENT, counter, "talus_deliveries_resent_total",                                            \
+      "Copies that were written again, since the client had not got them")                         \
+    X(DROPPED_CLOSE, counter, GW_DROPPED("transport_close"), "Copies that clients never got")      \
+    X(DROPPED_ERROR, counter, GW_DROPPED("transport_error"), "")                                   \
+    X(DROPPED_PING_TIMEOUT, counter, GW_DROPPED("ping_timeout"), "")                               \
+    X(DROPPED_DISCONNECT, counter, GW_DROPPED("disconnect"), "")                                   \
+    X(DROPPED_FORCED_CLOSE, counter, GW_DROPPED("forced_close"), "")                               \
+    X(DROPPED_BACKLOG, counter, GW_DROPPED("backlog"), "")                                         \
+    X(DROPPED_LEFT, counter, GW_DROPPED("left"), "")                                               \
+    X(DROPPED_NOT_RECOVERED, counter, GW_DROPPED("not_recovered"), "")                             \
+    X(DROPPED_SHUTDOWN, counter, GW_DROPPED("shutdown"), "")                                       \
+    X(DROPPED_MEMORY, counter, GW_DROPPED("memory"), "")                                           \
     X(BUS_EVENTS, counter, "talus_bus_events_total", "Events received from the bus")               \
     X(BUS_HOLES, counter, "talus_bus_holes_total", "Times that events of the bus were missing")    \
     X(BUS_HEALED, counter, "talus_bus_healed_total", "Events that came when they were asked for")  \
-    X(BUS_GAPS, counter, "talus_bus_gaps_total", "Gaps that clients were told of")                 \
+    X(BUS_GAPS, counter, "talus_bus_gaps_total", "Gaps in sessions that somebody is in")           \
     X(BUS_DUPLICATES, counter, "talus_bus_duplicates_total", "Bus events that had come before")    \
     X(BUS_MALFORMED, counter, "talus_bus_malformed_total", "Messages that are no event")           \
     X(BUS_OVER_BOUNDS, counter, "talus_bus_over_bounds_total",                                     \
@@ -64,8 +84,7 @@
 #define GW_WORKER_METRICS(X)                                                                       \
     X(CONNECTIONS, gauge, "talus_worker_connections", "Open connections of one worker")            \
     X(EIO_SESSIONS, gauge, "talus_worker_clients", "Engine.IO sessions of one worker")             \
-    X(DELIVERIES, counter, "talus_worker_deliveries_total",                                        \
-      "Bus events queued to clients by one worker")
+    X(DELIVERED, counter, "talus_worker_deliveries_total", "Copies of events written by one worker")
 
 #define GW_METRIC_ENUM(identifier, type, name, help) GW_##identifier,
 enum gw_metric { GW_METRICS(GW_METRIC_ENUM) GW_METRIC_COUNT };
@@ -86,6 +105,11 @@ static inline void gw_metric_set(struct gw_metrics *metrics, enum gw_metric metr
 {
     atomic_store_explicit(&metrics->values[metric], value, memory_order_relaxed);
 }
+
+// Counts copies of a client (its id, NULL: not known here) as dropped for the reason that a
+// DROPPED_ metric is for, and logs that. Nothing for a count of 0.
+void gw_metrics_drop(struct gw_metrics *metrics, enum gw_metric reason, const char *client,
+                     uint64_t count);
 
 // Appends the sum of `count` sets as Prometheus text. False: the buffer's bound is met.
 bool gw_metrics_encode(struct buffer *out, const struct gw_metrics *const *sets, unsigned count);

@@ -278,12 +278,13 @@ static void on_live(struct intake *intake, const talus_delivery_t *delivery)
 static void on_gap(struct intake *intake, const talus_delivery_t *gap)
 {
     struct intake_session *session = NULL;
-    gw_metric_add(&intake->metrics, GW_BUS_GAPS, 1);
     if (gap->session[0] != '\0') {
         session = intake__find_session(intake, gap->session);
         if (!session)
             return;
     }
+    if (!session || is_used(session))
+        gw_metric_add(&intake->metrics, GW_BUS_GAPS, 1);
     struct intake_encoded *encoded = encoder_gap(intake->encoder, gap);
     // Who comes back is told it where it belongs.
     intake__log(intake, session, encoded, NULL);

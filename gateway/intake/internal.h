@@ -14,6 +14,7 @@
 #include "gateway/intake/encode.h"
 #include "gateway/intake/event_log.h"
 #include "gateway/intake/intake.h"
+#include "gateway/intake/missed.h"
 
 #define INTAKE_WORKERS_MAX 64
 #define INTAKE_OWED_MAX    ((size_t)8 << 20) // bytes of letters to one worker that may be under way
@@ -45,6 +46,10 @@ struct intake_departed_seat {
     uint64_t joined; // index of the newest event when the client joined
     bool is_since;   // at that it was sent older ones, which may not have arrived
     struct intake_skip skip;
+    // Of the bus thread: the session's `given` when the departure was kept, and the events that
+    // came before that, less those after it that leave the client out.
+    uint64_t given;
+    uint64_t away;
     char session[TALUS_SESSION_MAX + 1]; // "": the events for everybody
 };
 
@@ -55,6 +60,9 @@ struct intake_departure {
     char secret[GW_SECRET_SIZE + 1];
     char stale[TALUS_ID_MAX + 1]; // the offset that it had when it connected, "" for none
     struct intake_mark left;      // newest event of the sessions that it has left
+    uint64_t reached;             // index up to which its worker had given out events
+    uint64_t owed;                // events that it was to get by then, and that were not written
+    uint64_t owed_from;           // index of the first event that it is owed
     unsigned seat_count;
     struct intake_departed_seat seats[]; // the first one is that of the events for everybody
 };
@@ -75,7 +83,7 @@ struct intake_request {
     char offset[TALUS_ID_MAX + 1]; // RECOVER: what the client says; else the newest event's id
     char since[TALUS_ID_MAX + 1];  // JOIN: the newest event that the client has; "": it says none
     struct intake_departure *departure; // DEPART, and RECOVER if the status is OK
-    struct buffer missed;               // RECOVER, JOIN with `since`: frames
+    struct intake_missed missed;        // RECOVER, JOIN with `since`
     char secret[GW_SECRET_SIZE + 1];    // RECOVER
     char client[GW_ID_SIZE + 1];
     char session[TALUS_SESSION_MAX + 1];
@@ -165,6 +173,7 @@ struct intake {
     struct gw_deadline_queue log_deadlines;
     struct gw_deadline log_deadline;  // lets go what is too old
     struct intake_departed *departed; // by secret
+    struct intake_departed *departed_by_client;
     struct gw_deadline_queue departed_deadlines;
     size_t departed_count;
     size_t departed_bytes;
@@ -239,7 +248,7 @@ void intake__recovery_fini(struct intake *intake);
 // NULL `encoded`: it cannot be kept.
 void intake__log(struct intake *intake, struct intake_session *session,
                  struct intake_encoded *encoded, const talus_event_t *event);
-// Keeps the departure of a client that its sessions still count, and takes it over.
+// Keeps the departure of a client that its sessions do not count any more, and takes it over.
 void intake__depart(struct intake *intake, struct intake_departure *departure);
 // Gives up the client that was cut off longest ago. False: there is none.
 bool intake__forget_oldest(struct intake *intake);

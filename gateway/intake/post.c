@@ -112,7 +112,7 @@ void intake__free_request(struct intake_request *request)
 {
     if (request->presence)
         intake_encoded_unref(request->presence);
-    buffer_fini(&request->missed);
+    intake_missed_fini(&request->missed);
     free(request->departure);
     free(request);
 }

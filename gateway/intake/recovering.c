@@ -42,7 +42,10 @@ static struct intake_departure *describe(const struct client *client)
     }
     strcpy(departure->client, sio_socket_id(client->socket));
     departure->seats[0].joined = client->connected;
+    departure->reached = client->worker->newest;
     if (client->past) {
+        if (client->past->recovered > departure->reached)
+            departure->reached = client->past->recovered;
         departure->left = client->past->left;
         departure->seats[0].skip = client->past->skip;
         strcpy(departure->stale, client->past->stale);
@@ -60,12 +63,21 @@ static struct intake_departure *describe(const struct client *client)
     return departure;
 }
 
+static void take_unsent(const struct client *client, struct intake_departure *departure)
+{
+    struct unsent unsent;
+    sio_socket_take_unsent(client->socket, &unsent);
+    departure->owed = unsent.events;
+    departure->owed_from = unsent.events > 0 ? unsent.first : departure->reached + 1;
+}
+
 // Consumes the departure. False: out of memory.
 static bool post_departure(struct intake_worker *worker, struct intake_departure *departure)
 {
     struct intake_request *request =
         intake__new_request(worker, INTAKE_DEPART, "", departure->client);
     if (!request) {
+        gw_metrics_drop(worker->metrics, GW_DROPPED_MEMORY, departure->client, departure->owed);
         free(departure);
         return false;
     }
@@ -81,7 +93,10 @@ bool intake__say_departed(struct client *client, const char *reason)
         !is_settled(client))
         return false;
     struct intake_departure *departure = describe(client);
-    return departure && post_departure(worker, departure);
+    if (!departure)
+        return false;
+    take_unsent(client, departure);
+    return post_departure(worker, departure);
 }
 
 // ---- Coming back
@@ -141,12 +156,14 @@ static bool restore(struct client *client, const struct intake_departure *depart
 {
     const struct intake_skip *everybody = &departure->seats[0].skip;
     client->connected = departure->seats[0].joined;
-    if (everybody->skipped || departure->left.index || departure->stale[0] != '\0') {
+    bool is_ahead = departure->reached > client->worker->newest;
+    if (everybody->skipped || departure->left.index || departure->stale[0] != '\0' || is_ahead) {
         struct client_past *past = intake__past_of(client);
         if (!past)
             return false;
         past->left = departure->left;
         past->skip = *everybody;
+        past->recovered = departure->reached;
         strcpy(past->stale, departure->stale);
     }
     for (unsigned i = 1; i < departure->seat_count; i++)
@@ -159,16 +176,19 @@ static bool restore(struct client *client, const struct intake_departure *depart
 // way out again.
 static bool recover(struct sio_socket *socket, struct intake_request *request)
 {
-    const struct intake_departure *departure = request->departure;
-    const struct sio_encoded missed = {request->missed.bytes, request->missed.size};
+    struct intake_departure *departure = request->departure;
+    const struct sio_missed missed = intake_missed_view(&request->missed);
     if (!sio_socket_resume(socket, departure->client)) {
         sio_socket_drop(socket);
         return false;
     }
-    if (missed.size > 0 && !sio_emit_encoded(socket, &missed)) {
+    if (missed.count > 0 && !sio_emit_missed(socket, &missed)) {
         sio_socket_drop(socket);
         return false;
     }
+    // Whatever follows, it has been given to this connection, which accounts for it.
+    departure->owed = 0;
+    departure->owed_from = departure->reached + 1;
     if (!sio_socket_accept(socket))
         return false;
     struct client *client = sio_socket_data(socket);

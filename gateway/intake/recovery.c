@@ -5,6 +5,10 @@
 // its time is over. What it is owed is in each of its sessions what came after its join and after
 // its offset; if one of the logs does not reach back that far, or the offset is unknown, the client
 // starts anew and knows it.
+//
+// Accounting: a departed client is owed the events that it was given and that were not written, and
+// those that came to its sessions since; these are published when the departure ends. Either they
+// are given to the client again, or they are dropped. What it gets beside them was written before.
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +19,8 @@
 #define LOG_PERIOD_MS 1000 // between two looks for what is too old, while nothing comes
 
 struct intake_departed {
-    UT_hash_handle hh;
+    UT_hash_handle hh;           // of intake->departed
+    UT_hash_handle hh_by_client; // of intake->departed_by_client
     struct gw_deadline deadline;
     struct intake *intake;
     struct intake_departure *departure;
@@ -32,6 +37,28 @@ static void on_log_deadline(struct gw_deadline *deadline)
         gw_deadline_start(&intake->log_deadlines, deadline);
 }
 
+static uint64_t *away_in(struct intake_departure *departure, const char *session)
+{
+    for (unsigned i = 0; i < departure->seat_count; i++)
+        if (strcmp(departure->seats[i].session, session) == 0)
+            return &departure->seats[i].away;
+    return NULL;
+}
+
+// The event counts for all that may come back to the session, but for the one that it leaves out.
+static void count_given(struct intake *intake, struct session_log *log,
+                        const struct intake_encoded *encoded)
+{
+    struct intake_departed *departed = NULL;
+    log->given++;
+    if (encoded->skip[0] != '\0')
+        HASH_FIND(hh_by_client, intake->departed_by_client, encoded->skip, strlen(encoded->skip),
+                  departed);
+    uint64_t *away = departed ? away_in(departed->departure, encoded->session) : NULL;
+    if (away)
+        (*away)--;
+}
+
 void intake__log(struct intake *intake, struct intake_session *session,
                  struct intake_encoded *encoded, const talus_event_t *event)
 {
@@ -43,8 +70,10 @@ void intake__log(struct intake *intake, struct intake_session *session,
         encoded && (intake->options.recovery_window_ms > 0 || (session && session->held > 0));
     uint64_t index = event_log_append(&intake->log, log, is_kept ? encoded : NULL, id,
                                       gw_loop_now(intake->loop));
-    if (encoded)
+    if (encoded) {
         encoded->index = index;
+        count_given(intake, log, encoded);
+    }
     if (session && event)
         intake__origins_note(&session->origins, event, index);
     if (intake->log.bytes > 0 && !gw_deadline_is_started(&intake->log_deadline))
@@ -59,6 +88,50 @@ static size_t size_of(const struct intake_departure *departure)
            departure->seat_count * sizeof departure->seats[0];
 }
 
+static struct session_log *log_of(struct intake *intake, const struct intake_departed_seat *seat)
+{
+    return seat->session[0] ? &intake__find_session(intake, seat->session)->log
+                            : &intake->everybody;
+}
+
+// The events that came between the client's end and its departure's arrival here.
+static uint64_t count_after(const struct session_log *log, uint64_t after, const char *client)
+{
+    uint64_t count = 0;
+    for (const struct list *at = log->entries.prev; at != &log->entries; at = at->prev) {
+        const struct event_log_entry *entry =
+            LIST_ENTRY((struct list *)(uintptr_t)at, struct event_log_entry, session_link);
+        if (entry->index <= after)
+            break;
+        count += strcmp(entry->encoded->skip, client) != 0;
+    }
+    return count;
+}
+
+static void begin_counting(struct intake *intake, struct intake_departure *departure)
+{
+    for (unsigned i = 0; i < departure->seat_count; i++) {
+        struct intake_departed_seat *seat = &departure->seats[i];
+        const struct session_log *log = log_of(intake, seat);
+        uint64_t had = seat->joined > departure->reached ? seat->joined : departure->reached;
+        seat->away = count_after(log, had, departure->client);
+        seat->given = log->given;
+    }
+}
+
+// Publishes what came meanwhile; from here on the client is owed that, too.
+static void end_counting(struct intake *intake, struct intake_departure *departure)
+{
+    uint64_t away = 0;
+    for (unsigned i = 0; i < departure->seat_count; i++) {
+        const struct intake_departed_seat *seat = &departure->seats[i];
+        away += seat->away + (log_of(intake, seat)->given - seat->given);
+    }
+    gw_metric_add(&intake->metrics, GW_PUBLISHED, (int64_t)away);
+    departure->owed += away;
+    departure->reached = intake->log.newest;
+}
+
 // Whom no session counts any more. Returns the departure.
 static struct intake_departure *remove_departed(struct intake_departed *departed)
 {
@@ -66,6 +139,8 @@ static struct intake_departure *remove_departed(struct intake_departed *departed
     struct intake_departure *departure = departed->departure;
     gw_deadline_stop(&departed->deadline);
     HASH_DEL(intake->departed, departed);
+    HASH_DELETE(hh_by_client, intake->departed_by_client, departed);
+    end_counting(intake, departure);
     intake->departed_count--;
     intake->departed_bytes -= size_of(departure);
     gw_metric_set(&intake->metrics, GW_DEPARTED, (int64_t)intake->departed_count);
@@ -89,6 +164,7 @@ static void forget(struct intake_departed *departed)
 {
     struct intake *intake = departed->intake;
     struct intake_departure *departure = remove_departed(departed);
+    gw_metrics_drop(&intake->metrics, GW_DROPPED_NOT_RECOVERED, departure->client, departure->owed);
     release_sessions(intake, departure);
     free(departure);
 }
@@ -107,24 +183,42 @@ bool intake__forget_oldest(struct intake *intake)
     return true;
 }
 
-void intake__depart(struct intake *intake, struct intake_departure *departure)
+// NULL: out of memory.
+static struct intake_departed *add_departed(struct intake *intake,
+                                            struct intake_departure *departure)
 {
     struct intake_departed *departed = calloc(1, sizeof *departed);
-    if (departed) {
-        departed->intake = intake;
-        departed->departure = departure;
-        gw_deadline_init(&departed->deadline, on_window_over);
-        HASH_ADD_KEYPTR(hh, intake->departed, departure->secret, strlen(departure->secret),
-                        departed);
+    if (!departed)
+        return NULL;
+    departed->intake = intake;
+    departed->departure = departure;
+    gw_deadline_init(&departed->deadline, on_window_over);
+    HASH_ADD_KEYPTR(hh, intake->departed, departure->secret, strlen(departure->secret), departed);
+    if (!departed->hh.tbl) {
+        free(departed);
+        return NULL;
     }
-    if (!departed || !departed->hh.tbl) {
+    HASH_ADD_KEYPTR(hh_by_client, intake->departed_by_client, departure->client,
+                    strlen(departure->client), departed);
+    if (departed->hh_by_client.tbl)
+        return departed;
+    HASH_DEL(intake->departed, departed);
+    free(departed);
+    return NULL;
+}
+
+void intake__depart(struct intake *intake, struct intake_departure *departure)
+{
+    struct intake_departed *departed = add_departed(intake, departure);
+    if (!departed) {
         gw_log(GW_LOG_WARNING, "recovery", "client %s cannot come back: out of memory",
                departure->client);
-        free(departed);
+        gw_metrics_drop(&intake->metrics, GW_DROPPED_MEMORY, departure->client, departure->owed);
         release_sessions(intake, departure);
         free(departure);
         return;
     }
+    begin_counting(intake, departure);
     for (unsigned i = 1; i < departure->seat_count; i++)
         intake__hold(intake__find_session(intake, departure->seats[i].session));
     gw_deadline_start(&intake->departed_deadlines, &departed->deadline);
@@ -136,12 +230,6 @@ void intake__depart(struct intake *intake, struct intake_departure *departure)
 }
 
 // ---- Coming back
-
-static struct session_log *log_of(struct intake *intake, const struct intake_departed_seat *seat)
-{
-    return seat->session[0] ? &intake__find_session(intake, seat->session)->log
-                            : &intake->everybody;
-}
 
 // Who joined with `since` is known to have got what it was sent then if it got something newer.
 static bool may_miss_older(const struct intake_departure *departure, uint64_t offset)
@@ -175,12 +263,30 @@ static bool collect(struct intake_request *request, const struct intake_departur
 {
     const struct event_log_entry *entry;
     while ((entry = event_log_next(cursors, departure->seat_count))) {
-        const struct intake_encoded *encoded = entry->encoded;
-        if (strcmp(encoded->skip, departure->client) != 0 &&
-            !buffer_append(&request->missed, encoded->bytes, encoded->size))
+        bool is_owed = entry->index >= departure->owed_from;
+        if (strcmp(entry->encoded->skip, departure->client) != 0 &&
+            !intake_missed_add(&request->missed, entry->encoded,
+                               is_owed ? COPY_RECOVERED : COPY_RESENT))
             return false; // more than a client may be behind
     }
     return true;
+}
+
+// What the client is owed and does not get is of sessions that it has left, or it says that it has
+// it.
+static void account_recovered(struct intake *intake, struct intake_departure *departure,
+                              const struct intake_missed *missed)
+{
+    const struct sio_missed view = intake_missed_view(missed);
+    uint64_t recovered = 0;
+    for (size_t i = 0; i < view.count; i++)
+        recovered += view.copies[i].kind == COPY_RECOVERED;
+    if (recovered > departure->owed) // memory was out for a letter, whose copies were dropped then
+        gw_metric_add(&intake->metrics, GW_PUBLISHED, (int64_t)(recovered - departure->owed));
+    else
+        gw_metrics_drop(&intake->metrics, GW_DROPPED_LEFT, departure->client,
+                        departure->owed - recovered);
+    departure->owed = recovered;
 }
 
 // What the client has of a session, or was never to have.
@@ -215,13 +321,15 @@ bool intake__recover(struct intake *intake, struct intake_request *request)
 {
     struct intake_departed *departed;
     HASH_FIND_STR(intake->departed, request->secret, departed);
-    buffer_init(&request->missed, intake->options.max_missed);
+    intake_missed_init(&request->missed, intake->options.max_missed);
     bool is_found = departed && find_missed(intake, departed->departure, request);
     gw_metric_add(&intake->metrics, is_found ? GW_RECOVERED : GW_NOT_RECOVERED, 1);
-    if (is_found)
+    if (is_found) {
         request->departure = remove_departed(departed);
-    else if (departed)
+        account_recovered(intake, request->departure, &request->missed);
+    } else if (departed) {
         forget(departed);
+    }
     return is_found;
 }
 
@@ -248,7 +356,11 @@ void intake__recovery_fini(struct intake *intake)
     struct intake_departed *departed;
     struct intake_departed *next;
     HASH_ITER(hh, intake->departed, departed, next)
-    free(remove_departed(departed));
+    {
+        struct intake_departure *departure = remove_departed(departed);
+        gw_metrics_drop(&intake->metrics, GW_DROPPED_SHUTDOWN, departure->client, departure->owed);
+        free(departure);
+    }
     session_log_fini(&intake->log, &intake->everybody);
     gw_deadline_queue_fini(&intake->log_deadlines);
     gw_deadline_queue_fini(&intake->departed_deadlines);

@@ -31,6 +31,7 @@ struct client {
 struct client_past {
     struct intake_mark left; // newest event of the sessions that it has left
     struct intake_skip skip; // of the events for everybody
+    uint64_t recovered;      // index up to which it was given all that it was owed, or 0
     char stale[TALUS_ID_MAX + 1];
 };
 

@@ -29,9 +29,9 @@ struct intake_since {
     uint64_t mark;                  // index of the newest event when it was asked
     uint64_t end;                   // seq of the history's newest event
     bool is_answered;
-    bool is_cut;         // more than a client may miss
-    bool is_unproven;    // of the other broadcasters, and that is told
-    struct buffer found; // frames
+    bool is_cut;      // more than a client may miss
+    bool is_unproven; // of the other broadcasters, and that is told
+    struct intake_missed found;
     struct gw_deadline deadline;
 };
 
@@ -103,7 +103,7 @@ static void tell_gap(struct intake *intake, struct intake_request *request, cons
         .reason = reason,
     };
     struct intake_encoded *encoded = encoder_gap(intake->encoder, &gap);
-    if (!encoded || !buffer_append(&request->missed, encoded->bytes, encoded->size))
+    if (!encoded || !intake_missed_add(&request->missed, encoded, COPY_CAUGHT_UP))
         request->status = INTAKE_UNAVAILABLE; // rather no join than one that hides something
     if (encoded)
         intake_encoded_unref(encoded);
@@ -126,7 +126,7 @@ static const struct event_log_entry *entry_of(const struct list *link)
 }
 
 // Appends what the log has after an index. False: it is more than a client may miss.
-static bool append_log(struct buffer *to, const struct session_log *log, uint64_t after,
+static bool append_log(struct intake_missed *to, const struct session_log *log, uint64_t after,
                        const char *origin, uint64_t end)
 {
     for (const struct list *at = log->entries.next; at != &log->entries; at = at->next) {
@@ -134,7 +134,7 @@ static bool append_log(struct buffer *to, const struct session_log *log, uint64_
         uint64_t seq;
         bool is_had = entry->index <= after || (origin && is_of_origin(entry->id, origin) &&
                                                 split_id(entry->id, &seq) && seq <= end);
-        if (!is_had && !buffer_append(to, entry->encoded->bytes, entry->encoded->size))
+        if (!is_had && !intake_missed_add(to, entry->encoded, COPY_CAUGHT_UP))
             return false;
     }
     return true;
@@ -150,10 +150,10 @@ static bool find_in_log(struct intake *intake, struct intake_session *session,
     bool is_unproven = has_others(&session->origins, request->since, index);
     if (is_unproven)
         tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
-    size_t told = request->missed.size;
+    size_t told = intake_missed_count(&request->missed);
     if (append_log(&request->missed, log, index, NULL, 0))
         return true;
-    buffer_truncate(&request->missed, told);
+    intake_missed_truncate(&request->missed, told);
     tell_unknown(session, request, is_unproven);
     return true;
 }
@@ -167,7 +167,7 @@ static void free_since(struct intake_since *since)
     list_remove(&since->link);
     intake->since_count--;
     since->session->held--;
-    buffer_fini(&since->found);
+    intake_missed_fini(&since->found);
     free(since);
 }
 
@@ -178,7 +178,7 @@ static void finish(struct intake_since *since)
     bool is_whole =
         !since->is_cut && session->log.gone <= since->mark &&
         append_log(&since->found, &session->log, since->mark, request->since, since->end) &&
-        buffer_append(&request->missed, since->found.bytes, since->found.size);
+        intake_missed_join(&request->missed, &since->found);
     if (!is_whole)
         tell_unknown(session, request, since->is_unproven);
     free_since(since);
@@ -200,7 +200,7 @@ static bool ask(struct intake_session *session, struct intake_request *request)
     since->session = session;
     since->request = request;
     since->mark = intake->log.newest;
-    buffer_init(&since->found, intake->options.max_missed);
+    intake_missed_init(&since->found, intake->options.max_missed);
     gw_deadline_init(&since->deadline, on_patience_over);
     int error =
         talus_subscriber_recover(intake->subscriber, session->name, request->since, &since->id);
@@ -219,7 +219,7 @@ static bool ask(struct intake_session *session, struct intake_request *request)
 bool intake__join_since(struct intake_session *session, struct intake_request *request)
 {
     struct intake *intake = session->intake;
-    buffer_init(&request->missed, intake->options.max_missed);
+    intake_missed_init(&request->missed, intake->options.max_missed);
     if (find_in_log(intake, session, request))
         return false;
     if (ask(session, request))
@@ -233,14 +233,14 @@ bool intake__join_since(struct intake_session *session, struct intake_request *r
 static void tell_missing(struct intake_since *since, const talus_delivery_t *delivery)
 {
     struct intake *intake = since->session->intake;
-    if (delivery->first[0] != '\0' || since->found.size == 0) {
+    if (delivery->first[0] != '\0' || intake_missed_count(&since->found) == 0) {
         tell_gap(intake, since->request, delivery->after, delivery->first, delivery->reason);
         return;
     }
     talus_delivery_t gap = *delivery;
     gap.session = since->request->session;
     struct intake_encoded *encoded = encoder_gap(intake->encoder, &gap);
-    since->is_cut |= !encoded || !buffer_append(&since->found, encoded->bytes, encoded->size);
+    since->is_cut |= !encoded || !intake_missed_add(&since->found, encoded, COPY_CAUGHT_UP);
     if (encoded)
         intake_encoded_unref(encoded);
 }
@@ -261,7 +261,7 @@ void intake__on_replayed(struct intake *intake, const talus_delivery_t *delivery
     if (!since || since->is_cut)
         return;
     struct intake_encoded *encoded = encoder_event(intake->encoder, delivery->event);
-    since->is_cut = !encoded || !buffer_append(&since->found, encoded->bytes, encoded->size);
+    since->is_cut = !encoded || !intake_missed_add(&since->found, encoded, COPY_CAUGHT_UP);
     if (encoded)
         intake_encoded_unref(encoded);
 }

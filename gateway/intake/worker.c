@@ -258,7 +258,7 @@ static void tell_room(const struct intake_request *request)
 {
     if (!request->presence)
         return;
-    const struct sio_encoded encoded = {request->presence->bytes, request->presence->size};
+    const struct sio_encoded encoded = {request->presence->bytes, request->presence->size, 0};
     sio_room_emit_encoded(request->worker->nsp, request->session, &encoded, NULL);
 }
 
@@ -278,7 +278,7 @@ static void on_joined(struct client *client, struct seat *seat, struct intake_re
     seat->is_joined = true;
     if (!request->is_member) {
         seat->joined = request->index;
-        seat->is_since = request->missed.size > 0;
+        seat->is_since = intake_missed_count(&request->missed) > 0;
     }
     json_t *data =
         json_pack("{s:s, s:s, s:I, s:s}", "session_id", seat->session, "client_id", request->client,
@@ -287,8 +287,12 @@ static void on_joined(struct client *client, struct seat *seat, struct intake_re
         tell(socket, "joined", data, request->ack);
     else
         sio_ack_drop(request->ack);
-    const struct sio_encoded missed = {request->missed.bytes, request->missed.size};
-    if (missed.size > 0 && !sio_emit_encoded(socket, &missed))
+    const struct sio_missed missed = intake_missed_view(&request->missed);
+    if (missed.count == 0)
+        return;
+    if (sio_emit_missed(socket, &missed))
+        gw_metric_add(worker->metrics, GW_PUBLISHED, (int64_t)missed.count);
+    else
         sio_socket_drop(socket); // it comes back, and asks again
 }
 
@@ -355,7 +359,7 @@ void intake__on_letter(struct gw_mail *mail)
         return;
     }
     struct intake_encoded *encoded = letter->encoded;
-    const struct sio_encoded frames = {encoded->bytes, encoded->size};
+    const struct sio_encoded frames = {encoded->bytes, encoded->size, encoded->index};
     struct intake_worker *worker = letter->worker;
     sio_room_emit_encoded(worker->nsp, encoded->session[0] ? encoded->session : NULL, &frames,
                           encoded->skip[0] ? encoded->skip : NULL);

@@ -45,11 +45,14 @@ struct eio_session {
     bool is_pong_awaited;
     bool is_patience_used; // a packet other than a pong has put off the ping timeout
     bool is_close_told;    // on_close was called
+    bool is_behind;        // it is ended for its backlog
+    bool is_memory_out;    // it is ended because it cannot be told something
     uint8_t lateness_ms;   // of the ping, where that is the timer's own
     char id[GW_ID_SIZE + 1];
     struct eio_upgrade *upgrade; // NULL but during one
     void *data;
     const char *reason;           // of the end
+    struct unsent unsent;         // when it ended, and later
     struct gw_deadline heartbeat; // the next ping, or the end of waiting for a pong
     struct gw_task task;          // open: judges a slow client; ended: on_close, then frees
     struct list link;             // of server->sessions

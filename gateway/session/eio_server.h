@@ -86,6 +86,11 @@ int eio_id_worker(const char *id);
 // ---- Sessions
 
 const char *eio_session_id(const struct eio_session *session);
+// What the session was to get and did not: complete within on_close, to which it is for the taking.
+// May be added to meanwhile.
+struct unsent *eio_session_unsent(struct eio_session *session);
+// The metric that counts what is dropped for the reason of the session's end, which has begun.
+enum gw_metric eio_session_drop_reason(const struct eio_session *session);
 const char *eio_session_transport(const struct eio_session *session); // "polling", "websocket"
 // False: nothing can be sent any more, and on_close follows, if it has not been called.
 bool eio_session_is_open(const struct eio_session *session);
@@ -94,13 +99,12 @@ bool eio_session_is_open(const struct eio_session *session);
 void eio_session_set_data(struct eio_session *session, void *data);
 void *eio_session_data(const struct eio_session *session);
 
-// Queues [start, end) of `chunk`: whole WebSocket frames, each one Engine.IO packet; written in
+// Queues a range of a chunk: whole WebSocket frames, each one Engine.IO packet; written in
 // this turn's flush phase (polling: when a poll is there). A session that, after a turn's output
 // was written, is more than max_queue bytes behind and is sent more, is closed ("transport close")
 // and counted. False: nothing was queued (out of memory: the session is over; or it was already, or
 // is closing).
-bool eio_session_send(struct eio_session *session, struct chunk *chunk, uint32_t start,
-                      uint32_t end);
+bool eio_session_send(struct eio_session *session, const struct range *range);
 
 // Queues a copy of one message. Same results.
 bool eio_session_send_message(struct eio_session *session, bool is_binary, const void *bytes,
@@ -111,5 +115,8 @@ bool eio_session_send_message(struct eio_session *session, bool is_binary, const
 void eio_session_close(struct eio_session *session, const char *reason);
 // Closes now, whether or not the client has fetched what is queued. After the end: no effect.
 void eio_session_abort(struct eio_session *session, const char *reason);
+// The same of a session that memory is out for: what it misses cannot be made good, and it is to
+// come back ("transport close").
+void eio_session_fail(struct eio_session *session);
 
 #endif

@@ -97,12 +97,13 @@ static void on_end(struct transport *transport, void *owner, enum transport_end 
     };
     struct eio_session *session = owner;
     struct gw_metrics *metrics = session->server->host.metrics;
-    (void)transport;
     session->transport = NULL;
     if (end == TRANSPORT_END_MALFORMED)
         gw_metric_add(metrics, GW_EIO_PARSE_ERRORS, 1);
     else if (end == TRANSPORT_END_SLOW)
         gw_metric_add(metrics, GW_SLOW_CLIENTS, 1);
+    session->is_behind |= end == TRANSPORT_END_SLOW;
+    transport->ops->settle(transport, session->server->is_stopping, &session->unsent);
     bool is_closing = session->state == EIO_SESSION_CLOSING;
     eio__session_end(session, is_closing ? session->reason : reasons[end]);
 }
@@ -121,6 +122,7 @@ static void judge(struct eio_session *session)
     gw_metric_add(server->host.metrics, GW_SLOW_CLIENTS, 1);
     gw_log(GW_LOG_INFO, "engine", "a slow client is closed session=%s bytes=%zu", session->id,
            backlog);
+    session->is_behind = true;
     eio__session_end(session, "transport close");
 }
 
@@ -141,15 +143,14 @@ static bool end_send(struct eio_session *session, bool is_queued)
     if (is_queued)
         session->transport->ops->flush(session->transport);
     else
-        eio__session_end(session, "transport close"); // what it missed cannot be made good
+        eio_session_fail(session);
     return is_queued;
 }
 
-bool eio_session_send(struct eio_session *session, struct chunk *chunk, uint32_t start,
-                      uint32_t end)
+bool eio_session_send(struct eio_session *session, const struct range *range)
 {
     struct outq *queue = begin_send(session);
-    return queue && end_send(session, outq_append(queue, chunk, start, end));
+    return queue && end_send(session, outq_append_range(queue, range));
 }
 
 static size_t write_message(uint8_t *out, bool is_binary, const void *bytes, size_t size)
@@ -223,8 +224,10 @@ void eio__session_end(struct eio_session *session, const char *reason)
     eio__upgrade_abandon(session);
     struct transport *transport = session->transport;
     session->transport = NULL;
-    if (transport)
+    if (transport) {
+        transport->ops->settle(transport, server->is_stopping, &session->unsent);
         transport->ops->drop(transport);
+    }
     gw_task_cancel(&session->task); // it may have been about to judge
     gw_task_schedule(server->host.loop, GW_PHASE_DISTRIBUTE, &session->task);
 }
@@ -246,6 +249,39 @@ void eio_session_close(struct eio_session *session, const char *reason)
     session->reason = reason;
     gw_deadline_stop(&session->heartbeat);
     session->transport->ops->close(session->transport);
+}
+
+void eio_session_fail(struct eio_session *session)
+{
+    session->is_memory_out |= session->state != EIO_SESSION_ENDED;
+    eio__session_end(session, "transport close");
+}
+
+struct unsent *eio_session_unsent(struct eio_session *session)
+{
+    return &session->unsent;
+}
+
+enum gw_metric eio_session_drop_reason(const struct eio_session *session)
+{
+    static const struct {
+        const char *reason;
+        enum gw_metric metric;
+    } metrics[] = {
+        {"ping timeout", GW_DROPPED_PING_TIMEOUT},
+        {"transport error", GW_DROPPED_ERROR},
+        {"parse error", GW_DROPPED_ERROR},
+        {"forced close", GW_DROPPED_FORCED_CLOSE},
+        {"server shutting down", GW_DROPPED_SHUTDOWN},
+    };
+    if (session->is_memory_out)
+        return GW_DROPPED_MEMORY;
+    if (session->is_behind)
+        return GW_DROPPED_BACKLOG;
+    for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++)
+        if (session->reason && strcmp(session->reason, metrics[i].reason) == 0)
+            return metrics[i].metric;
+    return GW_DROPPED_CLOSE;
 }
 
 void eio_session_abort(struct eio_session *session, const char *reason)

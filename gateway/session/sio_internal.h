@@ -99,6 +99,7 @@ struct sio_room {
     size_t size;
     struct chunk *chunk;  // where messages are appended; NULL at first and after a large one
     uint32_t distributed; // bytes of `chunk` that the single members have been given
+    uint32_t counted;     // copies in them
     size_t next_capacity; // of the next chunk: grows with the room's traffic
     struct gw_task task;  // distributes
     UT_hash_handle hh;
@@ -136,7 +137,7 @@ bool sio__client_send(struct sio_client *client, enum sio_type type, const char 
 struct chunk *sio__encode(struct sio_server *server, enum sio_type type, const char *nsp,
                           int64_t id, const json_t *data, const struct sio_attachment *attachments,
                           unsigned attachment_count);
-// Queues a chunk to a connected socket, after settling its rooms.
+// Queues a chunk, with its copies, to a connected socket, after settling its rooms.
 bool sio__socket_send(struct sio_socket *socket, struct chunk *chunk);
 
 // ---- sio_ack.c
@@ -152,6 +153,9 @@ void sio__ack_queues_fini(struct sio_server *server);
 
 // Gives the single members what is pending.
 void sio__room_distribute(struct sio_room *room);
+// The socket was to get the copies of the range, and does not: they are its session's unsent ones,
+// or, if that goes on without the socket, dropped.
+void sio__socket_miss(struct sio_socket *socket, const struct range *range);
 // The same for every room that the socket is in.
 void sio__socket_settle(struct sio_socket *socket);
 void sio__socket_leave_all(struct sio_socket *socket);

@@ -56,15 +56,15 @@ static void free_room(struct sio_room *room)
 
 // ---- Order
 
-// Queues bytes [start, end) of the room's chunk to each member in `members`, but for one id.
-static void give(struct list *members, struct chunk *chunk, uint32_t start, uint32_t end,
-                 const char *except)
+// Queues a range of the room's chunk to each member in `members`, but for one id.
+static void give(struct list *members, const struct range *range, const char *except)
 {
     for (struct list *at = members->next; at != members; at = at->next) {
         struct sio_socket *socket = LIST_ENTRY(at, struct sio_membership, link)->socket;
-        if (socket->state != SIO_SOCKET_CONNECTED || (except && strcmp(socket->id, except) == 0))
+        if (except && strcmp(socket->id, except) == 0)
             continue;
-        eio_session_send(socket->session, chunk, start, end);
+        if (socket->state != SIO_SOCKET_CONNECTED || !eio_session_send(socket->session, range))
+            sio__socket_miss(socket, range);
     }
 }
 
@@ -76,6 +76,7 @@ static void drop_large_chunk(struct sio_room *room)
     chunk_unref(room->chunk);
     room->chunk = NULL;
     room->distributed = 0;
+    room->counted = 0;
 }
 
 void sio__room_distribute(struct sio_room *room)
@@ -83,9 +84,11 @@ void sio__room_distribute(struct sio_room *room)
     struct chunk *chunk = room->chunk;
     if (!chunk || room->distributed == chunk->size)
         return;
-    uint32_t start = room->distributed;
+    const struct range range = {chunk, room->distributed, chunk->size,
+                                chunk->copies - room->counted};
     room->distributed = chunk->size;
-    give(&room->single, chunk, start, chunk->size, NULL);
+    room->counted = chunk->copies;
+    give(&room->single, &range, NULL);
     drop_large_chunk(room);
 }
 
@@ -184,6 +187,7 @@ void sio_leave(struct sio_socket *socket, const char *name)
 
 void sio__socket_leave_all(struct sio_socket *socket)
 {
+    sio__socket_settle(socket); // what it was to get is to be counted as missed
     while (socket->memberships)
         remove_membership(socket->memberships);
 }
@@ -201,18 +205,21 @@ size_t sio_room_size(struct sio_namespace *nsp, const char *name)
 
 // ---- Encoded messages: appended to the room's chunk
 
-// Makes sure that `size` bytes fit into the room's chunk. A chunk that nobody else holds any more
-// is used again from its beginning.
+// Makes sure that `size` bytes and a mark fit into the room's chunk. A chunk that nobody else holds
+// any more is used again from its beginning.
 static bool reserve(struct sio_room *room, size_t size)
 {
     struct chunk *chunk = room->chunk;
-    if (size > UINT32_MAX)
+    if (size > CHUNK_MARKED_MAX - CHUNK_MARK_SIZE)
         return false;
+    size += CHUNK_MARK_SIZE;
     if (chunk && chunk->refs == 1 && room->distributed == chunk->size) {
         chunk->size = 0;
+        chunk->copies = 0;
         room->distributed = 0;
+        room->counted = 0;
     }
-    if (chunk && chunk->capacity - chunk->size >= size)
+    if (chunk && chunk_room(chunk) >= size)
         return true;
     size_t capacity = size > room->next_capacity ? size : room->next_capacity;
     struct chunk *fresh = chunk_new(capacity);
@@ -223,6 +230,7 @@ static bool reserve(struct sio_room *room, size_t size)
         chunk_unref(room->chunk);
     room->chunk = fresh;
     room->distributed = 0;
+    room->counted = 0;
     if (room->next_capacity < CHUNK_MAX)
         room->next_capacity *= 2;
     return true;
@@ -236,50 +244,66 @@ static bool has_member(const struct sio_room *room, const char *id)
 }
 
 // What a member misses cannot be made good: it is to come back and see for itself.
-static void give_up(struct sio_socket *socket)
+static void give_up(struct sio_socket *socket, const struct sio_encoded *encoded,
+                    const char *except)
 {
-    eio_session_abort(socket->session, "transport close");
+    if (except && strcmp(socket->id, except) == 0)
+        return;
+    unsent_add(eio_session_unsent(socket->session), COPY_LIVE, encoded->index, 1);
+    eio_session_fail(socket->session);
 }
 
-static void give_up_list(struct list *members)
+static void give_up_list(struct list *members, const struct sio_encoded *encoded,
+                         const char *except)
 {
     for (struct list *at = members->next; at != members; at = at->next)
-        give_up(LIST_ENTRY(at, struct sio_membership, link)->socket);
+        give_up(LIST_ENTRY(at, struct sio_membership, link)->socket, encoded, except);
+}
+
+// Each member is owed a copy from here on.
+static void publish(const struct sio_namespace *nsp, size_t count)
+{
+    gw_metric_add(nsp->server->metrics, GW_PUBLISHED, (int64_t)count);
 }
 
 void sio_namespace_give_up(struct sio_namespace *nsp)
 {
     struct sio_socket *socket, *next;
     HASH_ITER(hh, nsp->sockets, socket, next)
-    give_up(socket);
+    eio_session_fail(socket->session);
 }
 
 static size_t append_to_room(struct sio_room *room, const struct sio_encoded *encoded,
                              const char *except)
 {
     bool is_split = except && has_member(room, except);
+    size_t count = room->size - is_split;
+    publish(room->nsp, count);
     if (is_split)
         sio__room_distribute(room);
     if (!reserve(room, encoded->size)) {
         gw_log(GW_LOG_ERROR, "room", "a message of %zu bytes to room %s is lost: out of memory",
                encoded->size, room->name);
-        give_up_list(&room->single);
-        give_up_list(&room->multi);
+        give_up_list(&room->single, encoded, except);
+        give_up_list(&room->multi, encoded, except);
         return 0;
     }
     struct chunk *chunk = room->chunk;
     uint32_t start = chunk->size;
     memcpy(chunk->bytes + start, encoded->bytes, encoded->size);
     chunk->size += (uint32_t)encoded->size;
-    give(&room->multi, chunk, start, chunk->size, except);
+    chunk_mark(chunk, COPY_LIVE, encoded->index);
+    const struct range range = {chunk, start, chunk->size, 1};
+    give(&room->multi, &range, except);
     if (is_split) {
         room->distributed = chunk->size;
-        give(&room->single, chunk, start, chunk->size, except);
+        room->counted = chunk->copies;
+        give(&room->single, &range, except);
         drop_large_chunk(room);
     } else {
         gw_task_schedule(room->nsp->server->loop, GW_PHASE_DISTRIBUTE, &room->task);
     }
-    return room->size - is_split;
+    return count;
 }
 
 // ---- Chunks of their own: presence and the like, and what goes to a whole namespace
@@ -341,32 +365,54 @@ size_t sio_room_emit(struct sio_namespace *nsp, const char *name, const struct s
     return count;
 }
 
+// A chunk of its own for a message. NULL: out of memory.
+static struct chunk *chunk_of(const struct sio_encoded *encoded)
+{
+    if (encoded->size > CHUNK_MARKED_MAX)
+        return NULL;
+    struct chunk *chunk = chunk_new(encoded->size + CHUNK_MARK_SIZE);
+    if (!chunk)
+        return NULL;
+    memcpy(chunk->bytes, encoded->bytes, encoded->size);
+    chunk->size = (uint32_t)encoded->size;
+    chunk_mark(chunk, COPY_LIVE, encoded->index);
+    return chunk;
+}
+
 static size_t send_encoded_to_all(struct sio_namespace *nsp, const struct sio_encoded *encoded,
                                   const char *except)
 {
-    struct chunk *chunk = chunk_copy(encoded->bytes, encoded->size);
-    if (!chunk) {
+    struct chunk *chunk = chunk_of(encoded);
+    size_t count = 0;
+    size_t sent = 0;
+    struct sio_socket *socket;
+    struct sio_socket *next;
+    if (!chunk)
         gw_log(GW_LOG_ERROR, "room", "a message of %zu bytes to everybody is lost: out of memory",
                encoded->size);
-        sio_namespace_give_up(nsp);
-        return 0;
+    HASH_ITER(hh, nsp->sockets, socket, next)
+    {
+        if (socket->state != SIO_SOCKET_CONNECTED || (except && strcmp(socket->id, except) == 0))
+            continue;
+        count++;
+        if (!chunk)
+            give_up(socket, encoded, NULL);
+        else if (sio__socket_send(socket, chunk))
+            sent++;
+        else
+            sio__socket_miss(socket, &(struct range){chunk, 0, chunk->size, chunk->copies});
     }
-    size_t count = send_to_all(nsp, chunk, &except, except ? 1 : 0);
-    chunk_unref(chunk);
-    return count;
+    publish(nsp, count);
+    if (chunk)
+        chunk_unref(chunk);
+    return sent;
 }
 
 size_t sio_room_emit_encoded(struct sio_namespace *nsp, const char *name,
                              const struct sio_encoded *encoded, const char *except)
 {
-    size_t count = 0;
-    if (name) {
-        struct sio_room *room = find_room(nsp, name);
-        if (room)
-            count = append_to_room(room, encoded, except);
-    } else {
-        count = send_encoded_to_all(nsp, encoded, except);
-    }
-    gw_metric_add(nsp->server->metrics, GW_DELIVERIES, (int64_t)count);
-    return count;
+    if (!name)
+        return send_encoded_to_all(nsp, encoded, except);
+    struct sio_room *room = find_room(nsp, name);
+    return room ? append_to_room(room, encoded, except) : 0;
 }

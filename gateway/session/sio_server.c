@@ -105,6 +105,19 @@ static void on_open(struct eio_session *session, void *arg)
     server->client_count++;
 }
 
+// Counts what nobody has taken over. `id`: of a socket of the client that was there to the end; "":
+// there was none, so all it missed came before its disconnect.
+static void drop_unsent(struct sio_server *server, struct eio_session *session, const char *id)
+{
+    struct unsent *unsent = eio_session_unsent(session);
+    enum gw_metric reason = eio_session_drop_reason(session);
+    if (id[0] == '\0' && reason == GW_DROPPED_CLOSE)
+        reason = GW_DROPPED_DISCONNECT;
+    gw_metrics_drop(server->metrics, reason, id[0] ? id : eio_session_id(session),
+                    (uint64_t)unsent->events + unsent->others);
+    *unsent = (struct unsent){0};
+}
+
 static void on_close(struct eio_session *session, const char *reason, void *arg)
 {
     struct sio_server *server = arg;
@@ -112,8 +125,13 @@ static void on_close(struct eio_session *session, const char *reason, void *arg)
     if (!client)
         return;
     client->is_closing = true;
-    while (!list_is_empty(&client->sockets))
-        sio__socket_end(LIST_ENTRY(client->sockets.next, struct sio_socket, link), reason);
+    char id[GW_ID_SIZE + 1] = "";
+    while (!list_is_empty(&client->sockets)) {
+        struct sio_socket *socket = LIST_ENTRY(client->sockets.next, struct sio_socket, link);
+        strcpy(id, socket->id);
+        sio__socket_end(socket, reason);
+    }
+    drop_unsent(server, session, id);
     sio__client_stop_waiting(client);
     sio_decoder_destroy(&client->decoder);
     free(client);

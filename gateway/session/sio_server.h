@@ -70,6 +70,19 @@ struct sio_message {
 struct sio_encoded {
     const uint8_t *bytes;
     size_t size;
+    uint64_t index; // of the event, by which a log finds it again; 0: it is in none
+};
+
+// Messages in a row, and what each of them is to the client that gets them.
+struct sio_missed {
+    const uint8_t *bytes;
+    size_t size;
+    const struct sio_missed_copy {
+        uint64_t index;      // as above
+        uint32_t end;        // of the message, in `bytes`
+        enum copy_kind kind; // not COPY_LIVE
+    } * copies;
+    size_t count;
 };
 
 struct sio_refusal {
@@ -110,6 +123,10 @@ struct sio_namespace *sio_server_add_namespace(struct sio_server *server, const 
 const char *sio_socket_id(const struct sio_socket *socket); // its own in each namespace
 // What only its client and this server know: the same for the same id. False: out of memory.
 bool sio_socket_secret(const struct sio_socket *socket, char secret[GW_SECRET_SIZE + 1]);
+// Within on_disconnect, if the connection has ended: takes over what was published to the client's
+// sockets, not written, and has an index. What is not taken is counted as dropped. Copies are kept
+// for a client, so those of all its namespaces are taken by the first one that asks.
+void sio_socket_take_unsent(struct sio_socket *socket, struct unsent *unsent);
 struct sio_namespace *sio_socket_namespace(const struct sio_socket *socket);
 bool sio_socket_is_connected(const struct sio_socket *socket);
 void sio_socket_set_data(struct sio_socket *socket, void *data);
@@ -159,9 +176,10 @@ bool sio_ack_answer(struct sio_ack *ack, json_t *args, const struct sio_attachme
 // Frees it unanswered; NULL-safe.
 void sio_ack_drop(struct sio_ack *ack);
 
-// Sends it to one socket, also to a deferred one: then it comes before the answer to CONNECT, and
-// official clients hand it on once they are connected. False: neither, or memory is out.
-bool sio_emit_encoded(struct sio_socket *socket, const struct sio_encoded *encoded);
+// Sends messages to one socket, also to a deferred one: then they come before the answer to
+// CONNECT, and official clients hand them on once they are connected. False: neither, or memory is
+// out; nothing was counted.
+bool sio_emit_missed(struct sio_socket *socket, const struct sio_missed *missed);
 
 // ---- Rooms: sets of sockets of one namespace, by name
 
@@ -179,8 +197,9 @@ size_t sio_room_emit(struct sio_namespace *nsp, const char *room, const struct s
 
 // The same with bytes that were encoded before, perhaps on another thread; they are copied once,
 // into the room's chunk, and each member's queue gets a range of it. A member that is on its way
-// out in this turn still counts. If memory is out, the connections of all members are closed, since
-// what they would have missed cannot be made good.
+// out in this turn still counts. For each member it is a copy that is accounted for: published
+// here, and in the end written, or taken (sio_socket_take_unsent), or dropped. If memory is out,
+// the connections of all members are closed, since what they would have missed cannot be made good.
 size_t sio_room_emit_encoded(struct sio_namespace *nsp, const char *room,
                              const struct sio_encoded *encoded, const char *except);
 

@@ -14,6 +14,14 @@ const char *sio_socket_id(const struct sio_socket *socket)
     return socket->id;
 }
 
+void sio_socket_take_unsent(struct sio_socket *socket, struct unsent *unsent)
+{
+    struct unsent *all = eio_session_unsent(socket->session);
+    *unsent = *all;
+    unsent->others = 0;
+    all->events = 0;
+}
+
 bool sio_socket_secret(const struct sio_socket *socket, char secret[GW_SECRET_SIZE + 1])
 {
     return gw_secret_of(socket->id, secret);
@@ -59,13 +67,18 @@ struct sio_socket *sio__client_socket(const struct sio_client *client,
 
 // ---- Sending
 
+static bool send_whole(struct eio_session *session, struct chunk *chunk)
+{
+    return eio_session_send(session, &(struct range){chunk, 0, chunk->size, chunk->copies});
+}
+
 bool sio__client_send(struct sio_client *client, enum sio_type type, const char *nsp,
                       const json_t *data)
 {
     struct chunk *chunk = sio__encode(client->server, type, nsp, SIO_NO_ID, data, NULL, 0);
     if (!chunk)
         return false;
-    bool is_sent = eio_session_send(client->session, chunk, 0, chunk->size);
+    bool is_sent = send_whole(client->session, chunk);
     chunk_unref(chunk);
     if (is_sent)
         gw_metric_add(client->server->metrics, GW_SIO_PACKETS_OUT, 1);
@@ -77,10 +90,21 @@ bool sio__socket_send(struct sio_socket *socket, struct chunk *chunk)
     if (socket->state != SIO_SOCKET_CONNECTED)
         return false;
     sio__socket_settle(socket);
-    if (!eio_session_send(socket->session, chunk, 0, chunk->size))
+    if (!send_whole(socket->session, chunk))
         return false;
     gw_metric_add(sio__client_of(socket)->server->metrics, GW_SIO_PACKETS_OUT, 1);
     return true;
+}
+
+void sio__socket_miss(struct sio_socket *socket, const struct range *range)
+{
+    struct unsent missed = {0};
+    unsent_add_range(&missed, range);
+    if (eio_session_is_open(socket->session))
+        gw_metrics_drop(socket->nsp->server->metrics, GW_DROPPED_DISCONNECT, socket->id,
+                        (uint64_t)missed.events + missed.others);
+    else
+        unsent_join(eio_session_unsent(socket->session), &missed);
 }
 
 bool sio_emit(struct sio_socket *socket, const struct sio_message *message)
@@ -229,13 +253,28 @@ bool sio_socket_resume(struct sio_socket *socket, const char *id)
     return false;
 }
 
-bool sio_emit_encoded(struct sio_socket *socket, const struct sio_encoded *encoded)
+static struct chunk *chunk_of_missed(const struct sio_missed *missed)
+{
+    if (missed->size > CHUNK_MARKED_MAX)
+        return NULL;
+    struct chunk *chunk = chunk_new(missed->size + missed->count * CHUNK_MARK_SIZE);
+    if (!chunk)
+        return NULL;
+    memcpy(chunk->bytes, missed->bytes, missed->size);
+    chunk->size = (uint32_t)missed->size;
+    for (size_t i = 0; i < missed->count; i++)
+        chunk_mark_at(chunk, missed->copies[i].end, missed->copies[i].kind,
+                      missed->copies[i].index);
+    return chunk;
+}
+
+bool sio_emit_missed(struct sio_socket *socket, const struct sio_missed *missed)
 {
     if (socket->state != SIO_SOCKET_DEFERRED && socket->state != SIO_SOCKET_CONNECTED)
         return false;
     sio__socket_settle(socket);
-    struct chunk *chunk = chunk_copy(encoded->bytes, encoded->size);
-    bool is_sent = chunk && eio_session_send(socket->session, chunk, 0, chunk->size);
+    struct chunk *chunk = chunk_of_missed(missed);
+    bool is_sent = chunk && send_whole(socket->session, chunk);
     if (chunk)
         chunk_unref(chunk);
     return is_sent;
@@ -265,6 +304,7 @@ void sio__socket_end(struct sio_socket *socket, const char *reason)
 {
     struct sio_namespace *nsp = socket->nsp;
     bool was_connected = socket->state >= SIO_SOCKET_CONNECTED;
+    sio__socket_settle(socket); // what it was to get counts as that
     if (socket->state == SIO_SOCKET_DISCONNECTING)
         reason = "server namespace disconnect"; // what was asked first counts
     socket->state = SIO_SOCKET_ENDED;

@@ -45,6 +45,7 @@ struct unread {
 struct patience {
     struct gw_deadline deadline;
     struct conn *conn;
+    size_t discarded; // bytes that it has sent since we closed
 };
 
 // Held for each client: what only some need, or only at times, is behind a pointer.
@@ -63,7 +64,6 @@ struct conn {
     struct gw_metrics *metrics;
     struct patience *linger; // NULL: no time-out is running
     struct unread *unread;   // NULL: none
-    uint32_t discarded;
 };
 
 static_assert(sizeof(struct conn) <= 152, "idle connections are to stay small");
@@ -121,7 +121,6 @@ static void let_go(struct conn *conn, enum conn_end end)
     stop_linger(conn);
     gw_task_cancel(&conn->task);
     gw_task_init(&conn->task, on_reap);
-    outq_fini(&conn->queue);
     drop_unread(conn);
     gw_metric_add(conn->metrics, GW_CONNECTIONS, -1);
     gw_task_schedule(loop_of(conn), GW_PHASE_REAP, &conn->task);
@@ -156,6 +155,7 @@ static struct patience *new_patience(struct conn *conn)
         return NULL;
     gw_deadline_init(&patience->deadline, on_linger_expired);
     patience->conn = conn;
+    patience->discarded = 0;
     return patience;
 }
 
@@ -222,8 +222,8 @@ static void take_input(struct conn *conn, uint8_t *bytes, size_t size)
         conn->handler->on_data(conn, conn->owner, bytes, size);
         return;
     }
-    conn->discarded += (uint32_t)size;
-    if (conn->discarded > DISCARD_MAX)
+    conn->linger->discarded += size; // it is there while the state is neither OPEN nor ENDED
+    if (conn->linger->discarded > DISCARD_MAX)
         finish(conn, CONN_END_LOCAL);
 }
 
@@ -310,6 +310,20 @@ static ssize_t send_all(int fd, struct iovec *iov, int count)
     return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+// Drops what was written, and counts the copies that ended in it.
+static void consume(struct conn *conn, size_t written)
+{
+    struct tally tally = {0};
+    bool is_mixed = outq_consume(&conn->queue, written, &tally);
+    if (tally.of[COPY_LIVE] > 0)
+        gw_metric_add(conn->metrics, GW_DELIVERED, tally.of[COPY_LIVE]);
+    if (!is_mixed)
+        return;
+    gw_metric_add(conn->metrics, GW_RECOVERED_COPIES,
+                  (int64_t)tally.of[COPY_RECOVERED] + tally.of[COPY_CAUGHT_UP]);
+    gw_metric_add(conn->metrics, GW_RESENT, tally.of[COPY_RESENT]);
+}
+
 // One write of what the queue has. False: no more can be written now, or at all.
 static bool write_once(struct conn *conn)
 {
@@ -326,7 +340,7 @@ static bool write_once(struct conn *conn)
         return false;
     }
     if (written > 0)
-        outq_consume(&conn->queue, (size_t)written);
+        consume(conn, (size_t)written);
     conn->is_blocked = written < 0 || (size_t)written < offered;
     return !conn->is_blocked;
 }
@@ -347,6 +361,13 @@ static void on_flush(struct gw_task *task)
     } else {
         conn_flush(conn); // the next turn, unless it is blocked
     }
+}
+
+void conn_write_now(struct conn *conn)
+{
+    while (conn->state != STATE_ENDED && !conn->is_blocked && !outq_is_empty(&conn->queue))
+        write_once(conn);
+    update_events(conn);
 }
 
 struct outq *conn_queue(struct conn *conn)
@@ -457,6 +478,11 @@ int conn_detach(struct conn *conn)
     let_go(conn, CONN_END_LOCAL);
     gw_watch_set(&conn->watch, 0); // it stays open
     return conn->watch.fd;
+}
+
+bool conn_has_ended(const struct conn *conn)
+{
+    return conn->state == STATE_ENDED;
 }
 
 bool conn_is_closing(const struct conn *conn)

@@ -57,10 +57,14 @@ bool conn_unread(struct conn *conn, const void *bytes, size_t size);
 struct gw_loop *conn_loop(const struct conn *conn);
 struct gw_metrics *conn_metrics(const struct conn *conn);
 
-// The output queue: append to it, then call conn_flush. Its bound is the caller's business.
+// The output queue: append to it, then call conn_flush. Its bound is the caller's business. What is
+// written of it is counted (GW_DELIVERED and its like); what is in it at the end can still be
+// looked at in on_end.
 struct outq *conn_queue(struct conn *conn);
 // Has the queue written in this turn's flush phase (the next turn's, if that is over).
 void conn_flush(struct conn *conn);
+// Writes now what the kernel takes. The connection may be over then, as after conn_abort.
+void conn_write_now(struct conn *conn);
 
 // Stops and resumes reading (back-pressure). A paused connection still notices its end, and what it
 // has not read by then is lost.
@@ -74,6 +78,8 @@ void conn_close(struct conn *conn, int64_t linger_ms);
 // Closes at once; what is queued is dropped.
 void conn_abort(struct conn *conn);
 bool conn_is_closing(const struct conn *conn);
+// Whether nothing can be written any more.
+bool conn_has_ended(const struct conn *conn);
 
 // Takes the descriptor out of an open connection, which is over then, without its on_end; what was
 // queued and not written is dropped with it.

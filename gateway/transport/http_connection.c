@@ -364,10 +364,10 @@ static void on_drained(struct conn *conn, void *owner)
 static void on_end(struct conn *conn, void *owner, enum conn_end end)
 {
     struct http_connection *http = owner;
-    (void)conn;
     (void)end;
     begin_closing(http);
     http__abort_exchanges(http);
+    http__drop_queue(conn_metrics(conn), conn_queue(conn));
     http__connection_free(http);
 }
 
@@ -431,7 +431,8 @@ struct http_connection *http__connection_open(struct http_server *server, int fd
 }
 
 bool http__connection_adopt(struct http_server *server, int fd, const struct http_request *request,
-                            const struct buffer *rest, const struct buffer *unsent)
+                            const struct buffer *rest, const struct buffer *unsent,
+                            const struct tally *tally)
 {
     struct http_connection *http = http__connection_open(server, fd);
     if (!http)
@@ -440,7 +441,8 @@ bool http__connection_adopt(struct http_server *server, int fd, const struct htt
     http__set_state(http, HTTP_STATE_UPGRADING);
     struct http_exchange *exchange = http__exchange_new(http, request);
     if (!exchange || !buffer_append(&http->pending, rest->bytes, rest->size) ||
-        !outq_append_copy(conn_queue(http->conn), unsent->bytes, unsent->size)) {
+        !outq_append_tallied(conn_queue(http->conn), unsent->bytes, unsent->size, tally)) {
+        gw_metrics_drop(server->metrics, GW_DROPPED_MEMORY, NULL, tally_owed(tally));
         http__close_hard(http);
         return true;
     }

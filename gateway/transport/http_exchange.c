@@ -32,6 +32,14 @@ struct http_exchange *http__exchange_new(struct http_connection *http,
     return exchange;
 }
 
+void http__drop_queue(struct gw_metrics *metrics, struct outq *queue)
+{
+    struct unsent rest = {0};
+    outq_add_unsent(queue, &rest);
+    gw_metrics_drop(metrics, GW_DROPPED_CLOSE, NULL, (uint64_t)rest.events + rest.others);
+    outq_fini(queue);
+}
+
 void http__exchange_free(struct http_exchange *exchange)
 {
     struct http_connection *http = exchange->http;
@@ -40,7 +48,7 @@ void http__exchange_free(struct http_exchange *exchange)
     http->waiting -= exchange->answer.bytes;
     http->exchange_count--;
     list_remove(&exchange->link);
-    outq_fini(&exchange->answer);
+    http__drop_queue(conn_metrics(http->conn), &exchange->answer);
     free(exchange);
 }
 
@@ -153,13 +161,13 @@ void http__send_continue(struct http_exchange *exchange)
 }
 
 // Puts a small body behind its head, which makes both one range: written by a cheaper system call.
-static bool join_body(struct buffer *head, struct outq *body)
+static bool join_body(struct buffer *head, struct outq *body, struct tally *tally)
 {
     struct iovec part;
     while (outq_iov(body, &part, 1) == 1) {
         if (!buffer_append(head, part.iov_base, part.iov_len))
             return false;
-        outq_consume(body, part.iov_len);
+        outq_consume(body, part.iov_len, tally);
     }
     return true;
 }
@@ -171,6 +179,7 @@ static bool put_answer(struct http_exchange *exchange, int status, const char *h
     const struct http_server *server = exchange->http->server;
     const unsigned idle_s = (unsigned)(server->options.idle_timeout_ms / 1000);
     const size_t before = exchange->answer.bytes;
+    struct tally tally = {0}; // of the copies in what is joined to the head
     struct buffer head;
     buffer_init(&head, HEAD_MAX + SMALL_BODY);
     // Room for a usual one; a failure shows where the head is written.
@@ -178,10 +187,12 @@ static bool put_answer(struct http_exchange *exchange, int status, const char *h
     bool is_put =
         http_encode_head(&head, status, exchange->minor,
                          exchange->closes ? 0 : (idle_s > 0 ? idle_s : 1), headers, body->bytes) &&
-        (!has_body || body->bytes > SMALL_BODY || join_body(&head, body)) &&
-        outq_append_copy(&exchange->answer, head.bytes, head.size) &&
+        (!has_body || body->bytes > SMALL_BODY || join_body(&head, body, &tally)) &&
+        outq_append_tallied(&exchange->answer, head.bytes, head.size, &tally) &&
         (!has_body || outq_move(&exchange->answer, body));
     buffer_fini(&head);
+    if (!is_put)
+        gw_metrics_drop(server->metrics, GW_DROPPED_MEMORY, NULL, tally_owed(&tally));
     exchange->http->waiting += exchange->answer.bytes - before;
     return is_put;
 }
@@ -191,10 +202,11 @@ static void answer(struct http_exchange *exchange, int status, const char *heade
                    struct outq *body, bool has_body)
 {
     struct http_connection *http = exchange->http;
+    struct gw_metrics *metrics = http->server->metrics;
     assert(!exchange->is_answered);
     exchange->is_answered = true;
     if (status >= 400)
-        gw_metric_add(http->server->metrics, GW_HTTP_ERRORS, 1);
+        gw_metric_add(metrics, GW_HTTP_ERRORS, 1);
     if (put_answer(exchange, status, headers, body, has_body)) {
         if (exchange->closes && http->state < HTTP_STATE_LAST)
             http__set_state(http, HTTP_STATE_LAST);
@@ -204,7 +216,7 @@ static void answer(struct http_exchange *exchange, int status, const char *heade
         http__exchange_free(exchange);
         http__close_hard(http);
     }
-    outq_fini(body);
+    http__drop_queue(metrics, body);
 }
 
 void http__refuse(struct http_connection *http, int status, const char *text)
@@ -244,8 +256,8 @@ void http_respond_ranges(struct http_exchange *exchange, int status, const char 
         return;
     }
     if (!http_exchange_is_open(exchange)) { // its end is on the way
+        http__drop_queue(conn_metrics(http->conn), body);
         http__exchange_free(exchange);
-        outq_fini(body);
         return;
     }
     exchange->closes = close || is_closing(exchange);
@@ -310,18 +322,19 @@ struct conn *http_upgrade(struct http_exchange *exchange, const char *head, size
 }
 
 // Empties `queue` into `out`. False: out of memory, and what was queued is lost.
-static bool take_queue(struct buffer *out, struct outq *queue)
+static bool take_queue(struct buffer *out, struct outq *queue, struct tally *tally)
 {
     struct iovec iov;
     bool is_whole = true;
     while (is_whole && outq_iov(queue, &iov, 1) == 1) {
         is_whole = buffer_append(out, iov.iov_base, iov.iov_len);
-        outq_consume(queue, iov.iov_len);
+        outq_consume(queue, iov.iov_len, tally);
     }
     return is_whole;
 }
 
-int http__detach(struct http_exchange *exchange, struct buffer *rest, struct buffer *unsent)
+int http__detach(struct http_exchange *exchange, struct buffer *rest, struct buffer *unsent,
+                 struct tally *tally)
 {
     struct http_connection *http = exchange->http;
     struct conn *conn = http->conn;
@@ -330,7 +343,7 @@ int http__detach(struct http_exchange *exchange, struct buffer *rest, struct buf
     assert(http->state == HTTP_STATE_UPGRADING && http->exchange_count == 1);
     http__exchange_free(exchange);
     if (conn_is_closing(conn) || !buffer_append(rest, bytes, size) ||
-        !take_queue(unsent, conn_queue(conn))) {
+        !take_queue(unsent, conn_queue(conn), tally)) {
         http__close_hard(http);
         return -1;
     }

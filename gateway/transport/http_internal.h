@@ -84,9 +84,11 @@ struct http_server {
 // Takes over a descriptor. NULL: out of memory.
 struct http_connection *http__connection_open(struct http_server *server, int fd);
 // The same of one whose upgrade request was read already, and hands that over: `rest` follows it,
-// `unsent` is still to be written before its answer. False: out of memory.
+// `unsent`, with the copies of the tally, is still to be written before its answer. False: out of
+// memory.
 bool http__connection_adopt(struct http_server *server, int fd, const struct http_request *request,
-                            const struct buffer *rest, const struct buffer *unsent);
+                            const struct buffer *rest, const struct buffer *unsent,
+                            const struct tally *tally);
 void http__connection_free(struct http_connection *http);
 void http__set_state(struct http_connection *http, enum http_state state);
 // Whether nothing is going on.
@@ -102,15 +104,18 @@ bool http__drop_body(struct http_connection *http);
 // A new exchange behind the others. NULL: out of memory.
 struct http_exchange *http__exchange_new(struct http_connection *http,
                                          const struct http_request *request);
+// Counts the copies that are left in a queue whose connection is over, and empties it.
+void http__drop_queue(struct gw_metrics *metrics, struct outq *queue);
 // Frees one without a word to its handler.
 void http__exchange_free(struct http_exchange *exchange);
 // Gives a whole request to whoever is to have it.
 void http__exchange_handle(struct http_server *server, struct http_exchange *exchange,
                            const struct http_request *request);
 // Takes the connection away from a request for an upgrade, with the bytes that followed it and
-// those that are still to be written. Consumes the exchange. -1: out of memory, or the connection
-// was over; it is closed.
-int http__detach(struct http_exchange *exchange, struct buffer *rest, struct buffer *unsent);
+// those that are still to be written, whose copies are added to the tally. Consumes the exchange.
+// -1: out of memory, or the connection was over; it is closed.
+int http__detach(struct http_exchange *exchange, struct buffer *rest, struct buffer *unsent,
+                 struct tally *tally);
 // Tells all handlers that they need not answer any more.
 void http__abort_exchanges(struct http_connection *http);
 // Has the client told that the body is welcome, when its turn is there.

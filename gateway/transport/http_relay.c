@@ -26,6 +26,7 @@ struct http_relay {
     atomic_uint refs;
     struct gw_loop *home_loop;
     struct gw_loop *away_loop;
+    struct gw_metrics *home_metrics;
     // Of the home loop.
     struct http_exchange *exchange; // NULL: answered or aborted
     struct gw_mail abort_mail;
@@ -55,6 +56,7 @@ struct parcel {
     struct http_request *request;
     struct buffer rest;   // what was read behind the request
     struct buffer unsent; // answers to earlier ones
+    struct tally tally;   // the copies in them
     int fd;
 };
 
@@ -91,6 +93,8 @@ static void on_answer(struct gw_mail *mail)
         else
             http_exchange_abort(exchange);
         unref(relay); // of this side
+    } else {
+        http__drop_queue(relay->home_metrics, &relay->body);
     }
     unref(relay);
 }
@@ -146,17 +150,19 @@ void http__relay_answer(struct http_exchange *exchange, int status, const char *
                         struct outq *body, bool close)
 {
     struct http_relay *relay = exchange->relay;
+    struct tally tally = {0};
     struct iovec iov;
     relay->headers = strdup(headers);
     relay->closes = close;
     // Chunks are for one thread, so they are not shared with this one's.
     bool is_whole = relay->headers != NULL;
-    while (is_whole && outq_iov(body, &iov, 1) == 1) {
-        is_whole = outq_append_copy(&relay->body, iov.iov_base, iov.iov_len);
-        outq_consume(body, iov.iov_len);
+    while (is_whole && outq_front(body, &iov, &tally)) {
+        is_whole = outq_append_tallied(&relay->body, iov.iov_base, iov.iov_len, &tally);
+        if (is_whole)
+            outq_consume(body, iov.iov_len, &tally);
     }
     relay->status = is_whole ? status : 0;
-    outq_fini(body);
+    http__drop_queue(relay->away->metrics, body);
     post_answer(relay);
 }
 
@@ -237,6 +243,7 @@ static struct http_relay *new_relay(struct http_exchange *exchange, struct http_
         return NULL;
     atomic_init(&relay->refs, 1);
     relay->home_loop = exchange->http->server->loop;
+    relay->home_metrics = exchange->http->server->metrics;
     relay->away_loop = to->loop;
     relay->away = to;
     relay->exchange = exchange;
@@ -315,12 +322,13 @@ static void on_parcel(struct gw_mail *mail)
 {
     struct parcel *parcel = LIST_ENTRY(mail, struct parcel, mail);
     struct http_server *server = parcel->to;
-    if (!server->is_stopping) {
-        if (http__connection_adopt(server, parcel->fd, parcel->request, &parcel->rest,
-                                   &parcel->unsent))
-            parcel->fd = -1;
-        else
-            gw_metric_add(server->metrics, GW_ACCEPT_FAILED, 1);
+    if (!server->is_stopping &&
+        http__connection_adopt(server, parcel->fd, parcel->request, &parcel->rest, &parcel->unsent,
+                               &parcel->tally)) {
+        parcel->fd = -1;
+    } else {
+        gw_metric_add(server->metrics, GW_ACCEPT_FAILED, server->is_stopping ? 0 : 1);
+        gw_metrics_drop(server->metrics, GW_DROPPED_CLOSE, NULL, tally_owed(&parcel->tally));
     }
     free_parcel(parcel);
 }
@@ -350,8 +358,9 @@ static void relay_upgrade(struct http_exchange *exchange, const struct http_requ
     };
     buffer_init(&parcel->rest, SIZE_MAX); // what there is has its bounds
     buffer_init(&parcel->unsent, SIZE_MAX);
-    parcel->fd = http__detach(exchange, &parcel->rest, &parcel->unsent);
+    parcel->fd = http__detach(exchange, &parcel->rest, &parcel->unsent, &parcel->tally);
     if (parcel->fd < 0) {
+        gw_metrics_drop(metrics, GW_DROPPED_CLOSE, NULL, tally_owed(&parcel->tally));
         free_parcel(parcel);
         return;
     }

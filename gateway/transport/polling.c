@@ -6,7 +6,8 @@
 // - A request is answered exactly once, whatever happens to the session meanwhile, except a post
 //   whose body is still coming in when the session ends: its connection is closed.
 // - At most one post is coming in.
-// - A packet leaves the queue only for the body of a response.
+// - A packet leaves the queue only for the body of a response. The copies that it carries go with
+//   it: the connection counts them when it has written the body.
 #include "gateway/transport/polling.h"
 
 #include <assert.h>
@@ -84,7 +85,7 @@ static char *poll_headers(const struct transport_host *host, const struct http_r
 
 // Moves packets from the front of the queue into `body`: whole ones, up to the bounds of a
 // response, but at least one.
-static void take_packets(struct polling *polling, struct buffer *body)
+static void take_packets(struct polling *polling, struct buffer *body, struct tally *tally)
 {
     const size_t max_body = polling->base.host->max_queue;
     unsigned count = 0;
@@ -110,7 +111,7 @@ static void take_packets(struct polling *polling, struct buffer *body)
             used += frame;
             count++;
         }
-        outq_consume(&polling->queue, used);
+        outq_consume(&polling->queue, used, tally);
     }
 }
 
@@ -118,6 +119,20 @@ static void append_packet(struct buffer *body, enum eio_type type)
 {
     const uint8_t text = (uint8_t)type;
     eio_payload_append(body, false, &text, 1);
+}
+
+static void respond_packets(const struct polling *polling, struct http_exchange *poll,
+                            const char *headers, const struct buffer *body,
+                            const struct tally *tally)
+{
+    struct outq ranges;
+    outq_init(&ranges);
+    if (outq_append_tallied(&ranges, body->bytes, body->size, tally)) {
+        http_respond_ranges(poll, 200, headers, &ranges, false);
+        return;
+    }
+    http_exchange_abort(poll);
+    gw_metrics_drop(polling->base.host->metrics, GW_DROPPED_MEMORY, NULL, tally_owed(tally));
 }
 
 // Answers the waiting poll with what is queued; `idle` stands in for packets if there are none.
@@ -128,12 +143,13 @@ static void answer_poll(struct polling *polling, enum eio_type idle)
     struct http_exchange *poll = polling->poll;
     char *headers = polling->poll_headers;
     struct buffer body;
+    struct tally tally = {0};
     // Base64 makes a third more of a packet; small ones have a mark and a separator.
     buffer_init(&body, polling->base.host->max_queue + 2 * polling->queue.bytes + 64);
     polling->poll = NULL;
     polling->poll_headers = NULL;
 
-    take_packets(polling, &body);
+    take_packets(polling, &body, &tally);
     bool is_whole = outq_is_empty(&polling->queue);
     bool is_last = polling->is_closing && is_whole;
     if (body.size == 0 && is_whole && (!is_last || polling->is_unpolled))
@@ -141,7 +157,7 @@ static void answer_poll(struct polling *polling, enum eio_type idle)
     if (is_last)
         append_packet(&body, EIO_CLOSE);
     if (body.size > 0)
-        http_respond(poll, 200, headers, body.bytes, body.size, false);
+        respond_packets(polling, poll, headers, &body, &tally);
     else
         respond_unavailable(poll); // memory is out; what is queued stays
     buffer_fini(&body);
@@ -176,7 +192,6 @@ static void finish(struct polling *polling, enum eio_type last)
         answer_poll(polling, last);
     if (post)
         http_exchange_abort(post);
-    outq_fini(&polling->queue);
     transport_stop_goodbye(&polling->base);
     gw_task_cancel(&polling->task);
     polling->task.run = on_reap;
@@ -391,6 +406,16 @@ static void polling_close(struct transport *transport)
         schedule_flush(polling);
 }
 
+static void polling_settle(struct transport *transport, bool is_last, struct unsent *unsent)
+{
+    struct polling *polling = polling_of(transport);
+    (void)is_last; // no later poll finds the session
+    if (has_packets(polling))
+        answer_poll(polling, EIO_CLOSE);
+    outq_add_unsent(&polling->queue, unsent);
+    outq_fini(&polling->queue);
+}
+
 static void polling_drop(struct transport *transport)
 {
     transport->events = NULL;
@@ -416,6 +441,7 @@ const struct transport_ops polling_ops = {
     .backlog = polling_backlog,
     .release = polling_release,
     .close = polling_close,
+    .settle = polling_settle,
     .drop = polling_drop,
     .expire = polling_expire,
     .abort = polling_abort,

@@ -82,6 +82,11 @@ struct transport_ops {
     // Sends what is queued, then closes; on_end comes as soon as the transport can see to the rest
     // by itself (polling: when a poll has fetched it).
     void (*close)(struct transport *transport);
+    // Before the owner is done with it, or told of its end: writes what the client's kernel takes
+    // now, and adds the copies that were not written. With such a rest the client is behind, and is
+    // cut off without a goodbye, so that none is written later. `is_last`: nobody can make up for
+    // the rest; it goes on being written, and the transport itself counts what is left at its end.
+    void (*settle)(struct transport *transport, bool is_last, struct unsent *unsent);
     // The owner is done with it: tells a client that listens, without waiting for one that does
     // not.
     void (*drop)(struct transport *transport);

@@ -190,12 +190,31 @@ static void on_data(struct conn *conn, void *owner, uint8_t *bytes, size_t size)
     ws_decoder_fini(&fresh);
 }
 
+static void add_unsent(const struct websocket *ws, struct unsent *unsent)
+{
+    outq_add_unsent(conn_queue(ws->conn), unsent);
+    if (ws->staged)
+        outq_add_unsent(ws->staged, unsent);
+}
+
+// Counts what was to be written still when the owner had gone: see settle.
+static void drop_rest(const struct websocket *ws)
+{
+    struct unsent rest = {0};
+    add_unsent(ws, &rest);
+    gw_metrics_drop(conn_metrics(ws->conn), GW_DROPPED_SHUTDOWN, NULL,
+                    (uint64_t)rest.events + rest.others); // the host may be gone
+}
+
 static void on_end(struct conn *conn, void *owner, enum conn_end reason)
 {
     struct websocket *ws = owner;
     (void)conn;
     (void)reason;
-    transport_end(&ws->base, TRANSPORT_END_CLOSED);
+    if (ws->base.events)
+        transport_end(&ws->base, TRANSPORT_END_CLOSED);
+    else
+        drop_rest(ws);
     transport_fini(&ws->base);
     if (ws->decoder)
         ws_decoder_fini(ws->decoder);
@@ -303,8 +322,8 @@ static struct outq *websocket_queue(struct transport *transport)
     return ws->staged ? ws->staged : conn_queue(ws->conn);
 }
 
-// Moves one staged frame on, binary as text.
-static bool unstage(struct websocket *ws, const uint8_t *bytes, size_t size, size_t *used)
+// Appends the first frame of `bytes`, binary as text; `used` receives what it takes of them.
+static bool append_as_text(struct buffer *frame, const uint8_t *bytes, size_t size, size_t *used)
 {
     enum ws_opcode opcode;
     const uint8_t *payload;
@@ -312,16 +331,30 @@ static bool unstage(struct websocket *ws, const uint8_t *bytes, size_t size, siz
     *used = ws_split_server_frame(bytes, size, &opcode, &payload, &payload_size);
     assert(*used > 0); // only whole frames are queued
     if (opcode != WS_BINARY)
-        return outq_append_copy(conn_queue(ws->conn), bytes, *used);
+        return buffer_append(frame, bytes, *used);
 
-    struct buffer text, frame;
+    struct buffer text;
     buffer_init(&text, payload_size * 2 + 16);
-    buffer_init(&frame, payload_size * 2 + 32);
-    bool is_queued = eio_payload_append(&text, true, payload, payload_size) &&
-                     ws_append_frame(&frame, WS_TEXT, text.bytes, text.size) &&
-                     outq_append_copy(conn_queue(ws->conn), frame.bytes, frame.size);
+    bool is_appended = eio_payload_append(&text, true, payload, payload_size) &&
+                       ws_append_frame(frame, WS_TEXT, text.bytes, text.size);
     buffer_fini(&text);
+    return is_appended;
+}
+
+// Moves one staged frame on, with the copies that end in it.
+static bool unstage(struct websocket *ws, const struct iovec *staged)
+{
+    struct buffer frame;
+    struct tally tally = {0};
+    size_t used;
+    buffer_init(&frame, staged->iov_len * 2 + 32);
+    bool is_queued = append_as_text(&frame, staged->iov_base, staged->iov_len, &used);
+    outq_consume(ws->staged, used, &tally);
+    is_queued =
+        is_queued && outq_append_tallied(conn_queue(ws->conn), frame.bytes, frame.size, &tally);
     buffer_fini(&frame);
+    if (!is_queued)
+        gw_metrics_drop(ws->base.host->metrics, GW_DROPPED_MEMORY, NULL, tally_owed(&tally));
     return is_queued;
 }
 
@@ -330,12 +363,10 @@ static void websocket_flush(struct transport *transport)
     struct websocket *ws = websocket_of(transport);
     struct iovec iov;
     while (ws->staged && outq_iov(ws->staged, &iov, 1) == 1) {
-        size_t used;
-        if (!unstage(ws, iov.iov_base, iov.iov_len, &used)) {
+        if (!unstage(ws, &iov)) {
             conn_abort(ws->conn);
             return;
         }
-        outq_consume(ws->staged, used);
     }
     conn_flush(ws->conn);
 }
@@ -354,6 +385,23 @@ static void websocket_release(struct transport *transport)
 static void websocket_close(struct transport *transport)
 {
     end(websocket_of(transport), TRANSPORT_END_CLOSED);
+}
+
+static void websocket_settle(struct transport *transport, bool is_last, struct unsent *unsent)
+{
+    struct websocket *ws = websocket_of(transport);
+    conn_write_now(ws->conn);
+    if (is_last && !conn_has_ended(ws->conn))
+        return;
+    struct unsent rest = {0};
+    add_unsent(ws, &rest);
+    if (rest.events + rest.others == 0)
+        return;
+    unsent_join(unsent, &rest);
+    conn_abort(ws->conn);
+    outq_fini(conn_queue(ws->conn));
+    if (ws->staged)
+        outq_fini(ws->staged);
 }
 
 static void websocket_drop(struct transport *transport)
@@ -384,6 +432,7 @@ const struct transport_ops websocket_ops = {
     .backlog = websocket_backlog,
     .release = websocket_release,
     .close = websocket_close,
+    .settle = websocket_settle,
     .drop = websocket_drop,
     .expire = websocket_abort,
     .abort = websocket_abort,

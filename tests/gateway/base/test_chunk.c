@@ -11,6 +11,8 @@
 enum { IOV_MAX_TEST = 256 };
 
 // The queue's bytes as a string, which must fit.
+static struct tally tally; // of what the tests consume
+
 static const char *content(const struct outq *queue)
 {
     static char text[4096];
@@ -41,7 +43,7 @@ static void test_outq_starts_empty(void **state)
     outq_init(&queue);
     assert_true(outq_is_empty(&queue));
     assert_int_equal(count_ranges(&queue), 0);
-    outq_consume(&queue, 0);
+    outq_consume(&queue, 0, &tally);
     outq_fini(&queue);
 }
 
@@ -106,9 +108,9 @@ static void test_outq_consumes_in_two_steps_at_every_offset(void **state)
             char expected[31];
             outq_init(&queue);
             fill(&queue, expected);
-            outq_consume(&queue, first);
+            outq_consume(&queue, first, &tally);
             assert_string_equal(content(&queue), expected + first);
-            outq_consume(&queue, second);
+            outq_consume(&queue, second, &tally);
             assert_string_equal(content(&queue), expected + first + second);
             if (first + second == 30)
                 assert_null(queue.more);
@@ -132,7 +134,7 @@ static void test_outq_ring_wraps(void **state)
             assert_true(outq_append(&queue, chunk, digit, digit + 1));
             appended++;
         }
-        outq_consume(&queue, 3);
+        outq_consume(&queue, 3, &tally);
         consumed += 3;
         const char *text = content(&queue);
         for (size_t i = 0; i < 5; i++)
@@ -265,6 +267,101 @@ static void test_outq_changes_nothing_when_memory_is_out(void **state)
     chunk_unref(chunk);
 }
 
+// Ten marks, of four kinds, in a chunk of 30 bytes: two end at each third byte from 6 on.
+static struct chunk *marked_chunk(void)
+{
+    struct chunk *chunk = chunk_new(30 + 10 * CHUNK_MARK_SIZE);
+    assert_non_null(chunk);
+    for (uint32_t i = 0; i < 10; i++) {
+        chunk->size = 6 + i / 2 * 3;
+        chunk_mark(chunk, (enum copy_kind)(i % COPY_KINDS), i);
+    }
+    assert_int_equal(chunk_room(chunk), 30 - chunk->size);
+    chunk->size = 30;
+    return chunk;
+}
+
+static uint32_t sum(const struct tally *of)
+{
+    return of->of[COPY_LIVE] + of->of[COPY_RECOVERED] + of->of[COPY_CAUGHT_UP] +
+           of->of[COPY_RESENT];
+}
+
+static void test_outq_counts_each_copy_once_wherever_writes_end(void **state)
+{
+    (void)state;
+    struct chunk *chunk = marked_chunk();
+    for (size_t first = 0; first <= 30; first++) {
+        struct outq queue;
+        struct tally before = {0};
+        struct tally all = {0};
+        struct unsent rest = {0};
+        outq_init(&queue);
+        // In two ranges, with something in between.
+        assert_true(outq_append_range(&queue, &(struct range){chunk, 0, 10, 4}));
+        assert_true(outq_append_copy(&queue, "-", 1));
+        assert_true(outq_append_range(&queue, &(struct range){chunk, 10, 30, 6}));
+        outq_consume(&queue, first, &before);
+        outq_add_unsent(&queue, &rest);
+        all = before;
+        outq_consume(&queue, 31 - first, &all);
+        assert_int_equal(sum(&all), 10);
+        assert_int_equal(all.of[COPY_LIVE], 3);
+        assert_int_equal(all.of[COPY_RECOVERED], 3);
+        assert_int_equal(all.of[COPY_CAUGHT_UP], 2);
+        // Of those left, what was sent before is nobody's loss.
+        assert_int_equal(rest.events + rest.others,
+                         10 - sum(&before) - (2 - before.of[COPY_RESENT]));
+        for (uint32_t i = 0; rest.events > 0 && i < 10; i++)
+            if (i % COPY_KINDS <= COPY_RECOVERED && i > 0 && i >= sum(&before)) {
+                assert_int_equal(rest.first, i);
+                break;
+            }
+        assert_true(outq_is_empty(&queue));
+    }
+    assert_int_equal(chunk->refs, 1);
+    chunk_unref(chunk);
+}
+
+static void test_outq_merges_and_moves_copies_with_their_bytes(void **state)
+{
+    (void)state;
+    struct chunk *chunk = marked_chunk();
+    struct outq from, to;
+    struct tally of = {0};
+    outq_init(&from);
+    outq_init(&to);
+    assert_true(outq_append_range(&to, &(struct range){chunk, 0, 6, 2}));
+    assert_true(outq_append_range(&to, &(struct range){chunk, 6, 9, 2}));
+    assert_true(outq_append_range(&from, &(struct range){chunk, 9, 18, 6}));
+    assert_true(outq_move(&to, &from));
+    assert_int_equal(to.first.copies, 10);
+    assert_true(outq_consume(&to, 18, &of)); // some are to be told apart
+    assert_int_equal(sum(&of), 10);
+    chunk_unref(chunk);
+}
+
+static void test_outq_tallied_copies_end_with_the_bytes(void **state)
+{
+    (void)state;
+    const struct tally given = {{2, 1, 0, 3}};
+    struct tally of = {0};
+    struct outq queue;
+    struct iovec iov;
+    outq_init(&queue);
+    assert_true(outq_append_tallied(&queue, "abc", 3, &given));
+    assert_true(outq_append_copy(&queue, "d", 1)); // not into the chunk with the marks
+    assert_true(outq_front(&queue, &iov, &of));
+    assert_memory_equal(&of, &given, sizeof of);
+    of = (struct tally){0};
+    assert_false(outq_consume(&queue, 2, &of));
+    assert_true(tally_is_empty(&of));
+    assert_true(outq_consume(&queue, 1, &of));
+    assert_memory_equal(&of, &given, sizeof of);
+    assert_int_equal(tally_owed(&of), 3);
+    outq_fini(&queue);
+}
+
 static void test_chunk_refuses_sizes_beyond_its_counters(void **state)
 {
     (void)state;
@@ -289,6 +386,9 @@ int main(void)
         cmocka_unit_test(test_outq_move_keeps_the_order),
         cmocka_unit_test(test_outq_move_merges_at_the_seam),
         cmocka_unit_test(test_outq_changes_nothing_when_memory_is_out),
+        cmocka_unit_test(test_outq_counts_each_copy_once_wherever_writes_end),
+        cmocka_unit_test(test_outq_merges_and_moves_copies_with_their_bytes),
+        cmocka_unit_test(test_outq_tallied_copies_end_with_the_bytes),
         cmocka_unit_test(test_chunk_refuses_sizes_beyond_its_counters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -165,16 +165,16 @@ static void test_health(void **state)
 static void test_metrics_are_the_sum_of_all_threads(void **state)
 {
     struct fixture *fixture = *state;
-    gw_metric_add(&fixture->base.bed.metrics, GW_DELIVERIES, 40);
-    gw_metric_add(&fixture->bus_metrics, GW_DELIVERIES, 2);
+    gw_metric_add(&fixture->base.bed.metrics, GW_DELIVERED, 40);
+    gw_metric_add(&fixture->bus_metrics, GW_DELIVERED, 2);
     gw_metric_add(&fixture->bus_metrics, GW_BUS_EVENTS, 7);
     const char *text = get(fixture, "/metrics", 200);
     assert_true(
         response_has(last_response(), "Content-Type", "text/plain; version=0.0.4; charset=utf-8"));
     assert_true(response_has(last_response(), "Cache-Control", "no-store"));
-    assert_non_null(strstr(text, "# HELP talus_deliveries_total "));
-    assert_non_null(strstr(text, "\n# TYPE talus_deliveries_total counter\n"));
-    assert_non_null(strstr(text, "\ntalus_deliveries_total 42\n"));
+    assert_non_null(strstr(text, "# HELP talus_deliveries_delivered_total "));
+    assert_non_null(strstr(text, "\n# TYPE talus_deliveries_delivered_total counter\n"));
+    assert_non_null(strstr(text, "\ntalus_deliveries_delivered_total 42\n"));
     assert_non_null(strstr(text, "\ntalus_bus_events_total 7\n"));
     assert_non_null(strstr(text, "\ntalus_worker_deliveries_total{worker=\"0\"} 40\n"));
     assert_null(strstr(text, "worker=\"1\"")); // the bus thread is none

@@ -164,6 +164,10 @@ void client_open(struct client **client, struct harness *harness)
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     *client = client_adopt(&harness->bed, fds[0]);
+    if (harness->send_buffer > 0)
+        assert_int_equal(setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &harness->send_buffer,
+                                    sizeof harness->send_buffer),
+                         0);
     http_server_take(harness->http, fds[1]);
     harness_settle(harness);
 }

@@ -23,7 +23,8 @@ struct harness {
     struct http_server *http;
     struct eio_server *eio;
     struct cors cors;
-    bool is_echo;                // answer each message with itself
+    int send_buffer; // bytes that the kernel is to take for a client; 0: as many as it likes
+    bool is_echo;    // answer each message with itself
     struct eio_session *session; // the newest that is open
     struct buffer log; // what the handler was told: "open", "message:…", "close:…", lines
 };

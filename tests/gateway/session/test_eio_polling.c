@@ -466,7 +466,7 @@ static void test_small_messages_count_too(void **state)
     assert_non_null(chunk);
     polling_open(harness);
     for (int i = 0; harness->session && i < MAX_QUEUE; i++) {
-        eio_session_send(harness->session, chunk, 0, 4);
+        eio_session_send(harness->session, &(struct range){chunk, 0, 4, 0});
         if (i % 64 == 0)
             harness_settle(harness);
     }

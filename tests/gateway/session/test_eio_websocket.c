@@ -89,7 +89,7 @@ static void test_all_of_a_turn_comes_in_order(void **state)
     assert_non_null(chunk);
     ws_open(&client, harness);
     assert_true(eio_session_send_message(harness->session, false, "a", 1));
-    assert_true(eio_session_send(harness->session, chunk, 0, 7));
+    assert_true(eio_session_send(harness->session, &(struct range){chunk, 0, 7, 0}));
     assert_true(eio_session_send_message(harness->session, true, "d", 1));
     chunk_unref(chunk);
     ws_expect(client, "4a");

@@ -69,12 +69,13 @@ static void test_sio_deferred_gets_first_what_is_sent_ahead(void **state)
     struct sio_socket *socket = open_deferred(&client, harness);
     buffer_init(&frames, 1024);
     assert_true(sio_frames_encode(&frames, SIO_EVENT, "/", SIO_NO_ID, missed.args, NULL, 0));
-    const struct sio_encoded encoded = {frames.bytes, frames.size};
-    assert_true(sio_emit_encoded(socket, &encoded));
+    const struct sio_missed_copy copy = {7, (uint32_t)frames.size, COPY_RECOVERED};
+    const struct sio_missed missed_frames = {frames.bytes, frames.size, &copy, 1};
+    assert_true(sio_emit_missed(socket, &missed_frames));
     assert_true(sio_socket_accept(socket));
     ws_expect(client, "42[\"missed\"]");
     expect_connected(client, socket);
-    assert_true(sio_emit_encoded(socket, &encoded)); // now like anything else
+    assert_true(sio_emit_missed(socket, &missed_frames)); // now like anything else
     ws_expect(client, "42[\"missed\"]");
     buffer_fini(&frames);
     json_decref(missed.args);

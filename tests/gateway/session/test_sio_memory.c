@@ -290,6 +290,11 @@ static bool run(int failing_step, unsigned allocation)
     expect_service(scene.harness);
     sio_server_destroy(&scene.harness->sio);
     assert_int_equal(scene.asked, scene.answered);
+    harness_settle(&scene.harness->base);
+    const struct bed *bed = &scene.harness->base.bed;
+    assert_true(bed_metric(bed, GW_PUBLISHED) > 0 || failing_step >= 0);
+    assert_int_equal(bed_metric(bed, GW_PUBLISHED),
+                     bed_metric(bed, GW_DELIVERED) + bed_dropped(bed));
     if (failing_step < 0)
         assert_int_equal(scene.asked, 4);
     scene_fini(&scene);

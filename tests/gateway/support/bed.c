@@ -46,6 +46,14 @@ int64_t bed_metric(const struct bed *bed, enum gw_metric metric)
     return atomic_load(&bed->metrics.values[metric]);
 }
 
+int64_t bed_dropped(const struct bed *bed)
+{
+    int64_t count = 0;
+    for (int metric = GW_DROPPED_CLOSE; metric <= GW_DROPPED_MEMORY; metric++)
+        count += bed_metric(bed, (enum gw_metric)metric);
+    return count;
+}
+
 void bed_make_folder(char path[64])
 {
     const char *parent = getenv("TMPDIR");

@@ -40,6 +40,8 @@ void bed_wait_size(struct bed *bed, const struct buffer *buffer, size_t size);
 void bed_make_folder(char path[64]);
 
 int64_t bed_metric(const struct bed *bed, enum gw_metric metric);
+// Copies that were dropped, for all reasons together.
+int64_t bed_dropped(const struct bed *bed);
 
 struct client {
     struct list link;

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+// Invariant: the last copy's end is the size of the frames.
+#include "gateway/intake/missed.h"
+
+void intake_missed_init(struct intake_missed *missed, size_t max)
+{
+    buffer_init(&missed->frames, max);
+    buffer_init(&missed->copies, SIZE_MAX); // a frame has some bytes
+}
+
+void intake_missed_fini(struct intake_missed *missed)
+{
+    buffer_fini(&missed->frames);
+    buffer_fini(&missed->copies);
+}
+
+size_t intake_missed_count(const struct intake_missed *missed)
+{
+    return missed->copies.size / sizeof(struct sio_missed_copy);
+}
+
+static const struct sio_missed_copy *copies_of(const struct intake_missed *missed)
+{
+    return (const void *)missed->copies.bytes;
+}
+
+void intake_missed_truncate(struct intake_missed *missed, size_t count)
+{
+    buffer_truncate(&missed->frames, count > 0 ? copies_of(missed)[count - 1].end : 0);
+    buffer_truncate(&missed->copies, count * sizeof(struct sio_missed_copy));
+}
+
+static bool add(struct intake_missed *missed, const uint8_t *bytes, size_t size,
+                struct sio_missed_copy copy)
+{
+    size_t before = intake_missed_count(missed);
+    if (missed->frames.size + size > CHUNK_MARKED_MAX)
+        return false;
+    copy.end = (uint32_t)(missed->frames.size + size);
+    if (!buffer_append(&missed->copies, &copy, sizeof copy))
+        return false;
+    if (buffer_append(&missed->frames, bytes, size))
+        return true;
+    buffer_truncate(&missed->copies, before * sizeof copy);
+    return false;
+}
+
+bool intake_missed_add(struct intake_missed *missed, const struct intake_encoded *encoded,
+                       enum copy_kind kind)
+{
+    return add(missed, encoded->bytes, encoded->size,
+               (struct sio_missed_copy){.index = encoded->index, .kind = kind});
+}
+
+bool intake_missed_join(struct intake_missed *missed, const struct intake_missed *more)
+{
+    size_t before = intake_missed_count(missed);
+    uint32_t start = 0;
+    for (size_t i = 0; i < intake_missed_count(more); i++) {
+        struct sio_missed_copy copy = copies_of(more)[i];
+        if (!add(missed, more->frames.bytes + start, copy.end - start, copy)) {
+            intake_missed_truncate(missed, before);
+            return false;
+        }
+        start = copies_of(more)[i].end;
+    }
+    return true;
+}
+
+struct sio_missed intake_missed_view(const struct intake_missed *missed)
+{
+    return (struct sio_missed){
+        .bytes = missed->frames.bytes,
+        .size = missed->frames.size,
+        .copies = copies_of(missed),
+        .count = intake_missed_count(missed),
+    };
+}
