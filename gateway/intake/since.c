@@ -29,7 +29,7 @@ struct intake_since {
     uint64_t mark;                  // index of the newest event when it was asked
     uint64_t end;                   // seq of the history's newest event
     bool is_answered;
-    bool is_cut;      // more than a client may miss
+    bool is_cut;      // more than a client may miss, or no use
     bool is_unproven; // of the other broadcasters, and that is told
     struct intake_missed found;
     struct gw_deadline deadline;
@@ -185,9 +185,12 @@ static void finish(struct intake_since *since)
     intake__join(session, request);
 }
 
+// The stream is still behind: what was found would come again with it, or be told missing.
 static void on_patience_over(struct gw_deadline *deadline)
 {
-    finish(LIST_ENTRY(deadline, struct intake_since, deadline));
+    struct intake_since *since = LIST_ENTRY(deadline, struct intake_since, deadline);
+    since->is_cut = true;
+    finish(since);
 }
 
 static bool ask(struct intake_session *session, struct intake_request *request)
@@ -222,6 +225,12 @@ bool intake__join_since(struct intake_session *session, struct intake_request *r
     intake_missed_init(&request->missed, intake->options.max_missed);
     if (find_in_log(intake, session, request))
         return false;
+    if (is_of_origin(request->since, talus_broadcaster_origin(intake->broadcaster))) {
+        // Another gateway gave it out. Of its own presence, this one owes nothing.
+        if (has_others(&session->origins, request->since, UINT64_MAX))
+            tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
+        return false;
+    }
     if (ask(session, request))
         return true;
     tell_unknown(session, request, false);

@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import { ask, connected, joined, settled } from './support/client.mjs';
 import { next } from './support/deadline.mjs';
 import { startAll, startGateway, startService, stopAll } from './support/program.mjs';
+import { Proxy } from '../system/support/proxy.mjs';
 
 let bus, gateway, service;
 
@@ -29,6 +30,19 @@ async function joinedSince(url, session, since, n) {
   await last;
   await settled(socket);
   return socket;
+}
+
+/** A gateway's origin on the bus, which another one gives out with its presence. */
+async function originOf({ url }) {
+  const second = await startGateway(bus);
+  const watcher = await joined(second.url, 'seen');
+  const seen = next(watcher, 'session-connected', (data, id) => id);
+  const socket = await joined(url, 'seen');
+  const [, id] = await seen;
+  socket.disconnect();
+  watcher.disconnect();
+  await second.stop();
+  return id.split('.')[0];
 }
 
 const kinds = (socket) =>
@@ -154,6 +168,51 @@ test('what is no event of anybody is a gap', async () => {
     assert.equal(socket.joined.active_clients, 1);
     socket.disconnect();
   }
+});
+
+// The history is asked for at the broadcaster's own port, while its stream is held up in a proxy.
+test('what the stream brings later is not given before it', async (t) => {
+  const proxy = await Proxy.start();
+  const { port } = await Proxy.start().then(async (free) => (await free.stop(), free));
+  proxy.target = port;
+  const slow = startService({ env: { TALUS_BUS: `tcp://127.0.0.1:${port}` } });
+  const second = await startGateway(bus, ['--bus', `tcp://127.0.0.1:${proxy.port}`, '--bus', bus.endpoint]);
+  t.after(async () => {
+    await second.stop();
+    await slow.stop();
+    await proxy.stop();
+  });
+  const [, origin] = await slow.line(/^ready (.*)/);
+  const witness = await joined(second.url, 'behind');
+  const first = next(witness, 'step');
+  await step('behind', 1, slow);
+  await first;
+  proxy.delay = 60_000;
+  await step('behind', 2, slow);
+  const socket = await joinedSince(second.url, 'behind', `${origin}.0`);
+  assert.deepEqual(kinds(socket), ['session-connected', 'joined', 'gap']);
+  const { after, first: end } = socket.log.find(([type]) => type === 'gap')[1];
+  assert.deepEqual([after, end], [`${origin}.0`, '']);
+  const arrived = Promise.all([witness, socket].map((each) => next(each, 'step', (data) => data.n === 3)));
+  proxy.delay = 0;
+  proxy.cut();
+  await step('behind', 3, slow);
+  await arrived;
+  assert.deepEqual(kinds(socket).slice(3), [2, 3]);
+  socket.disconnect();
+  witness.disconnect();
+});
+
+test('an event that this gateway sent itself proves nothing of others', async () => {
+  const witness = await joined(gateway.url, 'own');
+  const arrived = next(witness, 'step');
+  await step('own', 1);
+  await arrived;
+  const socket = await joinedSince(gateway.url, 'own', `${await originOf(gateway)}.1`);
+  assert.deepEqual(kinds(socket), ['session-connected', 'joined', 'gap']);
+  assert.equal(socket.log.find(([type]) => type === 'gap')[1].after, '');
+  socket.disconnect();
+  witness.disconnect();
 });
 
 test('a since that is no text is refused', async () => {

@@ -88,6 +88,7 @@ const { seconds, seed, clients, light, rate, keep } = options();
 const folder = await mkdtemp(path.join(tmpdir(), 'talus-chaos-'));
 const plan = makePlan(seed, seconds, { ...SIZE, clients });
 const problems = [];
+const fail = (error) => problems.push({ consumer: 'the run', session: '', origin: '', what: 'failed', expected: 'no error', came: error.stack });
 const world = new World({ folder, seed, clients, light, rate }, (problem) => problems.push(problem));
 // Whatever happens here, what was started is ended.
 process.on('uncaughtException', (error) => (world.failure ??= error));
@@ -100,14 +101,13 @@ try {
   problems.push(...(await settle(world)));
   for (const gateway of world.gateways) await world.sample(gateway);
 } catch (error) {
-  problems.push({ consumer: 'the run', session: '', origin: '', what: 'failed', expected: 'no error', came: error.stack });
-} finally {
-  await world.stop();
+  fail(error);
 }
+for (const error of await world.stop()) fail(error);
 console.log(summary(world, problems, seed));
 for (const problem of problems.slice(0, SHOWN)) console.log(describe(problem));
 if (problems.length > SHOWN) console.log(`… and ${problems.length - SHOWN} more in problems.json`);
 if (problems.length > 0) await writeFile(path.join(folder, 'problems.json'), JSON.stringify(problems, null, 1));
 if (problems.length > 0 || keep) console.log(`logs: ${folder}`);
 else await rm(folder, { recursive: true });
-process.exitCode = problems.length > 0 ? 1 : 0;
+process.exit(problems.length > 0 ? 1 : 0);

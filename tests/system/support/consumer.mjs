@@ -44,6 +44,12 @@ class Position {
     this.mayGoOn = false; // … to one who had joined with `since`: it is about the past
     this.again = -1; // the newest event that came a second time; -1: none may
     this.gap = null; // the last one told, as text, until an event comes
+    this.gaps = []; // [after, before] of all that were told
+  }
+
+  /** Which of these numbers have come, as far as no gap has named them. */
+  had(numbers) {
+    return numbers.filter((seq) => seq <= this.received && !this.gaps.some(([after, before]) => after < seq && seq < before));
   }
 
   /** For a seat that goes on where this one's was. */
@@ -277,13 +283,14 @@ export class Consumer {
     }
     const before = this.unheard(origin, session, seat, lower);
     if (before.length) this.problem('events before a gap are missing', session, name, before, text);
-    if (position && position.received > lower && origin.next(session, lower) <= position.received)
-      this.problem('a gap names what came', session, name, `after ${position.received}`, text);
+    const had = position ? position.had(origin.between(session, lower, upper - 1)) : [];
+    if (had.length) this.problem('a gap names what came', session, name, `nothing of ${had}`, text);
     const told = origin.between(session, Math.max(lower, position?.upTo ?? 0), upper - 1).length;
     this.counts.told += told;
     if (!told) this.counts.empty++;
     if (!position) seat.positions.set(name, (position = new Position(0)));
     position.gap = text;
+    position.gaps.push([lower, upper]);
     if (first === '') {
       position.isOver = true;
       position.upTo = Math.max(position.upTo, lower);

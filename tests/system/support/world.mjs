@@ -330,27 +330,39 @@ export class World {
     for (const [, name, value] of text.matchAll(/^(talus_\w+_total)\S* (\d+)$/gm)) this.metrics[name] = (this.metrics[name] ?? 0) + Number(value);
   }
 
+  /** Ends everything, also what is left of a run that failed; gives the errors of that. */
   async stop() {
-    for (const host of this.hosts ?? []) {
-      host.child.kill('SIGCONT');
-      host.child.kill('SIGKILL');
-      if (host.child.exitCode === null && host.child.signalCode === null) await once(host.child, 'exit');
-    }
+    const errors = [];
+    const end = (promise) => promise.catch((error) => errors.push(error));
+    for (const host of this.hosts ?? []) await end(this.endHost(host));
     for (const { program } of this.gateways ?? []) {
       program?.child.kill('SIGCONT');
-      await program?.stop();
+      if (program) await end(program.stop());
     }
-    const subscriber = this.subscriber?.program;
-    subscriber?.child.stdin.end();
-    if (subscriber) this.counts.healed += Number((await subscriber.line(/^healed (\d+)/))[1]);
-    await this.tap?.program?.stop();
-    for (const { program } of this.broadcasters ?? []) await program?.stop('SIGKILL');
+    await end(this.endSubscriber());
+    if (this.tap?.program) await end(this.tap.program.stop());
+    for (const { program } of this.broadcasters ?? []) if (program) await end(program.stop('SIGKILL'));
     for (const proxy of [...(this.busProxies ?? []), ...(this.gateways ?? []).map((each) => each.proxy)]) {
       if (!proxy) continue;
       this.counts.cuts += proxy.cuts;
-      await proxy.stop();
+      await end(proxy.stop());
     }
-    await this.bus?.remove();
+    if (this.bus) await end(this.bus.remove());
+    return errors;
+  }
+
+  async endHost({ child }) {
+    child.kill('SIGCONT');
+    child.kill('SIGKILL');
+    if (child.exitCode === null && child.signalCode === null) await within(once(child, 'exit'), 'end of clients');
+  }
+
+  async endSubscriber() {
+    const program = this.subscriber?.program;
+    if (!program) return;
+    program.child.stdin.end();
+    this.counts.healed += Number((await program.line(/^healed (\d+)/))[1]);
+    await program.stop();
   }
 }
 
