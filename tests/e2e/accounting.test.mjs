@@ -30,6 +30,21 @@ const numbers = (events, type) => events.filter(([each]) => each === type).map((
 const had = (socket, type, n) =>
   numbers(socket.log, type).includes(n) || next(socket, type, (data) => data.n === n);
 
+/** Closes the client's connection. */
+async function closed(socket) {
+  const isGone = next(socket, 'disconnect');
+  socket.io.engine.close();
+  await isGone;
+}
+
+/** Connects it again, to where it was. */
+async function back(socket) {
+  const isBack = next(socket, 'connect');
+  socket.connect();
+  await isBack;
+  assert.equal(socket.recovered, true);
+}
+
 const count = (n) => Array.from({ length: n }, (_, i) => i + 1);
 
 test('clients of every kind, on two workers', () =>
@@ -59,19 +74,10 @@ test('clients of every kind, on two workers', () =>
     for (const socket of cut) {
       // Presence is in no log: what was under way when the connection is cut would not be got.
       if (socket === cutWebsocket) await firstIsGone;
-      await account.departing(async () => {
-        const isGone = next(socket, 'disconnect');
-        socket.io.engine.close();
-        await isGone;
-      });
+      await account.departing(() => closed(socket));
     }
     for (const n of [3, 4, 5]) await account.emit('all', 'step', n);
-    for (const socket of cut) {
-      const isBack = next(socket, 'connect');
-      socket.connect();
-      await isBack;
-      assert.equal(socket.recovered, true);
-    }
+    for (const socket of cut) await back(socket);
     await account.emit('all', 'step', 6);
     const inSession = present.filter((socket) => socket !== leaver);
     await Promise.all(inSession.map((socket) => had(socket, 'step', 6)));
@@ -87,6 +93,26 @@ test('clients of every kind, on two workers', () =>
     for (const socket of present) socket.disconnect();
   }));
 
+test('clients that are cut off again and again while events flow, on two workers', () =>
+  withAccount(['--workers', '2', '--presence', 'never'], {}, async (account) => {
+    const COUNT = 4000;
+    const clients = [];
+    for (let i = 0; i < 3; i++)
+      for (const options of Object.values(TRANSPORTS).slice(1)) clients.push(await joined(account.gateway.url, 'flow', options));
+    account.service.write(`flood flow ${COUNT} 1000\n`);
+    for (let round = 0; round < 4; round++)
+      for (const socket of clients) {
+        await account.departing(() => closed(socket));
+        await back(socket);
+      }
+    await Promise.all(clients.map((socket) => had(socket, 'tick', COUNT)));
+    for (const socket of clients) assert.deepEqual(numbers(socket.log, 'tick'), count(COUNT));
+    const all = await account.balancedAt(clients.length * COUNT);
+    assert.deepEqual(all.dropped, {});
+    assert.ok(all.recovered > 0);
+    for (const socket of clients) socket.disconnect();
+  }));
+
 test('what was on its way to a client that polls is recovered', () =>
   withAccount(['--presence', 'never'], {}, async (account) => {
     const first = await poller(account, 's');
@@ -95,9 +121,9 @@ test('what was on its way to a client that polls is recovered', () =>
     for (const n of [2, 3, 4]) await account.emit('s', 'step', n);
     await first.cut();
     for (const n of [5, 6]) await account.emit('s', 'step', n);
-    const back = await poller(account, undefined, { pid: first.pid, offset });
-    assert.equal(back.sid, first.sid);
-    assert.deepEqual(numbers(back.events, 'step'), [2, 3, 4, 5, 6]);
+    const again = await poller(account, undefined, { pid: first.pid, offset });
+    assert.equal(again.sid, first.sid);
+    assert.deepEqual(numbers(again.events, 'step'), [2, 3, 4, 5, 6]);
     await expect(account, { published: 6, delivered: 1, recovered: 5 });
   }));
 
@@ -110,8 +136,8 @@ test('what was written and did not arrive is sent again, outside the sum', () =>
     await first.read(3);
     await first.cut();
     for (const n of [4, 5]) await account.emit('s', 'step', n);
-    const back = await Reader.open(account, { pid: first.pid, offset });
-    assert.deepEqual(numbers(back.events, 'step'), [2, 3, 4, 5]);
+    const again = await Reader.open(account, { pid: first.pid, offset });
+    assert.deepEqual(numbers(again.events, 'step'), [2, 3, 4, 5]);
     await expect(account, { published: 5, delivered: 3, recovered: 2, resent: 2 });
   }));
 
@@ -128,8 +154,8 @@ test('a client that stops reading is cut off, and comes back for the rest', () =
     await first.cut();
     const { delivered } = await account.deliveries();
     assert.ok(delivered > 1 && delivered < COUNT, `${delivered}`);
-    const back = await Reader.open(account, { pid: first.pid, offset });
-    assert.deepEqual(numbers(back.events, 'tick'), count(COUNT));
+    const again = await Reader.open(account, { pid: first.pid, offset });
+    assert.deepEqual(numbers(again.events, 'tick'), count(COUNT));
     await expect(account, {
       published: COUNT + 1,
       delivered,
@@ -146,14 +172,14 @@ test('a recovery that is cut off itself is made up for by the next one', () =>
     await account.emit('s', 'step', 2);
     await first.cut();
     await account.emit('s', 'step', 3);
-    const again = await Polling.open(account.gateway);
-    await again.post(`40/graph,${JSON.stringify({ pid: first.pid, offset })}`);
+    const second = await Polling.open(account.gateway);
+    await second.post(`40/graph,${JSON.stringify({ pid: first.pid, offset })}`);
     await account.metricIs('talus_recovered_total', (value) => value === 1);
     await account.emit('s', 'step', 4);
-    await account.departing(() => again.post('1')); // it has fetched none of the three
+    await account.departing(() => second.post('1')); // it has fetched none of the three
     await account.emit('s', 'step', 5);
-    const back = await poller(account, undefined, { pid: first.pid, offset });
-    assert.deepEqual(numbers(back.events, 'step'), [2, 3, 4, 5]);
+    const again = await poller(account, undefined, { pid: first.pid, offset });
+    assert.deepEqual(numbers(again.events, 'step'), [2, 3, 4, 5]);
     await expect(account, { published: 5, delivered: 1, recovered: 4 });
   }));
 
@@ -182,8 +208,8 @@ test('what a join with since was to bring, and did not, is not passed over by a 
     await late.post(`42/graph,["join_session",{"session_id":"s","since":"${since}"}]`);
     await account.metricIs('talus_deliveries_published_total', (value) => value === 6);
     await late.cut();
-    const back = await poller(account, undefined, { pid: late.pid, offset });
-    assert.notEqual(back.sid, late.sid);
+    const again = await poller(account, undefined, { pid: late.pid, offset });
+    assert.notEqual(again.sid, late.sid);
     await expect(account, { published: 6, delivered: 4, dropped: { transport_close: 2 } });
   }));
 
@@ -202,8 +228,8 @@ test('who names an unknown offset is not recovered', () =>
     const socket = await poller(account, 's');
     await account.emit('s', 'step', 1);
     await socket.cut();
-    const back = await poller(account, undefined, { pid: socket.pid, offset: 'abcdefgh.1' });
-    assert.notEqual(back.sid, socket.sid);
+    const again = await poller(account, undefined, { pid: socket.pid, offset: 'abcdefgh.1' });
+    assert.notEqual(again.sid, socket.sid);
     await expect(account, { published: 1, dropped: { not_recovered: 1 } });
   }));
 
@@ -218,8 +244,8 @@ test('what a client left unread in a session that it leaves is not recovered', (
     await account.emit('left', 'step', 4);
     await account.emit('kept', 'step', 5);
     await socket.cut();
-    const back = await poller(account, undefined, { pid: socket.pid });
-    assert.deepEqual(numbers(back.events, 'step'), [3, 5]);
+    const again = await poller(account, undefined, { pid: socket.pid });
+    assert.deepEqual(numbers(again.events, 'step'), [3, 5]);
     await expect(account, { published: 4, recovered: 2, dropped: { left: 2 } });
   }));
 
@@ -229,8 +255,8 @@ test('events that leave a departed client out are not its own', () =>
     await socket.cut();
     account.service.write(`skip s step ${socket.sid}\n`);
     await account.emit('s', 'step', 2);
-    const back = await poller(account, undefined, { pid: socket.pid });
-    assert.deepEqual(numbers(back.events, 'step'), [2]);
+    const again = await poller(account, undefined, { pid: socket.pid });
+    assert.deepEqual(numbers(again.events, 'step'), [2]);
     await expect(account, { published: 1, recovered: 1 });
   }));
 
