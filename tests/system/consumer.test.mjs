@@ -66,6 +66,7 @@ const GOOD = {
   'a join with since': [...resumed(), ...events(4, 6, 7, 8, 9)],
   'a join with since, and its gap': [...resumed(), gap(3, 7), ...events(7, 8, 9)],
   'a join with since that nobody can answer': [...resumed(), gap(3, 0), unproven, ...events(7, 8, 9)],
+  'a join with since whose origin is met later, with a short history': [...resumed(), gap(3, 0), unproven, gap(0, 7), ...events(7, 8, 9)],
   'a join with since whose origin is met later': [...resumed(), gap(3, 0), unproven, ...events(2, 3, 7, 8, 9)],
   'a gap told again after what followed it': [...resumed(), gap(3, 7), ...events(7, 8), gap(4, 7), ...events(9)],
   'a join with since after another': [...resumed(), ...events(4, 6), cut, connect(), ['', 'ask', 's', 'o.6'], [900, 'joined', 's', 'o.8'], ...events(7, 8, 9)],

@@ -47,9 +47,13 @@ class Position {
     this.gaps = []; // [after, before] of all that were told
   }
 
-  /** Which of these numbers have come, as far as no gap has named them. */
+  /**
+   * Which of these numbers have come, as far as no gap has named them. A gateway that meets the
+   * origin of a join with `since` later knows nothing of what the client brought along.
+   */
   had(numbers) {
-    return numbers.filter((seq) => seq <= this.received && !this.gaps.some(([after, before]) => after < seq && seq < before));
+    const from = this.mayGoOn ? this.resumedAt : 0;
+    return numbers.filter((seq) => seq > from && seq <= this.received && !this.gaps.some(([after, before]) => after < seq && seq < before));
   }
 
   /** For a seat that goes on where this one's was. */
