@@ -281,11 +281,15 @@ static void account_recovered(struct intake *intake, struct intake_departure *de
     uint64_t recovered = 0;
     for (size_t i = 0; i < view.count; i++)
         recovered += view.copies[i].kind == COPY_RECOVERED;
-    if (recovered > departure->owed) // memory was out for a letter, whose copies were dropped then
+    if (recovered >
+        departure->owed) { // memory was out for a letter, whose copies were dropped then
+        gw_log(GW_LOG_WARNING, "recovery", "client %s gets more than it was owed",
+               departure->client);
         gw_metric_add(&intake->metrics, GW_PUBLISHED, (int64_t)(recovered - departure->owed));
-    else
+    } else {
         gw_metrics_drop(&intake->metrics, GW_DROPPED_LEFT, departure->client,
                         departure->owed - recovered);
+    }
     departure->owed = recovered;
 }
 

@@ -38,6 +38,7 @@ export class Account {
     await this.service?.stop();
     await this.gateway?.stop();
     await this.bus?.remove();
+    assert.doesNotMatch(this.gateway?.errors ?? '', /more than it was owed/);
   }
 
   async metrics() {

@@ -189,7 +189,7 @@ static void test_polling_counts_with_the_answer(void **state)
 
 static void test_an_answer_that_is_not_taken_is_dropped(void **state)
 {
-    enum { COUNT = 12 }; // a queue's bound is no bound of what one turn appends
+    enum { COUNT = 12 }; // together less than MAX_QUEUE
     struct sio_harness *harness = *state;
     struct client *poll;
     struct client *other;
