@@ -287,11 +287,9 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
         tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
     if (!delivery->complete)
         tell_missing(since, delivery);
-    uint64_t reached = 0;
-    bool is_there = since->end == 0 || session_log_find(&since->session->log, delivery->newest) ||
-                    strcmp(since->session->newest, delivery->newest) == 0 ||
-                    (split_id(since->request->since, &reached) && reached >= since->end);
-    if (is_there)
+    // One that is lost brings nothing more.
+    bool is_lost = !delivery->complete && delivery->first[0] == '\0';
+    if (delivery->is_reached || is_lost)
         finish(since);
     else
         gw_deadline_start(&intake->since_deadlines, &since->deadline);

@@ -255,6 +255,30 @@ static void test_heal_recovery_of_a_lost_origin(void **state)
     assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
 }
 
+// A session that is not joined delivers nothing, one that is has reached its baseline.
+static void test_recovery_says_whether_deliveries_have_reached_it(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    const talus_delivery_t *delivery;
+    const talus_emit_t event = {.session = "s", .type = "t"};
+    talus_event_id_t id;
+    uint64_t request;
+
+    assert_int_equal(talus_emit(broadcaster, &event, &id), 0);
+    assert_int_equal(talus_broadcaster_flush(broadcaster, EXPECT_DEADLINE_MS), 0);
+    pump_until(subscriber, origins_are, 1);
+    for (int is_joined = 0; is_joined < 2; is_joined++) {
+        if (is_joined)
+            join_live(subscriber, "s");
+        assert_int_equal(talus_subscriber_recover(subscriber, "s", id.text, &request), 0);
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_RECOVERED);
+        assert_int_equal(delivery->is_reached, is_joined);
+    }
+}
+
 static void emit_one(talus_broadcaster_t *broadcaster, const char *session)
 {
     const talus_emit_t event = {.session = session, .type = "t"};
@@ -298,6 +322,7 @@ int main(void)
         TEST(test_heal_recovers_what_came_after_an_event),
         TEST(test_heal_recovers_large_histories_in_several_answers),
         TEST(test_heal_recovery_of_a_lost_origin),
+        TEST(test_recovery_says_whether_deliveries_have_reached_it),
         TEST(test_live_says_whether_several_have_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

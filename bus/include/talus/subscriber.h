@@ -110,12 +110,13 @@ TALUS_API int talus_subscriber_leave(talus_subscriber_t *subscriber, const char 
 // A gateway's `join S since X` is: join S; after its LIVE, recover(S, X); give the client the
 // REPLAYED events, and hold back what else comes of S for this client until RECOVERED; then give
 // it those of what was held back that are not of X's origin or come after `newest`; if it is not
-// complete, tell the gap first. Events of other broadcasters than X's between X and LIVE are not
-// covered: `is_only_origin` says whether there can be any.
-// `session`: "" for the events for everybody; not "*". `since`: an event id, ORIGIN.SEQ; SEQ 0:
-// from the origin's beginning. `request`: receives the number that the answer's deliveries have.
-// Returns 0; TALUS_ESESSION; TALUS_EINVAL: `since` is no event id; TALUS_ELIMIT: too many
-// broadcasters are known, or 10,000 requests are open; TALUS_ENOMEM; TALUS_EFORKED. Does not block.
+// complete, tell the gap first. Unless `is_reached`, hold back until the deliveries have. Events of
+// other broadcasters than X's between X and LIVE are not covered: `is_only_origin` says whether
+// there can be any. `session`: "" for the events for everybody; not "*". `since`: an event id,
+// ORIGIN.SEQ; SEQ 0: from the origin's beginning. `request`: receives the number that the answer's
+// deliveries have. Returns 0; TALUS_ESESSION; TALUS_EINVAL: `since` is no event id; TALUS_ELIMIT:
+// too many broadcasters are known, or 10,000 requests are open; TALUS_ENOMEM; TALUS_EFORKED. Does
+// not block.
 TALUS_API int talus_subscriber_recover(talus_subscriber_t *subscriber, const char *session,
                                        const char *since, uint64_t *request) TALUS_MUST_USE;
 
@@ -168,6 +169,8 @@ typedef struct talus_delivery {
     uint64_t request;    // REPLAYED, RECOVERED: what talus_subscriber_recover gave
     bool is_only_origin; // LIVE, RECOVERED: the session is joined, and no other broadcaster than
                          // that of `newest` is known to have sent to it
+    bool is_reached; // RECOVERED: the session is joined, and its deliveries have reached `newest`:
+                     // none up to that will come any more
 } talus_delivery_t;
 
 // Gives the next delivery, which lives until the next call with this subscriber.

@@ -43,6 +43,23 @@ bool talus__is_only_origin(talus_subscriber_t *subscriber, const char *session, 
     return true;
 }
 
+// Whether nothing of the origin up to `seq` is still to be delivered in the session.
+static bool is_reached(talus_subscriber_t *subscriber, const char *session, const char *name,
+                       uint64_t seq)
+{
+    struct talus__joined *joined =
+        talus__joined_find(&subscriber->joined, session, strlen(session));
+    struct talus__origin *origin = talus__origins_find(&subscriber->origins, name, strlen(name));
+
+    if (!joined || talus__joined_is_left(joined))
+        return false;
+    if (seq == 0 || !origin)
+        return seq == 0;
+    const struct talus__position *position =
+        talus__position_find(joined, talus__origin_refer(&subscriber->origins, origin));
+    return position && position->has_baseline && position->last >= seq;
+}
+
 static void set_recovered(talus_subscriber_t *subscriber, const char *session, const char *origin,
                           uint64_t request, uint64_t head)
 {
@@ -56,6 +73,7 @@ static void set_recovered(talus_subscriber_t *subscriber, const char *session, c
     subscriber->delivery.request = request;
     subscriber->delivery.complete = true;
     subscriber->delivery.is_only_origin = talus__is_only_origin(subscriber, session, origin);
+    subscriber->delivery.is_reached = is_reached(subscriber, session, origin, head);
     subscriber->recoveries--;
 }
 
