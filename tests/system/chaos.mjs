@@ -9,10 +9,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { within } from '../e2e/support/deadline.mjs';
 import { makePlan } from './support/plan.mjs';
 import { SIZE, World } from './support/world.mjs';
 
 const SETTLE_MS = 60_000; // for what is owed to come; more than any time-out of the bus
+const END_MS = 120_000; // for all programs to end
 const LOOK_MS = 500; // between two looks whether it has
 const SHOWN = 20; // problems in the report
 
@@ -58,7 +60,7 @@ async function settle(world) {
 }
 
 function summary(world, problems, seed) {
-  const sum = { deliveries: 0, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, unproven: 0, again: 0 };
+  const sum = { deliveries: 0, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, unproven: 0, again: 0, late: 0 };
   const gaps = {};
   for (const { consumer } of world.logs) {
     for (const key of Object.keys(sum)) sum[key] += consumer.counts[key];
@@ -74,7 +76,7 @@ function summary(world, problems, seed) {
     `came back    ${sum.recoveries} recovered, ${sum.anew} anew`,
     `gaps told    ${Object.entries(gaps).map(([reason, count]) => `${count} ${reason}`).join(', ') || 'none'}: ${sum.told} events, ${sum.empty} of none`,
     `healed       ${metric('bus_healed')} by gateways, ${healed} by the subscriber; ${replayed} replayed; ${metric('bus_holes')} holes seen by gateways`,
-    `joins        ${sum.resumed} with since, ${sum.unproven} of them not proven (${sum.again} events came again); ${metric('bus_join_incomplete')} incomplete`,
+    `joins        ${sum.resumed} with since, ${sum.unproven} of them not proven (${sum.again} events came again, ${sum.late} gaps late); ${metric('bus_join_incomplete')} incomplete`,
     `unexplained  ${problems.length}`,
   ].join('\n');
 }
@@ -103,7 +105,7 @@ try {
 } catch (error) {
   fail(error);
 }
-for (const error of await world.stop()) fail(error);
+for (const error of await within(world.stop(), 'end of all programs', END_MS).catch((error) => [error])) fail(error);
 console.log(summary(world, problems, seed));
 for (const problem of problems.slice(0, SHOWN)) console.log(describe(problem));
 if (problems.length > SHOWN) console.log(`… and ${problems.length - SHOWN} more in problems.json`);
