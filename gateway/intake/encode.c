@@ -111,6 +111,7 @@ static struct intake_encoded *take_frames(struct encoder *encoder, const char *s
     encoded->size = frames->size;
     encoded->index = 0;
     encoded->before.index = 0;
+    encoded->gap_end[0] = '\0';
     strcpy(encoded->session, session);
     strcpy(encoded->skip, skip);
     memcpy(encoded->bytes, frames->bytes, frames->size);
@@ -186,5 +187,8 @@ struct intake_encoded *encoder_gap(struct encoder *encoder, const talus_delivery
     if (!sio_frames_encode_text(&encoder->frames, SIO_EVENT, encoder->nsp, SIO_NO_ID, parts,
                                 sizeof parts / sizeof *parts, NULL, 0))
         return NULL;
-    return take_frames(encoder, gap->session, "");
+    struct intake_encoded *encoded = take_frames(encoder, gap->session, "");
+    if (encoded)
+        strcpy(encoded->gap_end, gap->first);
+    return encoded;
 }

@@ -27,6 +27,7 @@ struct intake_encoded {
     struct intake_mark before;           // with `skip`: the session's event before it
     char session[TALUS_SESSION_MAX + 1]; // "": everybody
     char skip[TALUS_SKIP_MAX + 1];       // "": nobody
+    char gap_end[TALUS_ID_MAX + 1];      // of a gap: the event before which it ends; "": none
     uint8_t bytes[];
 };
 

@@ -125,15 +125,23 @@ static const struct event_log_entry *entry_of(const struct list *link)
     return LIST_ENTRY((struct list *)(uintptr_t)link, struct event_log_entry, session_link);
 }
 
-// Appends what the log has after an index. False: it is more than a client may miss.
+// Whether a client that has the origin's events up to `end` has that one, or what that gap names.
+static bool is_within(const struct event_log_entry *entry, const char *origin, uint64_t end)
+{
+    bool is_gap = entry->id[0] == '\0';
+    const char *id = is_gap ? entry->encoded->gap_end : entry->id;
+    uint64_t seq;
+    return is_of_origin(id, origin) && split_id(id, &seq) && seq <= end + is_gap;
+}
+
+// Appends what the log has after an index, but for the origin's (unless that is NULL) up to `end`.
+// False: it is more than a client may miss.
 static bool append_log(struct intake_missed *to, const struct session_log *log, uint64_t after,
                        const char *origin, uint64_t end)
 {
     for (const struct list *at = log->entries.next; at != &log->entries; at = at->next) {
         const struct event_log_entry *entry = entry_of(at);
-        uint64_t seq;
-        bool is_had = entry->index <= after || (origin && is_of_origin(entry->id, origin) &&
-                                                split_id(entry->id, &seq) && seq <= end);
+        bool is_had = entry->index <= after || (origin && is_within(entry, origin, end));
         if (!is_had && !intake_missed_add(to, entry->encoded, COPY_CAUGHT_UP))
             return false;
     }

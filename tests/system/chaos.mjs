@@ -9,10 +9,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { within } from '../e2e/support/deadline.mjs';
 import { makePlan } from './support/plan.mjs';
 import { SIZE, World } from './support/world.mjs';
 
 const SETTLE_MS = 60_000; // for what is owed to come; more than any time-out of the bus
+const END_MS = 120_000; // for all programs to end
 const LOOK_MS = 500; // between two looks whether it has
 const SHOWN = 20; // problems in the report
 
@@ -103,7 +105,7 @@ try {
 } catch (error) {
   fail(error);
 }
-for (const error of await world.stop()) fail(error);
+for (const error of await within(world.stop(), 'end of all programs', END_MS).catch((error) => [error])) fail(error);
 console.log(summary(world, problems, seed));
 for (const problem of problems.slice(0, SHOWN)) console.log(describe(problem));
 if (problems.length > SHOWN) console.log(`… and ${problems.length - SHOWN} more in problems.json`);

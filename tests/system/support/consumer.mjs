@@ -47,13 +47,10 @@ class Position {
     this.gaps = []; // [after, before] of all that were told
   }
 
-  /**
-   * Which of these numbers have come, as far as no gap has named them. A gateway that meets the
-   * origin of a join with `since` later knows nothing of what the client brought along.
-   */
+  /** Which of these numbers have come, and may not come again, as far as no gap has named them. */
   had(numbers) {
-    const from = this.mayGoOn ? this.resumedAt : 0;
-    return numbers.filter((seq) => seq > from && seq <= this.received && !this.gaps.some(([after, before]) => after < seq && seq < before));
+    const mayAgain = this.again >= 0 ? this.upTo : 0;
+    return numbers.filter((seq) => seq > mayAgain && seq <= this.received && !this.gaps.some(([after, before]) => after < seq && seq < before));
   }
 
   /** For a seat that goes on where this one's was. */
