@@ -78,7 +78,6 @@ struct outq {
     uint32_t more_head;
     uint32_t more_count;
     uint32_t capacity;
-    uint32_t reserved;
     size_t bytes; // in all ranges
 };
 

@@ -61,7 +61,8 @@
     X(BUS_EVENTS, counter, "talus_bus_events_total", "Events received from the bus")               \
     X(BUS_HOLES, counter, "talus_bus_holes_total", "Times that events of the bus were missing")    \
     X(BUS_HEALED, counter, "talus_bus_healed_total", "Events that came when they were asked for")  \
-    X(BUS_GAPS, counter, "talus_bus_gaps_total", "Gaps in sessions that somebody is in")           \
+    X(BUS_GAPS, counter, "talus_bus_gaps_total",                                                   \
+      "Gaps told to rooms, or kept for who may come back")                                         \
     X(BUS_DUPLICATES, counter, "talus_bus_duplicates_total", "Bus events that had come before")    \
     X(BUS_MALFORMED, counter, "talus_bus_malformed_total", "Messages that are no event")           \
     X(BUS_OVER_BOUNDS, counter, "talus_bus_over_bounds_total",                                     \

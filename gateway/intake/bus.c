@@ -295,6 +295,8 @@ static void on_gap(struct intake *intake, const talus_delivery_t *gap)
     }
     intake__post(intake, session, encoded, NULL);
     intake_encoded_unref(encoded);
+    if (session && intake->since_count > 0)
+        intake__sinces_hear_gap(session, gap);
 }
 
 // An event that cannot be said to clients is a gap of one.
@@ -460,17 +462,20 @@ static void on_readable(uv_poll_t *watch, int status, int events)
 // are no clients before they are live.
 static bool join_everybody(struct intake *intake)
 {
-    const int patience_ms = (int)intake->options.live_timeout_ms;
     const talus_delivery_t *delivery;
     bool is_live = false;
     if (talus_subscriber_join(intake->subscriber, "") != TALUS_OK)
         return false;
-    while (!is_live &&
-           talus_subscriber_receive(intake->subscriber, 2 * patience_ms, &delivery) == TALUS_OK) {
+    while (!is_live) { // which it is after live_timeout_ms at the latest
+        int error = talus_subscriber_receive(intake->subscriber, -1, &delivery);
+        if (error == TALUS_ETIMEOUT)
+            continue; // a signal
+        if (error)
+            return false;
         is_live = delivery->kind == TALUS_DELIVERY_LIVE && delivery->session[0] == '\0';
         take(intake, delivery);
     }
-    return is_live;
+    return true;
 }
 
 bool intake__bus_init(struct intake *intake)

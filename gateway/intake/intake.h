@@ -51,8 +51,8 @@ struct intake_options {
 
 void intake_options_init(struct intake_options *options);
 
-// Opens the bus: broadcaster and subscriber. Blocks until the events for everybody are live, or
-// live_timeout_ms is over: who connects from then on misses none. NULL on failure, with a text for
+// Opens the bus: broadcaster and subscriber. Blocks until the events for everybody are live,
+// live_timeout_ms at most: who connects from then on misses none. NULL on failure, with a text for
 // people in `error`.
 struct intake *intake_new(const struct intake_options *options, char *error, size_t error_size);
 

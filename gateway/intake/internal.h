@@ -239,6 +239,8 @@ void intake__on_replayed(struct intake *intake, const talus_delivery_t *delivery
 void intake__on_recovered(struct intake *intake, const talus_delivery_t *delivery);
 // An event of the session has come, and is in the log.
 void intake__sinces_hear(struct intake_session *session, const talus_event_t *event);
+// The same of a gap.
+void intake__sinces_hear_gap(struct intake_session *session, const talus_delivery_t *gap);
 
 // ---- recovery.c, bus thread
 

@@ -290,30 +290,49 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
         return;
     since->is_answered = true;
     split_id(delivery->newest, &since->end);
-    since->is_unproven = !delivery->is_only_origin;
+    // The session knows of some that libtalus has forgotten since.
+    since->is_unproven =
+        !delivery->is_only_origin ||
+        has_others(&since->session->origins, since->request->since, since->mark + 1);
     if (since->is_unproven)
         tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
     if (!delivery->complete)
         tell_missing(since, delivery);
-    // One that is lost brings nothing more.
-    bool is_lost = !delivery->complete && delivery->first[0] == '\0';
-    if (delivery->is_reached || is_lost)
+    // Who does not answer may be there still, and bring what was found again. If it is lost, a gap
+    // of the stream says so.
+    bool is_nothing_found = !delivery->complete && intake_missed_count(&since->found) == 0;
+    if (delivery->is_reached || is_nothing_found)
         finish(since);
     else
         gw_deadline_start(&intake->since_deadlines, &since->deadline);
 }
 
-void intake__sinces_hear(struct intake_session *session, const talus_event_t *event)
+// The stream has come so far: `id` names the origin, `seq` its event.
+static void hear_up_to(struct intake_session *session, const char *id, uint64_t seq)
 {
     struct list *next;
     for (struct list *at = session->intake->sinces.next; at != &session->intake->sinces;
          at = next) {
         struct intake_since *since = LIST_ENTRY(at, struct intake_since, link);
         next = at->next;
-        if (since->session == session && since->is_answered && event->seq >= since->end &&
-            is_of_origin(event->id, since->request->since))
+        if (since->session == session && since->is_answered && seq >= since->end &&
+            is_of_origin(id, since->request->since))
             finish(since);
     }
+}
+
+void intake__sinces_hear(struct intake_session *session, const talus_event_t *event)
+{
+    hear_up_to(session, event->id, event->seq);
+}
+
+void intake__sinces_hear_gap(struct intake_session *session, const talus_delivery_t *gap)
+{
+    uint64_t first;
+    if (gap->first[0] == '\0')
+        hear_up_to(session, gap->after, UINT64_MAX); // nothing more will come
+    else if (split_id(gap->first, &first) && first > 0)
+        hear_up_to(session, gap->first, first - 1);
 }
 
 void intake__sinces_init(struct intake *intake)

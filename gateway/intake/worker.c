@@ -130,8 +130,11 @@ static const char *since_of(const struct client *client, const struct sio_messag
     const json_t *since = json_object_get(json_array_get(message->args, 1), "since");
     if (!since || json_is_null(since))
         return "";
-    if (json_is_string(since) && json_string_length(since) <= TALUS_ID_MAX)
-        return json_string_value(since);
+    // It is said again in gaps, as it is: so it has to be of characters that event ids have.
+    const char *text = json_string_value(since); // NULL: it is none
+    size_t size = text ? strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.") : 0;
+    if (text && size == json_string_length(since) && size <= TALUS_ID_MAX)
+        return text;
     refuse(client->socket, client->worker->metrics, "invalid_payload", "since is not an event id",
            ack);
     return NULL;

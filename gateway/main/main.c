@@ -136,6 +136,16 @@ static void announce(const struct gateway *gateway)
            intake_publish_endpoint(gateway->intake));
 }
 
+// What comes while the gateway starts waits until there is somebody to hear it.
+static void hold_signals(bool is_held)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(is_held ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 int main(int argc, char **argv)
 {
     static struct gateway gateway;
@@ -152,7 +162,9 @@ int main(int argc, char **argv)
     json_object_seed(0); // before other threads use it
     gw_log_set_level(gateway.options.log_level);
     talus_set_log(TALUS_LOG_INFO, on_talus_log, NULL);
+    hold_signals(true);
     bool is_up = gateway_init(&gateway) && watch_signals(&gateway);
+    hold_signals(false);
     if (is_up) {
         announce(&gateway);
         is_up = workers_run(gateway.workers) || fail("cannot start a worker's thread");

@@ -2,9 +2,9 @@
 // A connection: a descriptor watched by a loop, its output queue, and whoever handles its bytes.
 // HTTP and WebSocket are handlers on top of it; an upgrade replaces the handler.
 //
-// Output is written once a turn (phase flush), with one writev for all that has gathered. Input is
-// read into the loop's shared buffer, a bounded amount a turn; a handler keeps what it cannot use
-// yet. A connection that has nothing to write owns no buffer.
+// Output is written once a turn (phase flush), with one system call for all that has gathered.
+// Input is read into the loop's shared buffer, a bounded amount a turn; a handler keeps what it
+// cannot use yet. A connection that has nothing to write owns no buffer.
 //
 // All of it is for the loop's thread alone; nothing blocks. Any function may be called from within
 // any handler. Once a connection is over (is_closing says so, on_end follows) calls on it change

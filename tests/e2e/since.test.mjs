@@ -160,6 +160,16 @@ test('of an event that nobody knows, nothing is proven of the others', async () 
   witness.disconnect();
 });
 
+test('what cannot be an event id is refused, and said again to nobody', async () => {
+  const socket = await connected(gateway.url, { transports: ['polling'] });
+  for (const since of ['"', '\\', 'a\u001e1', 'a.1\u0000', 'A.1', 'a'.repeat(40), 7]) {
+    const answer = await ask(socket, 'join_session', { session_id: 'none', since });
+    assert.equal(answer.error.code, 'invalid_payload', JSON.stringify(since));
+  }
+  assert.ok(socket.connected);
+  socket.disconnect();
+});
+
 test('what is no event of anybody is a gap', async () => {
   await step('none', 1);
   for (const since of ['abcdefghijkl.5', 'nonsense', 'x.']) {
