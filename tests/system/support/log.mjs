@@ -39,11 +39,23 @@ export class TapLog extends Log {
     this.lines.push([0, 'ask', '*']);
     readline.createInterface({ input: program.child.stdout }).on('line', (line) => {
       copy.write(`${line}\n`);
-      const { type, session, origin, seq, data, after, first, reason } = JSON.parse(line);
+      const parsed = this.parse(line);
+      if (!parsed) return;
+      const { type, session, origin, seq, data, after, first, reason } = parsed;
       if (type === 'gap') this.lines.push([0, 'gap', session, after, first, reason]);
       else this.lines.push([0, 'event', session, `${origin}.${seq}`, data.n ?? null]);
     });
     this.isLive = program.saying(/listening on/).then(() => this.lines.push([Date.now(), 'joined', '*', '']));
+  }
+
+  /** Of one that is killed the last line may be a part. */
+  parse(line) {
+    try {
+      return JSON.parse(line);
+    } catch (error) {
+      if (this.isEnded) return null;
+      throw error;
+    }
   }
 
   read() {}
