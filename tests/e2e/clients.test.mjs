@@ -47,7 +47,8 @@ const script = path.join(path.dirname(new URL(import.meta.url).pathname), 'suppo
 for (const transports of ['polling', 'websocket', 'polling,websocket']) {
   test(`python-socketio with ${transports}`, { skip: !hasPython && 'python3-socketio is not installed' }, async () => {
     const session = `py-${transports.replace(',', '-')}`;
-    const program = new Program(PYTHON, [script, gateway.url, transports, session]);
+    const count = 8 * 14 + 1;
+    const program = new Program(PYTHON, [script, gateway.url, transports, session, String(count)]);
     await program.line(/^joined$/);
     // More than the 16 packets that this client takes in one payload.
     service.write(`typed ${session}\n`.repeat(8));
@@ -55,6 +56,6 @@ for (const transports of ['polling', 'websocket', 'polling,websocket']) {
     const { code } = await program.exit;
     await program.closed;
     assert.equal(code, 0, program.errors + program.lines.join('\n'));
-    assert.equal(program.lines.at(-1), `events ${8 * 14 + 1} transport ${transports.split(',').at(-1)}`);
+    assert.equal(program.lines.at(-1), `events ${count} transport ${transports.split(',').at(-1)}`);
   });
 }
