@@ -46,7 +46,7 @@ export class Proxy {
         const { chunk } = waiting.shift();
         if (to.destroyed) continue;
         if (!chunk) to.end();
-        else if (!to.write(chunk)) {
+        else if (!to.write(chunk) && !from.isPaused()) {
           from.pause();
           to.once('drain', () => from.resume());
         }
