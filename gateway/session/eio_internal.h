@@ -61,6 +61,9 @@ struct eio_session {
 
 // ---- eio_session.c
 
+// Why sessions end when their server stops.
+#define EIO__SHUTTING_DOWN "server shutting down"
+
 extern const struct transport_events eio__session_events;
 
 // A session in the state OPENING, with an id. NULL: out of memory, or of random numbers.

@@ -11,8 +11,7 @@
 #define HEADERS_MAX        ((size_t)32 << 10) // bytes; a preflight repeats what the request's head held
 #define OPEN_MAX           ((size_t)512)      // bytes of an open packet
 #define TRANSPORT_NAME_MAX 16                 // of a transport; a longer one is unknown
-#define SESSION_ID_MAX     (GW_ID_SIZE + 1)       // of a session; a longer one is unknown
-#define SHUTTING_DOWN      "server shutting down" // why sessions end then
+#define SESSION_ID_MAX     (GW_ID_SIZE + 1) // of a session; a longer one is unknown
 
 // X(identifier, status, message): the codes, from 0, of error responses.
 #define REFUSALS(X)                                                                                \
@@ -246,7 +245,7 @@ static void end_sessions(struct eio_server *server)
 {
     struct eio_session *session, *next;
     HASH_ITER(hh, server->by_id, session, next)
-    eio__session_end(session, SHUTTING_DOWN);
+    eio__session_end(session, EIO__SHUTTING_DOWN);
 }
 
 void eio_server_stop(struct eio_server *server)
@@ -256,9 +255,9 @@ void eio_server_stop(struct eio_server *server)
     HASH_ITER(hh, server->by_id, session, next)
     {
         if (eio__upgrade_is_probed(session))
-            eio_session_close(session, SHUTTING_DOWN);
+            eio_session_close(session, EIO__SHUTTING_DOWN);
         else
-            eio__session_end(session, SHUTTING_DOWN);
+            eio__session_end(session, EIO__SHUTTING_DOWN);
     }
 }
 

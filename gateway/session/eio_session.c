@@ -268,11 +268,9 @@ enum gw_metric eio_session_drop_reason(const struct eio_session *session)
         const char *reason;
         enum gw_metric metric;
     } metrics[] = {
-        {"ping timeout", GW_DROPPED_PING_TIMEOUT},
-        {"transport error", GW_DROPPED_ERROR},
-        {"parse error", GW_DROPPED_ERROR},
-        {"forced close", GW_DROPPED_FORCED_CLOSE},
-        {"server shutting down", GW_DROPPED_SHUTDOWN},
+        {"ping timeout", GW_DROPPED_PING_TIMEOUT}, {"transport error", GW_DROPPED_ERROR},
+        {"parse error", GW_DROPPED_ERROR},         {"forced close", GW_DROPPED_FORCED_CLOSE},
+        {EIO__SHUTTING_DOWN, GW_DROPPED_SHUTDOWN},
     };
     if (session->is_memory_out)
         return GW_DROPPED_MEMORY;
