@@ -7,11 +7,14 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include <talus.h>
 
@@ -280,6 +283,42 @@ static void test_emit_full_queue_is_an_error_and_no_hole(void **state)
         expect("s/t", seq, seq - 1);
 }
 
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+// SIGALRM comes every 10 ms, since the first may come before the wait.
+static void test_emit_flush_ends_at_a_signal(void **state)
+{
+    (void)state;
+    char ready[128];
+    const struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    struct sigaction before;
+    const struct itimerval soon = {.it_value = {.tv_usec = 10000},
+                                   .it_interval = {.tv_usec = 10000}};
+    const struct itimerval never = {.it_value = {0}};
+
+    stalled_log_open();
+    open_bus();
+    stalled_log_hold("is ready for");
+    snprintf(ready, sizeof ready, "$ready/abcdefghijkl/%s", talus_broadcaster_origin(bus));
+    raw_subscribe(&raw, ready);
+    stalled_log_wait_held();
+    assert_int_equal(emit("s", "t"), 0);
+    errno = EINTR;
+    assert_int_equal(talus_broadcaster_flush(bus, 1), TALUS_ETIMEOUT);
+    assert_int_not_equal(errno, EINTR);
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+    assert_int_equal(talus_broadcaster_flush(bus, RAW_DEADLINE_MS), TALUS_ETIMEOUT);
+    assert_int_equal(errno, EINTR);
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    sigaction(SIGALRM, &before, NULL);
+    stalled_log_release();
+    assert_int_equal(talus_broadcaster_flush(bus, RAW_DEADLINE_MS), 0);
+}
+
 static int teardown_log(void **state)
 {
     stalled_log_close();
@@ -466,6 +505,8 @@ int main(void)
         TEST(test_emit_refuses_what_breaks_a_bound),
         TEST_WITH_OPTIONS(test_emit_bounds_the_body_to_the_byte),
         cmocka_unit_test_setup_teardown(test_emit_full_queue_is_an_error_and_no_hole, setup_closed,
+                                        teardown_log),
+        cmocka_unit_test_setup_teardown(test_emit_flush_ends_at_a_signal, setup_closed,
                                         teardown_log),
         TEST_WITH_OPTIONS(test_emit_forgotten_session_has_the_watermark),
         TEST(test_emit_runs_callbacks_before_it_returns),

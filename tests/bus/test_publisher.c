@@ -7,11 +7,13 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -465,6 +467,54 @@ static void test_publisher_waits_for_no_dead_subscriber(void **state)
     close(claimed[1]);
 }
 
+// ---- Signals
+
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+static struct sigaction alarm_before;
+
+// Sends SIGALRM every 10 ms, since the first may come before the wait.
+static void start_alarms(void)
+{
+    const struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    const struct itimerval soon = {.it_value = {.tv_usec = 10000},
+                                   .it_interval = {.tv_usec = 10000}};
+
+    assert_int_equal(sigaction(SIGALRM, &action, &alarm_before), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+}
+
+static void stop_alarms(void)
+{
+    const struct itimerval never = {.it_value = {0}};
+
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    sigaction(SIGALRM, &alarm_before, NULL);
+}
+
+static void test_publisher_wait_for_subscribers_ends_at_a_signal(void **state)
+{
+    (void)state;
+    size_t ready = 99;
+
+    start_alarms();
+    assert_int_equal(talus_broadcaster_wait_subscribers(bus, 1, RAW_DEADLINE_MS, &ready),
+                     TALUS_ETIMEOUT);
+    assert_int_equal(errno, EINTR);
+    assert_int_equal(ready, 0);
+    stop_alarms();
+    errno = EINTR;
+    assert_int_equal(talus_broadcaster_wait_subscribers(bus, 1, 0, &ready), TALUS_ENOSUBSCRIBER);
+    assert_int_not_equal(errno, EINTR);
+    subscribe_ready(&raw, SUBSCRIBER, talus_broadcaster_origin(bus));
+    assert_int_equal(talus_broadcaster_wait_subscribers(bus, 1, RAW_DEADLINE_MS, NULL), 0);
+    assert_int_equal(talus_broadcaster_wait_subscribers(bus, 2, 1, NULL), TALUS_ETIMEOUT);
+    assert_int_not_equal(errno, EINTR);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -478,6 +528,7 @@ int main(void)
         TEST(test_publisher_answers_ten_thousand_at_once),
         TEST(test_publisher_joins_while_events_flow_miss_nothing),
         TEST(test_publisher_counts_ready_subscribers),
+        TEST(test_publisher_wait_for_subscribers_ends_at_a_signal),
         TEST(test_publisher_ready_means_subscribed),
         TEST(test_publisher_serves_several_endpoints),
         TEST(test_publisher_connects_to_a_subscriber),

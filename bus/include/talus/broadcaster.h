@@ -2,8 +2,13 @@
 // The broadcaster: emits events onto the bus.
 //
 //     talus_broadcaster_t *bus;
-//     if (talus_broadcaster_new(&bus, NULL, NULL) == 0)
-//         talus_emit_node_deleted(bus, "session-1", "node-7", NULL);
+//     int error = talus_broadcaster_new(&bus, NULL, NULL);
+//     if (error == 0) {
+//         error = talus_emit_node_deleted(bus, "session-1", "node-7", NULL);
+//         talus_broadcaster_destroy(&bus);
+//     }
+//     if (error != 0)
+//         fprintf(stderr, "node-7 was not told: %s\n", talus_strerror(error));
 //
 // Emitting puts the encoded event into a bounded queue; one thread inside owns the ZeroMQ socket
 // and sends. All functions may be called from any thread, except that nothing may be called while
@@ -182,14 +187,17 @@ TALUS_API int talus_broadcaster_off(talus_broadcaster_t *broadcaster, uint64_t c
 // that live there are.
 // `timeout_ms`: 0 asks without waiting; -1 waits for ever.
 // `ready`: receives their number, if not NULL, also when the time runs out.
-// Returns 0; TALUS_ETIMEOUT: some live, not all or not enough are ready; TALUS_ENOSUBSCRIBER: none
-// came; TALUS_EACCESS, TALUS_ESYSTEM: the bus directory cannot be read any more, or no descriptor
-// is left to wait with; TALUS_ENOMEM; TALUS_EFORKED. Any thread. Blocks up to the time-out.
+// Returns 0; TALUS_ETIMEOUT: some live, not all or not enough are ready; interrupted by a signal
+// while it waited, before that was so: TALUS_ETIMEOUT with errno EINTR (also where SA_RESTART is
+// set), so that a service can end at a Ctrl-C, or call again; TALUS_ENOSUBSCRIBER: none came;
+// TALUS_EACCESS, TALUS_ESYSTEM: the bus directory cannot be read any more, or no descriptor is left
+// to wait with; TALUS_ENOMEM; TALUS_EFORKED. Any thread. Blocks up to the time-out.
 TALUS_API int talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaster, size_t at_least,
                                                  int timeout_ms, size_t *ready) TALUS_MUST_USE;
 
 // Waits until everything emitted before the call has been handed to ZeroMQ.
-// Returns 0; TALUS_ETIMEOUT; TALUS_ESYSTEM: no descriptor is left to wait with; TALUS_EFORKED.
+// Returns 0; TALUS_ETIMEOUT, with errno EINTR if a signal interrupted the wait; TALUS_ESYSTEM: no
+// descriptor is left to wait with; TALUS_EFORKED.
 // Any thread. Blocks up to the time-out (-1: for ever).
 TALUS_API int talus_broadcaster_flush(talus_broadcaster_t *broadcaster,
                                       int timeout_ms) TALUS_MUST_USE;

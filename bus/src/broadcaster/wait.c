@@ -2,6 +2,7 @@
 // Waiting for the bus thread: until all is sent, and until the subscribers are ready.
 #include <talus/broadcaster.h>
 
+#include <errno.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -26,6 +27,14 @@ static int left_until(long long deadline)
     return left > 0 ? (int)left : 0;
 }
 
+// Ends a wait with `error`; errno tells a signal (EINTR) from the end of the time (EAGAIN), as in
+// talus_subscriber_receive.
+static int ended(int error, bool is_interrupted)
+{
+    errno = is_interrupted ? EINTR : EAGAIN;
+    return error;
+}
+
 int talus_broadcaster_flush(talus_broadcaster_t *broadcaster, int timeout_ms)
 {
     if (talus__is_foreign(broadcaster))
@@ -37,18 +46,19 @@ int talus_broadcaster_flush(talus_broadcaster_t *broadcaster, int timeout_ms)
     int error = talus__waiters_add(&publisher->flushers, &waiter);
     if (error)
         return error;
+    bool is_interrupted = false;
     while (atomic_load_explicit(&publisher->handled, memory_order_seq_cst) < target) {
         int left = left_until(deadline);
-        if (left == 0) {
+        if (left == 0 || is_interrupted) {
             error = TALUS_ETIMEOUT;
             break;
         }
         struct pollfd item = {.fd = waiter.fd, .events = POLLIN};
-        poll(&item, 1, left);
+        is_interrupted = poll(&item, 1, left) < 0 && errno == EINTR;
         talus__waiter_clear(&waiter);
     }
     talus__waiters_remove(&publisher->flushers, &waiter);
-    return error;
+    return error ? ended(error, is_interrupted) : 0;
 }
 
 // What a wait for subscribers watches: its place among the waiters, then the bus directories.
@@ -89,15 +99,18 @@ static void close_watch(talus_broadcaster_t *broadcaster, struct watch *watch)
     talus__waiters_remove(&broadcaster->publisher.ready.waiters, &watch->waiter);
 }
 
-static void wait_for_change(struct watch *watch, int timeout_ms)
+// Returns whether a signal ended the wait.
+static bool wait_for_change(struct watch *watch, int timeout_ms)
 {
     if ((watch->is_blind || watch->must_rescan) && (timeout_ms < 0 || timeout_ms > RESCAN_MS))
         timeout_ms = RESCAN_MS;
-    poll(watch->items, (nfds_t)watch->count, timeout_ms);
+    if (poll(watch->items, (nfds_t)watch->count, timeout_ms) < 0 && errno == EINTR)
+        return true; // what the items have to say stays there for the next wait
     talus__waiter_clear(&watch->waiter);
     watch->must_rescan = false;
     for (size_t i = 1; i < watch->count; i++)
         watch->must_rescan |= talus__directory_drain(watch->items[i].fd, NULL, NULL);
+    return false;
 }
 
 struct living {
@@ -142,6 +155,8 @@ int talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaster, size_t 
     if (error)
         return error;
     size_t count;
+    bool is_interrupted = false;
+    bool is_over = false;
     for (;;) {
         struct living living;
         error = scan_directories(broadcaster, &living);
@@ -149,14 +164,16 @@ int talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaster, size_t 
         if (error || (count >= at_least && living.unready == 0))
             break;
         int left = left_until(deadline);
-        if (left == 0) {
-            error = count == 0 && living.count == 0 ? TALUS_ENOSUBSCRIBER : TALUS_ETIMEOUT;
+        if (left == 0 || is_interrupted) {
+            is_over = true;
+            bool is_nobody = count == 0 && living.count == 0 && !is_interrupted;
+            error = is_nobody ? TALUS_ENOSUBSCRIBER : TALUS_ETIMEOUT;
             break;
         }
-        wait_for_change(&watch, left);
+        is_interrupted = wait_for_change(&watch, left);
     }
     close_watch(broadcaster, &watch);
     if (ready)
         *ready = count;
-    return error;
+    return is_over ? ended(error, is_interrupted) : error;
 }
