@@ -22,6 +22,8 @@
     X(HTTP_REQUESTS, counter, "talus_http_requests_total", "HTTP requests read")                   \
     X(HTTP_ERRORS, counter, "talus_http_errors_total", "HTTP requests answered with 4xx or 5xx")   \
     X(HTTP_MALFORMED, counter, "talus_http_malformed_total", "Requests that are no valid HTTP")    \
+    X(HTTP_REFUSED_ORIGIN, counter, "talus_http_refused_origin_total",                             \
+      "Requests refused because pages of their origin may not connect")                            \
     X(HTTP_RELAYED, counter, "talus_http_relayed_total", "Requests that another worker answered")  \
     X(HTTP_HANDED_OVER, counter, "talus_http_handed_over_total",                                   \
       "Connections that went to another worker with their upgrade")                                \

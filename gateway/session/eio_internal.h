@@ -27,6 +27,8 @@ struct eio_server {
     struct gw_deadline_queue releases; // of polls, while their sessions upgrade
     struct eio_session *by_id;         // those that can be found
     struct list sessions;              // all that are not freed yet
+    int64_t origin_logged_at;  // when a refused origin was last logged, loop's time; 0: never
+    uint64_t origins_unlogged; // requests refused for their origin since then
     bool is_stopping;
 };
 

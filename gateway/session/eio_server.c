@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The Engine.IO server: what a request is for, and whether it may. The order of the checks is the
 // reference's, since it decides which error a request with several faults gets.
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,8 @@
 #define HEADERS_MAX        ((size_t)32 << 10) // bytes; a preflight repeats what the request's head held
 #define OPEN_MAX           ((size_t)512)      // bytes of an open packet
 #define TRANSPORT_NAME_MAX 16                 // of a transport; a longer one is unknown
+#define ORIGIN_LOG_MS      10000              // between two log lines about refused origins
+#define ORIGIN_LOG_BYTES   200                // of an origin in such a line
 #define SESSION_ID_MAX     (GW_ID_SIZE + 1) // of a session; a longer one is unknown
 
 // X(identifier, status, message): the codes, from 0, of error responses.
@@ -43,7 +46,24 @@ static void respond(const struct eio_server *server, struct http_exchange *excha
     free(headers);
 }
 
-static void refuse(const struct eio_server *server, struct http_exchange *exchange,
+// Any page of the internet can cause this: one line, then none for a while.
+static void note_refused_origin(struct eio_server *server, const struct http_request *request)
+{
+    const char *origin = http_request_header(request, "Origin");
+    int64_t now = gw_loop_now(server->host.loop);
+    gw_metric_add(server->host.metrics, GW_HTTP_REFUSED_ORIGIN, 1);
+    if (server->origin_logged_at && now - server->origin_logged_at < ORIGIN_LOG_MS) {
+        server->origins_unlogged++;
+        return;
+    }
+    gw_log(GW_LOG_WARNING, "engine",
+           "refused a page of origin \"%.*s\"; --cors-origin would allow it unlogged=%" PRIu64,
+           ORIGIN_LOG_BYTES, origin ? origin : "", server->origins_unlogged);
+    server->origin_logged_at = now ? now : 1;
+    server->origins_unlogged = 0;
+}
+
+static void refuse(struct eio_server *server, struct http_exchange *exchange,
                    const struct http_request *request, enum refusal refusal)
 {
 #define REFUSAL_ROW(identifier, status, message) {status, message},
@@ -52,6 +72,8 @@ static void refuse(const struct eio_server *server, struct http_exchange *exchan
         const char *message;
     } rows[] = {REFUSALS(REFUSAL_ROW)};
 #undef REFUSAL_ROW
+    if (refusal == REFUSE_FORBIDDEN)
+        note_refused_origin(server, request);
     // Browsers show nothing of a refused WebSocket handshake, so its answer has no code.
     if (request->is_upgrade) {
         respond(server, exchange, request, 400, "Content-Type: text/html\r\n",

@@ -33,13 +33,19 @@ static bool is_origin(const char *text)
     return true;
 }
 
-static void cut_suffix(char *text, const char *prefix, const char *suffix)
+// The size of what stands before the port, if that is the default of the origin's scheme; else the
+// size of all. `authority`: HOST[:PORT], of the origin or of another with its scheme.
+static size_t size_without_default_port(const char *origin, const char *authority)
 {
-    size_t size = strlen(text);
-    size_t suffix_size = strlen(suffix);
-    if (strncmp(text, prefix, strlen(prefix)) == 0 && size > suffix_size &&
-        strcmp(text + size - suffix_size, suffix) == 0)
-        text[size - suffix_size] = '\0';
+    const char *port = strncasecmp(origin, "http://", 7) == 0    ? ":80"
+                       : strncasecmp(origin, "https://", 8) == 0 ? ":443"
+                                                                 : NULL;
+    size_t size = strlen(authority);
+    size_t port_size = port ? strlen(port) : 0;
+    // Behind the last colon of an IPv6 address is no port: that comes after the bracket.
+    if (!port || size <= port_size || strcmp(authority + size - port_size, port) != 0)
+        return size;
+    return size - port_size;
 }
 
 static char *normalize(const char *origin)
@@ -49,8 +55,7 @@ static char *normalize(const char *origin)
         return NULL;
     for (char *at = text; *at; at++)
         *at = (char)tolower((unsigned char)*at);
-    cut_suffix(text, "http://", ":80");
-    cut_suffix(text, "https://", ":443");
+    text[size_without_default_port(text, text)] = '\0';
     return text;
 }
 
@@ -70,8 +75,8 @@ bool cors_init(struct cors *cors, const char *const *origins, size_t count, char
             cors->is_any = true;
             continue;
         }
-        if (!is_origin(origins[i])) {
-            snprintf(error, error_size, "'%s' is no origin (SCHEME://HOST[:PORT], or *)",
+        if (!is_origin(origins[i]) && strcmp(origins[i], "null") != 0) {
+            snprintf(error, error_size, "'%s' is no origin (SCHEME://HOST[:PORT], null, or *)",
                      origins[i]);
             goto fail;
         }
@@ -103,8 +108,9 @@ bool cors_is_configured(const struct cors *cors)
 
 static bool is_listed(const struct cors *cors, const char *origin)
 {
+    size_t size = size_without_default_port(origin, origin);
     for (size_t i = 0; i < cors->count; i++)
-        if (strcasecmp(cors->origins[i], origin) == 0)
+        if (strlen(cors->origins[i]) == size && strncasecmp(cors->origins[i], origin, size) == 0)
             return true;
     return false;
 }
@@ -145,11 +151,18 @@ bool cors_append_preflight(const struct cors *cors, const struct http_request *r
                         buffer_append_text(out, wanted) && buffer_append_text(out, "\r\n")));
 }
 
+// `Host` has no scheme. Behind a proxy that speaks TLS it is not the connection's either: the
+// origin's decides which port is the default.
 static bool is_same_host(const struct http_request *request, const char *origin)
 {
     const char *host = http_request_header(request, "Host");
     const char *origin_host = strstr(origin, "://");
-    return host && origin_host && strcasecmp(host, origin_host + 3) == 0;
+    if (!host || !origin_host)
+        return false;
+    origin_host += 3;
+    size_t size = size_without_default_port(origin, origin_host);
+    return size > 0 && size == size_without_default_port(origin, host) &&
+           strncasecmp(host, origin_host, size) == 0;
 }
 
 bool cors_allows(const struct cors *cors, const struct http_request *request)

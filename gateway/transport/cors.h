@@ -16,8 +16,8 @@ struct cors {
     bool is_any; // "*" was given: every origin, but only the listed ones with credentials
 };
 
-// Copies the list: `*`, or origins as browsers send them (`https://app.example:8443`; letter case
-// and a scheme's default port do not matter). An empty list leaves only the page's own origin, as
+// Copies the list: `*`, `null` (the origin of sandboxed frames and of files), or origins as browsers
+// send them (`https://app.example:8443`; letter case and a scheme's default port do not matter). An empty list leaves only the page's own origin, as
 // browsers enforce it. False: out of memory, or one is no origin; then `error`, of `error_size`
 // bytes, says which, and there is nothing to finish.
 bool cors_init(struct cors *cors, const char *const *origins, size_t count, char *error,
@@ -42,7 +42,8 @@ bool cors_append_preflight(const struct cors *cors, const struct http_request *r
                            struct buffer *out);
 
 // Whether a handshake with this request's Origin is allowed: no Origin (no browser), the same host
-// and port as `Host`, or a configured one.
+// and port as `Host` (a port that is the default of the origin's scheme equals none), or a
+// configured one.
 bool cors_allows(const struct cors *cors, const struct http_request *request);
 
 #endif

@@ -287,6 +287,7 @@ static void test_other_origin_is_forbidden(void **state)
     snprintf(target, sizeof target, PATH "&transport=websocket&sid=%s", sid.text);
     expect_refused_upgrade(harness, target, WS_HEADERS "Origin: https://evil.example\r\n", 400,
                            "Forbidden");
+    assert_int_equal(bed_metric(&harness->bed, GW_HTTP_REFUSED_ORIGIN), 3);
 }
 
 static void test_own_origin_is_allowed_without_configuration(void **state)

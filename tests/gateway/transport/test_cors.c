@@ -142,7 +142,8 @@ static void test_what_is_no_origin_is_refused(void **state)
                                       "https://a.example/path",
                                       "https://a.example\r\nX: y",
                                       "https://user@a.example",
-                                      "null",
+                                      "Null",
+                                      "null:80",
                                       "**",
                                       "1http://a"};
     struct cors cors;
@@ -204,6 +205,59 @@ static void test_handshakes(void **state)
     fini(&fixture);
 }
 
+static void test_default_ports_equal_none(void **state)
+{
+    static const struct {
+        const char *origin;
+        const char *host;
+        bool is_allowed;
+    } rows[] = {
+        {"https://name.example", "name.example:443", true},
+        {"https://name.example:443", "name.example", true},
+        {"https://name.example:443", "NAME.example:443", true},
+        {"HTTPS://Name.example", "name.example:443", true},
+        {"http://name.example", "name.example:80", true},
+        {"http://name.example:80", "name.example", true},
+        {"http://[2001:db8::1]", "[2001:DB8::1]:80", true},
+        {"https://[2001:db8::1]:443", "[2001:db8::1]", true},
+        {"https://[::443]", "[::443]:443", true},
+        {"http://name.example", "name.example:443", false},
+        {"https://name.example", "name.example:80", false},
+        {"https://name.example:80", "name.example", false},
+        {"https://name.example", "name.example:8443", false},
+        {"https://name.example:1443", "name.example:1", false},
+        {"https://[::443]", "[:", false},
+        {"https://[::443]", "[:]", false},
+        {"https://name.example", ":443", false},
+        {"https://", "", false},
+        {"https://:443", "", false},
+    };
+    struct fixture fixture;
+    (void)state;
+    init(&fixture, NULL, 0);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (allows(&fixture, rows[i].origin, rows[i].host) != rows[i].is_allowed)
+            fail_msg("%s at %s", rows[i].origin, rows[i].host);
+    fini(&fixture);
+    init(&fixture, two, 2);
+    assert_true(allows(&fixture, "https://a.example:443", "server.example"));
+    assert_false(allows(&fixture, "https://a.example:80", "server.example"));
+    fini(&fixture);
+}
+
+// What sandboxed frames and files send.
+static void test_null_is_allowed_by_name(void **state)
+{
+    static const char *const null[] = {"null"};
+    struct fixture fixture;
+    (void)state;
+    init(&fixture, null, 1);
+    assert_true(allows(&fixture, "null", "server.example"));
+    assert_false(allows(&fixture, "https://x.example", "server.example"));
+    assert_string_equal(headers_for(&fixture, "null"), NAMED("null"));
+    fini(&fixture);
+}
+
 static void test_full_buffer_is_told(void **state)
 {
     struct fixture fixture;
@@ -230,6 +284,8 @@ int main(void)
         cmocka_unit_test(test_what_is_no_origin_is_refused),
         cmocka_unit_test(test_preflight),
         cmocka_unit_test(test_handshakes),
+        cmocka_unit_test(test_default_ports_equal_none),
+        cmocka_unit_test(test_null_is_allowed_by_name),
         cmocka_unit_test(test_full_buffer_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
