@@ -17,9 +17,10 @@ int talus__zmq_error(void)
         return TALUS_EACCESS;
     case ENAMETOOLONG:
         return TALUS_EPATHTOOLONG;
-    case EINVAL:
-    case ENODEV: // a host that is no address and no interface
     case EADDRNOTAVAIL:
+    case ENODEV: // a host that is no address and no interface
+        return TALUS_EADDRNOTAVAIL;
+    case EINVAL:
     case EPROTONOSUPPORT:
     case ENOCOMPATPROTO:
         return TALUS_EENDPOINT;

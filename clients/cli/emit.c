@@ -27,6 +27,7 @@ typedef struct emit_values {
     const char *skip; // NULL: none
     double wait;      // seconds
     double timeout;   // seconds
+    unsigned directory_mode;
 } emit_values_t;
 
 typedef struct emit {
@@ -295,7 +296,7 @@ static bool parse_payload(emit_t *emit)
 
 static int run_emit(int argc, char **argv)
 {
-    emit_values_t values = {.wait = 0.5, .timeout = 10};
+    emit_values_t values = {.wait = 0.5, .timeout = 10, .directory_mode = 0700};
     int operands;
     options_result_t parsed = options_parse(&emit_command, argc, argv, &values, &operands);
     if (parsed != OPTIONS_PARSED)
@@ -312,6 +313,7 @@ static int run_emit(int argc, char **argv)
     if (status != EXIT_DONE)
         return status;
     talus_broadcaster_options_init(&emit.options);
+    emit.options.directory_mode = values.directory_mode;
     emit.options.linger_ms = values.timeout < 0.1 ? 100 : (int)(values.timeout * 1000);
     msgpack_bytes_init(&emit.payload, emit.options.max_body);
     status = parse_payload(&emit) ? publish(&emit) : EXIT_USAGE;
@@ -328,6 +330,12 @@ static const option_spec_t options[] = {
          "Publish there: ipc://DIRECTORY/* or a ZeroMQ endpoint, which is connected to unless @ "
          "before it says to bind. May be repeated. Default: $TALUS_BUS, else the user's bus "
          "directory."},
+    {.name = "directory-mode",
+     .kind = OPTION_MODE,
+     .offset = offsetof(emit_values_t, directory_mode),
+     .argument = "MODE",
+     .help = "Who may use a bus directory that this command makes, as an octal mode: 0770 for a "
+             "group. Default: 0700."},
     {.name = "skip",
      .kind = OPTION_TEXT,
      .offset = offsetof(emit_values_t, skip),

@@ -2,6 +2,7 @@
 #include "clients/cli/endpoint.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <talus.h>
@@ -44,9 +45,11 @@ int endpoint_resolve(const option_list_t *buses, bool connects, char endpoint[EN
         int error = talus_default_endpoint(standard, sizeof(standard));
         if (error) {
             report("cannot tell the default bus (from TALUS_BUS or XDG_RUNTIME_DIR): %s",
-                   talus_strerror(error));
-            return EXIT_FAILED;
+                   error == TALUS_ETOOLARGE ? "it is too long" : talus_strerror(error));
+            return EXIT_USAGE;
         }
+        const char *variable = getenv("TALUS_BUS");
+        report_bus_variable(variable && *variable ? "TALUS_BUS" : NULL);
         size = append(endpoint, 0, standard, connects);
     }
     if (size >= ENDPOINT_MAX) {

@@ -53,6 +53,19 @@ static bool parse_number(const option_spec_t *option, const char *text, void *va
     return true;
 }
 
+static bool parse_mode(const option_spec_t *option, const char *text, void *values)
+{
+    size_t size = strlen(text);
+    bool is_octal = size >= 3 && size <= 5 && strspn(text, "01234567") == size;
+    unsigned long mode = is_octal ? strtoul(text, NULL, 8) : 0;
+    if (mode < 0700 || mode > 0777) {
+        report("--%s takes an octal mode from 0700 to 0777, not \"%s\"", option->name, text);
+        return false;
+    }
+    *(unsigned *)target(option, values) = (unsigned)mode;
+    return true;
+}
+
 static bool parse_choice(const option_spec_t *option, const char *text, void *values)
 {
     char known[128] = "";
@@ -95,6 +108,8 @@ static bool parse_value(const option_spec_t *option, const char *text, void *val
         return parse_list(option, text, values);
     case OPTION_CHOICE:
         return parse_choice(option, text, values);
+    case OPTION_MODE:
+        return parse_mode(option, text, values);
     case OPTION_INTEGER:
     case OPTION_DECIMAL:
         return parse_number(option, text, values);
@@ -152,6 +167,7 @@ options_result_t options_parse(const command_t *command, int argc, char **argv, 
     fill_getopt(command, table);
     opterr = 0;
     optind = 0; // glibc: start afresh, also after another command line was parsed
+    bool is_given[OPTIONS_MAX] = {false};
     int id;
     while ((id = getopt_long(argc, argv, ":h", table, NULL)) != -1) {
         const option_spec_t *option = option_of(command, id);
@@ -160,6 +176,12 @@ options_result_t options_parse(const command_t *command, int argc, char **argv, 
             return OPTIONS_HELP;
         }
         if (option) {
+            bool is_single = option->kind != OPTION_FLAG && option->kind != OPTION_LIST;
+            if (is_single && is_given[id - FIRST_ID]) {
+                report("--%s takes one value, and was given twice", option->name);
+                return OPTIONS_REFUSED;
+            }
+            is_given[id - FIRST_ID] = true;
             if (!parse_value(option, optarg, values))
                 return OPTIONS_REFUSED;
             continue;

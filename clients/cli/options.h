@@ -2,6 +2,8 @@
 // The command line of a command: one table of options, from which it is parsed (getopt_long) and
 // its help is printed.
 //
+// Only a flag and an OPTION_LIST may be given more than once.
+//
 // Invariant: what options_parse refuses has been reported in exactly one line.
 #ifndef TALUS_CLI_OPTIONS_H
 #define TALUS_CLI_OPTIONS_H
@@ -18,6 +20,7 @@ typedef enum option_kind {
     OPTION_LIST,    // as it is, and the option may be repeated; option_list_t
     OPTION_CHOICE,  // one of `choices`; int, its index
     OPTION_INTEGER, // decimal, from `min` to `max`; uint64_t
+    OPTION_MODE,    // octal permissions, 0700 to 0777; unsigned
     OPTION_DECIMAL, // decimal with fraction, from `min` to `max`; double
 } option_kind_t;
 

@@ -13,6 +13,7 @@
 enum { LINE_BYTES = 2048 };
 
 static const char *command_name;
+static const char *bus_variable;
 
 static void on_log(talus_log_level_t level, const char *line, void *arg)
 {
@@ -72,6 +73,8 @@ static const char *advice(int error)
         return "; give ipc://DIRECTORY/*, or a ZeroMQ endpoint such as tcp://127.0.0.1:5570";
     case TALUS_EPATHTOOLONG:
         return "; choose a shorter one with --bus or TALUS_BUS";
+    case TALUS_EADDRNOTAVAIL:
+        return "; bind to an address of this host, or to * for all of them";
     case TALUS_EADDRINUSE:
         return "; stop the program that is bound there, or choose another with --bus";
     case TALUS_EACCESS:
@@ -81,12 +84,20 @@ static const char *advice(int error)
     }
 }
 
+void report_bus_variable(const char *name)
+{
+    bus_variable = name;
+}
+
 int report_bus_error(const char *action, const char *endpoint, int error)
 {
     int cause = errno;
+    const char *before = bus_variable ? " of " : "";
+    const char *variable = bus_variable ? bus_variable : "";
     if (error == TALUS_ESYSTEM && cause != 0)
-        report("cannot %s on \"%s\": %s", action, endpoint, strerror(cause));
+        report("cannot %s on \"%s\"%s%s: %s", action, endpoint, before, variable, strerror(cause));
     else
-        report("cannot %s on \"%s\": %s%s", action, endpoint, talus_strerror(error), advice(error));
+        report("cannot %s on \"%s\"%s%s: %s%s", action, endpoint, before, variable,
+               talus_strerror(error), advice(error));
     return error == TALUS_EENDPOINT ? EXIT_USAGE : EXIT_FAILED;
 }

@@ -32,6 +32,7 @@ typedef struct tap_values {
     int format;     // print_format_t
     int colour;
     bool is_full;
+    unsigned directory_mode;
 } tap_values_t;
 
 // Why the tap ends.
@@ -238,7 +239,10 @@ static int tap_bus(const tap_values_t *values, const char *endpoint)
         return EXIT_FAILED;
     printer_init(&tap.printer, (print_format_t)values->format);
     tap.printer.is_coloured = is_coloured(values, tap.is_terminal);
-    int error = talus_subscriber_new(&tap.subscriber, endpoint, NULL);
+    talus_subscriber_options_t options;
+    talus_subscriber_options_init(&options);
+    options.directory_mode = values->directory_mode;
+    int error = talus_subscriber_new(&tap.subscriber, endpoint, &options);
     int status = error ? report_bus_error("listen", endpoint, error) : join(&tap);
     if (status == EXIT_DONE) {
         run(&tap);
@@ -269,7 +273,7 @@ static bool check_sessions(const option_list_t *sessions)
 
 static int run_tap(int argc, char **argv)
 {
-    tap_values_t values = {.timeout = -1};
+    tap_values_t values = {.timeout = -1, .directory_mode = 0700};
     char endpoint[ENDPOINT_MAX];
     int operands;
     options_result_t parsed = options_parse(&tap_command, argc, argv, &values, &operands);
@@ -292,6 +296,12 @@ static const option_spec_t options[] = {
      .help = "Listen there: ipc://DIRECTORY/* or a ZeroMQ endpoint, which is connected to unless @ "
              "before it says to bind. May be repeated. Default: $TALUS_BUS, else the user's bus "
              "directory."},
+    {.name = "directory-mode",
+     .kind = OPTION_MODE,
+     .offset = offsetof(tap_values_t, directory_mode),
+     .argument = "MODE",
+     .help = "Who may use a bus directory that this command makes, as an octal mode: 0770 for a "
+             "group. Default: 0700."},
     {.name = "session",
      .kind = OPTION_LIST,
      .offset = offsetof(tap_values_t, sessions),

@@ -19,6 +19,7 @@
 void intake_options_init(struct intake_options *options)
 {
     *options = (struct intake_options){
+        .directory_mode = 0700,
         .nsp = "/graph",
         .max_sessions = 100,
         .presence_limit = INTAKE_PRESENCE_ALWAYS,
@@ -40,10 +41,14 @@ static bool complain(char *error, size_t error_size, const char *verb, const cha
                      int result)
 {
     const char *reason = result == TALUS_ESYSTEM ? strerror(errno) : talus_strerror(result);
+    const char *variable = getenv("TALUS_BUS");
     char fallback[512] = "";
     bool is_default = !endpoint && talus_default_endpoint(fallback, sizeof fallback) == TALUS_OK;
-    snprintf(error, error_size, "cannot %s on %s%s: %s", verb,
-             endpoint ? endpoint : "the default bus ", is_default ? fallback : "", reason);
+    const char *name = endpoint                ? endpoint
+                       : variable && *variable ? "the default bus (TALUS_BUS) "
+                                               : "the default bus ";
+    snprintf(error, error_size, "cannot %s on %s%s: %s", verb, name, is_default ? fallback : "",
+             reason);
     return false;
 }
 
@@ -53,7 +58,10 @@ static bool open_bus(struct intake *intake, char *error, size_t error_size)
     talus_broadcaster_options_t broadcaster;
     talus_broadcaster_options_init(&broadcaster);
     broadcaster.history_bytes = PRESENCE_HISTORY;
+    broadcaster.directory_mode = options->directory_mode;
     int result = talus_broadcaster_new(&intake->broadcaster, options->publish, &broadcaster);
+    if (options->bus_error)
+        *options->bus_error = result;
     if (result)
         return complain(error, error_size, "publish", options->publish, result);
     talus_subscriber_options_t subscriber;
@@ -61,7 +69,10 @@ static bool open_bus(struct intake *intake, char *error, size_t error_size)
     subscriber.ignore_origin = talus_broadcaster_origin(intake->broadcaster);
     subscriber.max_sessions = options->max_bus_sessions + 1; // and the events for everybody
     subscriber.live_timeout_ms = (int)options->live_timeout_ms;
+    subscriber.directory_mode = options->directory_mode;
     result = talus_subscriber_new(&intake->subscriber, options->bus, &subscriber);
+    if (options->bus_error)
+        *options->bus_error = result;
     return !result || complain(error, error_size, "listen", options->bus, result);
 }
 

@@ -26,9 +26,11 @@
 struct intake;
 
 struct intake_options {
-    struct gw_loop *loop;  // of the only worker, to run on; NULL: a thread and a loop of its own
-    const char *bus;       // endpoints to listen on, comma-separated; NULL: the default bus
-    const char *publish;   // where presence is published; NULL: the default bus
+    struct gw_loop *loop;    // of the only worker, to run on; NULL: a thread and a loop of its own
+    const char *bus;         // endpoints to listen on, comma-separated; NULL: the default bus
+    const char *publish;     // where presence is published; NULL: the default bus
+    unsigned directory_mode; // of a bus directory that is made; default 0700
+    int *bus_error;        // receives the TALUS_E… if the bus cannot be opened; NULL: not wanted
     const char *nsp;       // namespace of the rooms, e.g. "/graph"
     unsigned max_sessions; // sessions that one client may be in; default 100
     size_t presence_limit; // clients of a session up to which its room is told who comes and goes

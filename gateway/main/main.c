@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <talus/error.h>
 #include <talus/log.h>
 
 #include "gateway/base/log.h"
@@ -21,6 +22,7 @@ struct gateway {
     struct intake *intake;
     uv_signal_t signals[2];
     bool is_stopping;
+    int bus_error; // TALUS_E…, of a bus that could not be opened
 };
 
 static bool fail(const char *text)
@@ -76,6 +78,8 @@ static bool open_intake(struct gateway *gateway)
     intake.loop = workers_count(gateway->workers) == 1 ? workers_main_loop(gateway->workers) : NULL;
     intake.bus = options->bus;
     intake.publish = options->publish;
+    intake.directory_mode = options->directory_mode;
+    intake.bus_error = &gateway->bus_error;
     intake.nsp = options->nsp;
     intake.max_sessions = options->max_sessions_per_client;
     intake.presence_limit = options->presence_limit;
@@ -89,6 +93,13 @@ static bool open_intake(struct gateway *gateway)
     return workers_attach(gateway->workers, gateway->intake) || fail("out of memory");
 }
 
+// nohup and a shell's & start a program with signals ignored: they stay so, as in the talus tool.
+static bool is_ignored(int number)
+{
+    struct sigaction action;
+    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 static bool watch_signals(struct gateway *gateway)
 {
     static const int numbers[] = {SIGINT, SIGTERM};
@@ -96,7 +107,8 @@ static bool watch_signals(struct gateway *gateway)
     for (int i = 0; i < 2; i++) {
         gateway->signals[i].data = gateway;
         if (uv_signal_init(uv, &gateway->signals[i]) != 0 ||
-            uv_signal_start(&gateway->signals[i], on_signal, numbers[i]) != 0)
+            (!is_ignored(numbers[i]) &&
+             uv_signal_start(&gateway->signals[i], on_signal, numbers[i]) != 0))
             return fail("cannot watch for signals");
     }
     return true;
@@ -173,5 +185,6 @@ int main(int argc, char **argv)
     gateway_fini(&gateway);
     if (is_up)
         gw_log(GW_LOG_INFO, "main", "stopped");
-    return is_up ? 0 : 1;
+    bool is_usage = gateway.bus_error == TALUS_EENDPOINT; // as for other options and variables
+    return is_up ? 0 : is_usage ? 2 : 1;
 }

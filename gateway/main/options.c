@@ -33,6 +33,7 @@ enum kind {
     NUMBER,
     SIZE,
     PRESENCE,
+    MODE, // octal
     LEVEL,
     PATH,
     NAMESPACE,
@@ -67,8 +68,12 @@ static const struct row rows[] = {
     {"publish", "ENDPOINT",
      "where to publish who comes and goes; by default the bus directory of libtalus", NULL, TEXT, 0,
      0, AT(publish), 0},
+    {"directory-mode", "MODE",
+     "who may use a bus directory that the gateway makes, as an octal mode: 0770 for a group",
+     "0700", MODE, 0700, 0777, AT(directory_mode), 0},
     {"page", "FOLDER", "folder of the live page, served at /", NULL, TEXT, 0, 0, AT(page), 0},
-    {"cors-origin", "ORIGIN", "origin whose pages may connect, repeatable; * for any", NULL,
+    {"cors-origin", "ORIGIN",
+     "origin whose pages may connect, repeatable; * for any, null for pages without one", NULL,
      ORIGINS, 0, 0, AT(cors_origins), AT(cors_origin_count)},
     {"ping-interval", "MS", "time between heartbeats, milliseconds", "25000", NUMBER, 10, 86400000,
      AT(ping_interval_ms), 0},
@@ -159,14 +164,24 @@ static void forget(struct texts *texts)
     texts->count = 0;
 }
 
+// Which of two was meant, nobody knows.
+static bool complain_twice(const char *name, const char *first, const char *second)
+{
+    complain("%s: takes one value, and was given \"%s\" and \"%s\"", name, first, second);
+    return false;
+}
+
 static bool add(struct reading *reading, size_t row, enum source source, const char *value)
 {
     struct texts *texts = &reading->texts[row];
     char name[NAME_SIZE];
     if (source < texts->source)
         return true;
-    if (source > texts->source || !is_list(&rows[row]))
+    if (source > texts->source)
         forget(texts);
+    if (texts->count > 0 && !is_list(&rows[row]))
+        return complain_twice(name_at(&rows[row], source, reading, name, sizeof name),
+                              texts->values[0], value);
     texts->source = source;
     if (texts->count == VALUES_MAX) {
         complain("%s: at most %d of them", name_at(&rows[row], source, reading, name, sizeof name),
@@ -212,7 +227,8 @@ static void print_help(void)
     print_option("--help", "print this");
     printf(
         "\nEach option can also be set by a variable, such as TALUS_GATEWAY_PING_INTERVAL, or in\n"
-        "the file. A flag beats a variable, a variable beats the file. Several values of one\n"
+        "the file. A flag beats a variable, a variable beats the file. Only what is repeatable\n"
+        "may be given twice in one of them. Several values of one\n"
         "variable are separated by commas. TALUS_BUS names the default bus.\n");
 }
 
@@ -245,7 +261,10 @@ static enum options_result gather_flags(struct reading *reading, int argc, char 
             return OPTIONS_BAD;
         }
         if (got == CONFIG) {
-            free(reading->file);
+            if (reading->file) {
+                complain_twice("--config", reading->file, optarg);
+                return OPTIONS_BAD;
+            }
             reading->file = strdup(optarg);
             if (!check_memory(reading->file != NULL))
                 return OPTIONS_BAD;
@@ -331,6 +350,15 @@ static bool parse_number(const char *text, unsigned long min, unsigned long max,
     *number = strtoul(text, &end, 10);
     return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && *number >= min &&
            *number <= max;
+}
+
+static bool parse_mode(const char *text, unsigned long min, unsigned long max, unsigned *mode)
+{
+    size_t size = strlen(text);
+    if (size < 3 || size > 5 || strspn(text, "01234567") != size)
+        return false;
+    *mode = (unsigned)strtoul(text, NULL, 8);
+    return *mode >= min && *mode <= max && (*mode & min) == min;
 }
 
 static bool check_address(const char *text, const char *name)
@@ -457,6 +485,12 @@ static bool store(const struct row *row, const struct texts *texts, const struct
         }
         *(size_t *)at = number;
         return true;
+    case MODE:
+        if (parse_mode(text, row->min, row->max, at))
+            return true;
+        complain("%s takes an octal mode from 0%lo to 0%lo, not \"%s\"", name, row->min, row->max,
+                 text);
+        return false;
     case LEVEL:
         if (gw_log_parse_level(text, at))
             return true;

@@ -17,7 +17,8 @@ struct options {
     char *nsp;        // starts with '/'
     char *bus;        // comma-separated; NULL: the default bus
     char *publish;    // NULL: the default bus
-    char *page;       // folder of the live page; NULL: none
+    unsigned directory_mode;
+    char *page; // folder of the live page; NULL: none
     char **cors_origins;
     size_t cors_origin_count;
     unsigned ping_interval_ms;

@@ -68,6 +68,11 @@ enum sharing {
     JOINING,
 };
 
+static const char *text_of(int reason)
+{
+    return reason == EADDRNOTAVAIL ? "this host does not have that address" : strerror(reason);
+}
+
 static bool share_port(int fd)
 {
     int on = 1;
@@ -132,7 +137,7 @@ static int bind_host(const struct address *address, enum sharing sharing, const 
             reason = errno;
     }
     freeaddrinfo(found);
-    return fd >= 0 ? fd : fail(error, error_size, text, strerror(reason));
+    return fd >= 0 ? fd : fail(error, error_size, text, text_of(reason));
 }
 
 // Whether the path is a socket that nobody listens on.

@@ -108,7 +108,11 @@ static void test_broadcaster_refuses_bad_endpoints(void **state)
     assert_int_equal(try_bus("", NULL), TALUS_EENDPOINT);
     assert_int_equal(try_bus("nonsense", NULL), TALUS_EENDPOINT);
     assert_int_equal(try_bus("udp://127.0.0.1:1", NULL), TALUS_EENDPOINT);
-    assert_int_equal(try_bus("tcp://no.such.host.invalid:7000", NULL), TALUS_EENDPOINT);
+    assert_int_equal(try_bus("tcp://no.such.host.invalid:7000", NULL), TALUS_EADDRNOTAVAIL);
+    assert_int_equal(try_bus("tcp://nointerface0:7000", NULL), TALUS_EADDRNOTAVAIL);
+    // TEST-NET-1: nobody's own.
+    assert_int_equal(try_bus("@tcp://192.0.2.1:5570", NULL), TALUS_EADDRNOTAVAIL);
+    assert_int_equal(try_bus("tcp://192.0.2.1:*", NULL), TALUS_EADDRNOTAVAIL);
     snprintf(text, sizeof text, "ipc:///%0300d", 0);
     assert_int_equal(try_bus(text, NULL), TALUS_EPATHTOOLONG);
     snprintf(text, sizeof text, "ipc:///%0300d/*", 0);
@@ -117,7 +121,7 @@ static void test_broadcaster_refuses_bad_endpoints(void **state)
     snprintf(text, sizeof text, "%s,%s,nonsense", ipc_endpoint, bus_endpoint);
     assert_int_equal(try_bus(text, NULL), TALUS_EENDPOINT);
     snprintf(text, sizeof text, "%s,tcp://no.such.host.invalid:7000", ipc_endpoint);
-    assert_int_equal(try_bus(text, NULL), TALUS_EENDPOINT);
+    assert_int_equal(try_bus(text, NULL), TALUS_EADDRNOTAVAIL);
     assert_int_equal(scratch_count(directory), 0);
 }
 

@@ -19,6 +19,7 @@ struct values {
     int shape;
     uint64_t count;
     double wait;
+    unsigned mode;
 };
 
 static const char *const shapes[] = {"round", "square", "flat", NULL};
@@ -57,6 +58,11 @@ static const option_spec_t options[] = {
      .min = 0,
      .max = 60,
      .help = "A time."},
+    {.name = "mode",
+     .kind = OPTION_MODE,
+     .offset = offsetof(struct values, mode),
+     .argument = "MODE",
+     .help = "A mode."},
 };
 
 static const command_t command = {
@@ -174,6 +180,35 @@ static void test_options_refuse_bad_values(void **state)
                    "bent", "one");
 }
 
+static void test_options_take_octal_modes(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",    "0",     "0670", "01700", "0780",
+                                      "rwx", "0x1ff", "448",  "-1"};
+    struct outcome outcome;
+    PARSE(&outcome, "--mode", "0770", "one");
+    assert_int_equal(outcome.result, OPTIONS_PARSED);
+    assert_int_equal(outcome.values.mode, 0770);
+    release(&outcome);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char line[128];
+        snprintf(line, sizeof(line),
+                 "talus try: --mode takes an octal mode from 0700 to 0777, not \"%s\"\n", bad[i]);
+        EXPECT_REFUSED(line, "--mode", bad[i], "one");
+    }
+}
+
+static void test_options_refuse_one_value_twice(void **state)
+{
+    (void)state;
+    EXPECT_REFUSED("talus try: --name takes one value, and was given twice\n", "--name", "a",
+                   "--name=a", "one");
+    EXPECT_REFUSED("talus try: --count takes one value, and was given twice\n", "--count", "1",
+                   "one", "--count", "2");
+    EXPECT_REFUSED("talus try: --shape takes one value, and was given twice\n", "--shape", "flat",
+                   "one", "--shape", "flat");
+}
+
 static void test_options_refuse_unknown_ones(void **state)
 {
     (void)state;
@@ -254,6 +289,8 @@ int main(void)
         cmocka_unit_test(test_options_of_every_kind),
         cmocka_unit_test(test_options_keep_defaults_and_dashes),
         cmocka_unit_test(test_options_refuse_bad_values),
+        cmocka_unit_test(test_options_take_octal_modes),
+        cmocka_unit_test(test_options_refuse_one_value_twice),
         cmocka_unit_test(test_options_refuse_unknown_ones),
         cmocka_unit_test(test_options_refuse_too_few_and_too_many_operands),
         cmocka_unit_test(test_options_refuse_a_list_without_end),

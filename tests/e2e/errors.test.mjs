@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -271,19 +271,40 @@ test('the path and the namespace may be /', async () => {
   await root.stop();
 });
 
+test('a signal that is ignored at the start stays ignored, in the gateway and in tap', async () => {
+  for (const [command, isUp] of [
+    [['talus-gateway', '--listen', '127.0.0.1:0'], (program) => program.line(/listening on/)],
+    [['talus', 'tap'], (program) => program.saying(/listening on/)],
+  ]) {
+    const [file, ...args] = command;
+    const program = new Program('/bin/sh', ['-c', 'trap "" INT; exec "$0" "$@"', path.join(binDir, file), ...args], bus.env);
+    await isUp(program);
+    assert.match(await readFile(`/proc/${program.pid}/status`, 'utf8'), /^SigIgn:\s+[0-9a-f]*[2367abef]$/m);
+    program.child.kill('SIGINT'); // before SIGTERM: whoever took it would say SIGINT, or end by it
+    const { code } = await program.stop();
+    assert.equal(code, 0);
+    assert.doesNotMatch(program.errors, /stopping at SIGINT/);
+  }
+});
+
 test('a port in use, and a page that is not there, are said', async () => {
   for (const [args, message] of [
     [['--listen', `127.0.0.1:${gateway.port}`], /cannot listen on 127\.0\.0\.1:\d+: /],
     [['--listen', '127.0.0.1:0', '--page', '/no/such/folder'], /\/no\/such\/folder/],
-    [['--listen', '127.0.0.1:0', '--bus', 'carrier://pigeon'], /cannot listen on carrier:\/\/pigeon: the endpoint is malformed/],
+    [['--listen', '192.0.2.1:0'], /cannot listen on 192\.0\.2\.1:0: this host does not have that address$/m],
+    [['--listen', '127.0.0.1:0', '--bus', '@tcp://192.0.2.1:5570'], /cannot listen on @tcp:\/\/192\.0\.2\.1:5570: this host does not have that address/],
   ]) {
     await assertRefused(args, 1, message);
   }
-  for (const [endpoint, message] of [
-    ['ipc:///dev/null/*', /cannot publish on the default bus ipc:\/\/\/dev\/null\/\*: Not a directory/],
-    [`ipc:///tmp/${'a'.repeat(120)}/*`, /cannot publish on the default bus ipc:\/\/\/tmp\/a+\/\*: .*too long/],
-    ['nonsense', /cannot publish on the default bus nonsense: the endpoint is malformed/],
+  await assertRefused(['--listen', '127.0.0.1:0', '--bus', 'carrier://pigeon'], 2,
+    /cannot listen on carrier:\/\/pigeon: the endpoint is malformed/);
+  await assertRefused(['--listen', '127.0.0.1:0', '--listen', '[::1]:0'], 2,
+    /--listen: takes one value, and was given "127\.0\.0\.1:0" and "\[::1\]:0"/);
+  for (const [endpoint, message, status = 1] of [
+    ['ipc:///dev/null/*', /cannot publish on the default bus \(TALUS_BUS\) ipc:\/\/\/dev\/null\/\*: Not a directory/],
+    [`ipc:///tmp/${'a'.repeat(120)}/*`, /cannot publish on the default bus \(TALUS_BUS\) ipc:\/\/\/tmp\/a+\/\*: .*too long/],
+    ['nonsense', /cannot publish on the default bus \(TALUS_BUS\) nonsense: the endpoint is malformed/, 2],
   ]) {
-    await assertRefused([], 1, message, { TALUS_BUS: endpoint });
+    await assertRefused([], status, message, { TALUS_BUS: endpoint });
   }
 });

@@ -275,6 +275,7 @@ async function withGateway(t, origins) {
   t.after(() => wire.close());
   return {
     port: gateway.port,
+    gateway,
     ask: (method, query, headers, body) => exchange(wire, method, `/socket.io/?${query}`, { headers, body }),
   };
 }
@@ -306,7 +307,7 @@ test('CORS for everybody', async (t) => {
 });
 
 test('CORS for a list, with credentials', async (t) => {
-  const { ask, port } = await withGateway(t, ['http://app.example', 'https://other.example:8443']);
+  const { ask, port, gateway } = await withGateway(t, ['http://app.example', 'https://other.example:8443']);
   for (const Origin of ['http://app.example', 'https://other.example:8443']) {
     const hello = await ask('GET', HELLO, { Origin });
     assert.equal(hello.status, 200);
@@ -336,6 +337,23 @@ test('CORS for a list, with credentials', async (t) => {
     const response = await wire.response();
     assert.deepEqual([response.status, response.text], [status, text]);
   }
+
+  // Both refusals are counted, and the first is logged.
+  const metrics = await (await fetch(`${gateway.url}/metrics`)).text();
+  assert.match(metrics, /^talus_http_refused_origin_total 2$/m);
+  await gateway.saying(/refused a page of origin "http:\/\/evil\.example"/);
+});
+
+test('a refused origin is logged in one bounded line', async (t) => {
+  const { ask, gateway } = await withGateway(t, ['null']);
+  assert.equal((await ask('GET', HELLO, { Origin: 'null' })).status, 200);
+  const long = `http://\u001b[2J${'a'.repeat(3000)}.example`.replace('\u001b', '\t');
+  for (let i = 0; i < 5; i++) assert.equal((await ask('GET', HELLO, { Origin: long })).status, 403);
+  await gateway.saying(/refused a page of origin/);
+  const lines = gateway.errors.split('\n').filter((line) => line.includes('refused a page'));
+  assert.equal(lines.length, 1);
+  assert.match(lines[0], /"http:\/\/\\x09\[2Ja{100,190}"; --cors-origin/);
+  assert.match(await (await fetch(`${gateway.url}/metrics`)).text(), /^talus_http_refused_origin_total 5$/m);
 });
 
 test('without origins a preflight is a request like any other', async (t) => {

@@ -70,8 +70,9 @@ TALUS_API void talus_broadcaster_options_init(talus_broadcaster_options_t *optio
 //   one binds (the default here), `>` connects.
 // `options`: NULL for the defaults; copied.
 // Returns 0 with `*broadcaster` owned by the caller; TALUS_EENDPOINT; TALUS_EPATHTOOLONG;
-// TALUS_EADDRINUSE; TALUS_EACCESS; TALUS_EINVAL: an option out of range; TALUS_ENOMEM;
-// TALUS_ESYSTEM. Blocks only for file and socket set-up.
+// TALUS_EADDRINUSE; TALUS_EADDRNOTAVAIL: this host has no such address, interface or name to bind;
+// TALUS_EACCESS; TALUS_EINVAL: an option out of range; TALUS_ENOMEM; TALUS_ESYSTEM. Blocks only for
+// file and socket set-up.
 TALUS_API int talus_broadcaster_new(talus_broadcaster_t **broadcaster, const char *endpoint,
                                     const talus_broadcaster_options_t *options) TALUS_MUST_USE;
 

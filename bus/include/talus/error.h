@@ -31,7 +31,8 @@ TALUS_BEGIN_DECLS
     X(BODY, -20, "the message is not a talus event")                                               \
     X(NOTFOUND, -21, "no such thing")                                                              \
     X(LIMIT, -22, "a bound on the number of such things is reached")                               \
-    X(NOSUBSCRIBER, -23, "no subscriber came in time")
+    X(NOSUBSCRIBER, -23, "no subscriber came in time")                                             \
+    X(ADDRNOTAVAIL, -24, "this host does not have that address or network interface")
 
 #define TALUS_ERROR_ENUM(name, number, text) TALUS_E##name = (number),
 enum talus_error { TALUS_OK = 0, TALUS_ERROR_MAP(TALUS_ERROR_ENUM) };

@@ -76,7 +76,7 @@ TALUS_API int talus_default_endpoint(char *buffer, size_t capacity) TALUS_MUST_U
 // `endpoint`: as for talus_broadcaster_new, but it connects by default; `@` binds.
 // `options`: NULL for the defaults; copied.
 // Returns 0 with `*subscriber` owned by the caller; TALUS_EENDPOINT, TALUS_EPATHTOOLONG,
-// TALUS_EADDRINUSE, TALUS_EACCESS, TALUS_EINVAL, TALUS_ENOMEM, TALUS_ESYSTEM.
+// TALUS_EADDRINUSE, TALUS_EADDRNOTAVAIL, TALUS_EACCESS, TALUS_EINVAL, TALUS_ENOMEM, TALUS_ESYSTEM.
 // Blocks only for file and socket set-up: broadcasters need not be there yet.
 TALUS_API int talus_subscriber_new(talus_subscriber_t **subscriber, const char *endpoint,
                                    const talus_subscriber_options_t *options) TALUS_MUST_USE;

@@ -28,6 +28,7 @@ typedef struct demo_values {
     double wait;    // seconds
     uint64_t count; // 0: no end
     uint64_t seed;  // above SEED_MAX: one of the demo's choice
+    unsigned directory_mode;
 } demo_values_t;
 
 typedef struct demo {
@@ -114,7 +115,10 @@ static int finish(demo_t *demo)
 
 static int run_on(demo_t *demo, const char *endpoint, uint64_t seed)
 {
-    int error = talus_broadcaster_new(&demo->broadcaster, endpoint, NULL);
+    talus_broadcaster_options_t options;
+    talus_broadcaster_options_init(&options);
+    options.directory_mode = demo->values->directory_mode;
+    int error = talus_broadcaster_new(&demo->broadcaster, endpoint, &options);
     if (error)
         return report_bus_error("publish", endpoint, error);
     scenario_init(&demo->scenario, seed);
@@ -146,7 +150,8 @@ static uint64_t choose_seed(const demo_values_t *values)
 
 static int run_demo(int argc, char **argv)
 {
-    demo_values_t values = {.session = "demo", .rate = 4, .wait = 0.5, .seed = UINT64_MAX};
+    demo_values_t values = {
+        .session = "demo", .rate = 4, .wait = 0.5, .seed = UINT64_MAX, .directory_mode = 0700};
     char endpoint[ENDPOINT_MAX];
     int operands;
     options_result_t parsed = options_parse(&demo_command, argc, argv, &values, &operands);
@@ -182,6 +187,12 @@ static const option_spec_t options[] = {
          "Publish there: ipc://DIRECTORY/* or a ZeroMQ endpoint, which is bound unless > before "
          "it says to connect. May be repeated. Default: $TALUS_BUS, else the user's bus "
          "directory."},
+    {.name = "directory-mode",
+     .kind = OPTION_MODE,
+     .offset = offsetof(demo_values_t, directory_mode),
+     .argument = "MODE",
+     .help = "Who may use a bus directory that this command makes, as an octal mode: 0770 for a "
+             "group. Default: 0700."},
     {.name = "session",
      .kind = OPTION_TEXT,
      .offset = offsetof(demo_values_t, session),

@@ -102,7 +102,8 @@ export async function newBus() {
 
 /** A gateway on a free port: a Program with `url` and `port`. */
 export async function startGateway(bus, args = []) {
-  const program = new Program(path.join(binDir, 'talus-gateway'), ['--listen', '127.0.0.1:0', ...args], bus.env);
+  const where = args.includes('--listen') ? [] : ['--listen', '127.0.0.1:0'];
+  const program = new Program(path.join(binDir, 'talus-gateway'), [...where, ...args], bus.env);
   const [, url] = await program.line(/^talus-gateway listening on (http:\/\/\S+)$/);
   program.url = url;
   program.port = Number(new URL(url).port);

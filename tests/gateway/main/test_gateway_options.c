@@ -118,21 +118,24 @@ static void describe(const struct options *options, char *out, size_t size)
         strcat(origins, options->cors_origins[i]);
     }
     snprintf(out, size,
-             "listen=%s\nworkers=%u\npath=%s\nnamespace=%s\nbus=%s\npublish=%s\npage=%s\ncors-"
+             "listen=%s\nworkers=%u\npath=%s\nnamespace=%s\nbus=%s\npublish=%s\n"
+             "directory-mode=%o\npage=%s\ncors-"
              "origin=%s\n"
              "ping-interval=%u\nping-timeout=%u\nconnect-timeout=%u\nmax-payload=%zu\n"
              "client-queue-bytes=%zu\nmax-sessions-per-client=%u\npresence=%zu\n"
              "recovery-window=%u\nrecovery-bytes=%zu\nlog-level=%d\n",
              options->listen, options->workers, options->path, options->nsp,
              options->bus ? options->bus : "", options->publish ? options->publish : "",
-             options->page ? options->page : "", origins, options->ping_interval_ms,
-             options->ping_timeout_ms, options->connect_timeout_ms, options->max_payload,
-             options->client_queue_bytes, options->max_sessions_per_client, options->presence_limit,
-             options->recovery_window_ms, options->recovery_bytes, (int)options->log_level);
+             options->directory_mode, options->page ? options->page : "", origins,
+             options->ping_interval_ms, options->ping_timeout_ms, options->connect_timeout_ms,
+             options->max_payload, options->client_queue_bytes, options->max_sessions_per_client,
+             options->presence_limit, options->recovery_window_ms, options->recovery_bytes,
+             (int)options->log_level);
 }
 
 static const char defaults[] =
-    "listen=127.0.0.1:3000\nworkers=0\npath=/socket.io/\nnamespace=/graph\nbus=\npublish=\npage=\n"
+    "listen=127.0.0.1:3000\nworkers=0\npath=/socket.io/\nnamespace=/graph\nbus=\npublish=\n"
+    "directory-mode=700\npage=\n"
     "cors-origin=\nping-interval=25000\nping-timeout=20000\nconnect-timeout=45000\n"
     "max-payload=1000000\nclient-queue-bytes=1048576\nmax-sessions-per-client=100\n"
     "presence=18446744073709551615\nrecovery-window=120000\nrecovery-bytes=67108864\n"
@@ -202,6 +205,9 @@ static const struct value values[] = {
     {"namespace", "/", NULL},
     {"bus", "@tcp://127.0.0.1:5570", NULL},
     {"publish", "ipc:///run/bus/*", NULL},
+    {"directory-mode", "0770", "770"},
+    {"directory-mode", "700", NULL},
+    {"directory-mode", "0777", "777"},
     {"page", "folder", NULL},
     {"cors-origin", "https://app.example:8443", NULL},
     {"cors-origin", "*", NULL},
@@ -315,8 +321,6 @@ static void test_flag_beats_variable_beats_file(void **state)
     set_variable("ping-interval", "wrong");
     RUN(fixture, "--ping-interval", "300");
     expect_option(fixture, "ping-interval", "300");
-    RUN(fixture, "--ping-interval", "wrong", "--ping-interval", "400"); // the last counts
-    expect_option(fixture, "ping-interval", "400");
     set_variable("ping-interval", "");
     set_variable("config", "/nowhere");
     RUN(fixture, "--config", fixture->file);
@@ -343,6 +347,30 @@ static void test_repeatable_ones(void **state)
     set_variable("cors-origin", "");
     RUN(fixture, "--config", fixture->file);
     expect_option(fixture, "cors-origin", "http://e.example,http://f.example");
+}
+
+// Which of two was meant, nobody knows.
+static void test_one_value_twice_is_an_error(void **state)
+{
+    struct fixture *fixture = *state;
+    RUN(fixture, "--listen", "127.0.0.1:0", "--listen=[::1]:0");
+    expect_error(fixture, "--listen: takes one value, and was given \"127.0.0.1:0\" and "
+                          "\"[::1]:0\"");
+    RUN(fixture, "--ping-interval", "100", "--ping-interval", "100");
+    expect_error(fixture, "--ping-interval: takes one value, and was given \"100\" and \"100\"");
+    RUN(fixture, "--config", "/nowhere", "--config", "/elsewhere");
+    expect_error(fixture, "--config: takes one value, and was given \"/nowhere\" and "
+                          "\"/elsewhere\"");
+    char error[256];
+    write_file(fixture, "ping-interval = 100\nping-interval = 200\n");
+    RUN(fixture, "--config", fixture->file);
+    snprintf(error, sizeof error,
+             "%s: ping-interval: takes one value, and was given \"100\" and \"200\"",
+             fixture->file);
+    expect_error(fixture, error);
+    // A file's are not looked at where a flag beats them.
+    RUN(fixture, "--config", fixture->file, "--ping-interval", "300");
+    expect_option(fixture, "ping-interval", "300");
 }
 
 static void test_too_many_of_one(void **state)
@@ -397,7 +425,17 @@ static void test_wrong_flags(void **state)
          "--namespace takes a name that starts with / and has no ? # , or "
          "space, not \"/a,b\""},
         {{"--cors-origin", "app.example"},
-         "--cors-origin: 'app.example' is no origin (SCHEME://HOST[:PORT], or *)"},
+         "--cors-origin: 'app.example' is no origin (SCHEME://HOST[:PORT], null, or *)"},
+        {{"--directory-mode", "0670"},
+         "--directory-mode takes an octal mode from 0700 to 0777, not \"0670\""},
+        {{"--directory-mode", "rwx"},
+         "--directory-mode takes an octal mode from 0700 to 0777, not \"rwx\""},
+        {{"--directory-mode", "01770"},
+         "--directory-mode takes an octal mode from 0700 to 0777, not \"01770\""},
+        {{"--directory-mode", "0780"},
+         "--directory-mode takes an octal mode from 0700 to 0777, not \"0780\""},
+        {{"--directory-mode", ""},
+         "--directory-mode takes an octal mode from 0700 to 0777, not \"\""},
         {{"--ping-interval", "9"}, "--ping-interval takes a number from 10 to 86400000, not \"9\""},
         {{"--ping-interval", "86400001"},
          "--ping-interval takes a number from 10 to 86400000, not \"86400001\""},
@@ -457,8 +495,8 @@ static void test_wrong_variables(void **state)
     set_variable("max-sessions-per-client", "");
     set_variable("cors-origin", "*,a b");
     RUN(fixture, NULL);
-    expect_error(fixture, "TALUS_GATEWAY_CORS_ORIGIN: 'a b' is no origin (SCHEME://HOST[:PORT], or "
-                          "*)");
+    expect_error(fixture, "TALUS_GATEWAY_CORS_ORIGIN: 'a b' is no origin (SCHEME://HOST[:PORT], "
+                          "null, or *)");
 }
 
 // Runs with a file of that text, and expects FILE followed by the error.
@@ -617,6 +655,7 @@ int main(void)
         options_test(test_each_by_file),
         options_test(test_flag_beats_variable_beats_file),
         options_test(test_repeatable_ones),
+        options_test(test_one_value_twice_is_an_error),
         options_test(test_too_many_of_one),
         options_test(test_wrong_flags),
         options_test(test_names_that_are_too_long),
