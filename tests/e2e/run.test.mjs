@@ -15,7 +15,7 @@ import { binDir } from './support/program.mjs';
 const source = path.resolve(path.dirname(new URL(import.meta.url).pathname), '../../scripts/run');
 const NOTHING = '#!/bin/sh\nexit 0\n';
 const WAITING = '#!/bin/sh\necho waiting\nexec sleep 60\n'; // dies of the signal, as a compiler does
-const CATCHING = "#!/bin/sh\nsleep 60 & trap 'kill $!; exit 0' INT\necho waiting\nwait\n"; // ends well, as npm may
+const CATCHING = "#!/bin/sh\nsleep 60 & trap 'kill $!; wait; exit 0' INT\necho waiting\nwait\n"; // ends well, as npm may
 
 async function place(t, { setup = NOTHING, build = NOTHING } = {}) {
   const folder = await mkdtemp(path.join(tmpdir(), 'talus-run-test-'));
