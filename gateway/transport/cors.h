@@ -16,10 +16,11 @@ struct cors {
     bool is_any; // "*" was given: every origin, but only the listed ones with credentials
 };
 
-// Copies the list: `*`, `null` (the origin of sandboxed frames and of files), or origins as browsers
-// send them (`https://app.example:8443`; letter case and a scheme's default port do not matter). An empty list leaves only the page's own origin, as
-// browsers enforce it. False: out of memory, or one is no origin; then `error`, of `error_size`
-// bytes, says which, and there is nothing to finish.
+// Copies the list: `*`, `null` (the origin of sandboxed frames and of files), or origins as
+// browsers send them (`https://app.example:8443`; letter case and a scheme's default port do not
+// matter). An empty list leaves only the page's own origin, as browsers enforce it. False: out of
+// memory, or one is no origin; then `error`, of `error_size` bytes, says which, and there is
+// nothing to finish.
 bool cors_init(struct cors *cors, const char *const *origins, size_t count, char *error,
                size_t error_size);
 void cors_fini(struct cors *cors);
