@@ -105,31 +105,6 @@ static void test_heal_tells_what_history_has_no_more(void **state)
     assert_int_equal(heal_stats_of(fixture).gaps, gaps);
 }
 
-// What is held back is bounded; what does not fit is asked for once more.
-static void test_heal_holds_back_a_bounded_number(void **state)
-{
-    struct heal_fixture *fixture = *state;
-    enum { COUNT = 900, HELD = 3 };
-    const talus_delivery_t *delivery;
-
-    heal_set_tiny_queues(fixture);
-    fixture->options.held_events = HELD;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, TCP);
-    talus_subscriber_t *subscriber =
-        heal_subscribe(fixture, talus_broadcaster_endpoint(broadcaster));
-    join_live(subscriber, "s");
-    heal_flood(broadcaster, "s", COUNT);
-    for (uint64_t seq = 1; seq <= COUNT; seq++) {
-        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
-        assert_int_equal(delivery->kind, TALUS_DELIVERY_EVENT);
-        assert_int_equal(delivery->event->seq, seq);
-        assert_true(heal_stats_of(fixture).held <= HELD);
-        if (seq % 50 == 0)
-            heal_flood(broadcaster, "other", 1); // keeps the queues full
-    }
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
-}
-
 // One that does not read costs the others nothing.
 static void test_heal_slow_subscribers_are_slow_alone(void **state)
 {
@@ -269,7 +244,6 @@ int main(void)
         TEST(test_heal_the_last_events),
         TEST(test_heal_everything_by_seq),
         TEST(test_heal_tells_what_history_has_no_more),
-        TEST(test_heal_holds_back_a_bounded_number),
         TEST(test_heal_slow_subscribers_are_slow_alone),
         TEST(test_heal_after_a_cut),
         TEST(test_heal_two_ways_to_one_broadcaster),

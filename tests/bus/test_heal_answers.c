@@ -15,6 +15,7 @@
 #include "expect.h"
 #include "heal_fixture.h"
 #include "raw_publisher.h"
+#include "request.h"
 
 // ---- Strange broadcasters
 
@@ -115,6 +116,120 @@ static void test_heal_gives_up_on_one_that_answers_nonsense(void **state)
     raw_publisher_close(&raw);
     zmq_close(router);
     zmq_ctx_term(context);
+}
+
+// ---- A bound on what is held back
+
+// A replay socket that answers when, and what, the test wants.
+struct replay_socket {
+    void *context;
+    void *router;
+    char endpoint[64];
+    char identity[256]; // of who asked last
+    size_t identity_size;
+};
+
+static void replay_open(struct replay_socket *replay)
+{
+    const int no_linger = 0;
+    size_t size = sizeof replay->endpoint;
+
+    replay->context = zmq_ctx_new();
+    replay->router = zmq_socket(replay->context, ZMQ_ROUTER);
+    zmq_setsockopt(replay->router, ZMQ_LINGER, &no_linger, sizeof no_linger);
+    assert_int_equal(zmq_bind(replay->router, TCP), 0);
+    assert_int_equal(zmq_getsockopt(replay->router, ZMQ_LAST_ENDPOINT, replay->endpoint, &size), 0);
+}
+
+static void replay_close(struct replay_socket *replay)
+{
+    zmq_close(replay->router);
+    zmq_ctx_term(replay->context);
+}
+
+// Waits for a request for a replay, while the subscriber delivers nothing. Gives its `after`.
+static uint64_t replay_expect_request(struct replay_socket *replay, talus_subscriber_t *subscriber)
+{
+    const talus_delivery_t *delivery;
+    struct talus__request request;
+    uint8_t bytes[TALUS__REPLAY_REQUEST];
+
+    for (int i = 0; i < EXPECT_DEADLINE_MS / 20; i++) {
+        int size =
+            zmq_recv(replay->router, replay->identity, sizeof replay->identity, ZMQ_DONTWAIT);
+        if (size < 0) {
+            assert_int_equal(talus_subscriber_receive(subscriber, 20, &delivery), TALUS_ETIMEOUT);
+            continue;
+        }
+        replay->identity_size = (size_t)size;
+        size = zmq_recv(replay->router, bytes, sizeof bytes, 0);
+        assert_in_range(size, 1, sizeof bytes);
+        if (talus__request_decode(bytes, (size_t)size, &request) == 0 &&
+            request.kind == TALUS__REQUEST_REPLAY)
+            return request.after;
+    }
+    fail_msg("no replay is asked for");
+    return 0;
+}
+
+static void replay_send(struct replay_socket *replay, const char *topic, const void *body,
+                        size_t size)
+{
+    assert_true(zmq_send(replay->router, replay->identity, replay->identity_size, ZMQ_SNDMORE) > 0);
+    assert_true(zmq_send(replay->router, topic, strlen(topic), ZMQ_SNDMORE) > 0);
+    assert_true(zmq_send(replay->router, body, size, 0) > 0);
+}
+
+// Answers with the events of "s" from `first` to `last`, of which the history has them all.
+static void replay_answer(struct replay_socket *replay, const char *origin, uint64_t first,
+                          uint64_t last)
+{
+    uint8_t body[256];
+    const struct talus__end end = {.origin = origin,
+                                   .origin_size = strlen(origin),
+                                   .first = 1,
+                                   .head = last,
+                                   .is_complete = true};
+
+    for (uint64_t seq = first; seq <= last; seq++)
+        replay_send(replay, "s/t", body, raw_encode(body, origin, seq, seq - 1, "\x80", 1));
+    replay_send(replay, "s/$end", body, talus__end_encode(body, &end));
+}
+
+static bool has_received(const talus_subscriber_stats_t *stats, uint64_t value)
+{
+    return stats->received >= value;
+}
+
+// Of what comes after a hole, so much is held back; what does not fit is asked for once more.
+static void test_heal_holds_back_a_bounded_number(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    struct replay_socket replay;
+    struct raw_publisher raw;
+    enum { HELD = 3, LAST = 40 };
+
+    replay_open(&replay);
+    fixture->options.held_events = HELD;
+    fixture->options.heal_timeout_ms = EXPECT_DEADLINE_MS;
+    miss_events(fixture, &raw, replay.endpoint); // 6 and 7; 8 and 9 have come
+    for (uint64_t seq = 10; seq <= LAST; seq++)
+        raw_publish(&raw, "s/t", seq, seq - 1);
+    pump_until(fixture->subscriber, has_received, LAST - 7);
+    assert_int_equal(heal_stats_of(fixture).held, HELD);
+    assert_int_equal(replay_expect_request(&replay, fixture->subscriber), 5);
+    replay_answer(&replay, raw.origin, 6, 7);
+    heal_expect_seqs(fixture->subscriber, 6, 7 + HELD);
+    uint64_t after = replay_expect_request(&replay, fixture->subscriber);
+    assert_in_range(after, 7, 7 + HELD); // what was held need not be asked for
+    replay_answer(&replay, raw.origin, after + 1, LAST);
+    heal_expect_seqs(fixture->subscriber, 8 + HELD, LAST);
+    assert_int_equal(heal_stats_of(fixture).held, 0);
+    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    raw_publish(&raw, "s/t", LAST + 1, LAST);
+    heal_expect_seqs(fixture->subscriber, LAST + 1, LAST + 1);
+    raw_publisher_close(&raw);
+    replay_close(&replay);
 }
 
 // ---- Heads that do not come
@@ -318,6 +433,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_heal_gives_up_on_one_that_does_not_answer),
         TEST(test_heal_gives_up_on_one_that_answers_nonsense),
+        TEST(test_heal_holds_back_a_bounded_number),
         TEST(test_heal_asks_for_heads),
         TEST(test_heal_recovers_what_came_after_an_event),
         TEST(test_heal_recovers_large_histories_in_several_answers),
