@@ -53,6 +53,7 @@ static bool open_bus(struct intake *intake, char *error, size_t error_size)
     talus_broadcaster_options_t broadcaster;
     talus_broadcaster_options_init(&broadcaster);
     broadcaster.history_bytes = PRESENCE_HISTORY;
+    broadcaster.is_presence_only = true;
     int result = talus_broadcaster_new(&intake->broadcaster, options->publish, &broadcaster);
     if (result)
         return complain(error, error_size, "publish", options->publish, result);
