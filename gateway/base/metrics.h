@@ -78,6 +78,8 @@
     X(RECOVERED, counter, "talus_recovered_total", "Clients that came back to where they were")    \
     X(NOT_RECOVERED, counter, "talus_not_recovered_total",                                         \
       "Clients that asked to come back and had to start anew")                                     \
+    X(TAKEN_OVER, counter, "talus_taken_over_total",                                               \
+      "Clients that came back while their old connection still counted, which was closed")         \
     X(RECOVERY_BYTES, gauge, "talus_recovery_log_bytes", "Events kept for those who come back")    \
     X(BUS_SESSIONS, gauge, "talus_bus_sessions", "Sessions subscribed to on the bus")              \
     X(BUS_JOIN_INCOMPLETE, counter, "talus_bus_join_incomplete_total",                             \

@@ -114,6 +114,7 @@ static struct intake_session *new_session(struct intake *intake, const char *nam
     session->name = memcpy((char *)session->members + members_size, name, name_size);
     session->intake = intake;
     list_init(&session->waiting);
+    list_init(&session->sinces);
     session_log_init(&session->log);
     intake__origins_init(&session->origins);
     gw_deadline_init(&session->linger, on_linger_over);
@@ -190,33 +191,78 @@ static void leave(struct intake_session *session, struct intake_request *request
     intake__linger_if_unused(session);
 }
 
+enum presence { QUIETLY, TELL };
+
 // The sessions are live: the client was in them.
-static void depart(struct intake *intake, struct intake_request *request)
+static void depart(struct intake *intake, struct intake_request *request, enum presence presence)
 {
     struct intake_departure *departure = request->departure;
     request->departure = NULL;
     for (unsigned i = 1; i < departure->seat_count; i++) {
         struct intake_session *session = intake__find_session(intake, departure->seats[i].session);
-        count_out(session, request->worker);
-        intake__presence(session, talus_type_session_disconnected, departure->client, NULL);
+        count_out(session, request->worker_left);
+        if (presence == TELL)
+            intake__presence(session, talus_type_session_disconnected, departure->client, NULL);
     }
-    intake__free_request(request);
     intake__depart(intake, departure);
 }
 
-static void recover(struct intake *intake, struct intake_request *request)
+// The client is in its sessions again, unless `presence` says that they never heard otherwise.
+static void restore(struct intake *intake, struct intake_request *request, enum presence presence)
 {
-    if (!intake__recover(intake, request)) {
-        answer(request, INTAKE_UNKNOWN);
-        return;
-    }
     const struct intake_departure *departure = request->departure;
     for (unsigned i = 1; i < departure->seat_count; i++) {
         struct intake_session *session = intake__find_session(intake, departure->seats[i].session);
         count_in(session, request->worker);
-        intake__presence(session, talus_type_session_connected, departure->client, NULL);
+        if (presence == TELL)
+            intake__presence(session, talus_type_session_connected, departure->client, NULL);
     }
     answer(request, INTAKE_OK);
+}
+
+static void recover_departed(struct intake *intake, struct intake_request *request)
+{
+    if (intake__recover(intake, request))
+        restore(intake, request, TELL);
+    else
+        answer(request, INTAKE_UNKNOWN);
+}
+
+// A client took its own place: the sessions hear of it only if it does not get it.
+static void take_over(struct intake *intake, struct intake_request *request)
+{
+    struct intake_departure *left = request->departure;
+    const unsigned count = left->seat_count;
+    char(*names)[sizeof left->seats[0].session] = calloc(count, sizeof *names);
+    for (unsigned i = 1; names && i < count; i++)
+        strcpy(names[i], left->seats[i].session);
+    depart(intake, request, names ? QUIETLY : TELL);
+    if (intake__recover(intake, request)) {
+        gw_metric_add(&intake->metrics, GW_TAKEN_OVER, 1);
+        restore(intake, request, names ? QUIETLY : TELL);
+    } else {
+        for (unsigned i = 1; names && i < count; i++) {
+            struct intake_session *session = intake__find_session(intake, names[i]);
+            if (session)
+                intake__presence(session, talus_type_session_disconnected, request->past, NULL);
+        }
+        answer(request, INTAKE_UNKNOWN);
+    }
+    free(names);
+}
+
+// A client that is not known to be cut off may still have a connection that is dead: the workers
+// are asked, one after the other. The one that has it ends it.
+static void recover(struct intake *intake, struct intake_request *request)
+{
+    if (request->departure) {
+        take_over(intake, request);
+    } else if (request->asked > 0 || intake__has_departed(intake, request->past)) {
+        recover_departed(intake, request);
+    } else {
+        request->mail.deliver = intake__on_search;
+        gw_loop_post(intake->workers[0].loop, &request->mail);
+    }
 }
 
 static void work_off(struct intake_session *session, struct intake_request *request)
@@ -236,7 +282,13 @@ void intake__on_request(struct gw_mail *mail)
     struct intake *intake = request->worker->intake;
     list_init(&request->link);
     if (request->command == INTAKE_DEPART || request->command == INTAKE_RECOVER) {
-        (request->command == INTAKE_DEPART ? depart : recover)(intake, request);
+        if (request->command == INTAKE_RECOVER) {
+            recover(intake, request);
+            return;
+        }
+        request->worker_left = request->worker;
+        depart(intake, request, TELL);
+        intake__free_request(request);
         return;
     }
     struct intake_session *session = intake__find_session(intake, request->session);
@@ -327,7 +379,8 @@ static void on_event(struct intake *intake, const talus_event_t *event)
         session = intake__find_session(intake, event->session);
         if (!session)
             return;
-        strcpy(session->newest, event->id);
+        if (!intake__is_gateway_presence(event))
+            strcpy(session->newest, event->id);
         if (!is_used(session)) {
             intake__log(intake, session, NULL, event);
             return;
@@ -428,6 +481,7 @@ static void receive(struct intake *intake)
             uv_poll_stop(intake->watch);
             return;
         }
+        intake__sinces_ask(intake);
         int error = talus_subscriber_receive(intake->subscriber, 0, &delivery);
         if (error == TALUS_ETIMEOUT) {
             show_stats(intake);

@@ -59,6 +59,7 @@ static bool open_bus(struct intake *intake, char *error, size_t error_size)
     talus_broadcaster_options_init(&broadcaster);
     broadcaster.history_bytes = PRESENCE_HISTORY;
     broadcaster.directory_mode = options->directory_mode;
+    broadcaster.is_presence_only = true;
     int result = talus_broadcaster_new(&intake->broadcaster, options->publish, &broadcaster);
     if (options->bus_error)
         *options->bus_error = result;

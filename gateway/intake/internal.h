@@ -57,7 +57,6 @@ struct intake_departed_seat {
 // back if the client comes in time.
 struct intake_departure {
     char client[GW_ID_SIZE + 1];
-    char secret[GW_SECRET_SIZE + 1];
     char stale[TALUS_ID_MAX + 1]; // the offset that it had when it connected, "" for none
     struct intake_mark left;      // newest event of the sessions that it has left
     uint64_t reached;             // index up to which its worker had given out events
@@ -73,18 +72,23 @@ struct intake_request {
     struct gw_mail mail;
     struct list link; // of session->waiting
     struct intake_worker *worker;
-    struct sio_ack *ack; // the worker's; only carried along
+    struct intake_worker *worker_left; // with `departure`: that of the connection that ended
+    struct sio_ack *ack;               // the worker's; only carried along
     enum intake_command command;
-    bool is_member; // JOIN: the client is in the session already
+    bool is_member;  // JOIN: the client is in the session already
+    bool is_implied; // JOIN: `since` is the offset of its CONNECT, perhaps of another session
     enum intake_status status;
     struct intake_encoded *presence; // JOIN that was new: what the room is told before `joined`
     size_t active_clients;
     uint64_t index;                // of the session's newest event
     char offset[TALUS_ID_MAX + 1]; // RECOVER: what the client says; else the newest event's id
     char since[TALUS_ID_MAX + 1];  // JOIN: the newest event that the client has; "": it says none
-    struct intake_departure *departure; // DEPART, and RECOVER if the status is OK
-    struct intake_missed missed;        // RECOVER, JOIN with `since`
-    char secret[GW_SECRET_SIZE + 1];    // RECOVER
+    // DEPART; RECOVER, from a worker: of the connection that the client still had; back there, if
+    // the status is OK: what it is to be restored from.
+    struct intake_departure *departure;
+    struct intake_missed missed; // RECOVER, JOIN with `since`
+    char past[GW_ID_SIZE + 1];   // RECOVER: the id that the client had
+    unsigned asked;              // RECOVER: workers that were asked for the client
     char client[GW_ID_SIZE + 1];
     char session[TALUS_SESSION_MAX + 1];
 };
@@ -141,7 +145,9 @@ struct intake_session {
     size_t clients; // in all workers
     size_t held;    // for clients that may come back, or wait for what they missed
     struct session_log log;
-    char newest[TALUS_ID_MAX + 1]; // id of the newest event known; "" for none
+    struct list sinces;            // joins that wait for a history: see since.c
+    char newest[TALUS_ID_MAX + 1]; // id of the newest event known but for gateways' presence; ""
+                                   // for none
     struct intake_origins origins;
     struct gw_deadline linger; // since the last client left
     const char *name;          // behind `members`
@@ -172,14 +178,16 @@ struct intake {
     struct session_log everybody;
     struct gw_deadline_queue log_deadlines;
     struct gw_deadline log_deadline;  // lets go what is too old
-    struct intake_departed *departed; // by secret
-    struct intake_departed *departed_by_client;
+    struct intake_departed *departed; // by client
     struct gw_deadline_queue departed_deadlines;
     size_t departed_count;
     size_t departed_bytes;
-    struct list sinces; // joins that wait for a history: see since.c
+    struct list sinces; // histories that are asked for, for joins: see since.c
     size_t since_count;
+    struct list since_queue; // those that are still to be asked for
+    size_t since_waiting;    // joins that wait for one of either
     struct gw_deadline_queue since_deadlines;
+    struct gw_deadline_queue since_queue_deadlines;
     struct gw_metrics metrics;
     struct gw_mail stop_mail;
 };
@@ -231,9 +239,15 @@ void intake__origins_begin(struct intake_origins *origins, const talus_delivery_
 // An event has come; `index`: the log's.
 void intake__origins_note(struct intake_origins *origins, const talus_event_t *event,
                           uint64_t index);
+// Whether a gateway's broadcaster says who came or went. What else comes under such an origin
+// counts as any other broadcaster's.
+bool intake__is_gateway_presence(const talus_event_t *event);
 // Looks for what a client that joins a live session missed. True: it waits, and intake__join
 // follows when that is known; false: it is in the request, or a gap is.
 bool intake__join_since(struct intake_session *session, struct intake_request *request);
+// Asks for the histories that wait for that, as many as may be asked for at a time. Not while a
+// delivery is being worked off.
+void intake__sinces_ask(struct intake *intake);
 // Deliveries of what was asked for.
 void intake__on_replayed(struct intake *intake, const talus_delivery_t *delivery);
 void intake__on_recovered(struct intake *intake, const talus_delivery_t *delivery);
@@ -254,6 +268,8 @@ void intake__log(struct intake *intake, struct intake_session *session,
 void intake__depart(struct intake *intake, struct intake_departure *departure);
 // Gives up the client that was cut off longest ago. False: there is none.
 bool intake__forget_oldest(struct intake *intake);
+// Whether a client of that id was cut off and may come back.
+bool intake__has_departed(const struct intake *intake, const char *client);
 // Finds what a client that comes back missed. True: the request carries it; the client is to be
 // counted in its sessions again.
 bool intake__recover(struct intake *intake, struct intake_request *request);
@@ -262,12 +278,20 @@ bool intake__recover(struct intake *intake, struct intake_request *request);
 
 struct client;
 
-// Asks whether a client that connects was here before. False: it says nothing of that, or memory is
-// out.
+// Asks whether a client that connects was here before. False: it says nothing of that, it was not
+// here, or memory is out: it starts anew.
 bool intake__ask_recovery(struct intake_worker *worker, struct sio_socket *socket,
                           const json_t *auth);
 void intake__on_recovery_answer(struct intake_request *request);
-// Tells the bus thread that a client was cut off which may come back. False: it may not.
+// A client that asks for recovery may have a connection here. Runs on the loop of the worker that
+// is asked.
+void intake__on_search(struct gw_mail *mail);
+// The client is gone: hands the requests that take its place to the bus thread.
+void intake__hand_over(struct client *client);
+// A client starts anew: notes what it says that it got last. `auth`: its CONNECT, or NULL.
+void intake__begin_anew(struct sio_socket *socket, const json_t *auth);
+// Tells the bus thread that a client was cut off which may come back, or leaves that to
+// intake__hand_over. False: it may not.
 bool intake__say_departed(struct client *client, const char *reason);
 
 // seats.c, workers. A request that nobody has seen yet; NULL: out of memory.

@@ -36,10 +36,6 @@ static struct intake_departure *describe(const struct client *client)
         calloc(1, sizeof *departure + count * sizeof departure->seats[0]);
     if (!departure)
         return NULL;
-    if (!sio_socket_secret(client->socket, departure->secret)) {
-        free(departure);
-        return NULL;
-    }
     strcpy(departure->client, sio_socket_id(client->socket));
     departure->seats[0].joined = client->connected;
     departure->reached = client->worker->newest;
@@ -86,6 +82,11 @@ static bool post_departure(struct intake_worker *worker, struct intake_departure
     return true;
 }
 
+static struct intake_request *taker_of(struct list *link)
+{
+    return LIST_ENTRY(link, struct intake_request, link);
+}
+
 bool intake__say_departed(struct client *client, const char *reason)
 {
     struct intake_worker *worker = client->worker;
@@ -96,43 +97,124 @@ bool intake__say_departed(struct client *client, const char *reason)
     if (!departure)
         return false;
     take_unsent(client, departure);
-    return post_departure(worker, departure);
+    if (!client->past || list_is_empty(&client->past->takers))
+        return post_departure(worker, departure);
+    struct intake_request *taker = taker_of(client->past->takers.prev); // the newest connection
+    taker->departure = departure;
+    taker->worker_left = worker;
+    return true;
+}
+
+// ---- A connection that another one of the same client takes the place of
+
+static void pass_on(struct intake_request *request)
+{
+    struct intake *intake = request->worker->intake;
+    if (++request->asked < intake->worker_count) {
+        gw_loop_post(intake->workers[request->asked].loop, &request->mail);
+        return;
+    }
+    request->mail.deliver = intake__on_request;
+    gw_loop_post(intake->loop, &request->mail);
+}
+
+void intake__on_search(struct gw_mail *mail)
+{
+    struct intake_request *request = LIST_ENTRY(mail, struct intake_request, mail);
+    struct intake *intake = request->worker->intake;
+    if (intake->are_workers_gone) {
+        mail->drop(mail);
+        return;
+    }
+    struct sio_socket *socket =
+        sio_namespace_find(intake->workers[request->asked].nsp, request->past);
+    bool is_here = socket && sio_socket_is_connected(socket);
+    struct client *client = is_here ? sio_socket_data(socket) : NULL;
+    struct client_past *past = client ? intake__past_of(client) : NULL;
+    if (past) {
+        gw_log(GW_LOG_DEBUG, "recovery", "client %s takes its own place", request->past);
+        list_append(&past->takers, &request->link);
+    }
+    if (is_here)
+        sio_socket_abort(socket);
+    if (!past)
+        pass_on(request);
+}
+
+void intake__hand_over(struct client *client)
+{
+    struct list *takers = client->past ? &client->past->takers : NULL;
+    while (takers && !list_is_empty(takers)) {
+        struct intake_request *taker = taker_of(takers->prev);
+        struct intake *intake = taker->worker->intake;
+        list_remove(&taker->link);
+        taker->asked = intake->worker_count;
+        taker->mail.deliver = intake__on_request;
+        gw_loop_post(intake->loop, &taker->mail);
+    }
 }
 
 // ---- Coming back
 
+// What the client says that it got last; "" if it says nothing. An offset that cannot be an event
+// id stays unknown: "?" is none.
+static void copy_offset(char to[TALUS_ID_MAX + 1], const json_t *auth)
+{
+    const json_t *offset = json_object_get(auth, "offset");
+    if (json_is_string(offset))
+        strcpy(to, json_string_length(offset) <= TALUS_ID_MAX ? json_string_value(offset) : "?");
+}
+
 bool intake__ask_recovery(struct intake_worker *worker, struct sio_socket *socket,
                           const json_t *auth)
 {
-    const json_t *pid = json_object_get(auth, "pid");
-    const json_t *offset = json_object_get(auth, "offset");
-    if (worker->intake->options.recovery_window_ms == 0 || !json_is_string(pid) ||
-        json_string_length(pid) != GW_SECRET_SIZE)
+    const char *pid = json_string_value(json_object_get(auth, "pid")); // NULL: there is none
+    char past[GW_ID_SIZE + 1];
+    if (worker->intake->options.recovery_window_ms == 0 || !pid)
         return false;
+    if (!sio_pid_id(pid, past)) {
+        gw_metric_add(worker->metrics, GW_NOT_RECOVERED, 1);
+        return false; // of another gateway, or of this one in an earlier life
+    }
     struct intake_request *request =
         intake__new_request(worker, INTAKE_RECOVER, "", sio_socket_id(socket));
     if (!request)
         return false;
-    strcpy(request->secret, json_string_value(pid));
-    // An offset that cannot be an event id stays unknown: "?" is none.
-    if (json_is_string(offset))
-        strcpy(request->offset,
-               json_string_length(offset) <= TALUS_ID_MAX ? json_string_value(offset) : "?");
+    strcpy(request->past, past);
+    copy_offset(request->offset, auth);
     intake__post_request(request);
     return true;
 }
 
-// Nothing is known of it, or not enough: it starts anew.
+static void note_offset(struct sio_socket *socket, const char *offset)
+{
+    struct client *client = sio_socket_data(socket);
+    if (!client || offset[0] == '\0')
+        return;
+    struct client_past *past = intake__past_of(client);
+    if (!past) {
+        sio_socket_drop(socket); // it would name that offset again, and nobody would know why
+        return;
+    }
+    strcpy(past->stale, offset);
+    if (intake__is_event_id(offset, strlen(offset)))
+        past->since_until =
+            gw_loop_now(client->worker->loop) + client->worker->intake->options.recovery_window_ms;
+}
+
+void intake__begin_anew(struct sio_socket *socket, const json_t *auth)
+{
+    char offset[TALUS_ID_MAX + 1] = "";
+    if (json_is_string(json_object_get(auth, "pid")))
+        copy_offset(offset, auth);
+    note_offset(socket, offset);
+}
+
+// Nothing is known of it, or not enough.
 static void accept_anew(struct sio_socket *socket, const struct intake_request *request)
 {
-    if (!sio_socket_accept(socket) || request->offset[0] == '\0')
-        return;
-    struct client *client = sio_socket_data(socket);
-    struct client_past *past = client ? intake__past_of(client) : NULL;
-    if (past)
-        strcpy(past->stale, request->offset);
-    else
-        sio_socket_drop(socket); // it would name that offset again, and nobody would know why
+    if (sio_socket_accept(socket))
+        note_offset(socket, request->offset);
 }
 
 static bool take_seat(struct client *client, const struct intake_departed_seat *from)

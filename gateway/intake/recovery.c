@@ -19,8 +19,7 @@
 #define LOG_PERIOD_MS 1000 // between two looks for what is too old, while nothing comes
 
 struct intake_departed {
-    UT_hash_handle hh;           // of intake->departed
-    UT_hash_handle hh_by_client; // of intake->departed_by_client
+    UT_hash_handle hh; // of intake->departed
     struct gw_deadline deadline;
     struct intake *intake;
     struct intake_departure *departure;
@@ -52,8 +51,7 @@ static void count_given(struct intake *intake, struct session_log *log,
     struct intake_departed *departed = NULL;
     log->given++;
     if (encoded->skip[0] != '\0')
-        HASH_FIND(hh_by_client, intake->departed_by_client, encoded->skip, strlen(encoded->skip),
-                  departed);
+        HASH_FIND_STR(intake->departed, encoded->skip, departed);
     uint64_t *away = departed ? away_in(departed->departure, encoded->session) : NULL;
     if (away)
         (*away)--;
@@ -139,7 +137,6 @@ static struct intake_departure *remove_departed(struct intake_departed *departed
     struct intake_departure *departure = departed->departure;
     gw_deadline_stop(&departed->deadline);
     HASH_DEL(intake->departed, departed);
-    HASH_DELETE(hh_by_client, intake->departed_by_client, departed);
     end_counting(intake, departure);
     intake->departed_count--;
     intake->departed_bytes -= size_of(departure);
@@ -193,16 +190,9 @@ static struct intake_departed *add_departed(struct intake *intake,
     departed->intake = intake;
     departed->departure = departure;
     gw_deadline_init(&departed->deadline, on_window_over);
-    HASH_ADD_KEYPTR(hh, intake->departed, departure->secret, strlen(departure->secret), departed);
-    if (!departed->hh.tbl) {
-        free(departed);
-        return NULL;
-    }
-    HASH_ADD_KEYPTR(hh_by_client, intake->departed_by_client, departure->client,
-                    strlen(departure->client), departed);
-    if (departed->hh_by_client.tbl)
+    HASH_ADD_KEYPTR(hh, intake->departed, departure->client, strlen(departure->client), departed);
+    if (departed->hh.tbl)
         return departed;
-    HASH_DEL(intake->departed, departed);
     free(departed);
     return NULL;
 }
@@ -321,10 +311,17 @@ static bool find_missed(struct intake *intake, const struct intake_departure *de
     return is_found;
 }
 
+bool intake__has_departed(const struct intake *intake, const char *client)
+{
+    struct intake_departed *departed;
+    HASH_FIND_STR(intake->departed, client, departed);
+    return departed != NULL;
+}
+
 bool intake__recover(struct intake *intake, struct intake_request *request)
 {
     struct intake_departed *departed;
-    HASH_FIND_STR(intake->departed, request->secret, departed);
+    HASH_FIND_STR(intake->departed, request->past, departed);
     intake_missed_init(&request->missed, intake->options.max_missed);
     bool is_found = departed && find_missed(intake, departed->departure, request);
     gw_metric_add(&intake->metrics, is_found ? GW_RECOVERED : GW_NOT_RECOVERED, 1);

@@ -32,6 +32,8 @@ struct client_past {
     struct intake_mark left; // newest event of the sessions that it has left
     struct intake_skip skip; // of the events for everybody
     uint64_t recovered;      // index up to which it was given all that it was owed, or 0
+    struct list takers;      // requests to come back of this very client, on other connections
+    int64_t since_until;     // loop time up to which joins bring what came after `stale`; 0: never
     char stale[TALUS_ID_MAX + 1];
 };
 
@@ -39,6 +41,9 @@ struct client_past {
 struct client *intake__new_client(struct intake_worker *worker, struct sio_socket *socket);
 // Frees it with its seats; its socket's data is NULL then. NULL-safe.
 void intake__free_client(struct client *client);
+
+// Whether that can be an event id: 8 to 16 of a-z 0-9, a point, and a number.
+bool intake__is_event_id(const char *text, size_t size);
 
 // NULL: it is in no such session, nor on its way.
 struct seat *intake__find_seat(const struct client *client, const char *session);

@@ -7,6 +7,9 @@
 // when the stream has reached the history's end, so that nothing comes twice. What cannot be proven
 // complete is told by a gap, before what was found, or after it where that is its place.
 //
+// So many histories are asked for at a time; further joins wait in a queue, and joins with the same
+// session and event share one history. A join that waits for too long is told a gap.
+//
 // An event id says nothing of the events of other broadcasters that came before it here: these the
 // client may have or not. So it is told that this is not known (a gap of nobody), unless there are
 // none, which each session remembers from its beginning on, however short the log is.
@@ -18,16 +21,23 @@
 #include "gateway/base/log.h"
 #include "gateway/intake/internal.h"
 
-#define WAITING_MAX        256 // joins that wait for a history; each holds as much as a client may miss
-#define STREAM_PATIENCE_MS 1000 // for the live stream to reach the history's end
+#define ASKED_MAX          256   // histories asked for at a time; each as much as a client may miss
+#define WAITING_MAX        16384 // joins that wait for one, about 10 MiB
+#define QUEUE_PATIENCE_MS  10000 // for a history to be asked for
+#define STREAM_PATIENCE_MS 1000  // for the live stream to reach the history's end
 
 struct intake_since {
-    struct list link; // of intake->sinces
+    struct list link;         // of intake->sinces, or of intake->since_queue
+    struct list session_link; // of session->sinces
+    struct list followers;    // joins that are told the same
     struct intake_session *session;
     struct intake_request *request; // the join
+    uint64_t after;                 // seq of the client's event
     uint64_t id;                    // of the question to the broadcaster
-    uint64_t mark;                  // index of the newest event when it was asked
-    uint64_t end;                   // seq of the history's newest event
+    bool is_asked;
+    bool is_known; // the client's event is known to be one of the session
+    uint64_t mark; // index of the newest event when it was asked
+    uint64_t end;  // seq of the history's newest event
     bool is_answered;
     bool is_cut;      // more than a client may miss, or no use
     bool is_unproven; // of the other broadcasters, and that is told
@@ -56,6 +66,23 @@ static bool is_of_origin(const char *id, const char *like)
 
 // ---- Who has sent
 
+// Whether an id is of a gateway's broadcaster, which tells of nothing but presence.
+static bool is_presence_id(const char *id)
+{
+    return strncmp(id, TALUS_PRESENCE_ORIGIN, sizeof TALUS_PRESENCE_ORIGIN - 1) == 0;
+}
+
+static bool is_presence_type(const char *type)
+{
+    return strcmp(type, talus_type_session_connected) == 0 ||
+           strcmp(type, talus_type_session_disconnected) == 0;
+}
+
+bool intake__is_gateway_presence(const talus_event_t *event)
+{
+    return is_presence_id(event->id) && is_presence_type(event->type);
+}
+
 void intake__origins_init(struct intake_origins *origins)
 {
     *origins = (struct intake_origins){.others = UINT64_MAX};
@@ -81,7 +108,8 @@ void intake__origins_begin(struct intake_origins *origins, const talus_delivery_
 void intake__origins_note(struct intake_origins *origins, const talus_event_t *event,
                           uint64_t index)
 {
-    hear(origins, event->id, index);
+    if (!intake__is_gateway_presence(event))
+        hear(origins, event->id, index);
 }
 
 // Whether another one than that of an event id sent something before that index.
@@ -173,10 +201,49 @@ static void free_since(struct intake_since *since)
     struct intake *intake = since->session->intake;
     gw_deadline_stop(&since->deadline);
     list_remove(&since->link);
-    intake->since_count--;
+    list_remove(&since->session_link);
+    if (since->is_asked)
+        intake->since_count--;
+    intake->since_waiting--;
     since->session->held--;
     intake_missed_fini(&since->found);
     free(since);
+}
+
+static void join_followers(struct intake_since *since)
+{
+    struct intake_session *session = since->session;
+    const struct intake_request *leader = since->request;
+    while (!list_is_empty(&since->followers)) {
+        struct intake_request *request =
+            LIST_ENTRY(since->followers.next, struct intake_request, link);
+        list_remove(&request->link);
+        session->intake->since_waiting--;
+        request->status = leader->status;
+        if (!intake_missed_join(&request->missed, &leader->missed))
+            request->status = INTAKE_UNAVAILABLE;
+        intake__join(session, request);
+    }
+}
+
+// What the client named is an event of another session: of this one it says nothing.
+static bool is_of_another_session(const struct intake_since *since)
+{
+    return since->request->is_implied && since->is_asked && !since->is_known;
+}
+
+// Everything that is to be told is in the request.
+static void let_join(struct intake_since *since)
+{
+    struct intake_session *session = since->session;
+    struct intake *intake = session->intake;
+    struct intake_request *request = since->request;
+    session->held++; // it stays until all have joined
+    join_followers(since);
+    free_since(since);
+    session->held--;
+    intake__join(session, request);
+    gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task); // to ask the next
 }
 
 static void finish(struct intake_since *since)
@@ -189,11 +256,11 @@ static void finish(struct intake_since *since)
         intake_missed_join(&request->missed, &since->found);
     if (!is_whole)
         tell_unknown(session, request, since->is_unproven);
-    free_since(since);
-    intake__join(session, request);
+    let_join(since);
 }
 
-// The stream is still behind: what was found would come again with it, or be told missing.
+// In the queue: the history could not be asked for in time. Else the stream is still behind: what
+// was found would come again with it, or be told missing.
 static void on_patience_over(struct gw_deadline *deadline)
 {
     struct intake_since *since = LIST_ENTRY(deadline, struct intake_since, deadline);
@@ -201,45 +268,109 @@ static void on_patience_over(struct gw_deadline *deadline)
     finish(since);
 }
 
-static bool ask(struct intake_session *session, struct intake_request *request)
+static bool ask(struct intake_since *since)
 {
+    struct intake_session *session = since->session;
     struct intake *intake = session->intake;
-    struct intake_since *since =
-        intake->since_count < WAITING_MAX ? calloc(1, sizeof *since) : NULL;
-    if (!since)
-        return false;
-    since->session = session;
-    since->request = request;
+    const char *id = since->request->since;
     since->mark = intake->log.newest;
-    intake_missed_init(&since->found, intake->options.max_missed);
-    gw_deadline_init(&since->deadline, on_patience_over);
-    int error =
-        talus_subscriber_recover(intake->subscriber, session->name, request->since, &since->id);
+    int error = talus_subscriber_recover(intake->subscriber, session->name, id, &since->id);
     if (error) {
         gw_log(GW_LOG_DEBUG, "intake", "what came to session %s since %s cannot be asked for: %s",
-               session->name, request->since, talus_strerror(error));
-        free(since);
+               session->name, id, talus_strerror(error));
         return false;
     }
+    gw_deadline_stop(&since->deadline);
+    list_remove(&since->link);
     list_append(&intake->sinces, &since->link);
+    since->is_asked = true;
     intake->since_count++;
-    intake__hold(session);
+    gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task);
     return true;
+}
+
+static struct intake_since *find_same(const struct intake_session *session,
+                                      const struct intake_request *request)
+{
+    for (struct list *at = session->sinces.next; at != &session->sinces; at = at->next) {
+        struct intake_since *since = LIST_ENTRY(at, struct intake_since, session_link);
+        if (!since->is_cut && since->request->is_implied == request->is_implied &&
+            strcmp(since->request->since, request->since) == 0)
+            return since;
+    }
+    return NULL;
+}
+
+// NULL: out of memory.
+static struct intake_since *enqueue(struct intake_session *session, struct intake_request *request)
+{
+    struct intake *intake = session->intake;
+    struct intake_since *since = calloc(1, sizeof *since);
+    if (!since)
+        return NULL;
+    since->session = session;
+    since->request = request;
+    split_id(request->since, &since->after);
+    list_init(&since->followers);
+    intake_missed_init(&since->found, intake->options.max_missed);
+    gw_deadline_init(&since->deadline, on_patience_over);
+    gw_deadline_start(&intake->since_queue_deadlines, &since->deadline);
+    list_append(&intake->since_queue, &since->link);
+    list_append(&session->sinces, &since->session_link);
+    intake__hold(session);
+    intake->since_waiting++;
+    return since;
+}
+
+// Lets the join wait for a history. False: it cannot.
+static bool wait_for_history(struct intake_session *session, struct intake_request *request)
+{
+    struct intake *intake = session->intake;
+    struct intake_since *since = find_same(session, request);
+    if (intake->since_waiting >= WAITING_MAX)
+        return false;
+    if (since) {
+        list_append(&since->followers, &request->link);
+        intake->since_waiting++;
+        return true;
+    }
+    since = enqueue(session, request);
+    if (!since)
+        return false;
+    if (intake->since_count >= ASKED_MAX || ask(since))
+        return true;
+    free_since(since);
+    return false;
+}
+
+// Those that cannot be asked for are told so.
+void intake__sinces_ask(struct intake *intake)
+{
+    while (intake->since_count < ASKED_MAX && !list_is_empty(&intake->since_queue)) {
+        struct intake_since *since =
+            LIST_ENTRY(intake->since_queue.next, struct intake_since, link);
+        if (ask(since))
+            continue;
+        since->is_cut = true;
+        finish(since);
+    }
 }
 
 bool intake__join_since(struct intake_session *session, struct intake_request *request)
 {
     struct intake *intake = session->intake;
     intake_missed_init(&request->missed, intake->options.max_missed);
+    if (request->is_implied && session->newest[0] == '\0')
+        return false; // nobody has sent anything to it
     if (find_in_log(intake, session, request))
         return false;
-    if (is_of_origin(request->since, talus_broadcaster_origin(intake->broadcaster))) {
-        // Another gateway gave it out. Of its own presence, this one owes nothing.
+    // The newest event needs no history; nor is anything owed of a gateway's presence.
+    if (strcmp(request->since, session->newest) == 0 || is_presence_id(request->since)) {
         if (has_others(&session->origins, request->since, UINT64_MAX))
             tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
         return false;
     }
-    if (ask(session, request))
+    if (wait_for_history(session, request))
         return true;
     tell_unknown(session, request, false);
     return false;
@@ -279,6 +410,7 @@ void intake__on_replayed(struct intake *intake, const talus_delivery_t *delivery
         return;
     struct intake_encoded *encoded = encoder_event(intake->encoder, delivery->event);
     since->is_cut = !encoded || !intake_missed_add(&since->found, encoded, COPY_CAUGHT_UP);
+    since->is_known |= delivery->event->prev == since->after;
     if (encoded)
         intake_encoded_unref(encoded);
 }
@@ -290,6 +422,12 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
         return;
     since->is_answered = true;
     split_id(delivery->newest, &since->end);
+    since->is_known |= since->end == since->after || !delivery->complete;
+    if (is_of_another_session(since)) {
+        tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
+        let_join(since);
+        return;
+    }
     // The session knows of some that libtalus has forgotten since.
     since->is_unproven =
         !delivery->is_only_origin ||
@@ -338,16 +476,31 @@ void intake__sinces_hear_gap(struct intake_session *session, const talus_deliver
 void intake__sinces_init(struct intake *intake)
 {
     list_init(&intake->sinces);
+    list_init(&intake->since_queue);
     gw_deadline_queue_init(&intake->since_deadlines, intake->loop, STREAM_PATIENCE_MS);
+    gw_deadline_queue_init(&intake->since_queue_deadlines, intake->loop, QUEUE_PATIENCE_MS);
+}
+
+static void drop_all(struct list *sinces)
+{
+    while (!list_is_empty(sinces)) {
+        struct intake_since *since = LIST_ENTRY(sinces->next, struct intake_since, link);
+        struct intake_request *request = since->request;
+        while (!list_is_empty(&since->followers)) {
+            struct intake_request *follower =
+                LIST_ENTRY(since->followers.next, struct intake_request, link);
+            list_remove(&follower->link);
+            intake__drop_request(&follower->mail);
+        }
+        free_since(since);
+        intake__drop_request(&request->mail);
+    }
 }
 
 void intake__sinces_fini(struct intake *intake)
 {
-    while (!list_is_empty(&intake->sinces)) {
-        struct intake_since *since = LIST_ENTRY(intake->sinces.next, struct intake_since, link);
-        struct intake_request *request = since->request;
-        free_since(since);
-        intake__drop_request(&request->mail);
-    }
+    drop_all(&intake->sinces);
+    drop_all(&intake->since_queue);
     gw_deadline_queue_fini(&intake->since_deadlines);
+    gw_deadline_queue_fini(&intake->since_queue_deadlines);
 }

@@ -75,6 +75,17 @@ static void pump(struct client *client, struct seat *seat)
         intake__free_seat(client, seat);
 }
 
+// A client that could not be recovered said at its CONNECT what it got last. Pages that know
+// nothing of `since` are given what came after that.
+static void imply_since(const struct client *client, struct intake_request *request)
+{
+    const struct client_past *past = client->past;
+    if (!past || gw_loop_now(client->worker->loop) >= past->since_until)
+        return;
+    request->is_implied = true;
+    strcpy(request->since, past->stale);
+}
+
 // Lets a request wait at its seat; takes the ack.
 static void submit(struct client *client, struct seat *seat, enum intake_command command,
                    const char *since, struct sio_ack *ack)
@@ -88,7 +99,10 @@ static void submit(struct client *client, struct seat *seat, enum intake_command
                "Too many requests are waiting", ack);
     } else {
         request->ack = ack;
-        strcpy(request->since, since);
+        if (command == INTAKE_JOIN && since[0] == '\0')
+            imply_since(client, request);
+        else
+            strcpy(request->since, since);
         list_append(&seat->waiting, &request->link);
         client->waiting_count++;
     }
@@ -130,10 +144,9 @@ static const char *since_of(const struct client *client, const struct sio_messag
     const json_t *since = json_object_get(json_array_get(message->args, 1), "since");
     if (!since || json_is_null(since))
         return "";
-    // It is said again in gaps, as it is: so it has to be of characters that event ids have.
+    // It is said again in gaps, as it is.
     const char *text = json_string_value(since); // NULL: it is none
-    size_t size = text ? strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.") : 0;
-    if (text && size == json_string_length(since) && size <= TALUS_ID_MAX)
+    if (text && intake__is_event_id(text, json_string_length(since)))
         return text;
     refuse(client->socket, client->worker->metrics, "invalid_payload", "since is not an event id",
            ack);
@@ -221,9 +234,9 @@ static bool on_connect(struct sio_socket *socket, const json_t *auth, struct sio
 
 static void on_connection(struct sio_socket *socket, const json_t *auth, void *arg)
 {
-    (void)auth;
     // Without a record the client is told `unavailable` at each request.
     intake__new_client(arg, socket);
+    intake__begin_anew(socket, auth);
 }
 
 static void say_gone(struct intake_worker *worker, const char *session, const char *client_id)
@@ -251,6 +264,7 @@ static void on_disconnect(struct sio_socket *socket, const char *reason, void *a
         if (!is_said && seat->is_joined && !seat->is_under_way)
             say_gone(client->worker, seat->session, sio_socket_id(socket));
     }
+    intake__hand_over(client);
     intake__free_client(client);
 }
 
@@ -304,6 +318,8 @@ static void on_left(struct client *client, struct seat *seat, struct intake_requ
     struct intake_mark newest = {.index = request->index};
     strcpy(newest.id, request->offset);
     intake__note_left(client, seat, &newest);
+    if (client->past) // what it leaves and joins again it would be given twice
+        client->past->since_until = 0;
     seat->is_joined = false;
     sio_leave(client->socket, seat->session);
     json_t *data =

@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/base/random.h"
 #include "gateway/base/secret.h"
 #include "gateway/protocol/sio.h"
 #include "gateway/session/eio_server.h"
@@ -103,7 +104,7 @@ struct sio_handler {
     // to be answered once, now or later, or given back unanswered with sio_ack_drop.
     void (*on_event)(struct sio_socket *socket, const struct sio_message *message,
                      struct sio_ack *ack, void *arg);
-    // CONNECT answers tell the client its socket's secret (sio_socket_secret) as `pid`, by which it
+    // CONNECT answers tell the client its socket's secret (sio_socket_pid) as `pid`, by which it
     // asks for recovery when it comes back.
     bool has_recovery;
     // The socket is over, with the reason in the reference's words ("transport close", "client
@@ -121,8 +122,13 @@ struct sio_namespace *sio_server_add_namespace(struct sio_server *server, const 
 // ---- Sockets
 
 const char *sio_socket_id(const struct sio_socket *socket); // its own in each namespace
-// What only its client and this server know: the same for the same id. False: out of memory.
-bool sio_socket_secret(const struct sio_socket *socket, char secret[GW_SECRET_SIZE + 1]);
+#define SIO_PID_SIZE (GW_ID_SIZE + GW_SECRET_SIZE)          // characters of a `pid`
+
+// What only its client and this process know: the id, and a secret that proves it. False: out of
+// memory.
+bool sio_socket_pid(const struct sio_socket *socket, char pid[SIO_PID_SIZE + 1]);
+// Whose `pid` the text is. False: it is none that this process has given out.
+bool sio_pid_id(const char *pid, char id[GW_ID_SIZE + 1]);
 // Within on_disconnect, if the connection has ended: takes over what was published to the client's
 // sockets, not written, and has an index. What is not taken is counted as dropped. Copies are kept
 // for a client, so those of all its namespaces are taken by the first one that asks.
@@ -156,6 +162,9 @@ struct sio_socket *sio_namespace_find(struct sio_namespace *nsp, const char *id)
 void sio_socket_disconnect(struct sio_socket *socket, bool close);
 // Closes its connection without a word at the level of Socket.IO, so that the client comes back.
 void sio_socket_drop(struct sio_socket *socket);
+// The same without waiting for the client: its connection is taken to be dead ("transport close").
+// on_disconnect runs in this turn. No effect on one that is on its way out.
+void sio_socket_abort(struct sio_socket *socket);
 
 // ---- Emitting. Errors: false, nothing was sent (out of memory, not connected, cannot be encoded,
 // or would be malformed to the client: no array, an event name of its own, too many attachments).

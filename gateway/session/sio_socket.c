@@ -22,9 +22,25 @@ void sio_socket_take_unsent(struct sio_socket *socket, struct unsent *unsent)
     all->events = 0;
 }
 
-bool sio_socket_secret(const struct sio_socket *socket, char secret[GW_SECRET_SIZE + 1])
+bool sio_socket_pid(const struct sio_socket *socket, char pid[SIO_PID_SIZE + 1])
 {
-    return gw_secret_of(socket->id, secret);
+    memcpy(pid, socket->id, GW_ID_SIZE);
+    return gw_secret_of(socket->id, pid + GW_ID_SIZE);
+}
+
+bool sio_pid_id(const char *pid, char id[GW_ID_SIZE + 1])
+{
+    char secret[GW_SECRET_SIZE + 1];
+    if (strlen(pid) != SIO_PID_SIZE)
+        return false;
+    memcpy(id, pid, GW_ID_SIZE);
+    id[GW_ID_SIZE] = '\0';
+    if (!gw_secret_of(id, secret))
+        return false;
+    unsigned difference = 0; // all of it is looked at, so that the time tells nothing
+    for (size_t i = 0; i < GW_SECRET_SIZE; i++)
+        difference |= (unsigned char)pid[GW_ID_SIZE + i] ^ (unsigned char)secret[i];
+    return difference == 0;
 }
 
 struct sio_namespace *sio_socket_namespace(const struct sio_socket *socket)
@@ -198,10 +214,9 @@ static bool accept_socket(struct sio_socket *socket, const json_t *auth)
 {
     struct sio_client *client = sio__client_of(socket);
     struct sio_namespace *nsp = socket->nsp;
-    char secret[GW_SECRET_SIZE + 1];
-    const char *pid =
-        nsp->handler.has_recovery && sio_socket_secret(socket, secret) ? secret : NULL;
-    json_t *answer = json_pack("{s:s, s:s*}", "sid", socket->id, "pid", pid);
+    char pid[SIO_PID_SIZE + 1];
+    bool has_pid = nsp->handler.has_recovery && sio_socket_pid(socket, pid);
+    json_t *answer = json_pack("{s:s, s:s*}", "sid", socket->id, "pid", has_pid ? pid : NULL);
     bool is_sent = answer && sio__client_send(client, SIO_CONNECT, nsp->name, answer);
     json_decref(answer);
     if (!is_sent) {
@@ -341,6 +356,11 @@ void sio_socket_disconnect(struct sio_socket *socket, bool close)
 void sio_socket_drop(struct sio_socket *socket)
 {
     sio__client_close(sio__client_of(socket));
+}
+
+void sio_socket_abort(struct sio_socket *socket)
+{
+    eio_session_abort(socket->session, "transport close");
 }
 
 // ---- Receiving

@@ -59,6 +59,8 @@ typedef struct talus_broadcaster_options {
     int linger_ms;           // how long destroy waits for unsent events; default 1,000; at least 1,
                              // and what is below 100 still lets ZeroMQ take 100
     unsigned directory_mode; // of the bus directory, if it must be made; default 0700
+    bool is_presence_only; // it sends nothing but who comes and goes (a gateway): its origin starts
+                           // with TALUS_PRESENCE_ORIGIN; default false
 } talus_broadcaster_options_t;
 
 // Fills in the defaults. Any thread. Does not block.

@@ -150,7 +150,8 @@ typedef struct talus_delivery {
     const talus_event_t *event; // EVENT, REPLAYED; else NULL
 
     // LIVE: id of the session's newest event, delivered or named by a broadcaster's head; "" for
-    // none. With several origins: the one that was heard of last.
+    // none. With several origins: the one that was heard of last. What only tells presence
+    // (TALUS_PRESENCE_ORIGIN) is left out.
     // RECOVERED: id of the origin's newest event of the session; SEQ 0: none.
     const char *newest;
 
@@ -168,7 +169,8 @@ typedef struct talus_delivery {
 
     uint64_t request;    // REPLAYED, RECOVERED: what talus_subscriber_recover gave
     bool is_only_origin; // LIVE, RECOVERED: the session is joined, and no other broadcaster than
-                         // that of `newest` is known to have sent to it
+                         // that of `newest` is known to have sent to it, but for those that
+                         // only tell presence (TALUS_PRESENCE_ORIGIN)
     bool is_reached; // RECOVERED: the session is joined, and its deliveries have reached `newest`:
                      // none up to that will come any more
 } talus_delivery_t;

@@ -12,8 +12,11 @@ TALUS_BEGIN_DECLS
 #define TALUS_SESSION_MAX 128 // bytes of a session id
 #define TALUS_TYPE_MAX    64  // bytes of an event type
 #define TALUS_ORIGIN_MAX  16  // characters of an origin
-#define TALUS_ID_MAX      37  // characters of an event id: ORIGIN.SEQ
-#define TALUS_SKIP_MAX    64  // bytes of a client id in `skip`
+// How the origins of broadcasters start that send nothing but the presence of their clients
+// (session-connected, session-disconnected), as gateways do. No other origin starts so.
+#define TALUS_PRESENCE_ORIGIN "gw00"
+#define TALUS_ID_MAX          37 // characters of an event id: ORIGIN.SEQ
+#define TALUS_SKIP_MAX        64 // bytes of a client id in `skip`
 
 // Checks a session id of `size` bytes. The empty id, which stands for everybody, is not one.
 // Returns 0 or TALUS_ESESSION. Any thread. Does not block.

@@ -66,6 +66,18 @@ static int check_options(const talus_broadcaster_options_t *options)
     return is_valid ? 0 : TALUS_EINVAL;
 }
 
+// The start of the presence-only origins is theirs alone.
+static int name_origin(char *origin, bool is_presence_only)
+{
+    const size_t size = sizeof TALUS_PRESENCE_ORIGIN - 1;
+    int error = talus__random_name(origin, TALUS__ORIGIN_SIZE);
+    if (!error && is_presence_only)
+        memcpy(origin, TALUS_PRESENCE_ORIGIN, size);
+    else if (!error && memcmp(origin, TALUS_PRESENCE_ORIGIN, size) == 0)
+        origin[0] = 'h';
+    return error;
+}
+
 static int init(talus_broadcaster_t *broadcaster, const talus_broadcaster_options_t *options)
 {
     memset(broadcaster, 0, sizeof *broadcaster);
@@ -73,7 +85,7 @@ static int init(talus_broadcaster_t *broadcaster, const talus_broadcaster_option
     broadcaster->limits = (struct talus__limits){.max_body = options->max_body,
                                                  .max_depth = options->max_depth,
                                                  .max_bin = options->max_bin};
-    int error = talus__random_name(broadcaster->origin, TALUS__ORIGIN_SIZE);
+    int error = name_origin(broadcaster->origin, options->is_presence_only);
     if (error)
         return error;
     const struct talus__publisher_options publisher_options = {

@@ -37,7 +37,8 @@ bool talus__is_only_origin(talus_subscriber_t *subscriber, const char *session, 
         const struct talus__position *position = &joined->positions[i];
         const struct talus__origin *other =
             talus__origins_at(&subscriber->origins, position->origin);
-        if (position->last > 0 && (!other || strcmp(other->name, origin) != 0))
+        if (position->last > 0 && !position->is_presence &&
+            (!other || strcmp(other->name, origin) != 0))
             return false;
     }
     return true;

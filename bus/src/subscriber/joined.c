@@ -178,7 +178,9 @@ struct talus__position *talus__position_get(struct talus__joined *joined,
         return NULL;
     joined->recent = joined->position_count++;
     position = &joined->positions[joined->recent];
-    *position = (struct talus__position){.origin = origin};
+    const struct talus__origin *named = talus__origins_at(origins, origin);
+    *position = (struct talus__position){.origin = origin,
+                                         .is_presence = named && talus__sends_presence_only(named)};
     return position;
 }
 
@@ -201,6 +203,8 @@ bool talus__joined_is_answered(struct talus__joined *joined, const struct talus_
 void talus__joined_note(struct talus__joined *joined, const struct talus__origin *origin,
                         uint64_t seq)
 {
+    if (talus__sends_presence_only(origin))
+        return;
     memcpy(joined->newest_origin, origin->name, sizeof joined->newest_origin);
     joined->newest_seq = seq;
 }

@@ -28,6 +28,7 @@ struct talus__position {
     uint64_t delivered;       // seq of the newest event that the caller got
     struct talus__heal *heal; // NULL: nothing is missing
     bool has_baseline;        // the origin's first head came: from `last` on, everything is owed
+    bool is_presence;         // the origin sends nothing but presence; known when it is gone, too
 };
 
 enum talus__joined_list {

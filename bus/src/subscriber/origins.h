@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <talus/topic.h>
 
@@ -47,6 +48,12 @@ struct talus__origin {
     struct talus__asker *asker; // NULL: none is open
     char name[TALUS_ORIGIN_MAX + 1];
 };
+
+// Whether its name says that it sends nothing but the presence of clients.
+static inline bool talus__sends_presence_only(const struct talus__origin *origin)
+{
+    return strncmp(origin->name, TALUS_PRESENCE_ORIGIN, sizeof TALUS_PRESENCE_ORIGIN - 1) == 0;
+}
 
 // Stays valid to hold when the origin is gone, unlike a pointer.
 struct talus__origin_ref {
