@@ -15,6 +15,7 @@
 // none, which each session remembers from its beginning on, however short the log is.
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -273,7 +274,14 @@ static bool ask(struct intake_since *since)
     struct intake_session *session = since->session;
     struct intake *intake = session->intake;
     const char *id = since->request->since;
+    char before[TALUS_ID_MAX + 1];
     since->mark = intake->log.newest;
+    if (since->request->is_implied && since->after > 0) {
+        // If the event itself comes, it is one of the session.
+        snprintf(before, sizeof before, "%.*s.%" PRIu64, (int)strcspn(id, "."), id,
+                 since->after - 1);
+        id = before;
+    }
     int error = talus_subscriber_recover(intake->subscriber, session->name, id, &since->id);
     if (error) {
         gw_log(GW_LOG_DEBUG, "intake", "what came to session %s since %s cannot be asked for: %s",
@@ -408,9 +416,12 @@ void intake__on_replayed(struct intake *intake, const talus_delivery_t *delivery
     struct intake_since *since = find_since(intake, delivery->request);
     if (!since || since->is_cut)
         return;
+    if (delivery->event->seq <= since->after) {
+        since->is_known = true;
+        return;
+    }
     struct intake_encoded *encoded = encoder_event(intake->encoder, delivery->event);
     since->is_cut = !encoded || !intake_missed_add(&since->found, encoded, COPY_CAUGHT_UP);
-    since->is_known |= delivery->event->prev == since->after;
     if (encoded)
         intake_encoded_unref(encoded);
 }
@@ -422,7 +433,7 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
         return;
     since->is_answered = true;
     split_id(delivery->newest, &since->end);
-    since->is_known |= since->end == since->after || !delivery->complete;
+    since->is_known |= !delivery->complete;
     if (is_of_another_session(since)) {
         tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
         let_join(since);

@@ -213,6 +213,23 @@ test('what a join with since was to bring, and did not, is not passed over by a 
     await expect(account, { published: 6, delivered: 4, dropped: { transport_close: 2 } });
   }));
 
+for (const workers of ['1', '3'])
+  test(`the copies of a connection that is taken over, on ${workers} workers`, () =>
+    withAccount(['--presence', 'never', '--workers', workers], {}, async (account) => {
+      const first = await poller(account, 's');
+      const offset = await account.emit('s', 'step', 1);
+      await first.take();
+      for (const n of [2, 3]) await account.emit('s', 'step', n);
+      await account.metricIs('talus_deliveries_published_total', (value) => value === 3);
+      const again = await poller(account, undefined, { pid: first.pid, offset });
+      assert.equal(again.sid, first.sid);
+      assert.deepEqual(numbers(again.events, 'step'), [2, 3]);
+      await account.emit('s', 'step', 4);
+      await again.take();
+      await expect(account, { published: 4, delivered: 2, recovered: 2 });
+      await account.metricIs('talus_taken_over_total', (value) => value === 1);
+    }));
+
 test('who does not come back in time is not recovered', () =>
   withAccount(['--presence', 'never', '--recovery-window', '5000'], {}, async (account) => {
     const socket = await poller(account, 's');

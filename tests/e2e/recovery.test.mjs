@@ -4,9 +4,9 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { ask, joined, settled, TRANSPORTS, upgraded } from './support/client.mjs';
+import { ask, client, joined, settled, TRANSPORTS, upgraded } from './support/client.mjs';
 import { next } from './support/deadline.mjs';
-import { startAll, stopAll } from './support/program.mjs';
+import { startAll, startGateway, stopAll } from './support/program.mjs';
 
 let bus, gateway, service;
 
@@ -194,6 +194,58 @@ test('a client may be cut off again and again', async () => {
   }
   assert.deepEqual(steps(socket.log), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   socket.disconnect();
+});
+
+for (const workers of ['1', '3'])
+  for (const transports of [['websocket'], ['polling']])
+    test(`a connection that nobody knows to be dead is taken over, ${transports}, ${workers} workers`, async (t) => {
+      const own = await startGateway(bus, ['--workers', workers]);
+      t.after(() => own.stop());
+      const other = await joined(own.url, 'ghost');
+      const ghost = await joined(own.url, 'ghost', { transports });
+      const { id } = ghost;
+      const arrived = next(other, 'step');
+      await emit('ghost', 'step', 1, false);
+      await arrived;
+      await settled(ghost);
+      assert.deepEqual(steps(ghost.log), [1]);
+      // Its network is gone: what is written from here on does not count as got.
+      const { _pid, _lastOffset } = ghost;
+      const second = next(other, 'step', (data) => data.n === 2);
+      await emit('ghost', 'step', 2, false);
+      await second;
+      const told = other.log.length;
+      const heir = client(own.url, { transports });
+      Object.assign(heir, { _pid, _lastOffset });
+      const isBack = next(heir, 'connect');
+      await isBack;
+      assert.equal(heir.recovered, true);
+      assert.equal(heir.id, id);
+      assert.deepEqual(steps(heir.log), [2]);
+      assert.equal((await ask(heir, 'join_session', { session_id: 'ghost' })).active_clients, 2);
+      const third = next(heir, 'step', (data) => data.n === 3);
+      await emit('ghost', 'step', 3, false);
+      await third;
+      await settled(other);
+      assert.deepEqual(other.log.slice(told).filter(([type]) => /^session-/.test(type)), []); // no flicker
+      heir.disconnect();
+      other.disconnect();
+      ghost.io.engine.close();
+    });
+
+test('who is taken over and cannot be recovered is gone at once', async () => {
+  const other = await joined(gateway.url, 'lost');
+  const ghost = await joined(gateway.url, 'lost');
+  const { id } = ghost;
+  const gone = next(other, 'session-disconnected', (data) => data.client_id === id);
+  const heir = client(gateway.url);
+  Object.assign(heir, { _pid: ghost._pid, _lastOffset: 'abcdefgh.1' });
+  const isBack = next(heir, 'connect');
+  await isBack;
+  assert.equal(heir.recovered, false);
+  await gone;
+  assert.equal((await ask(other, 'join_session', { session_id: 'lost' })).active_clients, 1);
+  for (const socket of [heir, other, ghost]) socket.disconnect();
 });
 
 test('one that starts anew is told so, and its old offset does no harm', async () => {

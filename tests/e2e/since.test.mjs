@@ -153,16 +153,16 @@ test('of an event that nobody knows, nothing is proven of the others', async () 
   const first = next(witness, 'step');
   await step('unknown', 1);
   await first;
-  const socket = await joinedSince(gateway.url, 'unknown', 'nonsense');
+  const socket = await joinedSince(gateway.url, 'unknown', 'abcdefghijkl.5');
   const gaps = socket.log.filter(([type]) => type === 'gap').map(([, data]) => data.after);
-  assert.deepEqual(gaps, ['nonsense', '']);
+  assert.deepEqual(gaps, ['', 'abcdefghijkl.5']);
   socket.disconnect();
   witness.disconnect();
 });
 
 test('what cannot be an event id is refused, and said again to nobody', async () => {
   const socket = await connected(gateway.url, { transports: ['polling'] });
-  for (const since of ['"', '\\', 'a\u001e1', 'a.1\u0000', 'A.1', 'a'.repeat(40), 7]) {
+  for (const since of ['"', '\\', 'a\u001e1', 'a.1\u0000', 'A.1', 'a'.repeat(40), 7, 'nonsense', 'x.', 'abcdefgh.', 'abcdefgh.01', 'abcdefgh.1.2', 'short.1', 'abcdefgh.99999999999999999999']) {
     const answer = await ask(socket, 'join_session', { session_id: 'none', since });
     assert.equal(answer.error.code, 'invalid_payload', JSON.stringify(since));
   }
@@ -172,7 +172,7 @@ test('what cannot be an event id is refused, and said again to nobody', async ()
 
 test('what is no event of anybody is a gap', async () => {
   await step('none', 1);
-  for (const since of ['abcdefghijkl.5', 'nonsense', 'x.']) {
+  for (const since of ['abcdefghijkl.5', 'abcdefgh.0']) {
     const socket = await joinedSince(gateway.url, 'none', since);
     assert.ok(kinds(socket).includes('gap'), since);
     assert.equal(socket.joined.active_clients, 1);
@@ -233,6 +233,81 @@ test('a since that is no text is refused', async () => {
   }
   assert.equal((await ask(socket, 'join_session', { session_id: 'good', since: null })).active_clients, 1);
   socket.disconnect();
+});
+
+test('a client that moves between two living gateways misses nothing, and is told of no gap', async (t) => {
+  const MOVES = Number(process.env.TALUS_MOVES ?? 12);
+  const second = await startGateway(bus);
+  t.after(() => second.stop());
+  const urls = [gateway.url, second.url];
+  let since = await step('moves', 0);
+  let socket = await joinedSince(urls[0], 'moves', since);
+  for (let n = 1; n <= MOVES; n++) {
+    const one = next(socket, 'step', (data) => data.n === 2 * n - 1);
+    since = await step('moves', 2 * n - 1);
+    await one;
+    socket.disconnect();
+    await step('moves', 2 * n);
+    socket = await joinedSince(urls[n % 2], 'moves', since, 2 * n);
+    const came = kinds(socket).filter((kind) => !String(kind).startsWith('session-'));
+    assert.deepEqual(came, ['joined', 2 * n], `move ${n}`);
+    assert.doesNotMatch(socket.joined.offset, /^gw00/);
+    since = socket.joined.offset;
+  }
+  socket.disconnect();
+});
+
+test('all clients at once: more than may be asked for at a time', async (t) => {
+  const COUNT = 2000;
+  const ids = [];
+  for (let i = 0; i < 500; i++) {
+    ids.push(await step(`crowd-${i}`, 1));
+    await step(`crowd-${i}`, 2);
+  }
+  const fresh = await startGateway(bus, ['--presence', 'never']); // it has to ask for all of them
+  t.after(() => fresh.stop());
+  const sockets = [];
+  while (sockets.length < COUNT)
+    sockets.push(...(await Promise.all(Array.from({ length: 100 }, () => connected(fresh.url, { transports: ['websocket'] })))));
+  await Promise.all(sockets.map(async (socket, i) => {
+    const own = i % ids.length;
+    const answer = await ask(socket, 'join_session', { session_id: `crowd-${own}`, since: ids[own] });
+    assert.equal(answer.session_id, `crowd-${own}`);
+    await settled(socket);
+    assert.deepEqual(kinds(socket), ['joined', 2]);
+  }));
+  for (const socket of sockets) socket.disconnect();
+});
+
+// The official client, which knows nothing of `since`, and names its offset when it connects.
+test('after a restart of the gateway the unmodified client goes on', async (t) => {
+  let own = await startGateway(bus);
+  const { port } = own;
+  t.after(() => own.stop());
+  const socket = await connected(own.url, { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 });
+  t.after(() => socket.disconnect());
+  socket.on('connect', () => ['page', 'other', 'empty'].forEach((session) => socket.emit('join_session', { session_id: session })));
+  for (const session of ['page', 'other', 'empty']) await ask(socket, 'join_session', { session_id: session });
+  let arrived = next(socket, 'step', (data) => data.n === 2);
+  await step('other', 1);
+  await step('page', 2);
+  await arrived;
+  await own.stop('SIGKILL');
+  await step('page', 3);
+  await step('page', 4);
+  arrived = next(socket, 'step', (data) => data.n === 4);
+  own = await startGateway(bus, ['--listen', `127.0.0.1:${port}`]);
+  await arrived;
+  assert.equal(socket.recovered, false);
+  arrived = next(socket, 'step', (data) => data.n === 6);
+  await step('page', 5);
+  await step('page', 6);
+  await arrived;
+  await settled(socket);
+  const isOf = ([type, data]) => type === 'step' || (type === 'gap' && !data.first && !data.after);
+  const told = socket.log.filter(isOf).filter(([type]) => type === 'gap').map(([, data]) => data.session_id);
+  assert.deepEqual(socket.log.filter(([type]) => type === 'step').map(([, data]) => data.n), [1, 2, 3, 4, 5, 6]);
+  assert.deepEqual(told, ['other']); // the offset is an event of `page`, and `empty` has none
 });
 
 // Last: the others' clients are told of the killed one, whose presence events may be lost.
