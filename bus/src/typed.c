@@ -52,10 +52,26 @@ static int emit_typed(talus_broadcaster_t *broadcaster, const char *type, const 
 #define FIELD_B(kind, name) FIELD_##kind(name) FIELD_A
 #define FIELD_A_END
 #define FIELD_B_END
-#define FIELD_STR(name)  {#name, true, talus_str(name)},
-#define FIELD_OPT(name)  {#name, false, talus_str(name)},
-#define FIELD_ANY(name)  {#name, false, name},
-#define FIELD_BOOL(name) {#name, false, talus_bool(name)},
+#define FIELD_STR(name)  {#name, TALUS__IS_TEXT, talus_str(name)},
+#define FIELD_OPT(name)  {#name, TALUS__IS_OPT, talus_str(name)},
+#define FIELD_ANY(name)  {#name, TALUS__IS_ANY, name},
+#define FIELD_BOOL(name) {#name, TALUS__IS_BOOL, talus_bool(name)},
+
+#define EACH_VALUE_PARAMETER(row)  END_OF(VALUE_PARAMETER_A row)
+#define VALUE_PARAMETER_A(k, name) talus_value_t name, VALUE_PARAMETER_B
+#define VALUE_PARAMETER_B(k, name) talus_value_t name, VALUE_PARAMETER_A
+#define VALUE_PARAMETER_A_END
+#define VALUE_PARAMETER_B_END
+
+#define EACH_VALUE(row)     END_OF(VALUE_A row)
+#define VALUE_A(kind, name) {#name, TYPES_OF_##kind, name}, VALUE_B
+#define VALUE_B(kind, name) {#name, TYPES_OF_##kind, name}, VALUE_A
+#define VALUE_A_END
+#define VALUE_B_END
+#define TYPES_OF_STR  TALUS__IS_TEXT
+#define TYPES_OF_OPT  TALUS__IS_OPT
+#define TYPES_OF_ANY  TALUS__IS_ANY
+#define TYPES_OF_BOOL TALUS__IS_BOOL
 
 #define TALUS_STR(name)  (STR, name)
 #define TALUS_OPT(name)  (OPT, name)
@@ -66,6 +82,13 @@ static int emit_typed(talus_broadcaster_t *broadcaster, const char *type, const 
                                 EACH_PARAMETER(row) talus_event_id_t *id)                          \
     {                                                                                              \
         const struct talus__typed_field fields[] = {EACH_FIELD(row)};                              \
+        return emit_typed(broadcaster, wire_name, session_id, fields,                              \
+                          sizeof(fields) / sizeof(fields[0]), id);                                 \
+    }                                                                                              \
+    int talus_emit_##identifier##_values(talus_broadcaster_t *broadcaster, const char *session_id, \
+                                         EACH_VALUE_PARAMETER(row) talus_event_id_t *id)           \
+    {                                                                                              \
+        const struct talus__typed_field fields[] = {EACH_VALUE(row)};                              \
         return emit_typed(broadcaster, wire_name, session_id, fields,                              \
                           sizeof(fields) / sizeof(fields[0]), id);                                 \
     }

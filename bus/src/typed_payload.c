@@ -87,7 +87,8 @@ int talus__typed_payload_encode(struct talus__pack_buffer *buffer, const char *s
     pack_text(&packer, "session_id", strlen("session_id"));
     pack_text(&packer, session_id, strlen(session_id));
     for (size_t i = 0; i < count; i++) {
-        if (fields[i].is_required && fields[i].value.type == TALUS_NIL)
+        if ((unsigned)fields[i].value.type > TALUS_MSGPACK ||
+            !(fields[i].types & TALUS__IS(fields[i].value.type)))
             return TALUS_EINVAL;
         pack_text(&packer, fields[i].name, strlen(fields[i].name));
         int error = pack_value(&packer, &fields[i].value);

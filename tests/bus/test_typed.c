@@ -263,9 +263,46 @@ static void test_typed_size_bound(void **state)
     assert_true(seen.data_size > 8000);
 }
 
+// The text's size is counted, so a NUL within it does not end it.
+static void test_typed_values_keep_nuls(void **state)
+{
+    (void)state;
+    static const char name[] = "be\0low";
+    talus_value_t value;
+
+    assert_int_equal(talus_emit_node_created_values(bus, "s", talus_str("n"), talus_nil(),
+                                                    talus_str("b"),
+                                                    talus_strn(name, sizeof name - 1), NULL),
+                     0);
+    assert_string_equal(seen.type, talus_type_node_created);
+    const talus_event_t event = {.data = seen.data, .data_size = seen.data_size};
+    assert_int_equal(talus_event_field(&event, "name", &value), 0);
+    assert_int_equal(value.type, TALUS_STR);
+    assert_int_equal(value.as.bytes.size, sizeof name - 1);
+    assert_memory_equal(value.as.bytes.ptr, name, sizeof name - 1);
+    assert_int_equal(talus_event_field(&event, "parent_id", &value), 0);
+    assert_int_equal(value.type, TALUS_NIL);
+}
+
+static void test_typed_values_have_the_types_of_their_fields(void **state)
+{
+    (void)state;
+    assert_int_equal(talus_emit_node_deleted_values(bus, "s", talus_int(7), NULL), TALUS_EINVAL);
+    assert_int_equal(talus_emit_command_executed_values(bus, "s", talus_str("c"), talus_nil(),
+                                                        talus_nil(), NULL),
+                     TALUS_EINVAL);
+    assert_int_equal(talus_emit_command_executed_values(bus, "s", talus_str("c"), talus_bool(true),
+                                                        talus_nil(), NULL),
+                     0);
+    assert_int_equal(seen.count, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_typed_values_keep_nuls, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_typed_values_have_the_types_of_their_fields, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_typed_vectors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_typed_id_may_be_left_out, setup, teardown),
         cmocka_unit_test_setup_teardown(test_typed_refusals_are_counted_and_tell_nobody, setup,

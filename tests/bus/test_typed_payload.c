@@ -29,7 +29,7 @@ static void check_encoded(talus_value_t value, const char *hex)
 {
     uint8_t storage[STORAGE];
     struct talus__pack_buffer buffer;
-    struct talus__typed_field field = {"v", false, value};
+    struct talus__typed_field field = {"v", TALUS__IS_ANY, value};
     assert_int_equal(encode("s", &field, 1, MAX, &buffer, storage), 0);
     struct vectors_bytes expected = vectors_hex(hex);
     static const char head[] = "\x82\xaa"
@@ -66,11 +66,11 @@ static void test_typed_payload_each_kind_of_value(void **state)
     check_encoded(talus_msgpack("\x92\x01\x80", 3), "920180");
 }
 
-static void check_refused(talus_value_t value, bool is_required, int error)
+static void check_refused(talus_value_t value, unsigned types, int error)
 {
     uint8_t storage[STORAGE];
     struct talus__pack_buffer buffer;
-    struct talus__typed_field field = {"v", is_required, value};
+    struct talus__typed_field field = {"v", types, value};
     assert_int_equal(encode("s", &field, 1, MAX, &buffer, storage), error);
     talus__pack_buffer_fini(&buffer);
 }
@@ -78,27 +78,32 @@ static void check_refused(talus_value_t value, bool is_required, int error)
 static void test_typed_payload_errors(void **state)
 {
     (void)state;
-    check_refused(talus_str(NULL), true, TALUS_EINVAL);
-    check_refused(talus_str(""), true, 0);
-    check_refused(talus_strn(NULL, 1), false, TALUS_EINVAL);
-    check_refused(talus_bin(NULL, 1), false, TALUS_EINVAL);
-    check_refused(talus_msgpack(NULL, 1), false, TALUS_EINVAL);
+    check_refused(talus_str(NULL), TALUS__IS_TEXT, TALUS_EINVAL);
+    check_refused(talus_str(""), TALUS__IS_TEXT, 0);
+    check_refused(talus_int(1), TALUS__IS_TEXT, TALUS_EINVAL);
+    check_refused(talus_str(NULL), TALUS__IS_OPT, 0);
+    check_refused(talus_bool(true), TALUS__IS_OPT, TALUS_EINVAL);
+    check_refused(talus_nil(), TALUS__IS_BOOL, TALUS_EINVAL);
+    check_refused(talus_bool(false), TALUS__IS_BOOL, 0);
+    check_refused(talus_strn(NULL, 1), TALUS__IS_ANY, TALUS_EINVAL);
+    check_refused(talus_bin(NULL, 1), TALUS__IS_ANY, TALUS_EINVAL);
+    check_refused(talus_msgpack(NULL, 1), TALUS__IS_ANY, TALUS_EINVAL);
     talus_value_t stranger = talus_nil();
     stranger.type = (talus_value_type_t)99;
-    check_refused(stranger, false, TALUS_EINVAL);
+    check_refused(stranger, TALUS__IS_ANY, TALUS_EINVAL);
     // A size that msgpack cannot express is refused before a byte of it is read.
-    check_refused(talus_strn("", (size_t)UINT32_MAX + 1), false, TALUS_ETOOLARGE);
+    check_refused(talus_strn("", (size_t)UINT32_MAX + 1), TALUS__IS_ANY, TALUS_ETOOLARGE);
 }
 
 // A raw value that is none, half of one or two would shift the fields after it.
 static void test_typed_payload_raw_values_are_whole(void **state)
 {
     (void)state;
-    check_refused(talus_msgpack("", 0), false, TALUS_EMSGPACK);
-    check_refused(talus_msgpack(NULL, 0), false, TALUS_EMSGPACK);
-    check_refused(talus_msgpack("\x01\x02", 2), false, TALUS_EMSGPACK);
-    check_refused(talus_msgpack("\x92\x01", 2), false, TALUS_EMSGPACK);
-    check_refused(talus_msgpack("\xc1", 1), false, TALUS_EMSGPACK);
+    check_refused(talus_msgpack("", 0), TALUS__IS_ANY, TALUS_EMSGPACK);
+    check_refused(talus_msgpack(NULL, 0), TALUS__IS_ANY, TALUS_EMSGPACK);
+    check_refused(talus_msgpack("\x01\x02", 2), TALUS__IS_ANY, TALUS_EMSGPACK);
+    check_refused(talus_msgpack("\x92\x01", 2), TALUS__IS_ANY, TALUS_EMSGPACK);
+    check_refused(talus_msgpack("\xc1", 1), TALUS__IS_ANY, TALUS_EMSGPACK);
 }
 
 static void test_typed_payload_needs_a_session(void **state)
@@ -118,8 +123,8 @@ static void test_typed_payload_grows_up_to_the_bound(void **state)
     (void)state;
     static char text[2000];
     memset(text, 'x', sizeof(text) - 1);
-    struct talus__typed_field fields[] = {{"a", true, talus_str(text)},
-                                          {"b", true, talus_str(text)}};
+    struct talus__typed_field fields[] = {{"a", TALUS__IS_TEXT, talus_str(text)},
+                                          {"b", TALUS__IS_TEXT, talus_str(text)}};
     uint8_t *storage = malloc(STORAGE);
     struct talus__pack_buffer buffer;
     assert_int_equal(encode("s", fields, 2, MAX, &buffer, storage), 0);

@@ -126,7 +126,7 @@ TALUS_API int talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *e
 //                               const char *blueprint_type_id, const char *name,
 //                               talus_event_id_t *id);
 // `session_id` must name a session. TALUS_STR fields must not be NULL (TALUS_EINVAL); TALUS_OPT
-// fields may be, and are sent as nil. Otherwise like talus_emit.
+// fields may be, and are sent as nil. A text ends at its first NUL. Otherwise like talus_emit.
 #define TALUS_STR(name)  const char *name,
 #define TALUS_OPT(name)  const char *name,
 #define TALUS_ANY(name)  talus_value_t name,
@@ -135,6 +135,27 @@ TALUS_API int talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *e
     TALUS_API int talus_emit_##identifier(talus_broadcaster_t *broadcaster,                        \
                                           const char *session_id, fields talus_event_id_t *id)     \
         TALUS_MUST_USE;
+#include <talus/events.def>
+#undef TALUS_EVENT
+#undef TALUS_STR
+#undef TALUS_OPT
+#undef TALUS_ANY
+#undef TALUS_BOOL
+
+// The same with each field as a value, for text whose size is counted: it may have NULs, and need
+// not end with one. For example, with `name` of `size` bytes:
+//   talus_emit_node_created_values(bus, "session", talus_str("node-7"), talus_nil(),
+//                                  talus_str("blueprint"), talus_strn(name, size), &id);
+// TALUS_EINVAL also: a TALUS_STR field is no TALUS_STR value, a TALUS_OPT field neither that nor
+// TALUS_NIL, or a TALUS_BOOL field no TALUS_BOOL value.
+#define TALUS_STR(name)  talus_value_t name,
+#define TALUS_OPT(name)  talus_value_t name,
+#define TALUS_ANY(name)  talus_value_t name,
+#define TALUS_BOOL(name) talus_value_t name,
+#define TALUS_EVENT(identifier, wire_name, fields)                                                 \
+    TALUS_API int talus_emit_##identifier##_values(talus_broadcaster_t *broadcaster,               \
+                                                   const char *session_id,                         \
+                                                   fields talus_event_id_t *id) TALUS_MUST_USE;
 #include <talus/events.def>
 #undef TALUS_EVENT
 #undef TALUS_STR
