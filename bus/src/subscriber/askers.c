@@ -14,6 +14,7 @@
 
 #include <talus/error.h>
 
+#include "connection_times.h"
 #include "context.h"
 #include "endpoint.h"
 #include "log.h"
@@ -89,11 +90,10 @@ static void *open_socket(struct talus__askers *askers, struct talus__asker *aske
         int value;
     } values[] = {
         {ZMQ_LINGER, 0},
-        {ZMQ_RCVHWM, 1000}, // the broadcaster waits for a slow asker
+        {ZMQ_RCVHWM, 0}, // a stopped input can abort the process; the inbox has a bound
         {ZMQ_SNDHWM, SENT_MOST},
         {ZMQ_IPV6, strchr(endpoint, '[') != NULL},
-        {ZMQ_HEARTBEAT_IVL, options->heartbeat_ms},
-        {ZMQ_HEARTBEAT_TIMEOUT, options->heartbeat_timeout_ms},
+        TALUS__TCP_OPTIONS(options->heartbeat_ms),
         {ZMQ_RECONNECT_IVL, options->reconnect_ms},
         {ZMQ_RECONNECT_IVL_MAX, options->reconnect_max_ms},
     };

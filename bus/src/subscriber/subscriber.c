@@ -86,10 +86,9 @@ static void *open_socket(void *context, const talus_subscriber_options_t *option
         int value;
     } values[] = {
         {ZMQ_SNDHWM, 0}, // else subscriptions are lost
-        {ZMQ_RCVHWM, options->receive_high_water_mark},
+        {ZMQ_RCVHWM, 0}, // a stopped input can abort the process; the inbox has a bound
         {ZMQ_LINGER, 0},
-        {ZMQ_HEARTBEAT_IVL, options->heartbeat_ms},
-        {ZMQ_HEARTBEAT_TIMEOUT, options->heartbeat_timeout_ms},
+        TALUS__TCP_OPTIONS(options->heartbeat_ms),
         {ZMQ_RECONNECT_IVL, options->reconnect_ms},
         {ZMQ_RECONNECT_IVL_MAX, options->reconnect_max_ms},
     };
