@@ -29,7 +29,9 @@
 #include "askers.h"
 #include "body.h"
 #include "event_limits.h"
+#include "guard.h"
 #include "heal.h"
+#include "inbox.h"
 #include "joined.h"
 #include "origins.h"
 #include "peers.h"
@@ -51,7 +53,9 @@ struct talus_subscriber {
     talus_subscriber_t *self; // for the call for the descriptor, whose caller cannot see a change
     unsigned generation;      // of forks
     void *context;
-    void *socket; // SUB
+    void *socket;              // SUB
+    struct talus__inbox inbox; // of `socket`
+    struct talus__post post;   // whoever reads `socket` and the askers' holds it
     int epoll;
     int timer; // fires at armed_at
     int wake;
@@ -88,6 +92,18 @@ struct talus_subscriber {
     char after[TALUS_ID_MAX + 1];
     char first[TALUS_ID_MAX + 1];
 };
+
+// Around what the owner does with its sockets, so that the guard does not read them meanwhile.
+static inline void talus__enter(talus_subscriber_t *subscriber)
+{
+    talus__post_enter(&subscriber->post);
+}
+
+static inline void talus__leave(talus_subscriber_t *subscriber)
+{
+    talus__post_leave(&subscriber->post,
+                      subscriber->inbox.is_emptied && subscriber->askers.is_emptied);
+}
 
 // Makes the epoll descriptor readable until nothing is left, if it is watched. Does not fail: the
 // counter of an event descriptor that is read before it is written again cannot overflow.
