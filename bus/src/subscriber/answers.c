@@ -384,6 +384,7 @@ int talus__take_answer(talus_subscriber_t *subscriber)
         return on_answer_head(subscriber, asker, &topic);
     case TALUS__TOPIC_HELLO:
     case TALUS__TOPIC_BYE:
+    case TALUS__TOPIC_BEAT:
     case TALUS__TOPIC_UNKNOWN:
         break;
     }

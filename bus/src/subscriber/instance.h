@@ -8,6 +8,7 @@
 //   heal.c        what is missing is asked for, what came too early is held back, gaps are told
 //   answers.c     what broadcasters answer, and recoveries
 //   lost.c        broadcasters that are gone
+//   beats.c       … and those that stand still
 //   live.c        joining and leaving, and when a join is live
 //
 // Below them, each on its own: origins.c (who there is), joined.c (what is joined, and how far one
@@ -63,7 +64,8 @@ struct talus_subscriber {
     bool is_raised;  // `wake`: has_more, where it is watched
     bool is_watched; // the caller has asked for the descriptor
     long long armed_at;
-    unsigned untended;                  // messages since the descriptors were looked at
+    long long beats_at; // when to count the beats that did not come; 0: nobody beats
+    unsigned untended;  // messages since the descriptors were looked at
     talus_subscriber_options_t options; // without the text
     struct talus__limits limits;
     struct talus__origins origins;

@@ -10,6 +10,7 @@
 
 #include <talus/error.h>
 
+#include "beats.h"
 #include "body.h"
 #include "context.h"
 #include "instance.h"
@@ -240,6 +241,8 @@ static int on_hello(talus_subscriber_t *subscriber)
 
     if (!origin)
         return TALUS__INTAKE_HANDLED;
+    if (head.every > 0)
+        talus__beats_hear(subscriber, origin, head.every);
     // The descriptor may have been another connection's before: first hear of its end.
     talus__peers_read_monitor(&subscriber->peers);
     if (connection < 0)
@@ -261,6 +264,16 @@ static int on_bye(talus_subscriber_t *subscriber)
 
     if (origin)
         talus__origin_bid_farewell(&subscriber->origins, origin);
+    return TALUS__INTAKE_HANDLED;
+}
+
+static int on_beat(talus_subscriber_t *subscriber)
+{
+    struct talus__head head;
+    struct talus__origin *origin = decode_marker(subscriber, &head);
+
+    if (origin)
+        talus__beats_hear(subscriber, origin, head.every);
     return TALUS__INTAKE_HANDLED;
 }
 
@@ -323,6 +336,8 @@ int talus__take_message(talus_subscriber_t *subscriber)
         return on_hello(subscriber);
     case TALUS__TOPIC_BYE:
         return on_bye(subscriber);
+    case TALUS__TOPIC_BEAT:
+        return on_beat(subscriber);
     case TALUS__TOPIC_END:
     case TALUS__TOPIC_UNKNOWN:
         break;

@@ -13,6 +13,7 @@
 #include <talus/error.h>
 
 #include "answers.h"
+#include "beats.h"
 #include "context.h"
 #include "instance.h"
 #include "lost.h"
@@ -48,6 +49,7 @@ void talus__arm_timer(talus_subscriber_t *subscriber)
     at = talus__earlier(at, subscriber->askers.tend_at);
     at = talus__earlier(at, subscriber->heals.tend_at);
     at = talus__earlier(at, talus__lost_due(subscriber));
+    at = talus__earlier(at, subscriber->beats_at);
     if (at == subscriber->armed_at)
         return;
     struct itimerspec timer = {.it_value = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000}};
@@ -155,6 +157,7 @@ static int tend(talus_subscriber_t *subscriber, int timeout_ms, bool is_drained)
     if (count > 0) {
         long long now = talus__monotonic_ms();
         talus__peers_tend(&subscriber->peers, now, is_drained);
+        talus__beats_tend(subscriber, now, is_drained);
         talus__live_tend(subscriber, now);
         talus__askers_tend(&subscriber->askers, now);
         talus__heals_tend(subscriber, now);
