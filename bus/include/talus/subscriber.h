@@ -58,9 +58,10 @@ typedef struct talus_subscriber_options {
                               // bus directory is known at once
     int head_wait_ms;         // how long events wait for an unknown broadcaster's head before it
                               // counts as a plain publisher; default 250
-    int heartbeat_ms;         // a silent connection is asked so often for a sign of life; default
-                              // 500; 0: never
-    int heartbeat_timeout_ms; // … and closed if none comes for so long; default 1,500
+    int heartbeat_ms;         // how often the beats of broadcasters are looked for; default 500; 0:
+                              // never
+    int heartbeat_timeout_ms; // a broadcaster whose beats stop for so long, and for three of them,
+                              // counts as away, until it is heard again; default 1,500
     int reconnect_ms;         // first wait before a lost connection is made anew, where this
     int reconnect_max_ms;     // side connects; default 100; it doubles up to this; default 5,000
     unsigned directory_mode;  // of the bus directory, if it must be made; default 0700
