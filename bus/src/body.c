@@ -73,13 +73,17 @@ size_t talus__head_encode(uint8_t *out, size_t capacity, const struct talus__hea
     msgpack_packer packer;
     talus__pack_buffer_init(&buffer, out, capacity, capacity);
     msgpack_packer_init(&packer, &buffer, talus__pack_buffer_write);
-    msgpack_pack_map(&packer, 3);
+    msgpack_pack_map(&packer, head->every > 0 ? 4 : 3);
     msgpack_pack_str_with_body(&packer, "origin", strlen("origin"));
     msgpack_pack_str_with_body(&packer, head->origin, head->origin_size);
     msgpack_pack_str_with_body(&packer, "seq", strlen("seq"));
     msgpack_pack_uint64(&packer, head->seq);
     msgpack_pack_str_with_body(&packer, "replay", strlen("replay"));
     msgpack_pack_str_with_body(&packer, head->replay, head->replay_size);
+    if (head->every > 0) {
+        msgpack_pack_str_with_body(&packer, "every", strlen("every"));
+        msgpack_pack_uint64(&packer, head->every);
+    }
     return buffer.error ? 0 : buffer.size;
 }
 
@@ -94,6 +98,7 @@ enum field {
     FIELD_SKIP = 1 << 4,
     FIELD_DATA = 1 << 5,
     FIELD_REPLAY = 1 << 6,
+    FIELD_EVERY = 1 << 7,
 };
 
 #define HEADER_FIELDS (FIELD_ORIGIN | FIELD_SEQ | FIELD_PREV | FIELD_TS)
@@ -112,6 +117,8 @@ static enum field field_of(const uint8_t *name, size_t size)
                : IS("data") ? FIELD_DATA
                : IS("skip") ? FIELD_SKIP
                             : FIELD_UNKNOWN;
+    case 5:
+        return IS("every") ? FIELD_EVERY : FIELD_UNKNOWN;
     case 6:
         return IS("origin") ? FIELD_ORIGIN : IS("replay") ? FIELD_REPLAY : FIELD_UNKNOWN;
     default:
@@ -246,6 +253,8 @@ int talus__head_decode(const void *bytes, size_t size, struct talus__head *head)
             is_read = read_origin(&reader, &head->origin, &head->origin_size);
         else if (field == FIELD_SEQ)
             is_read = read_number(&reader, &head->seq);
+        else if (field == FIELD_EVERY)
+            is_read = read_number(&reader, &head->every);
         else if (field == FIELD_REPLAY)
             is_read =
                 read_optional_text(&reader, TALUS__REPLAY_MAX, &head->replay, &head->replay_size);

@@ -16,7 +16,7 @@
 
 #define TALUS__BODY_HEADER_MAX 192 // bytes that everything before the payload takes at most
 #define TALUS__REPLAY_MAX      512 // bytes of a replay endpoint, or of a list of them
-#define TALUS__HEAD_BODY_MAX   (TALUS__REPLAY_MAX + 64) // bytes of a marker's body
+#define TALUS__HEAD_BODY_MAX   (TALUS__REPLAY_MAX + 96) // bytes of a marker's body
 
 struct talus__body {
     const char *origin; // borrowed, not NUL-terminated, as are the other strings
@@ -62,6 +62,7 @@ struct talus__head {
     uint64_t seq;
     const char *replay; // "" where there is none; holds no NUL
     size_t replay_size; // TALUS__REPLAY_MAX at most
+    uint64_t every;     // of a hello and a beat: milliseconds between beats; 0 is not written
 };
 
 // Writes a marker's body into `out` of `capacity` bytes; returns its size, or 0 if it does not fit.

@@ -16,6 +16,8 @@
 
 #include <talus/error.h>
 
+#include "subscriber/guard.h"
+
 static struct {
     pthread_mutex_t mutex;
     void *context;
@@ -29,12 +31,14 @@ static atomic_uint fork_generation;
 
 static void on_fork_prepare(void)
 {
+    talus__guard_before_fork();
     pthread_mutex_lock(&shared.mutex);
 }
 
 static void on_fork_parent(void)
 {
     pthread_mutex_unlock(&shared.mutex);
+    talus__guard_after_fork(false);
 }
 
 static void on_fork_child(void)
@@ -46,6 +50,7 @@ static void on_fork_child(void)
     shared.users = 0;
     atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
     pthread_mutex_unlock(&shared.mutex);
+    talus__guard_after_fork(true);
 }
 
 // At load time, as an object made before the handlers are in place would not notice a fork. It

@@ -55,6 +55,8 @@ int talus__topic_parse(const void *bytes, size_t size, struct talus__topic *topi
             topic->kind = TALUS__TOPIC_HELLO;
         else if (equals(text, size, TALUS__BYE_TOPIC))
             topic->kind = TALUS__TOPIC_BYE;
+        else if (equals(text, size, TALUS__BEAT_TOPIC))
+            topic->kind = TALUS__TOPIC_BEAT;
         return 0;
     }
     if (!slash)

@@ -7,7 +7,7 @@
 //                               such subscription with `$bus/$hello` {origin, seq, replay}, so that
 //                               a subscriber knows who is connected, whichever side bound. One
 //                               that ends in good order says `$bus/$bye` with the same body, after
-//                               everything else.
+//                               everything else. `$bus/$beat` says that it lives.
 //   `$ready/SUBSCRIBER/ORIGIN`  A subscriber subscribes to it after that hello. Subscriptions
 //                               travel in order: when this one arrives at ORIGIN, all that the
 //                               subscriber had subscribed to before has arrived too. Nothing is
@@ -26,6 +26,7 @@
 #define TALUS__BUS_TOPIC   "$bus/"
 #define TALUS__HELLO_TOPIC "$bus/$hello"
 #define TALUS__BYE_TOPIC   "$bus/$bye"
+#define TALUS__BEAT_TOPIC  "$bus/$beat"
 #define TALUS__READY       "$ready/"
 
 #define TALUS__TOPIC_MAX     (TALUS_SESSION_MAX + 1 + TALUS_TYPE_MAX)
@@ -38,6 +39,7 @@ enum talus__topic_kind {
     TALUS__TOPIC_END,     // SESSION/$end, at a replay socket
     TALUS__TOPIC_HELLO,   // $bus/$hello
     TALUS__TOPIC_BYE,     // $bus/$bye
+    TALUS__TOPIC_BEAT,    // $bus/$beat
     TALUS__TOPIC_UNKNOWN, // another marker of the bus: from a later version, to be skipped
 };
 

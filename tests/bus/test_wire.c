@@ -15,7 +15,8 @@
 #include "vectors.h"
 #include "wire.h"
 
-static const char *const topic_kinds[] = {"event", "head", "end", "hello", "bye", "unknown"};
+static const char *const topic_kinds[] = {"event", "head", "end",    "hello",
+                                          "bye",   "beat", "unknown"};
 static const char *const subscription_kinds[] = {"session", "everything", "bus", "ready", "other"};
 
 static void expect_part(const json_t *item, const char *key, const char *part, size_t part_size)

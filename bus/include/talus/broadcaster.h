@@ -51,9 +51,9 @@ typedef struct talus_broadcaster_options {
     int replay_high_water_mark;   // messages of answers that may wait for one asker; default 1,000
     int replay_stall_ms; // an asker that reads no answers for so long is dropped; default 10,000
     int send_high_water_mark; // messages a subscriber may lag behind; default 100,000
-    int heartbeat_ms;         // a silent connection is asked so often for a sign of life; default
-                              // 500; 0: never
-    int heartbeat_timeout_ms; // … and closed if none comes for so long; default 1,500
+    int heartbeat_ms;         // how often it says that it lives; default 500; 0: never, and kernels
+                              // do not ask silent tcp connections for a sign of life either
+    int heartbeat_timeout_ms; // kept for later versions; default 1,500; subscribers have their own
     int reconnect_ms;         // first wait before a lost connection is made anew, where this side
     int reconnect_max_ms;     // connects; default 100; it doubles up to this; default 5,000
     int linger_ms;           // how long destroy waits for unsent events; default 1,000; at least 1,

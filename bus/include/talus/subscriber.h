@@ -14,7 +14,8 @@
 // session from one broadcaster are a log without silent holes: events in emit order, each once, and
 // gaps.
 //
-// A subscriber belongs to one thread at a time; there is no thread inside and no lock. What it has
+// A subscriber belongs to one thread at a time. A thread of the library's, one for the process,
+// bounds what waits for subscribers that do not receive; it takes no signals. What a subscriber has
 // to do in the background (meeting broadcasters that start, letting go of those that end) it does
 // while it receives: so receive, or watch the descriptor, also when nothing is expected.
 #ifndef TALUS_SUBSCRIBER_H
@@ -42,22 +43,25 @@ typedef struct talus_subscriber_options {
     size_t max_sessions;         // sessions joined at once; default 1,000,000
     size_t max_origins;          // broadcasters known at once; default 4,096. Events of others are
                                  // delivered without a check of order and duplicates
-    int receive_high_water_mark; // messages that may wait in ZeroMQ; default 100,000; 0: no bound.
-                                 // What is lost beyond it is asked for again
-    int live_timeout_ms;         // how long a join waits for the known broadcasters; default 1,000
-    size_t held_events;          // events that are held back while one before them is asked for:
-    size_t held_bytes;           // default 10,000 and 16 MiB over all sessions. Later ones are let
-                                 // go and asked for, too
-    int heal_timeout_ms;         // how long a broadcaster that is asked may give no answer before
-                                 // a gap is told; default 5,000
-    int origin_timeout_ms;       // how long a broadcaster whose connection is lost may stay away
-                                 // before it counts as lost; default 10,000. The death of one in a
-                                 // bus directory is known at once
-    int head_wait_ms;            // how long events wait for an unknown broadcaster's head before it
-                                 // counts as a plain publisher; default 250
-    int heartbeat_ms;         // a silent connection is asked so often for a sign of life; default
-                              // 500; 0: never
-    int heartbeat_timeout_ms; // … and closed if none comes for so long; default 1,500
+    int receive_high_water_mark; // messages that may wait to be received; default 100,000; 0: no
+                                 // bound. What is dropped beyond it is asked for again
+    size_t receive_bytes;     // … and their bytes, with 256 for each message; default 64 MiB. The
+                              // bounds are kept to within a tenth of a second
+    int live_timeout_ms;      // how long a join waits for the known broadcasters; default 1,000
+    size_t held_events;       // events that are held back while one before them is asked for:
+    size_t held_bytes;        // default 10,000 and 16 MiB over all sessions. Later ones are let
+                              // go and asked for, too
+    int heal_timeout_ms;      // how long a broadcaster that is asked may give no answer before
+                              // a gap is told; default 5,000
+    int origin_timeout_ms;    // how long a broadcaster whose connection is lost may stay away
+                              // before it counts as lost; default 10,000. The death of one in a
+                              // bus directory is known at once
+    int head_wait_ms;         // how long events wait for an unknown broadcaster's head before it
+                              // counts as a plain publisher; default 250
+    int heartbeat_ms;         // how often the beats of broadcasters are looked for; default 500; 0:
+                              // never
+    int heartbeat_timeout_ms; // a broadcaster whose beats stop for so long, and for three of them,
+                              // counts as away, until it is heard again; default 1,500
     int reconnect_ms;         // first wait before a lost connection is made anew, where this
     int reconnect_max_ms;     // side connects; default 100; it doubles up to this; default 5,000
     unsigned directory_mode;  // of the bus directory, if it must be made; default 0700
@@ -215,6 +219,7 @@ typedef struct talus_subscriber_stats {
     uint64_t live_incomplete; // LIVE deliveries that were not complete
     uint64_t sessions;        // sessions joined now
     uint64_t origins;         // broadcasters known now
+    uint64_t receive_dropped; // messages dropped beyond receive_high_water_mark and receive_bytes
 } talus_subscriber_stats_t;
 
 // The subscriber's thread. Does not block.

@@ -99,6 +99,7 @@ static int init(talus_broadcaster_t *broadcaster, const talus_broadcaster_option
                     .age_ms = options->history_age_ms},
         .replay_stall_ms = options->replay_stall_ms,
         .linger_ms = options->linger_ms,
+        .heartbeat_ms = options->heartbeat_ms,
     };
     error = talus__publisher_init(&broadcaster->publisher, &publisher_options);
     if (error)

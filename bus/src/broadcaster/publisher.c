@@ -68,6 +68,7 @@ int talus__publisher_init(struct talus__publisher *publisher,
     memset(publisher, 0, sizeof *publisher);
     publisher->origin = options->origin;
     publisher->linger_ms = options->linger_ms;
+    publisher->heartbeat_ms = options->heartbeat_ms;
 
     int error = talus__queue_init(&publisher->queue, options->queue_events, options->queue_bytes);
     if (error)
@@ -185,15 +186,17 @@ static bool drain_queue(struct talus__publisher *publisher)
 
 // ---- Heads
 
-static void send_head(struct talus__publisher *publisher, const char *topic, size_t topic_size,
-                      uint64_t seq)
+// `every`: of a hello and a beat: milliseconds between beats; else 0.
+static void send_marker(struct talus__publisher *publisher, const char *topic, size_t topic_size,
+                        uint64_t seq, int every)
 {
     uint8_t body[TALUS__HEAD_BODY_MAX];
     const struct talus__head head = {.origin = publisher->origin,
                                      .origin_size = strlen(publisher->origin),
                                      .seq = seq,
                                      .replay = publisher->replay.endpoint,
-                                     .replay_size = strlen(publisher->replay.endpoint)};
+                                     .replay_size = strlen(publisher->replay.endpoint),
+                                     .every = (uint64_t)every};
     size_t size = talus__head_encode(body, sizeof body, &head);
 
     if (zmq_send(publisher->socket, topic, topic_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
@@ -202,7 +205,24 @@ static void send_head(struct talus__publisher *publisher, const char *topic, siz
                    zmq_strerror(errno));
         return;
     }
-    add_one(&publisher->heads);
+    if (every == 0 || publisher->hello_due)
+        add_one(&publisher->heads);
+}
+
+static void send_head(struct talus__publisher *publisher, const char *topic, size_t topic_size,
+                      uint64_t seq)
+{
+    send_marker(publisher, topic, topic_size, seq, 0);
+}
+
+// Says that this broadcaster lives, so that one that stands still is noticed.
+static void beat(struct talus__publisher *publisher)
+{
+    if (publisher->beat_at == 0 || publisher->now < publisher->beat_at)
+        return;
+    send_marker(publisher, TALUS__BEAT_TOPIC, strlen(TALUS__BEAT_TOPIC), publisher->newest,
+                publisher->heartbeat_ms);
+    publisher->beat_at = publisher->now + publisher->heartbeat_ms;
 }
 
 static void send_session_head(const char *session, size_t size, void *arg)
@@ -249,7 +269,8 @@ static bool repeat_heads(struct talus__publisher *publisher)
 static void answer_heads(struct talus__publisher *publisher)
 {
     if (publisher->hello_due)
-        send_head(publisher, TALUS__HELLO_TOPIC, strlen(TALUS__HELLO_TOPIC), publisher->newest);
+        send_marker(publisher, TALUS__HELLO_TOPIC, strlen(TALUS__HELLO_TOPIC), publisher->newest,
+                    publisher->heartbeat_ms);
     if (publisher->everything_due)
         send_everything_head(publisher);
     publisher->hello_due = false;
@@ -290,6 +311,15 @@ static void note_ready(struct talus__publisher *publisher,
                    is_subscribed ? "is ready for" : "left", publisher->origin);
 }
 
+// Beats go out as long as somebody is subscribed to them.
+static void note_listeners(struct talus__publisher *publisher, bool is_subscribed)
+{
+    if (!is_subscribed || publisher->heartbeat_ms == 0)
+        publisher->beat_at = 0;
+    else if (publisher->beat_at == 0)
+        publisher->beat_at = publisher->now + publisher->heartbeat_ms;
+}
+
 static void on_subscription(struct talus__publisher *publisher, const uint8_t *frame, size_t size)
 {
     struct talus__subscription subscription;
@@ -302,6 +332,8 @@ static void on_subscription(struct talus__publisher *publisher, const uint8_t *f
         note_ready(publisher, &subscription, is_subscribed);
         return;
     }
+    if (subscription.kind == TALUS__SUBSCRIPTION_BUS)
+        note_listeners(publisher, is_subscribed);
     if (!is_subscribed)
         return;
     switch (subscription.kind) {
@@ -369,6 +401,7 @@ static int timeout_of(const struct talus__publisher *publisher)
 
     at = earlier(at, talus__history_due(&publisher->history));
     at = earlier(at, publisher->replay.retry_at);
+    at = earlier(at, publisher->beat_at);
     if (at == 0)
         return -1;
     long long left = at - talus__monotonic_ms();
@@ -451,6 +484,7 @@ static void *run(void *arg)
         publisher->now = talus__monotonic_ms();
         bool is_busy = drain_queue(publisher);
         is_busy |= repeat_heads(publisher);
+        beat(publisher);
         if (!is_busy || publisher->now >= publisher->look_at)
             is_busy |= look_at_sockets(publisher);
         talus__history_expire(&publisher->history, publisher->now);

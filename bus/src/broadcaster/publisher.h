@@ -45,6 +45,8 @@ struct talus__publisher {
     void *socket;
     const char *origin;
     int linger_ms;
+    int heartbeat_ms;                // between beats; 0: there are none
+    long long beat_at;               // when the next is due; 0: nobody listens
     int socket_fd;                   // ZeroMQ's, of `socket`
     int router_fd;                   // of the replay socket; -1: there is none
     long long now;                   // of this turn, on the monotonic clock in milliseconds
@@ -68,6 +70,7 @@ struct talus__publisher_options {
     struct talus__history_bounds history;
     long long replay_stall_ms;
     int linger_ms;
+    int heartbeat_ms;
 };
 
 // Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.

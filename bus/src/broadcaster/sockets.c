@@ -6,10 +6,10 @@
 #include <errno.h>
 #include <zmq.h>
 
+#include "connection_times.h"
 #include "request.h"
 
 #define INBOUND_MAX     8192 // bytes: subscriptions and the handshake are far smaller
-#define REQUESTS_MOST   1000 // of one asker, that may wait in ZeroMQ
 #define LEAST_LINGER_MS 100  // closing with none can abort the process (libzmq 4.3.4)
 
 struct socket_option {
@@ -58,8 +58,7 @@ void *talus__xpub_open(void *context, const talus_broadcaster_options_t *options
         // the default, for ever, what was unsent stays and the context never ends.
         {ZMQ_LINGER, safe_linger(options->linger_ms)},
         {ZMQ_IMMEDIATE, 1}, // nothing is kept for a subscriber that is gone
-        {ZMQ_HEARTBEAT_IVL, options->heartbeat_ms},
-        {ZMQ_HEARTBEAT_TIMEOUT, options->heartbeat_timeout_ms},
+        TALUS__TCP_OPTIONS(options->heartbeat_ms),
         {ZMQ_RECONNECT_IVL, options->reconnect_ms},
         {ZMQ_RECONNECT_IVL_MAX, options->reconnect_max_ms},
     };
@@ -70,11 +69,10 @@ void *talus__router_open(void *context, const talus_broadcaster_options_t *optio
 {
     const struct socket_option values[] = {
         {ZMQ_ROUTER_MANDATORY, 1}, // a full queue and a lost asker are told
-        {ZMQ_RCVHWM, REQUESTS_MOST},
+        {ZMQ_RCVHWM, 0}, // a stopped input can abort the process; replay.c bounds what is open
         {ZMQ_SNDHWM, options->replay_high_water_mark},
         {ZMQ_LINGER, safe_linger(options->linger_ms)},
-        {ZMQ_HEARTBEAT_IVL, options->heartbeat_ms},
-        {ZMQ_HEARTBEAT_TIMEOUT, options->heartbeat_timeout_ms},
+        TALUS__TCP_OPTIONS(options->heartbeat_ms),
     };
     return open_socket(context, ZMQ_ROUTER, TALUS__REQUEST_MAX, values,
                        sizeof values / sizeof values[0]);

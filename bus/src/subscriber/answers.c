@@ -186,14 +186,16 @@ int talus_subscriber_recover(talus_subscriber_t *subscriber, const char *session
         return TALUS_EINVAL;
     if (subscriber->recoveries >= RECOVERIES_MOST)
         return TALUS_ELIMIT;
+    talus__enter(subscriber);
     int error = start_recovery(subscriber, session, origin, after, subscriber->last_request + 1);
-    if (error)
-        return error;
-    subscriber->recoveries++;
-    *request = ++subscriber->last_request;
-    talus__raise(subscriber);
-    talus__arm_timer(subscriber);
-    return 0;
+    if (!error) {
+        subscriber->recoveries++;
+        *request = ++subscriber->last_request;
+        talus__raise(subscriber);
+        talus__arm_timer(subscriber);
+    }
+    talus__leave(subscriber);
+    return error;
 }
 
 void talus__on_ask_failed(struct talus__ask *ask, struct talus__origin *origin, void *arg)
@@ -279,6 +281,8 @@ static int on_answer_event(talus_subscriber_t *subscriber, struct talus__asker *
     if (!ask->heal)
         return TALUS__INTAKE_HANDLED;
     subscriber->stats.received++;
+    if (body.seq > ask->after)
+        ask->after = body.seq; // where to go on if it must be asked again
     return talus__order_replayed(subscriber, ask->heal, topic, &body, refusal);
 }
 
@@ -381,6 +385,7 @@ int talus__take_answer(talus_subscriber_t *subscriber)
         return on_answer_head(subscriber, asker, &topic);
     case TALUS__TOPIC_HELLO:
     case TALUS__TOPIC_BYE:
+    case TALUS__TOPIC_BEAT:
     case TALUS__TOPIC_UNKNOWN:
         break;
     }

@@ -14,6 +14,7 @@
 
 #include <talus/error.h>
 
+#include "connection_times.h"
 #include "context.h"
 #include "endpoint.h"
 #include "log.h"
@@ -24,6 +25,8 @@
 #define SENT_MOST         16    // asks of one broadcaster on their way
 #define EVENTS_PER_ASK    1000  // so that many askers have their turns
 #define ASKERS_MOST       256   // sockets; ZeroMQ has about a thousand for the process
+#define WAITING_MOST      20000 // messages of an answer that wait for a slow owner …
+#define WAITING_BYTES     ((size_t)16 << 20)
 #define ASKS_MOST         1000000
 #define ENDPOINT_CAPACITY 1024
 
@@ -76,7 +79,8 @@ static bool watch(struct talus__askers *askers, struct talus__asker *asker, void
     size_t size = sizeof asker->fd;
 
     return zmq_getsockopt(socket, ZMQ_FD, &asker->fd, &size) == 0 &&
-           epoll_ctl(askers->epoll, EPOLL_CTL_ADD, asker->fd, &event) == 0;
+           epoll_ctl(askers->epoll, EPOLL_CTL_ADD, asker->fd, &event) == 0 &&
+           talus__guard_watch(askers->post, asker->fd) == 0;
 }
 
 static void *open_socket(struct talus__askers *askers, struct talus__asker *asker)
@@ -89,11 +93,10 @@ static void *open_socket(struct talus__askers *askers, struct talus__asker *aske
         int value;
     } values[] = {
         {ZMQ_LINGER, 0},
-        {ZMQ_RCVHWM, 1000}, // the broadcaster waits for a slow asker
+        {ZMQ_RCVHWM, 0}, // a stopped input can abort the process; the inbox has a bound
         {ZMQ_SNDHWM, SENT_MOST},
         {ZMQ_IPV6, strchr(endpoint, '[') != NULL},
-        {ZMQ_HEARTBEAT_IVL, options->heartbeat_ms},
-        {ZMQ_HEARTBEAT_TIMEOUT, options->heartbeat_timeout_ms},
+        TALUS__TCP_OPTIONS(options->heartbeat_ms),
         {ZMQ_RECONNECT_IVL, options->reconnect_ms},
         {ZMQ_RECONNECT_IVL_MAX, options->reconnect_max_ms},
     };
@@ -117,6 +120,9 @@ static void close_socket(struct talus__askers *askers, struct talus__asker *aske
     if (!asker->socket)
         return;
     epoll_ctl(askers->epoll, EPOLL_CTL_DEL, asker->fd, NULL);
+    talus__guard_unwatch(askers->post, asker->fd);
+    talus__inbox_fini(&asker->inbox);
+    asker->inbox.has_dropped = false;
     zmq_close(asker->socket);
     asker->socket = NULL;
 }
@@ -143,6 +149,8 @@ static struct talus__asker *add_asker(struct talus__askers *askers, struct talus
     if (!asker)
         return NULL;
     asker->origin = origin;
+    asker->inbox.max_messages = WAITING_MOST;
+    asker->inbox.max_bytes = WAITING_BYTES;
     asker->before = askers->last;
     if (askers->last)
         askers->last->next = asker;
@@ -193,6 +201,7 @@ void talus__askers_fini(struct talus__askers *askers, bool is_forked)
     while (askers->first) {
         struct talus__asker *asker = askers->first;
         free_asks(asker);
+        talus__inbox_fini(&asker->inbox);
         if (asker->socket && !is_forked)
             zmq_close(asker->socket);
         unlink_asker(askers, asker);
@@ -226,6 +235,7 @@ static void send_asks(struct talus__askers *askers, struct talus__asker *asker)
 {
     if (!asker->socket && asker->unsent)
         asker->socket = open_socket(askers, asker);
+    asker->inbox.socket = asker->socket;
     while (asker->socket && asker->unsent && asker->sent < SENT_MOST) {
         if (send_ask(asker, asker->unsent) < 0)
             break;
@@ -233,6 +243,7 @@ static void send_asks(struct talus__askers *askers, struct talus__asker *asker)
         asker->sent++;
         askers->stats->asked++;
     }
+    askers->is_emptied = false;
     askers->may_have_answers = true; // sending may have read what the descriptor told
 }
 
@@ -294,7 +305,13 @@ void talus__asker_reset(struct talus__askers *askers, struct talus__asker *asker
 static bool receive_from(struct talus__askers *askers, struct talus__asker *asker, zmq_msg_t *topic,
                          zmq_msg_t *body)
 {
+    if (asker->inbox.count > 0) {
+        talus__inbox_take(&asker->inbox, topic, body);
+        asker->progress_at = asker->asked_at = talus__monotonic_ms();
+        return true;
+    }
     while (zmq_msg_recv(topic, asker->socket, ZMQ_DONTWAIT) >= 0) {
+        askers->is_emptied = false;
         bool is_pair = zmq_msg_more(topic) && zmq_msg_recv(body, asker->socket, ZMQ_DONTWAIT) >= 0;
         if (is_pair && !zmq_msg_more(body)) {
             asker->progress_at = asker->asked_at = talus__monotonic_ms();
@@ -309,11 +326,27 @@ static bool receive_from(struct talus__askers *askers, struct talus__asker *aske
     return false;
 }
 
+// The owner was so slow that a part of an answer was let go.
+static void ask_again(struct talus__askers *askers, struct talus__asker *asker)
+{
+    if (asker->first)
+        talus__asker_reset(askers, asker);
+    else
+        close_socket(askers, asker);
+}
+
 struct talus__asker *talus__askers_receive(struct talus__askers *askers, void *topic, void *body)
 {
+    bool is_asked_again = false;
+
     if (!askers->may_have_answers)
         return NULL;
     for (struct talus__asker *asker = askers->first; asker; asker = asker->next) {
+        if (asker->inbox.count == 0 && asker->inbox.has_dropped) {
+            is_asked_again |= asker->first != NULL;
+            ask_again(askers, asker);
+            continue;
+        }
         if (!asker->socket || !receive_from(askers, asker, topic, body))
             continue;
         // To the end of the list, so that the others have their turn.
@@ -327,8 +360,21 @@ struct talus__asker *talus__askers_receive(struct talus__askers *askers, void *t
         }
         return asker;
     }
-    askers->may_have_answers = false;
+    askers->may_have_answers = is_asked_again;
+    askers->is_emptied = !is_asked_again;
     return NULL;
+}
+
+bool talus__askers_pull(struct talus__askers *askers)
+{
+    for (struct talus__asker *asker = askers->first; asker; asker = asker->next) {
+        if (!asker->socket)
+            continue;
+        talus__inbox_pull(&asker->inbox);
+        askers->may_have_answers |= asker->inbox.count > 0 || asker->inbox.has_dropped;
+    }
+    askers->is_emptied = true;
+    return askers->may_have_answers;
 }
 
 // ---- Time

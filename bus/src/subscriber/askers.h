@@ -13,6 +13,8 @@
 
 #include <talus/subscriber.h>
 
+#include "guard.h"
+#include "inbox.h"
 #include "origins.h"
 
 struct talus__heal;
@@ -43,6 +45,7 @@ struct talus__asker {
     struct talus__asker *before;
     struct talus__origin *origin; // pinned
     void *socket;                 // NULL: to be opened
+    struct talus__inbox inbox;    // of `socket`
     int fd;                       // its descriptor, watched while it is open
     struct talus__ask *first;     // the one being answered
     struct talus__ask *last;
@@ -64,7 +67,9 @@ struct talus__askers {
     size_t count;
     size_t open_asks;
     bool may_have_answers;
-    long long tend_at; // when talus__askers_tend has something to do; 0: nothing
+    bool is_emptied;          // no socket has an answer, as far as is known
+    struct talus__post *post; // borrowed
+    long long tend_at;        // when talus__askers_tend has something to do; 0: nothing
     size_t max_message;
     const talus_subscriber_options_t *options; // the times; borrowed
     talus__ask_failed_fn *on_failed;
@@ -90,6 +95,10 @@ int talus__askers_ask(struct talus__askers *askers, struct talus__origin *origin
 // Receives one frame pair of some answer. Returns the asker that it is of; NULL: there is none now.
 // The frames are initialised; a message that has not two frames is counted and passed over.
 struct talus__asker *talus__askers_receive(struct talus__askers *askers, void *topic, void *body);
+
+// For the guard: takes in what has come, up to a bound. Returns whether there is something to
+// receive.
+bool talus__askers_pull(struct talus__askers *askers);
 
 // The first ask is answered: takes it off, to be freed by the caller.
 struct talus__ask *talus__asker_take(struct talus__askers *askers, struct talus__asker *asker);

@@ -8,6 +8,7 @@
 //   heal.c        what is missing is asked for, what came too early is held back, gaps are told
 //   answers.c     what broadcasters answer, and recoveries
 //   lost.c        broadcasters that are gone
+//   beats.c       … and those that stand still
 //   live.c        joining and leaving, and when a join is live
 //
 // Below them, each on its own: origins.c (who there is), joined.c (what is joined, and how far one
@@ -29,7 +30,9 @@
 #include "askers.h"
 #include "body.h"
 #include "event_limits.h"
+#include "guard.h"
 #include "heal.h"
+#include "inbox.h"
 #include "joined.h"
 #include "origins.h"
 #include "peers.h"
@@ -51,7 +54,9 @@ struct talus_subscriber {
     talus_subscriber_t *self; // for the call for the descriptor, whose caller cannot see a change
     unsigned generation;      // of forks
     void *context;
-    void *socket; // SUB
+    void *socket;              // SUB
+    struct talus__inbox inbox; // of `socket`
+    struct talus__post post;   // whoever reads `socket` and the askers' holds it
     int epoll;
     int timer; // fires at armed_at
     int wake;
@@ -59,7 +64,8 @@ struct talus_subscriber {
     bool is_raised;  // `wake`: has_more, where it is watched
     bool is_watched; // the caller has asked for the descriptor
     long long armed_at;
-    unsigned untended;                  // messages since the descriptors were looked at
+    long long beats_at; // when to count the beats that did not come; 0: nobody beats
+    unsigned untended;  // messages since the descriptors were looked at
     talus_subscriber_options_t options; // without the text
     struct talus__limits limits;
     struct talus__origins origins;
@@ -88,6 +94,18 @@ struct talus_subscriber {
     char after[TALUS_ID_MAX + 1];
     char first[TALUS_ID_MAX + 1];
 };
+
+// Around what the owner does with its sockets, so that the guard does not read them meanwhile.
+static inline void talus__enter(talus_subscriber_t *subscriber)
+{
+    talus__post_enter(&subscriber->post);
+}
+
+static inline void talus__leave(talus_subscriber_t *subscriber)
+{
+    talus__post_leave(&subscriber->post,
+                      subscriber->inbox.is_emptied && subscriber->askers.is_emptied);
+}
 
 // Makes the epoll descriptor readable until nothing is left, if it is watched. Does not fail: the
 // counter of an event descriptor that is read before it is written again cannot overflow.

@@ -10,6 +10,7 @@
 
 #include <talus/error.h>
 
+#include "beats.h"
 #include "body.h"
 #include "context.h"
 #include "instance.h"
@@ -240,6 +241,8 @@ static int on_hello(talus_subscriber_t *subscriber)
 
     if (!origin)
         return TALUS__INTAKE_HANDLED;
+    if (head.every > 0)
+        talus__beats_hear(subscriber, origin, head.every);
     // The descriptor may have been another connection's before: first hear of its end.
     talus__peers_read_monitor(&subscriber->peers);
     if (connection < 0)
@@ -264,6 +267,16 @@ static int on_bye(talus_subscriber_t *subscriber)
     return TALUS__INTAKE_HANDLED;
 }
 
+static int on_beat(talus_subscriber_t *subscriber)
+{
+    struct talus__head head;
+    struct talus__origin *origin = decode_marker(subscriber, &head);
+
+    if (origin)
+        talus__beats_hear(subscriber, origin, head.every);
+    return TALUS__INTAKE_HANDLED;
+}
+
 // ---- Messages
 
 static int drop_rest(talus_subscriber_t *subscriber)
@@ -275,15 +288,17 @@ static int drop_rest(talus_subscriber_t *subscriber)
     return talus__on_malformed(subscriber, "it has more than two frames");
 }
 
-int talus__take_message(talus_subscriber_t *subscriber)
+// Takes the next message's two frames from the socket. Returns what talus__take_message does, or
+// TALUS__INTAKE_EVENT: they are here.
+static int receive_frames(talus_subscriber_t *subscriber)
 {
-    struct talus__topic topic;
-
     if (zmq_msg_recv(&subscriber->topic, subscriber->socket, ZMQ_DONTWAIT) < 0) {
+        subscriber->inbox.is_emptied = errno == EAGAIN;
         if (errno == EAGAIN)
             return TALUS__INTAKE_EMPTY;
         return errno == EINTR ? TALUS__INTAKE_HANDLED : TALUS_ESYSTEM;
     }
+    subscriber->inbox.is_emptied = false;
     if (!zmq_msg_more(&subscriber->topic))
         return talus__on_malformed(subscriber, "it has one frame only");
     talus__zmq_release(zmq_msg_data(&subscriber->body)); // of the message before
@@ -293,8 +308,21 @@ int talus__take_message(talus_subscriber_t *subscriber)
             return TALUS_ESYSTEM;
     }
     talus__zmq_acquire(zmq_msg_data(&subscriber->body));
-    if (zmq_msg_more(&subscriber->body))
-        return drop_rest(subscriber);
+    return zmq_msg_more(&subscriber->body) ? drop_rest(subscriber) : TALUS__INTAKE_EVENT;
+}
+
+int talus__take_message(talus_subscriber_t *subscriber)
+{
+    struct talus__topic topic;
+
+    if (subscriber->inbox.count > 0) {
+        talus__zmq_release(zmq_msg_data(&subscriber->body)); // of the message before
+        talus__inbox_take(&subscriber->inbox, &subscriber->topic, &subscriber->body);
+    } else {
+        int taken = receive_frames(subscriber);
+        if (taken != TALUS__INTAKE_EVENT)
+            return taken;
+    }
     int error = talus__topic_parse(zmq_msg_data(&subscriber->topic),
                                    zmq_msg_size(&subscriber->topic), &topic);
     if (error)
@@ -308,6 +336,8 @@ int talus__take_message(talus_subscriber_t *subscriber)
         return on_hello(subscriber);
     case TALUS__TOPIC_BYE:
         return on_bye(subscriber);
+    case TALUS__TOPIC_BEAT:
+        return on_beat(subscriber);
     case TALUS__TOPIC_END:
     case TALUS__TOPIC_UNKNOWN:
         break;

@@ -290,6 +290,7 @@ int talus_subscriber_join(talus_subscriber_t *subscriber, const char *session)
     if (size > 0 && strcmp(session, TALUS__EVERYTHING) != 0 &&
         talus_session_check(session, size) != 0)
         return TALUS_ESESSION;
+    talus__enter(subscriber);
     struct talus__joined *joined = talus__joined_find(&subscriber->joined, session, size);
     int error = 0;
     if (!joined || talus__joined_is_left(joined))
@@ -300,6 +301,7 @@ int talus_subscriber_join(talus_subscriber_t *subscriber, const char *session)
         talus__raise(subscriber);
         talus__arm_timer(subscriber);
     }
+    talus__leave(subscriber);
     return error;
 }
 
@@ -313,6 +315,7 @@ int talus_subscriber_leave(talus_subscriber_t *subscriber, const char *session)
         talus__joined_find(&subscriber->joined, session, strlen(session));
     if (!joined || talus__joined_is_left(joined))
         return TALUS_ENOTFOUND;
+    talus__enter(subscriber);
     talus__heals_close(subscriber, joined);
     joined->deadline = talus__monotonic_ms() + TALUS__LINGER_MS;
     talus__joined_move(&subscriber->joined, joined, TALUS__LIST_LEFT);
@@ -320,5 +323,6 @@ int talus_subscriber_leave(talus_subscriber_t *subscriber, const char *session)
         expire(subscriber, left->first);
     talus__raise(subscriber);
     talus__arm_timer(subscriber);
+    talus__leave(subscriber);
     return 0;
 }

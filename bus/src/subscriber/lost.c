@@ -9,7 +9,7 @@
 
 static long long due_of(const talus_subscriber_t *subscriber, const struct talus__origin *origin)
 {
-    bool is_sure = origin->was_listed || origin->has_bye;
+    bool is_sure = (origin->was_listed && origin->listed == 0) || origin->has_bye;
     return origin->departed_at + (is_sure ? DEAD_MS : subscriber->options.origin_timeout_ms);
 }
 

@@ -77,17 +77,21 @@ static bool is_kept(const struct talus__origin *origin)
            origin->is_departing;
 }
 
+static bool is_here(const struct talus__origin *origin)
+{
+    return (origin->listed > 0 || origin->is_connected) && !origin->is_away;
+}
+
 // Brings what follows from an origin's state up to date; `was_kept` is from before the change.
 static void update(struct talus__origins *origins, struct talus__origin *origin, bool was_kept)
 {
-    bool is_here = origin->listed > 0 || origin->is_connected;
-    if (is_here && origin->is_departing) {
+    if (is_here(origin) && origin->is_departing) {
         origin->is_departing = false;
         origins->departing--;
     }
     bool kept = is_kept(origin);
     bool waited =
-        !origin->is_ignored && (origin->listed > 0 || (origin->is_connected && !origin->is_silent));
+        !origin->is_ignored && is_here(origin) && (origin->listed > 0 || !origin->is_silent);
 
     if (kept && !was_kept)
         unlink_used(origins, origin);
@@ -243,11 +247,21 @@ void talus__origin_unpin(struct talus__origins *origins, struct talus__origin *o
 
 // ---- What becomes known of an origin
 
-// It was listed or connected, and is neither any more.
+// It will not come back: its lock is free, or it said so.
+static bool is_gone_for_good(const struct talus__origin *origin)
+{
+    return (origin->was_listed && origin->listed == 0) || origin->has_bye;
+}
+
+// It was here, and is not any more.
 static void begin_departing(struct talus__origins *origins, struct talus__origin *origin)
 {
-    if (origin->listed > 0 || origin->is_connected || origin->is_departing || origin->is_ignored)
+    if (is_here(origin) || origin->is_departing || origin->is_ignored)
         return;
+    if (origin->is_told) { // it stood still, and now it is dead: nothing new
+        origin->is_dead = is_gone_for_good(origin);
+        return;
+    }
     origin->is_departing = true;
     origin->departed_at = talus__monotonic_ms();
     origins->departing++;
@@ -259,7 +273,8 @@ void talus__origin_depart(struct talus__origins *origins, struct talus__origin *
         return;
     origin->is_departing = false;
     origins->departing--;
-    origin->is_dead = origin->was_listed || origin->has_bye;
+    origin->is_dead = is_gone_for_good(origin);
+    origin->is_told = origin->is_away;
     update(origins, origin, true);
     if (!is_kept(origin) && origin->is_dead)
         remove_origin(origins, origin);
@@ -342,8 +357,11 @@ void talus__origin_hear(struct talus__origins *origins, struct talus__origin *or
 {
     origin->speaks_heads = true;
     origin->is_plain = false;
-    if (origin->is_silent) {
+    origin->beats_missed = 0;
+    if (origin->is_silent || origin->is_away) {
         origin->is_silent = false;
+        origin->is_away = false;
+        origin->is_told = false;
         update(origins, origin, is_kept(origin));
     }
 }
@@ -352,4 +370,13 @@ void talus__origin_silence(struct talus__origins *origins, struct talus__origin 
 {
     origin->is_silent = true;
     update(origins, origin, is_kept(origin));
+}
+
+void talus__origin_go_away(struct talus__origins *origins, struct talus__origin *origin)
+{
+    bool was_kept = is_kept(origin);
+
+    origin->is_away = true;
+    begin_departing(origins, origin);
+    update(origins, origin, was_kept);
 }

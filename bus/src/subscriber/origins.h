@@ -26,20 +26,24 @@ struct talus__origin {
     struct talus__origin *newer; // in the order of last use, unless it is kept
     struct talus__origin *older;
     uint32_t slot;
-    unsigned holders;    // who point at it, as long as it lives
-    unsigned pins;       // who point at it, also when it is dead
-    unsigned listed;     // in how many bus directories its lock is held
-    bool was_listed;     // so its death shows
-    bool is_connected;   // said hello, and some connection of it is not known to be gone
-    bool has_bye;        // it said that it ends
-    bool is_departing;   // neither listed nor connected since departed_at: to be told, or to return
-    bool is_dead;        // it will not return: removed when nobody points at it
-    bool is_plain;       // it has sent events and, in its time, no marker
-    bool is_silent;      // connected, but a join's time ran out on it; until it is heard again
-    bool is_ignored;     // options.ignore_origin
-    bool is_waited;      // a join waits for its head
-    bool speaks_heads;   // it sent a marker: it is no plain publisher
-    bool is_ready_topic; // the subscription $ready/SUBSCRIBER/ORIGIN stands
+    unsigned holders;  // who point at it, as long as it lives
+    unsigned pins;     // who point at it, also when it is dead
+    unsigned listed;   // in how many bus directories its lock is held
+    bool was_listed;   // so its death shows
+    bool is_connected; // said hello, and some connection of it is not known to be gone
+    bool has_bye;      // it said that it ends
+    bool is_departing; // neither listed nor connected since departed_at: to be told, or to return
+    bool is_dead;      // it will not return: removed when nobody points at it
+    bool is_plain;     // it has sent events and, in its time, no marker
+    bool is_silent;    // connected, but a join's time ran out on it; until it is heard again
+    bool is_ignored;   // options.ignore_origin
+    bool is_waited;    // a join waits for its head
+    bool speaks_heads; // it sent a marker: it is no plain publisher
+    bool is_away;      // its beats stopped, until it is heard again
+    bool is_told;      // … and that was told as a loss
+    int beat_ms;       // between its beats; 0: it has sent none
+    unsigned beats_missed;
+    bool is_ready_topic;     // the subscription $ready/SUBSCRIBER/ORIGIN stands
     size_t connection_count; // those that its hellos came through
     int connections[TALUS__CONNECTIONS];
     long long departed_at;      // on the monotonic clock in milliseconds
@@ -130,8 +134,11 @@ bool talus__origin_connect(struct talus__origins *origins, struct talus__origin 
 // The connection with this descriptor is gone, and with it whoever was known through it.
 void talus__origins_disconnect(struct talus__origins *origins, int connection);
 
-// It sent a marker, and is waited for again if it had been silent.
+// It sent a marker, and is waited for again if it had been silent or away.
 void talus__origin_hear(struct talus__origins *origins, struct talus__origin *origin);
+
+// Its beats stopped: as if its connection were lost, until it is heard again.
+void talus__origin_go_away(struct talus__origins *origins, struct talus__origin *origin);
 
 // It did not answer in time. One that a bus directory lists is waited for all the same.
 void talus__origin_silence(struct talus__origins *origins, struct talus__origin *origin);

@@ -13,6 +13,7 @@
 #include <talus/error.h>
 
 #include "answers.h"
+#include "beats.h"
 #include "context.h"
 #include "instance.h"
 #include "lost.h"
@@ -35,8 +36,9 @@ static void lower(talus_subscriber_t *subscriber)
     eventfd_t count;
 
     subscriber->has_more = false;
-    if (subscriber->is_raised)
+    if (subscriber->is_raised || subscriber->post.is_knocked)
         subscriber->is_raised = eventfd_read(subscriber->wake, &count) != 0;
+    subscriber->post.is_knocked = false;
 }
 
 void talus__arm_timer(talus_subscriber_t *subscriber)
@@ -47,6 +49,7 @@ void talus__arm_timer(talus_subscriber_t *subscriber)
     at = talus__earlier(at, subscriber->askers.tend_at);
     at = talus__earlier(at, subscriber->heals.tend_at);
     at = talus__earlier(at, talus__lost_due(subscriber));
+    at = talus__earlier(at, subscriber->beats_at);
     if (at == subscriber->armed_at)
         return;
     struct itimerspec timer = {.it_value = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000}};
@@ -60,6 +63,37 @@ static int add(int epoll, int fd, uint32_t source)
     return fd >= 0 ? epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) : -1;
 }
 
+// ---- What the guard does
+
+static bool is_empty(void *arg)
+{
+    const talus_subscriber_t *subscriber = arg;
+
+    return subscriber->inbox.is_emptied && subscriber->askers.is_emptied;
+}
+
+static bool pull(void *arg)
+{
+    talus_subscriber_t *subscriber = arg;
+
+    talus__inbox_pull(&subscriber->inbox);
+    bool has_answers = talus__askers_pull(&subscriber->askers);
+    return has_answers || subscriber->inbox.count > 0;
+}
+
+static int post_open(talus_subscriber_t *subscriber, int fd)
+{
+    subscriber->post.wake = subscriber->wake;
+    subscriber->post.is_empty = is_empty;
+    subscriber->post.pull = pull;
+    subscriber->post.arg = subscriber;
+    if (subscriber->wake < 0 || talus__guard_add(&subscriber->post) != 0)
+        return -1;
+    return talus__guard_watch(&subscriber->post, fd);
+}
+
+// ---- Opening and closing
+
 int talus__descriptors_open(talus_subscriber_t *subscriber)
 {
     int fd = -1;
@@ -69,7 +103,7 @@ int talus__descriptors_open(talus_subscriber_t *subscriber)
     subscriber->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     subscriber->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (subscriber->epoll < 0 || zmq_getsockopt(subscriber->socket, ZMQ_FD, &fd, &size) != 0 ||
-        add(subscriber->epoll, fd, SOURCE_SOCKET) != 0 ||
+        add(subscriber->epoll, fd, SOURCE_SOCKET) != 0 || post_open(subscriber, fd) != 0 ||
         add(subscriber->epoll, subscriber->timer, SOURCE_TIMER) != 0 ||
         add(subscriber->epoll, subscriber->wake, SOURCE_WAKE) != 0)
         return TALUS_ESYSTEM;
@@ -99,7 +133,11 @@ static int tend(talus_subscriber_t *subscriber, int timeout_ms, bool is_drained)
     if (is_drained)
         lower(subscriber);
     talus__arm_timer(subscriber);
+    talus__leave(subscriber);
     int count = epoll_wait(subscriber->epoll, events, EVENTS_PER_TURN, timeout_ms);
+    int saved = errno;
+    talus__enter(subscriber);
+    is_drained = is_drained && subscriber->inbox.count == 0;
     for (int i = 0; i < count; i++) {
         switch (events[i].data.u32) {
         case SOURCE_SOCKET:
@@ -117,15 +155,15 @@ static int tend(talus_subscriber_t *subscriber, int timeout_ms, bool is_drained)
         }
     }
     if (count > 0) {
-        int saved = errno;
         long long now = talus__monotonic_ms();
         talus__peers_tend(&subscriber->peers, now, is_drained);
+        talus__beats_tend(subscriber, now, is_drained);
         talus__live_tend(subscriber, now);
         talus__askers_tend(&subscriber->askers, now);
         talus__heals_tend(subscriber, now);
         talus__lost_tend(subscriber, now, is_drained);
-        errno = saved;
     }
+    errno = saved;
     return count;
 }
 
@@ -164,13 +202,11 @@ static int take_next(talus_subscriber_t *subscriber)
     return taken;
 }
 
-int talus_subscriber_receive(talus_subscriber_t *subscriber, int timeout_ms,
-                             const talus_delivery_t **delivery)
+static int receive(talus_subscriber_t *subscriber, int timeout_ms,
+                   const talus_delivery_t **delivery)
 {
     long long deadline = 0;
 
-    if (talus__is_forked(subscriber->generation))
-        return TALUS_EFORKED;
     for (;;) {
         int taken = take_next(subscriber);
         if (taken < 0)
@@ -195,4 +231,15 @@ int talus_subscriber_receive(talus_subscriber_t *subscriber, int timeout_ms,
         if (taken == TALUS__INTAKE_EVENT)
             return 0;
     }
+}
+
+int talus_subscriber_receive(talus_subscriber_t *subscriber, int timeout_ms,
+                             const talus_delivery_t **delivery)
+{
+    if (talus__is_forked(subscriber->generation))
+        return TALUS_EFORKED;
+    talus__enter(subscriber);
+    int result = receive(subscriber, timeout_ms, delivery);
+    talus__leave(subscriber);
+    return result;
 }

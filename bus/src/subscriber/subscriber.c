@@ -22,6 +22,7 @@
 #define MAX_BODY_LEAST    1024u // bytes: as a broadcaster's
 #define MAX_BODY_MOST     (1u << 30)
 #define SESSIONS_MOST     (1u << 26)
+#define BYTES_MOST        ((size_t)1 << 40)
 #define ORIGINS_MOST      (1u << 20)
 #define MILLISECONDS_MOST (24 * 60 * 60 * 1000)
 
@@ -40,6 +41,7 @@ void talus_subscriber_options_init(talus_subscriber_options_t *options)
         .max_sessions = 1000000,
         .max_origins = 4096,
         .receive_high_water_mark = 100000,
+        .receive_bytes = 64u << 20,
         .live_timeout_ms = 1000,
         .held_events = 10000,
         .held_bytes = 16u << 20,
@@ -67,7 +69,8 @@ static int check_options(const talus_subscriber_options_t *options)
                     options->max_depth >= 1 && options->max_depth <= TALUS__DEPTH_LIMIT &&
                     options->max_sessions >= 1 && options->max_sessions <= SESSIONS_MOST &&
                     options->max_origins >= 1 && options->max_origins <= ORIGINS_MOST &&
-                    options->receive_high_water_mark >= 0 && is_time(options->live_timeout_ms, 0) &&
+                    options->receive_high_water_mark >= 0 && options->receive_bytes >= 1 &&
+                    options->receive_bytes <= BYTES_MOST && is_time(options->live_timeout_ms, 0) &&
                     is_time(options->heal_timeout_ms, 1) &&
                     is_time(options->origin_timeout_ms, 0) && is_time(options->head_wait_ms, 0) &&
                     is_time(options->heartbeat_ms, 0) &&
@@ -86,10 +89,9 @@ static void *open_socket(void *context, const talus_subscriber_options_t *option
         int value;
     } values[] = {
         {ZMQ_SNDHWM, 0}, // else subscriptions are lost
-        {ZMQ_RCVHWM, options->receive_high_water_mark},
+        {ZMQ_RCVHWM, 0}, // a stopped input can abort the process; the inbox has a bound
         {ZMQ_LINGER, 0},
-        {ZMQ_HEARTBEAT_IVL, options->heartbeat_ms},
-        {ZMQ_HEARTBEAT_TIMEOUT, options->heartbeat_timeout_ms},
+        TALUS__TCP_OPTIONS(options->heartbeat_ms),
         {ZMQ_RECONNECT_IVL, options->reconnect_ms},
         {ZMQ_RECONNECT_IVL_MAX, options->reconnect_max_ms},
     };
@@ -117,6 +119,9 @@ static int init(talus_subscriber_t *subscriber, const talus_subscriber_options_t
     subscriber->epoll = subscriber->timer = subscriber->wake = -1;
     subscriber->options = *options;
     subscriber->options.ignore_origin = NULL; // origins.c has it
+    subscriber->inbox.max_messages = (size_t)options->receive_high_water_mark;
+    subscriber->inbox.max_bytes = options->receive_bytes;
+    subscriber->askers.is_emptied = true;
     subscriber->heals.max_events = options->held_events;
     subscriber->heals.max_bytes = options->held_bytes;
     subscriber->heals.head_wait_ms = options->head_wait_ms;
@@ -143,12 +148,16 @@ static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *
     subscriber->socket = open_socket(subscriber->context, options);
     if (!subscriber->socket)
         return errno == ENOMEM ? TALUS_ENOMEM : TALUS_ESYSTEM;
+    subscriber->inbox.socket = subscriber->socket;
+    talus__enter(subscriber); // until the end of talus_subscriber_new
     int error = talus__descriptors_open(subscriber);
     if (error)
         return error;
     subscriber->askers = (struct talus__askers){.context = subscriber->context,
                                                 .origins = &subscriber->origins,
                                                 .epoll = subscriber->epoll,
+                                                .post = &subscriber->post,
+                                                .is_emptied = true,
                                                 .max_message = MESSAGE_MAX(options->max_body),
                                                 .options = &subscriber->options,
                                                 .on_failed = talus__on_ask_failed,
@@ -165,6 +174,7 @@ static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *
         return error;
     talus__raise(subscriber); // binding and connecting may have read what the descriptors told
     talus__arm_timer(subscriber);
+    talus__leave(subscriber);
     return 0;
 }
 
@@ -173,12 +183,14 @@ static void fini(talus_subscriber_t *subscriber)
 {
     bool is_forked = talus__is_forked(subscriber->generation);
 
+    talus__guard_remove(&subscriber->post, is_forked);
     talus__heals_fini(&subscriber->heals);
     talus__askers_fini(&subscriber->askers, is_forked);
     talus__recoveries_fini(subscriber);
     talus__peers_fini(&subscriber->peers, is_forked);
     talus__descriptors_close(subscriber);
     talus__zmq_release(zmq_msg_data(&subscriber->body));
+    talus__inbox_fini(&subscriber->inbox);
     zmq_msg_close(&subscriber->topic);
     zmq_msg_close(&subscriber->body);
     if (!is_forked && subscriber->socket)
@@ -264,4 +276,6 @@ void talus_subscriber_stats(const talus_subscriber_t *subscriber, talus_subscrib
     stats->sessions = talus__joined_count(&subscriber->joined);
     stats->origins = subscriber->origins.table.count;
     stats->held = subscriber->heals.held_events;
+    stats->receive_dropped = atomic_load_explicit(&subscriber->inbox.dropped, memory_order_relaxed);
+    stats->malformed += atomic_load_explicit(&subscriber->inbox.malformed, memory_order_relaxed);
 }

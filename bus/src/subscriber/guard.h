@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+// The guard thread: bounds what waits for subscribers whose threads do not call.
+//
+// A subscriber's sockets have no high-water mark, so somebody must read them also while the owner
+// is slow, or stands still in what it does with an event. The guard does that a tenth of a second
+// after the owner has left something unread, or something has come that the owner has not read. It
+// rests while all sockets are empty. There is one for the process: the first subscriber starts it,
+// the last one ends it.
+//
+// A post is where the two meet: who reads a subscriber's sockets holds its post. The owner takes it
+// for each of its calls, which costs one atomic operation while the guard is not there.
+#ifndef TALUS__GUARD_H
+#define TALUS__GUARD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum talus__post_holder { TALUS__POST_FREE, TALUS__POST_OWNER, TALUS__POST_GUARD };
+
+struct talus__post {
+    // Set by the owner before talus__guard_add.
+    int wake;                    // an eventfd that tells the owner of what was read
+    bool (*is_empty)(void *arg); // nothing is left unread, as far as its holder knows
+    bool (*pull)(void *arg);     // reads all; returns whether there is something for the owner
+    void *arg;
+
+    int inputs;            // an epoll instance with the sockets' descriptors
+    bool is_knocked;       // the guard has written to `wake`; the post's holder's
+    atomic_int holder;     // enum talus__post_holder
+    pthread_mutex_t mutex; // held by the guard while it holds the post
+    atomic_bool is_asked;  // the guard will look
+
+    // The guard's, under its mutex.
+    struct talus__post *next;
+    uint64_t number;
+    long long due; // when to look; 0: not before `inputs` tells something
+};
+
+// Takes the post up, and starts the thread if it is the first. Returns 0 or TALUS_ESYSTEM.
+int talus__guard_add(struct talus__post *post);
+
+// Waits until the guard is done with it. NULL-safe for one that was not added.
+void talus__guard_remove(struct talus__post *post, bool is_forked);
+
+// A descriptor of a socket that the guard is to watch; it must be watched no more before it is
+// closed. Returns 0 or -1.
+int talus__guard_watch(struct talus__post *post, int fd);
+void talus__guard_unwatch(struct talus__post *post, int fd);
+
+// Has the guard look in a while.
+void talus__guard_ask(struct talus__post *post);
+
+void talus__post_wait(struct talus__post *post);
+
+static inline void talus__post_enter(struct talus__post *post)
+{
+    int is_free = TALUS__POST_FREE;
+
+    if (!atomic_compare_exchange_strong_explicit(&post->holder, &is_free, TALUS__POST_OWNER,
+                                                 memory_order_acquire, memory_order_relaxed))
+        talus__post_wait(post);
+}
+
+// `is_empty`: as post->is_empty.
+static inline void talus__post_leave(struct talus__post *post, bool is_empty)
+{
+    if (!is_empty && !atomic_load_explicit(&post->is_asked, memory_order_relaxed))
+        talus__guard_ask(post);
+    atomic_store_explicit(&post->holder, TALUS__POST_FREE, memory_order_release);
+}
+
+// For forks: around one, and in the child.
+void talus__guard_before_fork(void);
+void talus__guard_after_fork(bool is_child);
+
+#endif

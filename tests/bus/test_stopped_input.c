@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+// Subscribers that stand still while a broadcaster floods them and dies. With a high-water mark at
+// the receiving socket, libzmq 4.3.4 aborted the process then: when a heartbeat was due, or when
+// the peer had sent a PING. And broadcasters that stand still.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <talus/error.h>
+
+#include "context.h"
+#include "expect.h"
+#include "heal_fixture.h"
+
+#define TEST(name)   cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
+#define BOUND        50 // messages
+#define FLOOD        5000
+#define HEARTBEATS   4 // for which the subscriber stands still after the death
+#define HEARTBEAT_MS 100
+
+static void pass_ms(int ms)
+{
+    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+    nanosleep(&time, NULL);
+}
+
+// Nobody calls the subscriber meanwhile.
+static void wait_until_dropped(struct heal_fixture *fixture)
+{
+    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+
+    while (heal_stats_of(fixture).receive_dropped == 0) {
+        assert_true(talus__monotonic_ms() < deadline);
+        pass_ms(1);
+    }
+}
+
+static talus_subscriber_t *subscribe_bounded(struct heal_fixture *fixture, const char *endpoint)
+{
+    fixture->options.receive_high_water_mark = BOUND;
+    fixture->options.heartbeat_ms = HEARTBEAT_MS;
+    return heal_subscribe(fixture, endpoint);
+}
+
+// The child: floods session "s" when it is told to, and waits.
+static int flood(const char *endpoint)
+{
+    talus_broadcaster_t *broadcaster;
+
+    if (talus_broadcaster_new(&broadcaster, endpoint, NULL) != 0)
+        return 1;
+    child_say();
+    child_await();
+    for (int i = 0; i < FLOOD; i++)
+        if (talus_emit(broadcaster, &(talus_emit_t){"s", "a", NULL, 0, NULL}, NULL) != 0)
+            return 1;
+    if (talus_broadcaster_flush(broadcaster, EXPECT_DEADLINE_MS) != 0)
+        return 1;
+    child_say();
+    child_await();
+    return 0;
+}
+
+static void start_flood(struct heal_fixture *fixture, talus_subscriber_t *subscriber)
+{
+    pump_until(subscriber, origins_are, 1);
+    join_live(subscriber, "s");
+    child_tell(&fixture->child);
+    child_wait_said(&fixture->child);
+    wait_until_dropped(fixture);
+}
+
+static void test_stopped_input_and_a_killed_broadcaster(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = subscribe_bounded(fixture, fixture->bus);
+
+    child_start(&fixture->child, "flood", fixture->bus);
+    child_wait_said(&fixture->child);
+    start_flood(fixture, subscriber);
+    child_kill(&fixture->child);
+    pass_ms(HEARTBEATS * HEARTBEAT_MS);
+    heal_expect_seqs(subscriber, 1, BOUND); // in order, and then what was lost is told
+    const talus_delivery_t *delivery;
+    do {
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+    } while (delivery->kind != TALUS_DELIVERY_GAP);
+}
+
+static void test_stopped_input_and_a_cut_connection(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    char endpoint[64];
+
+    fixture->options.receive_high_water_mark = BOUND;
+    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, TCP);
+    tcp_proxy_start(&fixture->proxy, heal_port_of(talus_broadcaster_endpoint(broadcaster)));
+    snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%d", fixture->proxy.port);
+    talus_subscriber_t *subscriber = subscribe_bounded(fixture, endpoint);
+    pump_until(subscriber, origins_are, 1);
+    join_live(subscriber, "s");
+    for (int i = 0; i < 900; i++)
+        heal_emit(broadcaster, "s");
+    wait_until_dropped(fixture);
+    tcp_proxy_cut(&fixture->proxy, true);
+    pass_ms(HEARTBEATS * HEARTBEAT_MS);
+    heal_expect_seqs(subscriber, 1, 900);
+    assert_true(heal_stats_of(fixture).healed > 0);
+}
+
+// ---- A publisher that speaks ZMTP by hand
+
+static void send_all(int fd, const void *bytes, size_t size)
+{
+    assert_int_equal(send(fd, bytes, size, MSG_NOSIGNAL), size);
+}
+
+static void read_all(int fd, void *bytes, size_t size)
+{
+    assert_int_equal(recv(fd, bytes, size, MSG_WAITALL), size);
+}
+
+static int connect_zmtp(int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                  .sin_port = htons((uint16_t)port)};
+    unsigned char greeting[64] = {0xff, [9] = 0x7f, 3, 0, 'N', 'U', 'L', 'L'};
+    static const unsigned char ready[] = "\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03PUB";
+    unsigned char received[64], header[2];
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    send_all(fd, greeting, sizeof greeting);
+    read_all(fd, received, sizeof received);
+    send_all(fd, ready, sizeof ready - 1);
+    read_all(fd, header, sizeof header); // its READY
+    read_all(fd, received, header[1]);
+    return fd;
+}
+
+static void test_stopped_input_and_a_ping(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    static const unsigned char message[] = {1, 3, 's', '/', 'a', 0, 1, 0xc0};
+    static const unsigned char ping[] = {4, 7, 4, 'P', 'I', 'N', 'G', 0, 0};
+    talus_subscriber_t *subscriber = subscribe_bounded(fixture, "@" TCP);
+
+    assert_int_equal(talus_subscriber_join(subscriber, "s"), 0);
+    expect_live(subscriber, "s", true);
+    int fd = connect_zmtp(heal_port_of(talus_subscriber_endpoint(subscriber)));
+    for (int i = 0; i < FLOOD; i++)
+        send_all(fd, message, sizeof message);
+    send_all(fd, ping, sizeof ping);
+    close(fd);
+    wait_until_dropped(fixture);
+    const talus_delivery_t *delivery;
+    assert_int_equal(talus_subscriber_receive(subscriber, HEARTBEAT_MS, &delivery), TALUS_ETIMEOUT);
+    assert_in_range(heal_stats_of(fixture).malformed, BOUND, FLOOD);
+}
+
+// ---- Broadcasters that stand still
+
+static void test_a_stopped_broadcaster_in_a_bus_directory(void **state)
+{
+    struct heal_fixture *fixture = *state;
+
+    fixture->options.origin_timeout_ms = 100;
+    fixture->options.live_timeout_ms = 20000;
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    child_start(&fixture->child, "flood", fixture->bus);
+    child_wait_said(&fixture->child);
+    pump_until(subscriber, origins_are, 1);
+    join_live(subscriber, "s");
+    child_tell(&fixture->child);
+    heal_expect_seqs(subscriber, 1, FLOOD);
+    child_wait_said(&fixture->child);
+    assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
+    expect_gap(subscriber, "s", NULL, "", TALUS_GAP_ORIGIN_LOST);
+    // A join does not wait for it.
+    long long began = talus__monotonic_ms();
+    join_live(subscriber, "other");
+    assert_true(talus__monotonic_ms() - began < 10000);
+    assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "flood") == 0)
+        return flood(argv[2]);
+    const struct CMUnitTest tests[] = {
+        TEST(test_stopped_input_and_a_killed_broadcaster),
+        TEST(test_stopped_input_and_a_cut_connection),
+        TEST(test_stopped_input_and_a_ping),
+        TEST(test_a_stopped_broadcaster_in_a_bus_directory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
