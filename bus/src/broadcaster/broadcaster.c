@@ -227,7 +227,9 @@ static bool await_ready(talus_broadcaster_t *broadcaster)
     if (!has_directory || talus__queue_newest(&broadcaster->publisher.queue) == 0)
         return true;
     atomic_store_explicit(&broadcaster->publisher.closing, true, memory_order_release);
-    int error = talus_broadcaster_wait_subscribers(broadcaster, 0, broadcaster->linger_ms, NULL);
+    // What is left of the time is for sending to those who are.
+    int wait_ms = broadcaster->linger_ms - broadcaster->linger_ms / 4;
+    int error = talus_broadcaster_wait_subscribers(broadcaster, 0, wait_ms, NULL);
     return error == 0 || error == TALUS_ENOSUBSCRIBER;
 }
 
