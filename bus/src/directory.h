@@ -3,15 +3,17 @@
 //
 //   NAME.pub          the socket that broadcaster NAME (its origin) binds
 //   NAME.replay       its replay socket
-//   NAME.pub.lock     held (flock, exclusive) by the broadcaster while it lives
+//   NAME.pub.lock     held (flock, exclusive) by the broadcaster while it lives; has its ledger
+//   NAME.pub.dead     the lock file of one that died, for a moment: others still read the ledger
 //   NAME.sub.lock     held by subscriber NAME while it lives
-//   NAME.….lock.XXXX  a lock file in the making, for the moment until it has its name
+//   NAME.….lock.XXXX  a lock file in the making, where the file system has no O_TMPFILE
 //
-// A lock file is locked before it gets its name. So one that nobody holds was left behind by a dead
-// process, without a doubt; whoever finds it removes it, and the sockets beside it, while holding
-// its lock. The kernel frees the lock of a killed process and closes the file, which inotify tells
-// the others at once: a moment before the lock is free, so whoever is told looks a second time a
-// little later.
+// A lock file is locked before it has any name. So one that nobody holds was left behind by a dead
+// process, without a doubt; whoever finds it removes it (a broadcaster's becomes NAME.pub.dead),
+// and the sockets beside it, while holding its lock. The kernel frees the lock of a killed process
+// and closes the file, which inotify tells the others at once: a moment before the lock is free, so
+// whoever is told looks a second time a little later. Files in the making and files of the dead are
+// left alone until they are ten seconds old.
 //
 // A process other than libtalus that takes part (another language, say) may create NAME.….lock and
 // lock it afterwards, if it then checks that the file is still the one in the directory, and
@@ -25,9 +27,10 @@
 enum talus__role { TALUS__ROLE_PUBLISHER, TALUS__ROLE_SUBSCRIBER };
 
 // Makes the directory (parents too, mode `mode`) if it is missing, and checks that it is a
-// directory of the effective user or of root with no write permission for others beyond `mode`,
-// that its parent is no place where somebody else could exchange it, and that socket names fit into
-// a Unix address.
+// directory of the effective user or of root (root itself may use anybody's) with no write
+// permission for others beyond `mode`, that its parent is no place where somebody else could
+// exchange it, and that socket names fit into a Unix address. What is refused is logged with its
+// cause.
 // Returns 0, TALUS_EACCESS, TALUS_EPATHTOOLONG, TALUS_ENOMEM, TALUS_ESYSTEM.
 int talus__directory_open(const char *path, unsigned mode);
 
@@ -35,12 +38,19 @@ int talus__directory_open(const char *path, unsigned mode);
 struct talus__claim {
     char *lock_path; // owned
     int fd;          // -1: none
+    int bell;        // a second descriptor, whose closing inotify tells; -1: none
 };
 
 // Takes the lock file of `name`. Returns 0; TALUS_EADDRINUSE: somebody holds it; TALUS_EACCESS,
 // TALUS_ENOMEM, TALUS_ESYSTEM.
 int talus__directory_claim(const char *path, enum talus__role role, const char *name,
                            struct talus__claim *claim);
+
+// The same; `prepare` (may be NULL) gets the file, locked and empty, before it has its name.
+typedef void talus__prepare_fn(int fd, void *arg);
+int talus__directory_claim_prepared(const char *path, enum talus__role role, const char *name,
+                                    talus__prepare_fn *prepare, void *arg,
+                                    struct talus__claim *claim);
 
 // Whether the lock file is still in the directory: it is not when somebody deleted or moved it or
 // the whole directory, and then nobody finds the claimant any more.
@@ -50,6 +60,17 @@ bool talus__directory_holds(const struct talus__claim *claim);
 // frees the lock. In a forked child, say so with `is_forked`: then nothing is unlinked. Does
 // nothing to a claim without a lock_path.
 void talus__directory_release(struct talus__claim *claim, bool is_forked);
+
+// Frees the lock and leaves the files behind, as a process that dies does.
+void talus__directory_abandon(struct talus__claim *claim);
+
+// Whether a broadcaster's lock file is there, or what it left when it died. False: it ended in good
+// order.
+bool talus__directory_has_lock(const char *path, const char *name);
+
+// Opens the lock file of a broadcaster for reading, also if it died a moment ago. -1: there is none
+// (errno ENOENT: it ended in good order), or it cannot be opened.
+int talus__directory_open_ledger(const char *path, const char *name);
 
 // Writes `ipc://PATH/NAME.SUFFIX` into `out`. Returns 0 or TALUS_EPATHTOOLONG.
 int talus__directory_endpoint(const char *path, const char *name, const char *suffix, char *out,

@@ -258,9 +258,16 @@ static int publish(emit_t *emit)
         if (status == EXIT_DONE)
             status = flushed;
     }
-    // From here on a signal ends the program at once: destroying may take the whole time-out.
+    // From here on a signal ends the program at once: closing may take the whole time-out.
     signals_close(emit->signals);
-    talus_broadcaster_destroy(&emit->broadcaster);
+    error = talus_broadcaster_close(&emit->broadcaster);
+    if (error && status == EXIT_DONE) {
+        report(
+            "not every subscriber was ready within %g s, so some may miss events; give it longer "
+            "with --timeout SECONDS",
+            emit->values->timeout);
+        status = EXIT_FAILED;
+    }
     return status;
 }
 

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,7 @@
 #include <unistd.h>
 
 #include <talus/error.h>
+#include <talus/topic.h>
 
 #include "child.h"
 #include "context.h"
@@ -30,6 +33,19 @@
 struct fixture {
     char root[SCRATCH_PATH_MAX];
     char path[SCRATCH_PATH_MAX]; // ROOT/bus, open
+};
+
+struct scanner {
+    const char *path;
+    atomic_bool *is_over;
+    unsigned scans;
+};
+
+struct claimer {
+    const char *path;
+    int number;
+    unsigned refused;
+    unsigned lost; // claims whose file was gone
 };
 
 struct names {
@@ -52,6 +68,12 @@ static int tear_down(void **state)
     const struct fixture *fixture = *state;
 
     scratch_remove(fixture->root);
+    return 0;
+}
+
+static int ignore_name(const char *name, void *arg)
+{
+    (void)name, (void)arg;
     return 0;
 }
 
@@ -147,12 +169,52 @@ static void test_directory_of_somebody_else_is_refused(void **state)
 
     if (geteuid() != 0)
         skip(); // only root can give a directory away
+    assert_int_equal(chmod(fixture->root, 0755), 0);
     assert_int_equal(chown(fixture->path, 4711, 4711), 0);
+    assert_int_equal(seteuid(4712), 0);
     assert_int_equal(talus__directory_open(fixture->path, 0700), TALUS_EACCESS);
-    assert_int_equal(chown(fixture->path, 0, 0), 0);
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(chown(fixture->path, 4712, 4712), 0);
     assert_int_equal(chown(fixture->root, 4711, 4711), 0);
+    assert_int_equal(seteuid(4712), 0);
     assert_int_equal(talus__directory_open(fixture->path, 0700), TALUS_EACCESS);
+    assert_int_equal(seteuid(0), 0);
     assert_int_equal(chown(fixture->root, 0, 0), 0);
+}
+
+static void test_directory_of_a_user_is_open_to_root(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct talus__claim claim;
+    struct stat status;
+
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(chown(fixture->path, 4711, 4712), 0);
+    assert_int_equal(talus__directory_open(fixture->path, 0777), 0);
+    assert_int_equal(stat(fixture->path, &status), 0);
+    assert_int_equal(status.st_uid, 4711);
+    assert_int_equal(status.st_mode & 07777, 0700);
+    // What root leaves there is the user's.
+    assert_int_equal(
+        talus__directory_claim(fixture->path, TALUS__ROLE_SUBSCRIBER, "rootsub1", &claim), 0);
+    assert_int_equal(fstat(claim.fd, &status), 0);
+    assert_int_equal(status.st_uid, 4711);
+    assert_int_equal(status.st_gid, 4712);
+    talus__directory_release(&claim, false);
+    assert_int_equal(chown(fixture->path, 0, 0), 0);
+}
+
+static void test_directory_in_a_place_open_to_a_group_is_refused(void **state)
+{
+    const struct fixture *fixture = *state;
+
+    assert_int_equal(chmod(fixture->root, 0770), 0);
+    assert_int_equal(talus__directory_open(fixture->path, 0700), TALUS_EACCESS);
+    assert_int_equal(talus__directory_open(fixture->path, 0770), 0); // the same group may write
+    assert_int_equal(chmod(fixture->root, 01770), 0);
+    assert_int_equal(talus__directory_open(fixture->path, 0700), 0);
+    assert_int_equal(chmod(fixture->root, 0700), 0);
 }
 
 static void test_directory_that_is_a_file_is_refused(void **state)
@@ -337,7 +399,15 @@ static void test_directory_scan_removes_what_the_dead_left(void **state)
     touch(fixture->path, "dead0003.pub.lock.abcdefgh"); // died while making it
     assert_int_equal(scan(fixture->path, TALUS__ROLE_PUBLISHER, &names), 1);
     assert_string_equal(names.names[0], "living01");
-    assert_int_equal(scratch_count(fixture->path), 2);
+    // The living one's two files, the ledger of the dead one and the file in the making, which both
+    // are left alone for a while.
+    assert_int_equal(scratch_count(fixture->path), 4);
+    assert_true(scratch_has(fixture->path, "dead0001.pub.dead"));
+    int ledger = talus__directory_open_ledger(fixture->path, "dead0001");
+    assert_true(ledger >= 0);
+    close(ledger);
+    assert_true(talus__directory_has_lock(fixture->path, "dead0001"));
+    assert_false(talus__directory_has_lock(fixture->path, "dead0002"));
     talus__directory_release(&living, false);
 }
 
@@ -350,8 +420,76 @@ static void test_directory_claim_takes_over_from_the_dead(void **state)
     touch(fixture->path, "origin01.pub");
     assert_int_equal(
         talus__directory_claim(fixture->path, TALUS__ROLE_PUBLISHER, "origin01", &claim), 0);
-    assert_int_equal(scratch_count(fixture->path), 1);
+    assert_int_equal(scratch_count(fixture->path), 2); // with the ledger of the dead one
     talus__directory_release(&claim, false);
+}
+
+#define CLAIMS   2000
+#define SCANNERS 3
+
+// Looks at a directory as subscribers do, whenever something happens in it.
+static void *scan_on(void *arg)
+{
+    struct scanner *scanner = arg;
+    int watch = talus__directory_watch(scanner->path);
+    struct pollfd item = {.fd = watch, .events = POLLIN};
+
+    while (!atomic_load(scanner->is_over)) {
+        if (poll(&item, 1, 10) > 0)
+            talus__directory_drain(watch, NULL, NULL);
+        talus__directory_scan(scanner->path, TALUS__ROLE_PUBLISHER, ignore_name, NULL);
+        scanner->scans++;
+    }
+    close(watch);
+    return NULL;
+}
+
+static void *claim_on(void *arg)
+{
+    struct claimer *claimer = arg;
+
+    for (int i = 0; i < CLAIMS; i++) {
+        struct talus__claim claim;
+        char name[TALUS_ORIGIN_MAX + 1];
+        snprintf(name, sizeof name, "claim%c%06d", 'a' + claimer->number, i);
+        int error = talus__directory_claim(claimer->path, TALUS__ROLE_PUBLISHER, name, &claim);
+        claimer->refused += error != 0;
+        if (!error) {
+            claimer->lost += !talus__directory_holds(&claim);
+            talus__directory_release(&claim, false);
+        }
+    }
+    return NULL;
+}
+
+// A claim never fails since others look: its file has no name before it is locked.
+static void test_directory_claims_are_not_disturbed_by_those_who_look(void **state)
+{
+    const struct fixture *fixture = *state;
+    static atomic_bool is_over;
+    struct scanner scanners[SCANNERS];
+    struct claimer claimers[2];
+    pthread_t threads[SCANNERS + 2];
+
+    atomic_store(&is_over, false);
+    for (int i = 0; i < SCANNERS; i++) {
+        scanners[i] = (struct scanner){.path = fixture->path, .is_over = &is_over};
+        assert_int_equal(pthread_create(&threads[i], NULL, scan_on, &scanners[i]), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        claimers[i] = (struct claimer){.path = fixture->path, .number = i};
+        assert_int_equal(pthread_create(&threads[SCANNERS + i], NULL, claim_on, &claimers[i]), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[SCANNERS + i], NULL);
+        assert_int_equal(claimers[i].refused, 0);
+        assert_int_equal(claimers[i].lost, 0);
+    }
+    atomic_store(&is_over, true);
+    for (int i = 0; i < SCANNERS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_true(scanners[i].scans > 0);
+    }
 }
 
 static int claim_and_wait(const char *path)
@@ -395,7 +533,7 @@ static void test_directory_tells_of_a_killed_process(void **state)
     wait_told(watch);
     // The process is gone for good here, so its lock is free.
     assert_int_equal(scan(fixture->path, TALUS__ROLE_PUBLISHER, &names), 0);
-    assert_int_equal(scratch_count(fixture->path), 0);
+    assert_int_equal(scratch_count(fixture->path), 1); // its ledger
     wait_told(watch);
     close(watch);
 }
@@ -462,6 +600,9 @@ int main(int argc, char **argv)
         TEST(test_directory_writable_by_others_is_refused),
         TEST(test_directory_in_a_place_open_to_all_is_refused),
         TEST(test_directory_of_somebody_else_is_refused),
+        TEST(test_directory_of_a_user_is_open_to_root),
+        TEST(test_directory_in_a_place_open_to_a_group_is_refused),
+        TEST(test_directory_claims_are_not_disturbed_by_those_who_look),
         TEST(test_directory_that_is_a_file_is_refused),
         TEST(test_directory_claim_holds_until_it_is_released),
         TEST(test_directory_scan_does_not_free_locks_of_its_own_process),

@@ -56,9 +56,10 @@ typedef struct talus_broadcaster_options {
     int heartbeat_timeout_ms; // kept for later versions; default 1,500; subscribers have their own
     int reconnect_ms;         // first wait before a lost connection is made anew, where this side
     int reconnect_max_ms;     // connects; default 100; it doubles up to this; default 5,000
-    int linger_ms;           // how long destroy waits for unsent events; default 1,000; at least 1,
-                             // and what is below 100 still lets ZeroMQ take 100
-    unsigned directory_mode; // of the bus directory, if it must be made; default 0700
+    int linger_ms;            // how long close and destroy may take to hand over what was emitted;
+                              // default 1,000; at least 1, and what is below 100 still lets ZeroMQ
+                              // take 100
+    unsigned directory_mode;  // of the bus directory, if it must be made; default 0700
     bool is_presence_only; // it sends nothing but who comes and goes (a gateway): its origin starts
                            // with TALUS_PRESENCE_ORIGIN; default false
 } talus_broadcaster_options_t;
@@ -78,12 +79,20 @@ TALUS_API void talus_broadcaster_options_init(talus_broadcaster_options_t *optio
 TALUS_API int talus_broadcaster_new(talus_broadcaster_t **broadcaster, const char *endpoint,
                                     const talus_broadcaster_options_t *options) TALUS_MUST_USE;
 
-// Sends what is queued, waiting `linger_ms` at most, removes the broadcaster's files, releases its
-// callbacks, frees it. Events that ZeroMQ had not taken by then are counted in the log as a
-// warning. NULL-safe. Not from one of its callbacks. Blocks up to linger_ms; while another
-// broadcaster or subscriber of this process lives, what ZeroMQ has taken is sent in the background
-// instead, for as long.
-// In a forked child it frees what it can and leaves files and sockets to the parent.
+// Hands over what was emitted, and frees the broadcaster, whatever it returns. On a bus directory
+// it waits until every subscriber that lives there is ready (see
+// talus_broadcaster_wait_subscribers), if anything was emitted; then it sends what is queued, says
+// farewell, removes the broadcaster's files and releases its callbacks. All that takes `linger_ms`
+// at most. `broadcaster`: consumed and set to NULL. NULL-safe. Returns 0; TALUS_ETIMEOUT: something
+// may not have been handed over to every subscriber; on a bus directory those that miss events are
+// told which (a gap with reason TALUS_GAP_ORIGIN_LOST). 0 does not say that a subscriber which
+// reads slowly has read: it is told what it misses, too. Not from one of its callbacks. Blocks up
+// to linger_ms; while another broadcaster or subscriber of this process lives, what ZeroMQ has
+// taken is sent in the background instead, for as long. In a forked child it frees what it can,
+// leaves files and sockets to the parent, and returns 0.
+TALUS_API int talus_broadcaster_close(talus_broadcaster_t **broadcaster);
+
+// The same for those who do not ask: what could not be handed over is logged as a warning.
 TALUS_API void talus_broadcaster_destroy(talus_broadcaster_t **broadcaster);
 
 // The origin: lives as long as the broadcaster.

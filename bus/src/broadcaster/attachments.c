@@ -169,6 +169,14 @@ static int attach_bound(struct talus__attachments *attachments,
     return error;
 }
 
+static void make_ledger(int fd, void *arg)
+{
+    const struct talus__attach_options *options = *(const struct talus__attach_options **)arg;
+
+    talus__ledger_fini(options->ledger); // of a try before
+    talus__ledger_create(options->ledger, fd, options->origin, options->queue_events);
+}
+
 // The replay socket comes first, and the XPUB last: whoever sees that finds the other, too.
 static int attach_directory(struct talus__attachments *attachments,
                             struct talus__attachment *attachment, const char *path,
@@ -186,8 +194,9 @@ static int attach_directory(struct talus__attachments *attachments,
     if (!error)
         error = talus__directory_endpoint(path, options->origin, "replay", replay, sizeof replay);
     if (!error)
-        error = talus__directory_claim(path, TALUS__ROLE_PUBLISHER, options->origin,
-                                       &attachment->claim);
+        error = talus__directory_claim_prepared(path, TALUS__ROLE_PUBLISHER, options->origin,
+                                                options->ledger->header ? NULL : make_ledger,
+                                                &options, &attachment->claim);
     if (!error && options->router) {
         error = bind_replay(attachments, options->router, replay);
         if (!error)
@@ -227,6 +236,7 @@ static int attach_all(struct talus__attachments *attachments,
     for (size_t i = 0; !error && i < endpoints->count; i++) {
         struct talus__attachment *attachment = &attachments->items[i];
         attachment->claim.fd = -1;
+        attachment->claim.bell = -1;
         attachment->lock.fd = -1;
         attachment->replay_lock.fd = -1;
         attachments->count++;
@@ -262,6 +272,12 @@ char *talus__attachments_text(const struct talus__attachments *attachments)
         at += sprintf(at, "%s%s", i > 0 ? "," : "", attachments->items[i].endpoint);
     *at = '\0';
     return text;
+}
+
+void talus__attachments_abandon(struct talus__attachments *attachments)
+{
+    for (size_t i = 0; i < attachments->count; i++)
+        talus__directory_abandon(&attachments->items[i].claim);
 }
 
 void talus__detach(struct talus__attachments *attachments, bool is_forked)

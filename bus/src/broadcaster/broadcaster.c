@@ -11,6 +11,7 @@
 
 #include "connection_times.h"
 #include "instance.h"
+#include "log.h"
 #include "pool.h"
 #include "wire.h"
 
@@ -98,9 +99,9 @@ static int init(talus_broadcaster_t *broadcaster, const talus_broadcaster_option
                     .total_bytes = options->history_bytes,
                     .age_ms = options->history_age_ms},
         .replay_stall_ms = options->replay_stall_ms,
-        .linger_ms = options->linger_ms,
         .heartbeat_ms = options->heartbeat_ms,
     };
+    broadcaster->linger_ms = options->linger_ms;
     error = talus__publisher_init(&broadcaster->publisher, &publisher_options);
     if (error)
         return error;
@@ -120,6 +121,23 @@ static bool has_replay(const talus_broadcaster_options_t *options)
     return !options->replay || options->replay[0];
 }
 
+static int on_subscriber(const char *name, void *arg)
+{
+    talus__publisher_await(arg, name);
+    return 0;
+}
+
+// What is emitted at once waits until the subscribers that live are ready for it.
+static void await_subscribers(talus_broadcaster_t *broadcaster)
+{
+    for (size_t i = 0; i < broadcaster->attachments.count; i++) {
+        const char *directory = broadcaster->attachments.items[i].directory;
+        if (directory)
+            talus__directory_scan(directory, TALUS__ROLE_SUBSCRIBER, on_subscriber,
+                                  &broadcaster->publisher);
+    }
+}
+
 static int attach(talus_broadcaster_t *broadcaster, const struct talus__endpoints *endpoints,
                   const talus_broadcaster_options_t *options, void *socket, void *router)
 {
@@ -127,13 +145,17 @@ static int attach(talus_broadcaster_t *broadcaster, const struct talus__endpoint
                                                          .router = router,
                                                          .origin = broadcaster->origin,
                                                          .replay = options->replay,
-                                                         .directory_mode = options->directory_mode};
+                                                         .directory_mode = options->directory_mode,
+                                                         .ledger = &broadcaster->publisher.ledger,
+                                                         .queue_events = options->queue_events};
 
     int error = talus__attach(&broadcaster->attachments, endpoints, &attach_options);
     if (error)
         return error;
     broadcaster->endpoint = talus__attachments_text(&broadcaster->attachments);
     error = broadcaster->endpoint ? 0 : TALUS_ENOMEM;
+    if (!error)
+        await_subscribers(broadcaster);
     if (!error)
         error = talus__publisher_start(&broadcaster->publisher, socket, router,
                                        broadcaster->attachments.replay);
@@ -207,11 +229,28 @@ int talus_broadcaster_new(talus_broadcaster_t **out, const char *endpoint,
     return 0;
 }
 
-void talus_broadcaster_destroy(talus_broadcaster_t **reference)
+// Waits until each subscriber that lives in the bus directories is ready for what was emitted.
+// Returns whether all are.
+static bool await_ready(talus_broadcaster_t *broadcaster)
+{
+    bool has_directory = false;
+
+    for (size_t i = 0; i < broadcaster->attachments.count; i++)
+        has_directory |= broadcaster->attachments.items[i].directory != NULL;
+    if (!has_directory || talus__queue_newest(&broadcaster->publisher.queue) == 0)
+        return true;
+    atomic_store_explicit(&broadcaster->publisher.closing, true, memory_order_release);
+    // What is left of the time is for sending to those who are.
+    int wait_ms = broadcaster->linger_ms - broadcaster->linger_ms / 4;
+    int error = talus_broadcaster_wait_subscribers(broadcaster, 0, wait_ms, NULL);
+    return error == 0 || error == TALUS_ENOSUBSCRIBER;
+}
+
+int talus_broadcaster_close(talus_broadcaster_t **reference)
 {
     talus_broadcaster_t *broadcaster = reference ? *reference : NULL;
     if (!broadcaster)
-        return;
+        return 0;
     *reference = NULL;
 
     if (talus__is_foreign(broadcaster)) {
@@ -220,14 +259,29 @@ void talus_broadcaster_destroy(talus_broadcaster_t **reference)
         talus__detach(&broadcaster->attachments, true);
         free(broadcaster->endpoint);
         free(broadcaster);
-        return;
+        return 0;
     }
-    talus__publisher_stop(&broadcaster->publisher);
+    long long deadline = talus__monotonic_ms() + broadcaster->linger_ms;
+    bool is_handed_over = await_ready(broadcaster);
+    is_handed_over &= talus__publisher_stop(&broadcaster->publisher, deadline) == 0;
     talus__context_unref();
+    if (!is_handed_over) {
+        talus__log(TALUS_LOG_WARNING,
+                   "%s ends before every subscriber was ready within %d ms: events may be lost, "
+                   "which the subscribers are told",
+                   broadcaster->origin, broadcaster->linger_ms);
+        talus__attachments_abandon(&broadcaster->attachments);
+    }
     talus__detach(&broadcaster->attachments, false);
     fini(broadcaster);
     free(broadcaster);
     talus__pool_trim(); // the last one of the process leaves nothing behind
+    return is_handed_over ? 0 : TALUS_ETIMEOUT;
+}
+
+void talus_broadcaster_destroy(talus_broadcaster_t **reference)
+{
+    (void)talus_broadcaster_close(reference); // which logs what it returns
 }
 
 const char *talus_broadcaster_origin(const talus_broadcaster_t *broadcaster)

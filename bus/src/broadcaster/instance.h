@@ -24,6 +24,7 @@ struct talus_broadcaster {
     struct talus__attachments attachments;
     struct talus__limits limits;
     unsigned generation;
+    int linger_ms;
     char origin[TALUS_ORIGIN_MAX + 1];
     char *endpoint;
     _Atomic uint64_t refused_invalid;

@@ -22,7 +22,10 @@ struct talus__kept {
     struct talus__message *newer;   // of all that are kept
     struct talus__message *older;
     struct talus__message *next; // the next newer one of its session
-    long long at;                // when it was sent, on the monotonic clock in milliseconds
+    union {
+        long long at;          // when it was sent, on the monotonic clock in milliseconds
+        uint64_t session_hash; // the ledger's, until then
+    };
 };
 
 struct talus__message {

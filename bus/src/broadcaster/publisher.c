@@ -28,6 +28,10 @@
 #define FIRST_REPEAT_MS        1000
 #define EVERYTHING_LATER_MS    50
 #define SUBSCRIPTIONS_PER_TURN 1024
+#define AWAITED_MOST           1024 // subscribers; more are not waited for
+#define HOLD_MS                500  // for first events, until those who live are ready
+#define LATE_MS                300  // for one that was ready late to ask for what it missed
+#define SERVE_SLICE_MS         10
 #define SUBSCRIPTION_CAPACITY  256 // bytes: longer ones can match no topic
 
 static void on_forget(struct talus__session *session, void *arg)
@@ -36,6 +40,10 @@ static void on_forget(struct talus__session *session, void *arg)
 
     talus__history_drop(&publisher->history, session);
     talus__repeats_drop(&publisher->repeats, session);
+    talus__ledger_forget(
+        &publisher->ledger,
+        talus__ledger_hash(publisher->ledger.key, session->name, session->node.name_size),
+        session->ledger_slot, publisher->sessions.watermark);
 }
 
 static int init_replay(struct talus__publisher *publisher,
@@ -67,7 +75,6 @@ int talus__publisher_init(struct talus__publisher *publisher,
 {
     memset(publisher, 0, sizeof *publisher);
     publisher->origin = options->origin;
-    publisher->linger_ms = options->linger_ms;
     publisher->heartbeat_ms = options->heartbeat_ms;
 
     int error = talus__queue_init(&publisher->queue, options->queue_events, options->queue_bytes);
@@ -85,12 +92,17 @@ int talus__publisher_init(struct talus__publisher *publisher,
     error = talus__names_init(&publisher->heads_due, SUBSCRIPTIONS_PER_TURN);
     if (error)
         goto fail_sessions;
-    error = init_replay(publisher, options);
+    error = talus__names_init(&publisher->awaited, AWAITED_MOST);
     if (error)
         goto fail_names;
+    error = init_replay(publisher, options);
+    if (error)
+        goto fail_awaited;
     talus__waiters_init(&publisher->flushers);
     return 0;
 
+fail_awaited:
+    talus__names_fini(&publisher->awaited);
 fail_names:
     talus__names_fini(&publisher->heads_due);
 fail_sessions:
@@ -110,6 +122,8 @@ void talus__publisher_fini(struct talus__publisher *publisher)
     talus__replay_fini(&publisher->replay);
     talus__history_fini(&publisher->history);
     free(publisher->everything);
+    talus__ledger_fini(&publisher->ledger);
+    talus__names_fini(&publisher->awaited);
     talus__names_fini(&publisher->heads_due);
     talus__sessions_fini(&publisher->sessions);
     talus__ready_fini(&publisher->ready);
@@ -134,6 +148,12 @@ static void publish(struct talus__publisher *publisher, struct talus__message *m
     struct talus__session *session = talus__sessions_advance(
         &publisher->sessions, talus__message_topic(message), message->session_size, seq, &prev);
 
+    // Before the send: what is not in the ledger was not sent.
+    if (publisher->ledger.header) {
+        uint32_t anywhere = 0;
+        talus__ledger_note(&publisher->ledger, message->kept.session_hash,
+                           session ? &session->ledger_slot : &anywhere, seq);
+    }
     talus__message_set_prev(message, prev);
     talus__history_add(&publisher->history, session, message, publisher->now);
     if (session)
@@ -148,6 +168,23 @@ static void publish(struct talus__publisher *publisher, struct talus__message *m
                    (unsigned long long)seq, zmq_strerror(errno));
     }
     publisher->newest = seq;
+    talus__ledger_sent(&publisher->ledger, seq);
+}
+
+// Whether events wait in the queue for the subscribers that lived at the start.
+static bool is_holding(struct talus__publisher *publisher)
+{
+    if (publisher->hold_until == 0)
+        return false;
+    uint64_t queued = talus__queue_newest(&publisher->queue) - publisher->newest;
+    bool is_roomy = queued <= publisher->queue.mask / 2 &&
+                    talus__queue_bytes(&publisher->queue) <= publisher->queue.max_bytes / 2;
+    bool is_time = atomic_load_explicit(&publisher->closing, memory_order_acquire) ||
+                   talus__monotonic_ms() < publisher->hold_until;
+    if (is_roomy && is_time && talus__names_count(&publisher->awaited) > 0)
+        return true;
+    publisher->hold_until = 0;
+    return false;
 }
 
 static void show(_Atomic uint64_t *gauge, uint64_t value)
@@ -165,6 +202,8 @@ static bool drain_queue(struct talus__publisher *publisher)
 {
     int taken = 0;
 
+    if (is_holding(publisher))
+        return false;
     for (; taken < EVENTS_PER_TURN; taken++) {
         struct talus__message *message = talus__queue_take(&publisher->queue);
         if (!message)
@@ -299,6 +338,9 @@ static void note_ready(struct talus__publisher *publisher,
         memcmp(subscription->origin, publisher->origin, subscription->origin_size) != 0)
         return;
     int error = 0;
+    talus__names_remove(&publisher->awaited, name, size);
+    if (is_subscribed && publisher->newest > 0)
+        publisher->late_ready_at = publisher->now;
     if (is_subscribed)
         error = talus__ready_add(&publisher->ready, name, size);
     else
@@ -395,13 +437,15 @@ static long long earlier(long long one, long long other)
 }
 
 // How long it may sleep if nothing happens, in the form that poll takes.
-static int timeout_of(const struct talus__publisher *publisher)
+static int timeout_of(struct talus__publisher *publisher)
 {
     long long at = talus__repeats_due(&publisher->repeats);
 
     at = earlier(at, talus__history_due(&publisher->history));
     at = earlier(at, publisher->replay.retry_at);
     at = earlier(at, publisher->beat_at);
+    if (talus__queue_has_message(&publisher->queue))
+        at = earlier(at, publisher->hold_until);
     if (at == 0)
         return -1;
     long long left = at - talus__monotonic_ms();
@@ -419,8 +463,8 @@ static void sleep_until_woken(struct talus__publisher *publisher)
     };
 
     talus__wakeup_begin_sleep(&publisher->wakeup);
-    if (!talus__queue_has_message(&publisher->queue) &&
-        !atomic_load_explicit(&publisher->stopping, memory_order_seq_cst))
+    bool has_events = talus__queue_has_message(&publisher->queue) && !is_holding(publisher);
+    if (!has_events && !atomic_load_explicit(&publisher->stopping, memory_order_seq_cst))
         poll(fds, sizeof fds / sizeof fds[0], timeout_of(publisher));
     talus__wakeup_end_sleep(&publisher->wakeup, fds[0].revents != 0);
     if (fds[2].revents != 0)
@@ -440,18 +484,43 @@ static void say_bye(struct talus__publisher *publisher, long long deadline)
         send_head(publisher, TALUS__BYE_TOPIC, strlen(TALUS__BYE_TOPIC), publisher->newest);
 }
 
+static bool look_at_sockets(struct talus__publisher *publisher);
+
+// Who was ready only after events were sent asks for them now: that is let happen.
+static void serve_late(struct talus__publisher *publisher, long long deadline)
+{
+    struct pollfd fds[] = {{.fd = publisher->socket_fd, .events = POLLIN},
+                           {.fd = publisher->router_fd, .events = POLLIN}};
+    uint64_t requests = publisher->replay.requests;
+    long long since = publisher->late_ready_at;
+
+    if (since == 0)
+        return;
+    while ((publisher->now = talus__monotonic_ms()) < deadline &&
+           publisher->now < since + LATE_MS) {
+        publisher->look_at = publisher->now;
+        if (!look_at_sockets(publisher))
+            poll(fds, sizeof fds / sizeof fds[0], SERVE_SLICE_MS);
+        if (publisher->replay.requests != requests)
+            since = publisher->now;
+        requests = publisher->replay.requests;
+    }
+}
+
 // Sends what is left until the deadline, and closes the sockets, which go on sending.
 static void finish(struct talus__publisher *publisher)
 {
-    long long deadline = talus__monotonic_ms() + publisher->linger_ms;
+    long long deadline = publisher->deadline;
     unsigned long long unsent = 0;
 
+    publisher->hold_until = 0;
     while (talus__monotonic_ms() < deadline && drain_queue(publisher))
         ;
     unsent = talus__queue_newest(&publisher->queue) - publisher->newest;
     if (unsent > 0)
         talus__log(TALUS_LOG_WARNING, "%s ends with %llu events unsent", publisher->origin, unsent);
 
+    serve_late(publisher, deadline);
     say_bye(publisher, deadline);
     while (talus__monotonic_ms() < deadline &&
            talus__replay_run(&publisher->replay, talus__monotonic_ms()))
@@ -516,6 +585,11 @@ int talus__publisher_start(struct talus__publisher *publisher, void *socket, voi
     publisher->replay.socket = router;
     publisher->router_fd = router ? descriptor_of(router) : -1;
     publisher->replay.endpoint = replay;
+    if (publisher->ledger.header) {
+        publisher->queue.ring_mask = publisher->ledger.ring_mask;
+        publisher->queue.ring_key = publisher->ledger.key;
+        publisher->queue.ring = publisher->ledger.ring;
+    }
     // The application's signals are the application's threads'.
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -529,9 +603,20 @@ int talus__publisher_start(struct talus__publisher *publisher, void *socket, voi
     return 0;
 }
 
-void talus__publisher_stop(struct talus__publisher *publisher)
+void talus__publisher_await(struct talus__publisher *publisher, const char *subscriber)
 {
+    bool is_new;
+
+    // One for whom there is no room asks for what it misses.
+    if (talus__names_add(&publisher->awaited, subscriber, strlen(subscriber), &is_new) == 0)
+        publisher->hold_until = talus__monotonic_ms() + HOLD_MS;
+}
+
+uint64_t talus__publisher_stop(struct talus__publisher *publisher, long long deadline)
+{
+    publisher->deadline = deadline;
     atomic_store_explicit(&publisher->stopping, true, memory_order_seq_cst);
     talus__wakeup_notify(&publisher->wakeup);
     pthread_join(publisher->thread, NULL);
+    return talus__queue_newest(&publisher->queue) - publisher->newest;
 }

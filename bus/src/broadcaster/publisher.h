@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "history.h"
+#include "ledger.h"
 #include "names.h"
 #include "queue.h"
 #include "ready.h"
@@ -28,6 +29,7 @@ struct talus__publisher {
     struct talus__wakeup wakeup; // notify it after a put
     struct talus__ready ready;
     struct talus__waiters flushers; // woken when `handled` has grown
+    atomic_bool closing;            // the end waits for subscribers: first events do, too
     atomic_bool stopping;
 
     // Counters: the bus thread writes them.
@@ -44,9 +46,9 @@ struct talus__publisher {
     pthread_t thread;
     void *socket;
     const char *origin;
-    int linger_ms;
     int heartbeat_ms;                // between beats; 0: there are none
     long long beat_at;               // when the next is due; 0: nobody listens
+    long long deadline;              // of the end
     int socket_fd;                   // ZeroMQ's, of `socket`
     int router_fd;                   // of the replay socket; -1: there is none
     long long now;                   // of this turn, on the monotonic clock in milliseconds
@@ -57,9 +59,13 @@ struct talus__publisher {
     struct talus__repeats repeats;
     struct talus__session *everything; // owned: stands for all of them among the repeats
     struct talus__replay replay;
-    struct talus__names heads_due; // sessions to answer in this turn
-    bool everything_due;           // `*/$head` is to be sent in this turn
-    bool hello_due;                // `$bus/$hello` likewise
+    struct talus__ledger_writer ledger; // also written by emits, through the queue
+    struct talus__names awaited;        // subscribers whose readiness the first events wait for
+    long long hold_until;               // until when they do; 0: they do no more
+    long long late_ready_at;            // when one was ready after events were sent; 0: none was
+    struct talus__names heads_due;      // sessions to answer in this turn
+    bool everything_due;                // `*/$head` is to be sent in this turn
+    bool hello_due;                     // `$bus/$hello` likewise
 };
 
 struct talus__publisher_options {
@@ -69,7 +75,6 @@ struct talus__publisher_options {
     size_t max_sessions;
     struct talus__history_bounds history;
     long long replay_stall_ms;
-    int linger_ms;
     int heartbeat_ms;
 };
 
@@ -86,8 +91,13 @@ void talus__publisher_fini(struct talus__publisher *publisher);
 int talus__publisher_start(struct talus__publisher *publisher, void *socket, void *router,
                            const char *replay);
 
-// Sends what is queued, for linger_ms at most, closes the sockets with what is left of that as
-// their linger, and ends the thread. No emit may be under way.
-void talus__publisher_stop(struct talus__publisher *publisher);
+// Has the first events wait for this subscriber to be ready, for half a second at most: else they
+// would go nowhere, and be asked for later. Before the start.
+void talus__publisher_await(struct talus__publisher *publisher, const char *subscriber);
+
+// Sends what is queued, until `deadline` (on the monotonic clock in milliseconds) at most, closes
+// the sockets with what is left as their linger, and ends the thread. No emit may be under way.
+// Returns how many events were not sent.
+uint64_t talus__publisher_stop(struct talus__publisher *publisher, long long deadline);
 
 #endif

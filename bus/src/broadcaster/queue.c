@@ -24,6 +24,7 @@ int talus__queue_init(struct talus__queue *queue, size_t events, size_t max_byte
     }
     queue->mask = capacity - 1;
     queue->max_bytes = max_bytes;
+    queue->ring = NULL;
     queue->head = 0;
     atomic_init(&queue->tickets, 0);
     atomic_init(&queue->bytes, 0);
@@ -86,6 +87,9 @@ int talus__queue_put(struct talus__queue *queue, struct talus__message *message,
     if (!reserve_bytes(queue, size))
         return TALUS_EQUEUEFULL;
 
+    if (queue->ring)
+        message->kept.session_hash = talus__ledger_hash(
+            queue->ring_key, talus__message_topic(message), message->session_size);
     uint64_t ticket;
     struct talus__slot *slot = take_ticket(queue, &ticket);
     if (!slot) {
@@ -94,6 +98,10 @@ int talus__queue_put(struct talus__queue *queue, struct talus__message *message,
     }
     *seq = ticket + 1;
     talus__message_set_seq(message, ticket + 1);
+    if (queue->ring)
+        atomic_store_explicit(&queue->ring[ticket & queue->ring_mask],
+                              talus__ledger_entry(ticket + 1, message->kept.session_hash),
+                              memory_order_relaxed);
     slot->message = message;
     atomic_store_explicit(&slot->turn, ticket + 1, memory_order_seq_cst);
     return 0;

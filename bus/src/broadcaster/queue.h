@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ledger.h"
 #include "message.h"
 
 #define TALUS__QUEUE_EVENTS_MAX ((size_t)1 << 26)
@@ -30,6 +31,9 @@ struct talus__queue {
     struct talus__slot *slots;
     uint64_t mask; // capacity - 1
     size_t max_bytes;
+    _Atomic uint64_t *ring; // the ledger's; NULL: there is none. Set before the first put
+    uint64_t ring_mask;
+    uint64_t ring_key;
     alignas(TALUS__CACHE_LINE) _Atomic uint64_t tickets; // given so far
     alignas(TALUS__CACHE_LINE) _Atomic size_t bytes;     // of the messages in the queue
     alignas(TALUS__CACHE_LINE) uint64_t head;            // the taker's: the next ticket to take
@@ -53,6 +57,12 @@ struct talus__message *talus__queue_take(struct talus__queue *queue);
 
 // Whether talus__queue_take would give a message. The taker's thread.
 bool talus__queue_has_message(struct talus__queue *queue);
+
+// The bytes of the messages in it. Any thread.
+static inline size_t talus__queue_bytes(const struct talus__queue *queue)
+{
+    return atomic_load_explicit(&queue->bytes, memory_order_relaxed);
+}
 
 // The seq of the newest message put in. Any thread.
 uint64_t talus__queue_newest(struct talus__queue *queue);

@@ -34,6 +34,8 @@ struct talus__session {
     long long last_at; // when its last event was sent, on the monotonic clock in milliseconds
     unsigned stage;    // which repeat is due; TALUS__REPEAT_STAGES: none
 
+    uint32_t ledger_slot; // where the ledger has it
+
     char name[]; // at most TALUS_SESSION_MAX bytes
 };
 

@@ -12,6 +12,7 @@
 #include "directory.h"
 #include "endpoint.h"
 #include "ipc_lock.h"
+#include "ledger.h"
 
 // One endpoint that the socket is bound or connected to.
 struct talus__attachment {
@@ -43,6 +44,8 @@ struct talus__attach_options {
     const char *origin;
     const char *replay; // where to bind the router; NULL: beside what is bound
     unsigned directory_mode;
+    struct talus__ledger_writer *ledger; // made in the first bus directory's lock file
+    size_t queue_events;                 // for the ledger
 };
 
 // Attaches the sockets to each endpoint.
@@ -52,6 +55,10 @@ int talus__attach(struct talus__attachments *attachments, const struct talus__en
 
 // All endpoints, comma-separated, to be freed by the caller; NULL: no memory.
 char *talus__attachments_text(const struct talus__attachments *attachments);
+
+// Leaves the lock files in bus directories behind, unlocked: others then read in the ledger what
+// they have missed. After the socket was closed; talus__detach follows.
+void talus__attachments_abandon(struct talus__attachments *attachments);
 
 // Removes the files. After the socket was closed, as others take it for dead by them.
 void talus__detach(struct talus__attachments *attachments, bool is_forked);

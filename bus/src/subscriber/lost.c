@@ -2,8 +2,12 @@
 // Broadcasters that are gone.
 #include "lost.h"
 
+#include <string.h>
+
 #include "heal.h"
+#include "ledger.h"
 #include "log.h"
+#include "wire.h"
 
 #define DEAD_MS 500 // for what a dead one had sent to arrive
 
@@ -13,26 +17,54 @@ static long long due_of(const talus_subscriber_t *subscriber, const struct talus
     return origin->departed_at + (is_sure ? DEAD_MS : subscriber->options.origin_timeout_ms);
 }
 
+// Whether something was emitted to the session that has not come, and up to which seq. The ledger
+// knows; without one, whatever was sent since the last head may be missing.
+static bool is_owed(const struct talus__ledger *ledger, const struct talus__joined *joined,
+                    const struct talus__position *position, uint64_t *upto)
+{
+    uint64_t last = position ? position->last : 0;
+
+    *upto = 0;
+    if (!ledger)
+        return !position || last > 0;
+    *upto = strcmp(joined->name, TALUS__EVERYTHING) == 0
+                ? ledger->newest
+                : talus__ledger_last(ledger, joined->name, joined->node.name_size);
+    return *upto > last;
+}
+
+// It cannot be asked any more for what is missing.
+static void fail_heal(talus_subscriber_t *subscriber, const struct talus__position *position)
+{
+    if (position && position->heal)
+        talus__heal_fail(subscriber, position->heal, TALUS_GAP_ORIGIN_LOST);
+}
+
 static void lose_position(talus_subscriber_t *subscriber, struct talus__joined *joined,
-                          struct talus__origin *origin)
+                          struct talus__origin *origin, const struct talus__ledger *ledger)
 {
     struct talus__origin_ref ref = talus__origin_refer(&subscriber->origins, origin);
     struct talus__position *position = talus__position_find(joined, ref);
+    uint64_t upto;
 
+    if (origin->has_bye || !is_owed(ledger, joined, position, &upto)) {
+        fail_heal(subscriber, position);
+        return;
+    }
     // One that was never heard came when the session was live: what it emitted was owed.
-    if (!position && joined->is_live && origin->was_listed && !origin->has_bye)
+    if (!position && joined->is_live && origin->was_listed)
         position = talus__position_get(joined, &subscriber->origins, ref);
     else if (position && !position->has_baseline && position->last == 0 && !joined->is_live)
         return;
     if (!position)
         return;
-    if (origin->has_bye) {
-        if (position->heal)
-            talus__heal_fail(subscriber, position->heal, TALUS_GAP_ORIGIN_LOST);
+    struct talus__heal *heal =
+        talus__heal_open(subscriber, joined, origin, upto > 0 ? upto : position->last);
+    if (!heal)
         return;
-    }
-    struct talus__heal *heal = talus__heal_open(subscriber, joined, origin, position->last);
-    if (heal)
+    if (ledger)
+        talus__heal_fail(subscriber, heal, TALUS_GAP_ORIGIN_LOST);
+    else
         talus__heal_lose(subscriber, heal);
 }
 
@@ -46,26 +78,40 @@ static bool is_judge(const talus_subscriber_t *subscriber, struct talus__origin 
     return position && position->has_baseline;
 }
 
-static void lose(talus_subscriber_t *subscriber, struct talus__origin *origin)
+static void lose_positions(talus_subscriber_t *subscriber, struct talus__origin *origin,
+                           const struct talus__ledger *ledger)
 {
     struct talus__joined_set *set = &subscriber->joined;
     struct talus__joined *everything = set->everything;
 
-    talus__log(TALUS_LOG_INFO, "broadcaster %s is gone%s", origin->name,
-               origin->has_bye ? "" : " without a word");
-    talus__origin_pin(&subscriber->origins, origin);
-    talus__askers_give_up(&subscriber->askers, origin);
     if (is_judge(subscriber, origin, everything)) {
-        lose_position(subscriber, everything, origin);
-    } else {
-        for (size_t i = 0; i <= set->table.mask; i++) {
-            for (struct talus__node *node = set->table.buckets[i]; node; node = node->next) {
-                struct talus__joined *joined = (struct talus__joined *)node;
-                if (!talus__joined_is_left(joined))
-                    lose_position(subscriber, joined, origin);
-            }
+        lose_position(subscriber, everything, origin, ledger);
+        return;
+    }
+    for (size_t i = 0; i <= set->table.mask; i++) {
+        for (struct talus__node *node = set->table.buckets[i]; node; node = node->next) {
+            struct talus__joined *joined = (struct talus__joined *)node;
+            if (!talus__joined_is_left(joined))
+                lose_position(subscriber, joined, origin, ledger);
         }
     }
+}
+
+static void lose(talus_subscriber_t *subscriber, struct talus__origin *origin)
+{
+    struct talus__ledger ledger;
+    bool has_ledger =
+        origin->ledger >= 0 && talus__ledger_open_file(&ledger, origin->ledger, origin->name) == 0;
+
+    talus__log(TALUS_LOG_INFO, "broadcaster %s is gone%s", origin->name,
+               origin->has_bye ? ""
+               : has_ledger    ? " without a word; its ledger says what it had sent"
+                               : " without a word, and without a ledger");
+    talus__origin_pin(&subscriber->origins, origin);
+    talus__askers_give_up(&subscriber->askers, origin);
+    lose_positions(subscriber, origin, has_ledger ? &ledger : NULL);
+    if (has_ledger)
+        talus__ledger_close(&ledger);
     talus__origin_depart(&subscriber->origins, origin);
     talus__origin_unpin(&subscriber->origins, origin);
 }

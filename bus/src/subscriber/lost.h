@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Broadcasters that are gone. One that said that it ends has sent all that it had; of one that was
-// killed nobody knows, so each joined session is told that something of it may be missing.
+// Broadcasters that are gone. One that said that it ends has sent all that it had. Of one that was
+// killed the ledger says what it had emitted (ledger.h), and each joined session is told exactly
+// what it misses. Without a ledger each session that it has sent to is told that something may be
+// missing.
 #ifndef TALUS__LOST_H
 #define TALUS__LOST_H
 

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <talus/error.h>
 
@@ -31,6 +32,8 @@ static void free_origin(struct talus__origin *origin)
 {
     free(origin->named);
     free(origin->replay);
+    if (origin->ledger >= 0)
+        close(origin->ledger);
     free(origin);
 }
 
@@ -167,6 +170,7 @@ static struct talus__origin *add(struct talus__origins *origins, const char *nam
         free(origin);
         return NULL;
     }
+    origin->ledger = -1;
     memcpy(origin->name, name, size);
     origin->is_ignored = strcmp(origin->name, origins->ignored) == 0;
     origin->node.name = origin->name;

@@ -50,6 +50,7 @@ struct talus__origin {
     char *named;                // owned: replay endpoints as its markers name them; NULL: none yet
     char *replay;               // owned: the one to ask; NULL: none
     struct talus__asker *asker; // NULL: none is open
+    int ledger;                 // the descriptor of its lock file; -1: none
     char name[TALUS_ORIGIN_MAX + 1];
 };
 

@@ -24,6 +24,7 @@
 #define SECOND_LOOK_MS    100    // a dead one's lock is free a moment after its file was closed
 #define LOOK_MS           500    // between scans of a directory that cannot be watched
 #define REOPEN_MS         1000   // between tries to open a lost directory, or to find room
+#define CLEAN_MS          12000  // until what a dead one left may be removed
 #define GONE_MS           500    // for what a dead one had sent to arrive
 #define ANEW_MS           6000   // libzmq itself has tried again by then, if it ever will
 #define ANEW_MOST_MS      300000 // between later times
@@ -46,6 +47,12 @@ static void tend_by(struct talus__peers *peers, long long at)
 {
     if (at > 0 && (peers->tend_at == 0 || at < peers->tend_at))
         peers->tend_at = at;
+}
+
+// The earlier of two moments, of which 0 is never.
+static long long sooner(long long one, long long other)
+{
+    return one == 0 || (other != 0 && other < one) ? other : one;
 }
 
 // ---- Connections
@@ -130,6 +137,14 @@ static void name_replay(const struct talus__bus_directory *directory, struct tal
         origin->replay = strdup(endpoint);
 }
 
+// Keeps the ledger at hand for when it dies. Without a descriptor to spare, the next look tries
+// again.
+static void keep_ledger(const struct talus__bus_directory *directory, struct talus__origin *origin)
+{
+    if (origin->ledger < 0)
+        origin->ledger = talus__directory_open_ledger(directory->path, origin->name);
+}
+
 // NULL: too many, or no memory. The next look tries again.
 static struct talus__peer *add_listed(struct talus__peers *peers,
                                       struct talus__bus_directory *directory, const char *name,
@@ -147,6 +162,7 @@ static struct talus__peer *add_listed(struct talus__peers *peers,
     peer->directory = directory;
     peer->origin = origin;
     name_replay(directory, origin);
+    keep_ledger(directory, origin);
     peers->listed_count++;
     talus__origin_hold(peers->origins, origin);
     talus__origin_list(peers->origins, origin);
@@ -171,6 +187,7 @@ static int on_broadcaster(const char *name, void *arg)
             return 0;
     }
     peer->is_seen = true;
+    keep_ledger(scan->directory, peer->origin);
     if (peer->gone_at) {
         peer->gone_at = 0;
         talus__origin_list(peers->origins, peer->origin);
@@ -215,6 +232,8 @@ static void notice_gone(struct talus__peers *peers, struct talus__bus_directory 
     if (!is_listed_in(peer, directory) || peer->is_seen)
         return;
     peer->gone_at = now;
+    if (directory->clean_at == 0)
+        directory->clean_at = now + CLEAN_MS;
     talus__origin_unlist(peers->origins, peer->origin);
     tend_by(peers, now + GONE_MS);
 }
@@ -263,6 +282,7 @@ static int look(struct talus__peers *peers, struct talus__bus_directory *directo
     directory->look_at = directory->watch < 0    ? now + LOOK_MS
                          : directory->is_crowded ? now + REOPEN_MS
                                                  : 0;
+    directory->look_at = sooner(directory->look_at, directory->clean_at);
     tend_by(peers, directory->look_at);
     return 0;
 }
@@ -308,22 +328,27 @@ static void tend_directory(struct talus__peers *peers, struct talus__bus_directo
                            long long now)
 {
     directory->look_at = 0;
+    if (directory->clean_at && now >= directory->clean_at)
+        directory->clean_at = 0; // this look removes what the dead left
     if (directory->is_broken || !talus__directory_holds(&directory->claim) ||
         look(peers, directory, now) != 0)
         enter_again(peers, directory, now);
 }
 
-// Called for each broadcaster that came since the last look. If it has gone again, the look will
-// miss it like any other that is gone, so that what it emitted meanwhile is told to be lost.
+// Called for each broadcaster that came since the last look. If it has died meanwhile, the look
+// will miss it like any other that is gone, so that what it emitted is told to be lost. One that
+// left nothing behind ended in good order: it had handed over all that it emitted.
 static int on_newcomer(const char *name, void *arg)
 {
     const struct scan *scan = arg;
     char endpoint[ENDPOINT_CAPACITY];
 
-    if (talus__directory_endpoint(scan->directory->path, name, "pub", endpoint, sizeof endpoint) ==
-            0 &&
-        !talus__table_find(&scan->peers->table, endpoint, strlen(endpoint)))
-        add_listed(scan->peers, scan->directory, name, endpoint);
+    if (talus__directory_endpoint(scan->directory->path, name, "pub", endpoint, sizeof endpoint) !=
+            0 ||
+        talus__table_find(&scan->peers->table, endpoint, strlen(endpoint)) ||
+        !talus__directory_has_lock(scan->directory->path, name))
+        return 0;
+    add_listed(scan->peers, scan->directory, name, endpoint);
     return 0;
 }
 
@@ -435,8 +460,8 @@ static int enter_new(struct talus__peers *peers, const char *path)
 {
     struct talus__bus_directory *directory = &peers->directories[peers->directory_count];
 
-    *directory =
-        (struct talus__bus_directory){.path = strdup(path), .claim = {.fd = -1}, .watch = -1};
+    *directory = (struct talus__bus_directory){
+        .path = strdup(path), .claim = {.fd = -1, .bell = -1}, .watch = -1};
     if (!directory->path)
         return TALUS_ENOMEM;
     peers->directory_count++;

@@ -21,10 +21,11 @@
 struct talus__bus_directory {
     char *path; // owned
     struct talus__claim claim;
-    int watch;         // -1: none can be had, so it is scanned at times
-    long long look_at; // when to scan or to make good next; 0: when the watch says so
-    bool is_crowded;   // somebody in it had to be left out
-    bool is_broken;    // it was lost and could not be opened again yet
+    int watch;          // -1: none can be had, so it is scanned at times
+    long long look_at;  // when to scan or to make good next; 0: when the watch says so
+    long long clean_at; // when to remove what a dead one left; 0: nothing
+    bool is_crowded;    // somebody in it had to be left out
+    bool is_broken;     // it was lost and could not be opened again yet
 };
 
 struct talus__peers {

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// The ledger: what a broadcaster in a bus directory has sent and emitted, kept in its lock file, so
+// that those who survive it know exactly what they miss. docs/protocol.md describes the format.
+//
+// The broadcaster maps the file and writes it as it goes; a store into the mapping survives the
+// process. The survivors read the file once its lock is free. They never map it: to them it is
+// untrusted input, which may be truncated or nonsense.
+#ifndef TALUS__LEDGER_H
+#define TALUS__LEDGER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define TALUS__LEDGER_MAGIC     0x3152454744454c54ULL // "TLEDGER1" as its bytes lie in the file
+#define TALUS__LEDGER_RING_MAX  8192u                 // entries for what is emitted and not sent
+#define TALUS__LEDGER_PROBE_MAX 1024u                 // slots from a session's place to its slot
+
+// ---- The hash of a session, the same for writer and reader
+
+static inline uint64_t talus__ledger_mix(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
+    return hash ^ (hash >> 32);
+}
+
+static inline uint64_t talus__ledger_hash(uint64_t key, const char *name, size_t size)
+{
+    uint64_t hash = key ^ size, word = 0;
+
+    if (size >= 8) {
+        for (size_t at = 0; at + 8 < size; at += 8) {
+            memcpy(&word, name + at, 8);
+            hash = talus__ledger_mix(hash, word);
+        }
+        memcpy(&word, name + size - 8, 8);
+    } else {
+        for (size_t i = 0; i < size; i++)
+            word = word << 8 | (unsigned char)name[i];
+    }
+    hash = talus__ledger_mix(talus__ledger_mix(hash, word), key);
+    return hash ? hash : 1; // 0 is a free slot
+}
+
+// ---- Writing
+
+struct talus__ledger_header;
+struct talus__ledger_slot;
+
+struct talus__ledger_writer {
+    struct talus__ledger_header *header; // mapped; NULL: there is no ledger
+    size_t header_bytes;                 // of the mapping, the ring included
+    _Atomic uint64_t *ring;              // in the mapping
+    uint64_t ring_mask;
+    uint64_t key;
+    struct talus__ledger_slot *slots; // mapped
+    size_t slot_mask;
+    size_t used;           // slots that are taken, forgotten sessions' included
+    size_t live;           // without these
+    uint64_t table_offset; // in the file
+    uint64_t spare_offset; // of a table of the same size that is not used; 0: there is none
+    uint64_t file_size;
+    int fd; // borrowed: the lock file
+};
+
+// Makes the ledger in an empty file, which must stay open and belong to the caller alone. `events`:
+// how many may be emitted and not yet sent. False: it cannot be had (a full file system, say); the
+// file is empty then and `writer` is one that does nothing.
+bool talus__ledger_create(struct talus__ledger_writer *writer, int fd, const char *origin,
+                          size_t events);
+
+// Unmaps it; the file stays as it is.
+void talus__ledger_fini(struct talus__ledger_writer *writer);
+
+// The session whose hash is `hash` was sent an event with this seq. `*slot` is where it was last
+// time (any number at first). The bus thread.
+void talus__ledger_note(struct talus__ledger_writer *writer, uint64_t hash, uint32_t *slot,
+                        uint64_t seq);
+
+// The session is forgotten. `watermark`: the least that forgotten and unknown sessions count for.
+void talus__ledger_forget(struct talus__ledger_writer *writer, uint64_t hash, uint32_t slot,
+                          uint64_t watermark);
+
+// All events up to `seq` were handed to the socket.
+void talus__ledger_sent(struct talus__ledger_writer *writer, uint64_t seq);
+
+// What an event leaves in the ring before it is in the emit queue.
+static inline uint64_t talus__ledger_entry(uint64_t seq, uint64_t hash)
+{
+    return (hash & 0xffffffff00000000ULL) | (uint32_t)seq;
+}
+
+// ---- Reading
+
+// Reads `size` bytes at `offset`. False: there are not so many.
+typedef bool talus__ledger_read_fn(void *arg, uint64_t offset, void *out, size_t size);
+
+struct talus__ledger {
+    talus__ledger_read_fn *read;
+    void *arg;
+    uint64_t key;
+    uint64_t table_offset;
+    uint64_t slot_mask;
+    uint64_t watermark;
+    uint64_t newest;     // seq of the newest event, sent or not; 0: there was none
+    uint64_t ring_least; // from here on the ring knows what was emitted; later than sent + 1: some
+                         // was overwritten, and any session may have got it
+    uint64_t sent;       // seq of the newest event sent
+    uint64_t *unsent;    // owned: entries of the ring that were not sent, by hash
+    size_t unsent_count;
+};
+
+// Looks whether it is the ledger of `origin`. Returns 0; TALUS_EBODY: it is none; TALUS_ENOMEM.
+int talus__ledger_open(struct talus__ledger *ledger, talus__ledger_read_fn *read, void *arg,
+                       const char *origin);
+
+// The same with a file, which must stay open.
+int talus__ledger_open_file(struct talus__ledger *ledger, int fd, const char *origin);
+
+void talus__ledger_close(struct talus__ledger *ledger);
+
+// The seq of the newest event that was emitted to the session; 0: none. It may be too high, which
+// tells of a loss that was none, and never too low.
+uint64_t talus__ledger_last(const struct talus__ledger *ledger, const char *session, size_t size);
+
+#endif
