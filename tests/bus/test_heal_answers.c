@@ -91,7 +91,7 @@ static void test_heal_gives_up_on_one_that_answers_nonsense(void **state)
     zmq_setsockopt(router, ZMQ_LINGER, &no_linger, sizeof no_linger);
     assert_int_equal(zmq_bind(router, TCP), 0);
     assert_int_equal(zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, endpoint, &size), 0);
-    fixture->options.heal_timeout_ms = 2000;
+    fixture->options.heal_timeout_ms = 5000; // the nonsense comes sooner
     miss_events(fixture, &raw, endpoint);
     pump_until(fixture->subscriber, has_asked, 1);
     int identity_size = zmq_recv(router, identity, sizeof identity, 0);
@@ -245,7 +245,7 @@ static void test_heal_asks_for_heads(void **state)
 
     fixture->publishing.send_high_water_mark = 1;
     fixture->options.receive_high_water_mark = 1;
-    fixture->options.live_timeout_ms = 4000;
+    fixture->options.live_timeout_ms = 10000; // half of it passes before they are asked for
     heal_broadcast(fixture, 0, fixture->bus);
     talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
     pump_until(subscriber, origins_are, 1);

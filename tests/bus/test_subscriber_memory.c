@@ -124,7 +124,7 @@ static void test_memory_receiving(void **state)
     int failures = 0;
 
     talus_subscriber_options_init(&options);
-    options.live_timeout_ms = 100; // a head without a place is as good as none
+    options.live_timeout_ms = 1000; // a head without a place is as good as none
     for (int nth = 1; nth <= 4; nth++) {
         assert_int_equal(talus_subscriber_new(&fixture->subscriber, fixture->bus, &options), 0);
         assert_int_equal(talus_subscriber_join(fixture->subscriber, "s"), 0);

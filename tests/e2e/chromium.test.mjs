@@ -23,6 +23,7 @@ before(async () => {
   await service.line(/^ready/);
   browser = await chromium.launch({
     executablePath: EXECUTABLE,
+    timeout: 120_000, // of the start alone
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   });
 });

@@ -21,6 +21,7 @@ before(async () => {
   profile = await mkdtemp(path.join(tmpdir(), 'talus-chromium-'));
   context = await chromium.launchPersistentContext(profile, {
     executablePath: EXECUTABLE,
+    timeout: 120_000, // of the start alone
     headless: true,
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   });

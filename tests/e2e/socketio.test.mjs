@@ -15,7 +15,7 @@ let quick;
 
 before(async () => {
   server = await startSocketServer('--max-payload', '100000', '--ping-interval', '600000');
-  quick = await startSocketServer('--ping-interval', '200', '--ping-timeout', '5000', '--connect-timeout', '700');
+  quick = await startSocketServer('--ping-interval', '200', '--ping-timeout', '20000', '--connect-timeout', '2000');
 });
 
 after(async () => {
@@ -501,7 +501,7 @@ for (const transport of ['polling', 'websocket']) {
   });
 
   test(`the official client misses a server that has stopped, over ${transport}`, async () => {
-    const own = await startSocketServer('--ping-interval', '200', '--ping-timeout', '1000');
+    const own = await startSocketServer('--ping-interval', '200', '--ping-timeout', '3000');
     const socket = await official(own, transport);
     const over = next(socket, 'disconnect');
     own.child.kill('SIGSTOP');
