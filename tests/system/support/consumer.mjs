@@ -23,6 +23,8 @@
 // gateway cannot know of is not owed of them: of an origin that was gone before the join, and of
 // the gateways, whose lives this program does not follow.
 
+import { GapAccounts } from './gaps.mjs';
+
 // A broadcaster over tcp that is killed sooner than one who is stopped goes on, and connects anew,
 // may never have met the consumer, and nothing could tell of it (in a bus directory its files do).
 const UNMET_MS = 12_000;
@@ -91,9 +93,9 @@ class Seat {
 }
 
 export class Consumer {
-  /** `report(problem)` takes an object with what was expected and what came. */
-  constructor(name, emitted, report, { isClient = false } = {}) {
-    Object.assign(this, { name, emitted, report, isClient });
+  /** `report(problem)` takes an object with what was expected and what came; `accounts` its gaps. */
+  constructor(name, emitted, report, { isClient = false, accounts = new GapAccounts() } = {}) {
+    Object.assign(this, { name, emitted, report, isClient, accounts });
     this.seats = new Map();
     this.past = new Map(); // session -> the last seat there in which an event came
     this.isConnected = !isClient;
@@ -278,10 +280,14 @@ export class Consumer {
     let position = seat.positions.get(name);
     if (position?.gap === text && seat.wasRecovered) return; // a gap has no id that would be an offset: it may come again
     this.counts.gaps[reason] = (this.counts.gaps[reason] ?? 0) + 1;
+    const isAnswer = seat.resumed !== '' && name === seat.resumed && position?.received === position?.resumedAt;
+    const account = (missing) => this.accounts.take({ consumer: this.name, session, origin, reason, text, missing, seat, isAnswer });
     if (position?.isOver && first === '') {
       this.counts.empty++; // that it is lost has been told
+      account(0);
       return;
     }
+    account(this.unheard(origin, session, seat, upper - 1).filter((seq) => seq > lower).length);
     const before = this.unheard(origin, session, seat, lower);
     if (before.length) this.problem('events before a gap are missing', session, name, before, text);
     const had = position ? position.had(origin.between(session, lower, upper - 1)) : [];
@@ -309,8 +315,17 @@ export class Consumer {
     if (!seat.positions.get(seat.resumed)?.isOver && !this.hasOthers(session, seat))
       this.problem('an unproven gap where one origin alone had sent', session, seat.resumed, 'nothing', text);
     this.counts.unproven++;
+    this.accounts.take({ consumer: this.name, session, origin: null, reason, text, missing: this.unheardOfOthers(session, seat), seat });
     seat.isProven = false;
     for (const name of [...seat.positions.keys()]) if (name !== seat.resumed) seat.positions.delete(name);
+  }
+
+  /** How many events of others than `since`'s origin are owed: what an unproven gap is about. */
+  unheardOfOthers(session, seat) {
+    let sum = 0;
+    for (const origin of this.emitted.origins.values())
+      if (origin.name !== seat.resumed) sum += origin.since(session, seat.heldSince + CLOCK_MS).filter((seq) => seq > (seat.positions.get(origin.name)?.upTo ?? 0)).length;
+    return sum;
   }
 
   hasOthers(session, seat) {
