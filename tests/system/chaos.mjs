@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Breaks things for a while, lets them settle, and checks that nothing was lost in silence:
 //   node chaos.mjs [SECONDS] [--seed N] [--clients N] [--light N] [--crowd N] [--rate N]
-//                  [--only KIND]… [--keep]
+//                  [--only KIND]… [--every MS] [--keep]
 // with that many official clients, light ones, and light ones that come back all at once, and events
-// a second. support/plan.mjs says what is broken, or what alone with --only, support/world.mjs what
+// a second. support/plan.mjs says what is broken, how often, and what alone with --only; support/world.mjs what
 // there is, support/consumer.mjs and support/gaps.mjs what is checked. The exit status is 1 if
 // anything is unexplained; then the logs are kept, and so they are with --keep.
 
@@ -12,8 +12,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { within } from '../e2e/support/deadline.mjs';
+import { BreakableWorld } from './support/breaking.mjs';
 import { makePlan } from './support/plan.mjs';
-import { SIZE, World } from './support/world.mjs';
+import { SIZE } from './support/world.mjs';
 
 const SETTLE_MS = 60_000; // for what is owed to come; more than any time-out of the bus
 const END_MS = 120_000; // for all programs to end
@@ -30,12 +31,13 @@ function options() {
       clients: { type: 'string', default: '90' },
       light: { type: 'string', default: '120' },
       crowd: { type: 'string', default: '200' },
+      every: { type: 'string', default: '600' },
       only: { type: 'string', multiple: true, default: [] },
       rate: { type: 'string', default: '60' },
       keep: { type: 'boolean', default: false },
     },
   });
-  const numbers = { seconds: positionals[0] ?? 60, seed: values.seed, clients: values.clients, light: values.light, crowd: values.crowd, rate: values.rate };
+  const numbers = { seconds: positionals[0] ?? 60, seed: values.seed, clients: values.clients, light: values.light, crowd: values.crowd, rate: values.rate, every: values.every };
   for (const [name, value] of Object.entries(numbers)) {
     numbers[name] = Number(value);
     if (!(numbers[name] >= 0)) throw new Error(`${name}: ${value} is no number`);
@@ -93,12 +95,12 @@ function describe({ consumer, session, origin, what, expected, came }) {
   return `${consumer}, session "${session}"${origin && `, origin ${origin}`}: ${what}; expected ${show(expected)}, came ${show(came)}`;
 }
 
-const { seconds, seed, clients, light, crowd, rate, only, keep } = options();
+const { seconds, seed, clients, light, crowd, rate, every, only, keep } = options();
 const folder = await mkdtemp(path.join(tmpdir(), 'talus-chaos-'));
-const plan = makePlan(seed, seconds, { ...SIZE, clients }, only);
+const plan = makePlan(seed, seconds, { ...SIZE, clients }, { only, every });
 const problems = [];
 const fail = (error) => problems.push({ consumer: 'the run', session: '', origin: '', what: 'failed', expected: 'no error', came: error.stack });
-const world = new World({ folder, seed, clients, light, crowd, rate, keep }, (problem) => problems.push(problem));
+const world = new BreakableWorld({ folder, seed, clients, light, crowd, rate, keep }, (problem) => problems.push(problem));
 // Whatever happens here, what was started is ended.
 process.on('uncaughtException', (error) => (world.failure ??= error));
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => (world.failure ??= new Error(signal)));

@@ -5,8 +5,8 @@
 // it gets to FILE, a JSON array a line, as the clients' logs have it (support/consumer.mjs).
 // MESSAGES is its receive high-water mark (0: the default).
 //
-// Standard input: "stand MS" has it receive nothing for so long. Standard output: "ready"; at the
-// end of standard input, which ends it, "healed EVENTS gaps GAPS".
+// Standard input: "stand MS" has it receive nothing for so long. Standard output: "ready" when all
+// sessions are live; at the end of standard input, which ends it, "healed EVENTS gaps GAPS".
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,6 +22,7 @@
 enum { MAX_BODY = 4096 }; // bytes; less than some events have: each is a gap of its own
 
 static FILE *out;
+static int waited_for; // sessions that were joined and are not live yet
 
 static double milliseconds(void)
 {
@@ -35,6 +36,10 @@ static void note(const talus_delivery_t *delivery)
     double now = milliseconds();
     if (delivery->kind == TALUS_DELIVERY_LIVE) {
         fprintf(out, "[%.3f,\"joined\",\"%s\",\"%s\"]\n", now, delivery->session, delivery->newest);
+        if (--waited_for == 0) {
+            printf("ready\n");
+            fflush(stdout);
+        }
     } else if (delivery->kind == TALUS_DELIVERY_GAP) {
         fprintf(out, "[%.3f,\"gap\",\"%s\",\"%s\",\"%s\",\"%s\"]\n", now, delivery->session,
                 delivery->after, delivery->first, talus_gap_reason_name(delivery->reason));
@@ -113,16 +118,14 @@ int main(int argc, char **argv)
     if (strcmp(argv[3], "0") != 0)
         options.receive_high_water_mark = (int)strtol(argv[3], NULL, 10);
     int error = talus_subscriber_new(&bus, argv[1], &options);
+    waited_for = argc - 4;
     for (int i = 4; i < argc && !error; i++) {
         const char *session = strcmp(argv[i], "-") == 0 ? "" : argv[i];
         fprintf(out, "[%.3f,\"ask\",\"%s\"]\n", milliseconds(), session);
         error = talus_subscriber_join(bus, session);
     }
-    if (!error) {
-        printf("ready\n");
-        fflush(stdout);
+    if (!error)
         error = run(bus);
-    }
     if (error) {
         fprintf(stderr, "chaos_subscriber: %s\n", talus_strerror(error));
     } else {

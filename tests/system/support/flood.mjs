@@ -123,10 +123,16 @@ export class Flood {
       for (const log of this.logs) log.hear(this.emitted);
       for (const log of this.logs) log.judge();
       owed = this.logs.flatMap((log) => [...log.owed()].map((each) => ({ consumer: this.name, ...each })));
-      return owed.length === 0 || this.program.ended;
+      return owed.length === 0 || this.hasEnded;
     };
     await this.until(isDone, 'end of it', SETTLE_MS).catch(() => {});
-    if (this.program.child.signalCode === null) for (const problem of owed) this.world.report(problem);
+    if (!this.hasEnded) for (const problem of owed) this.world.report(problem);
+  }
+
+  /** It ended by itself, which is reported; nothing is owed to it then. */
+  get hasEnded() {
+    const { exitCode, signalCode } = this.program.child;
+    return exitCode !== null || signalCode !== null;
   }
 
   /** Reads the logs until it is so. */

@@ -4,7 +4,7 @@
 
 import { Random } from './random.mjs';
 
-const FAULT_MS = 600; // mean time between two faults
+const FAULT_MS = 600; // mean time between two faults, where nothing else is asked for
 const MOVE_MS = 120; // … between two clients that join or leave
 
 /** The kinds of fault: how often each is among them, and what it does to whom. */
@@ -46,15 +46,16 @@ function move(random, at, size) {
 
 /**
  * `size`: how many of each there are: broadcasters, gateways, hosts, clients, sessions. `only`: the
- * kinds of fault; none: all. Clients join and leave with all of them.
+ * kinds of fault; none: all; `every`: ms between two of them, on average. Clients join and leave with
+ * all of them.
  */
-export function makePlan(seed, seconds, size, only = []) {
+export function makePlan(seed, seconds, size, { only = [], every = FAULT_MS } = {}) {
   for (const kind of only) if (!FAULTS[kind]) throw new Error(`"${kind}" is none of: ${Object.keys(FAULTS).join(', ')}`);
   const kinds = only.length ? only : Object.keys(FAULTS);
   const weights = Object.fromEntries(kinds.map((kind) => [kind, FAULTS[kind][0]]));
   const steps = [];
   const random = new Random(seed);
-  for (let at = random.wait(FAULT_MS); at < seconds * 1000; at += random.wait(FAULT_MS)) {
+  for (let at = random.wait(every); at < seconds * 1000; at += random.wait(every)) {
     const what = random.weighted(weights);
     steps.push({ at, what, ...FAULTS[what][1](random, size) });
   }
