@@ -61,12 +61,13 @@ async function settle(world) {
     if (world.failure) throw world.failure;
     await world.check();
     const owed = world.logs.flatMap((log) => [...log.owed()].map((each) => ({ consumer: log.consumer.name, ...each })));
+    for await (const problem of world.ghosts()) owed.push(problem);
     if (owed.length === 0 || performance.now() > until) return owed;
   }
 }
 
 function summary(world, problems, seed) {
-  const sum = { deliveries: 0, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, unproven: 0, again: 0 };
+  const sum = { deliveries: 0, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, implied: 0, unproven: 0, again: 0 };
   const gaps = {};
   for (const { consumer } of world.logs) {
     for (const key of Object.keys(sum)) sum[key] += consumer.counts[key];
@@ -81,11 +82,11 @@ function summary(world, problems, seed) {
     `broken       ${kills} killed, ${ends} ended, ${stops} stopped, ${cuts} connections cut, ${silences} fell silent; ${stalls} stalls, ${metric('slow_clients')} slow clients closed`,
     `beside it    ${shortLives} short lives of broadcasters; ${floods} floods of ${flooded} events`,
     `deaths       ${Object.entries(world.processes.deaths).map(([kind, count]) => `${count} of a ${kind}`).join(', ') || 'none'} that the plan did not cause, of ${world.processes.watched} processes`,
-    `came back    ${sum.recoveries} recovered, ${sum.anew} anew`,
+    `came back    ${sum.recoveries} recovered, ${sum.anew} anew; ${metric('not_recovered')} that asked to were not recovered, ${metric('taken_over')} took their own place`,
     `gaps told    ${Object.entries(gaps).map(([reason, count]) => `${count} ${reason}`).join(', ') || 'none'}: ${sum.told} events, ${sum.empty} of none`,
     `needless     ${world.accounts.needless} gaps of ${world.accounts.needless + world.accounts.needed}: ${[...world.accounts.lines()].map(([cause, count, bound]) => `${cause} ${count} (bound ${bound})`).join(', ') || 'none'}`,
     `healed       ${metric('bus_healed')} by gateways, ${healed} by the subscriber; ${replayed} replayed; ${metric('bus_holes')} holes seen by gateways`,
-    `joins        ${sum.resumed} with since, ${sum.unproven} of them not proven (${sum.again} events came again); ${metric('bus_join_incomplete')} incomplete`,
+    `joins        ${sum.resumed} with since, ${sum.unproven} of them not proven (${sum.again} events came again), ${sum.implied} with the offset of a CONNECT; ${metric('bus_join_incomplete')} incomplete`,
     `unexplained  ${problems.length}`,
   ].join('\n');
 }

@@ -11,6 +11,10 @@
 // What comes between a disconnect and the next connect is what was missed, which the official
 // client gives out before it says that it is connected.
 //
+// A client that begins anew names, in its CONNECT, the last event that it got (its offset, which the
+// official client sends by itself). Where it then joins a session without SINCE, for the first time on
+// that connection, it is as if it had named that event: what it missed is owed there, too.
+//
 // A session's events are owed from its offset on; of the offset's origin that is exact. Of other
 // origins, and where there is no offset, what was emitted after the consumer had heard `joined` is
 // owed, and whatever comes is to be without holes from its first event on.
@@ -74,6 +78,7 @@ class Seat {
     this.heldSince = since; // ms; of the other origins: when the seat that it goes on from was taken
     this.isProven = false; // no unproven gap was told
     this.isAnswering = false; // `joined` was heard, and no event yet
+    this.isImplied = false; // … by the offset of its CONNECT, which may be of another session
   }
 
   /** One that goes on from `past` after the event `id`, which is its newest. */
@@ -83,6 +88,18 @@ class Seat {
     Object.assign(seat, { newest: id, resumed: name, isProven: true, heldSince: past.owedSince });
     for (const [origin, position] of past.positions) if (origin !== name) seat.positions.set(origin, position.carried());
     seat.positions.set(name, new Position(seq, seq));
+    return seat;
+  }
+
+  /** One that is joined after the CONNECT named an event; `past`, if it was in the session before. */
+  static implied(past, id) {
+    const seat = new Seat('asked', Infinity);
+    const [name] = parse(id);
+    Object.assign(seat, { resumed: name, isProven: past !== undefined, heldSince: past?.owedSince ?? Infinity, isImplied: true, newest: past?.newest ?? '' });
+    for (const [origin, position] of past?.positions ?? []) {
+      const isExact = origin === name && !position.isOver;
+      seat.positions.set(origin, isExact ? new Position(position.upTo, position.received) : position.carried());
+    }
     return seat;
   }
 
@@ -101,7 +118,10 @@ export class Consumer {
     this.isConnected = !isClient;
     this.wasConnected = false;
     this.held = []; // lines between disconnect and connect
-    this.counts = { deliveries: 0, gaps: {}, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, unproven: 0, again: 0 };
+    this.offset = ''; // of the last event that came
+    this.named = ''; // in the CONNECT of this connection, which began anew
+    this.joinedSince = new Set(); // the sessions that were joined since then
+    this.counts = { implied: 0, deliveries: 0, gaps: {}, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, unproven: 0, again: 0 };
   }
 
   problem(what, session, origin, expected, came) {
@@ -126,6 +146,8 @@ export class Consumer {
       for (const seat of this.seats.values()) seat.wasRecovered = true;
     } else {
       if (this.wasConnected) this.counts.anew++;
+      this.named = this.offset;
+      this.joinedSince.clear();
       for (const session of [...this.seats.keys()]) this.rise(session);
       this.seats.set(EVERYBODY, new Seat('joined', time));
     }
@@ -137,8 +159,9 @@ export class Consumer {
     }
   }
 
-  disconnect() {
+  disconnect(_, reason) {
     this.isConnected = false;
+    if (reason === 'goodbye') this.offset = ''; // of a light client, which forgets all
   }
 
   /** Gives up a seat; who joins again may name the newest event that came. */
@@ -156,8 +179,15 @@ export class Consumer {
     } else if (since && past?.newest !== since) {
       this.problem('asks for what comes after an event that is not its newest', session, '', past?.newest, since);
     } else {
-      this.seats.set(session, since ? Seat.after(past, since) : new Seat('asked', Infinity));
+      this.seats.set(session, this.newSeat(past, since, session));
     }
+  }
+
+  newSeat(past, since, session) {
+    const isFirst = !this.joinedSince.has(session);
+    this.joinedSince.add(session);
+    if (since) return Seat.after(past, since);
+    return this.named && isFirst ? Seat.implied(past, this.named) : new Seat('asked', Infinity);
   }
 
   joined(time, session, offset) {
@@ -167,8 +197,8 @@ export class Consumer {
       seat.since = time;
       seat.state = 'joined';
       seat.isAnswering = true;
-      if (seat.resumed) {
-        this.counts.resumed++;
+      if (seat.resumed && (seat.isProven || !seat.isImplied)) {
+        this.counts[seat.isImplied ? 'implied' : 'resumed']++;
         for (const name of [...seat.positions.keys()]) if (name !== seat.resumed && !this.isHeld(seat, this.emitted.origin(name))) seat.positions.delete(name);
         return; // what was missed is still to come
       }
@@ -178,6 +208,7 @@ export class Consumer {
     const position = seat.positions.get(name);
     if (!position) {
       seat.positions.set(name, new Position(seq));
+      if (seat.isImplied) seat.positions.get(name).again = 0; // some from before may come
       return;
     }
     const missing = position.isOver ? [] : this.emitted.origin(name).between(session, position.upTo, seq);
@@ -227,6 +258,7 @@ export class Consumer {
     const seat = this.seatOf(session, 'an event', id);
     if (!seat) return;
     seat.newest = id;
+    this.offset = id;
     seat.isAnswering = false;
     if (!this.isEmitted(origin, seq, session, n)) return this.problem('was never emitted', session, name, 'nothing', [id, n]);
     let position = seat.positions.get(name);
@@ -312,12 +344,18 @@ export class Consumer {
   unproven(session, seat, first, reason) {
     const text = `unproven ${first} ${reason}`;
     if (!seat.resumed || !seat.isAnswering) return this.problem('an unproven gap that answers no join', session, '', 'nothing', text);
-    if (!seat.positions.get(seat.resumed)?.isOver && !this.hasOthers(session, seat))
+    const isOther = seat.isImplied && !this.isOf(session, this.named); // it says nothing of this one
+    if (!isOther && !seat.positions.get(seat.resumed)?.isOver && !this.hasOthers(session, seat))
       this.problem('an unproven gap where one origin alone had sent', session, seat.resumed, 'nothing', text);
     this.counts.unproven++;
     this.accounts.take({ consumer: this.name, session, origin: null, reason, text, missing: this.unheardOfOthers(session, seat), seat });
     seat.isProven = false;
-    for (const name of [...seat.positions.keys()]) if (name !== seat.resumed) seat.positions.delete(name);
+    for (const name of [...seat.positions.keys()]) if (name !== seat.resumed || isOther) seat.positions.delete(name);
+  }
+
+  isOf(session, id) {
+    const [name, seq] = parse(id);
+    return this.emitted.origin(name).numbers.get(seq)?.session === session;
   }
 
   /** How many events of others than `since`'s origin are owed: what an unproven gap is about. */

@@ -258,15 +258,27 @@ export class World {
     await within(isDone, 'flush of the logs', 60_000);
   }
 
+  /** A problem for the gateways if they count other clients than there are, such as some that have gone. */
+  async *ghosts() {
+    const expected = this.clients + this.light + this.crowd;
+    let count = 0;
+    for (const gateway of this.gateways) count += Number((await this.readMetrics(gateway)).match(/^talus_sockets (\d+)$/m)?.[1]);
+    if (count !== expected) yield { consumer: 'the gateways', session: '', origin: '', what: 'count clients that are not there', expected, came: count };
+  }
+
   /** Adds a gateway's counters to the sums. */
   async sample(gateway) {
-    const { program } = gateway;
+    const text = await this.readMetrics(gateway);
+    for (const [, name, value] of text.matchAll(/^(talus_\w+_total)\S* (\d+)$/gm)) this.metrics[name] = (this.metrics[name] ?? 0) + Number(value);
+  }
+
+  /** Their text; '' of one that has ended. */
+  async readMetrics({ program }) {
     const fetched = (async () => (await fetch(`${program.url}/metrics`)).text())();
-    const text = await within(fetched, 'metrics', 10_000).catch((error) => {
+    return within(fetched, 'metrics', 10_000).catch((error) => {
       if (program.child.exitCode !== null || program.child.signalCode !== null) return ''; // that is a problem of its own
       throw error;
     });
-    for (const [, name, value] of text.matchAll(/^(talus_\w+_total)\S* (\d+)$/gm)) this.metrics[name] = (this.metrics[name] ?? 0) + Number(value);
   }
 
   /** Ends everything, also what is left of a run that failed; gives the errors of that. */
