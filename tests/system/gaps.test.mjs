@@ -58,6 +58,7 @@ const ALLOWED = {
   'origin_lost on tcp': [[...all, gap('s', 'o.9', '')], { isRemote: true }],
   'presence of a gateway': [[connect, ...join('s', 10, ''), gap('s', 'gateway.2', '')]],
   'since its origin is gone': [[...resumed, ...events(4, 6, 7, 8, 9), cut, connect, [950, 'ask', 's', 'o.9'], [960, 'joined', 's', ''], gap('s', 'o.9', '')]],
+  'offset of a CONNECT': [[...all, cut, connect, ...join('other', 950, ''), gap('other', 'o.9', '')]],
   unproven: [[connect, ...join('s', 150, 'o.1'), ...events(2, 3, 4, 6, 7, 8, 9), cut, connect, [950, 'ask', 's', 'o.9'], [960, 'joined', 's', ''], [961, 'gap', 's', '', '', 'history']], { fate: 'alive' }],
 };
 

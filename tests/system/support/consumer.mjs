@@ -20,7 +20,7 @@
 // owed, and whatever comes is to be without holes from its first event on.
 //
 // Who was in a session before and joins it with SINCE, the newest event that it had there, goes on
-// where it was: everything after it is owed, of SINCE's origin exactly; of the others, too, unless
+// where it was, the presence of gateways aside: everything after it is owed, of SINCE's origin exactly; of the others, too, unless
 // an unproven gap comes before all else, which is told only where others have sent. Since one event
 // id does not say what it has of the others, these events may come again, once and in order; so may
 // those of SINCE's origin where a gap without end says that the gateway does not know it. What a
@@ -186,8 +186,10 @@ export class Consumer {
   newSeat(past, since, session) {
     const isFirst = !this.joinedSince.has(session);
     this.joinedSince.add(session);
-    if (since) return Seat.after(past, since);
-    return this.named && isFirst ? Seat.implied(past, this.named) : new Seat('asked', Infinity);
+    if (!since && !(this.named && isFirst)) return new Seat('asked', Infinity);
+    const seat = since ? Seat.after(past, since) : Seat.implied(past, this.named);
+    if (!this.emitted.origin(seat.resumed).isOurs) seat.positions.delete(seat.resumed); // presence of before is not owed
+    return seat;
   }
 
   joined(time, session, offset) {
@@ -313,7 +315,7 @@ export class Consumer {
     if (position?.gap === text && seat.wasRecovered) return; // a gap has no id that would be an offset: it may come again
     this.counts.gaps[reason] = (this.counts.gaps[reason] ?? 0) + 1;
     const isAnswer = seat.resumed !== '' && name === seat.resumed && position?.received === position?.resumedAt;
-    const account = (missing) => this.accounts.take({ consumer: this.name, session, origin, reason, text, missing, seat, isAnswer });
+    const account = (missing) => this.accounts.take({ consumer: this.name, session, origin, reason, text, missing, seat, isAnswer, isImplied: seat.isImplied });
     if (position?.isOver && first === '') {
       this.counts.empty++; // that it is lost has been told
       account(0);
@@ -369,7 +371,7 @@ export class Consumer {
   hasOthers(session, seat) {
     for (const origin of this.emitted.origins.values()) {
       const first = origin.first(session);
-      if (origin.name !== seat.resumed && first !== undefined && first <= seat.since + CLOCK_MS) return true;
+      if (origin.isOurs && origin.name !== seat.resumed && first !== undefined && first <= seat.since + CLOCK_MS) return true;
     }
     return false;
   }
