@@ -32,6 +32,7 @@ import { GapAccounts } from './gaps.mjs';
 // A broadcaster over tcp that is killed sooner than one who is stopped goes on, and connects anew,
 // may never have met the consumer, and nothing could tell of it (in a bus directory its files do).
 const UNMET_MS = 12_000;
+const REPAIR_MS = 12_000; // the longest until a loss is told: the time-outs of the bus together
 const CLOCK_MS = 2; // by how much the two sides' readings of one clock may differ
 const EVERYBODY = '';
 const EVERYTHING = '*';
@@ -315,7 +316,7 @@ export class Consumer {
     if (position?.gap === text && seat.wasRecovered) return; // a gap has no id that would be an offset: it may come again
     this.counts.gaps[reason] = (this.counts.gaps[reason] ?? 0) + 1;
     const isAnswer = seat.resumed !== '' && name === seat.resumed && position?.received === position?.resumedAt;
-    const account = (missing) => this.accounts.take({ consumer: this.name, session, origin, reason, text, missing, seat, isAnswer, isImplied: seat.isImplied });
+    const account = (missing) => this.accounts.take({ consumer: this.name, session, origin, reason, text, missing, seat, isAnswer, isImplied: seat.isImplied, isOlder: missing === 0 && this.wasLostBefore(origin, session, seat, lower, upper) });
     if (position?.isOver && first === '') {
       this.counts.empty++; // that it is lost has been told
       account(0);
@@ -340,6 +341,12 @@ export class Consumer {
     } else {
       position.upTo = Math.max(position.upTo, upper - 1);
     }
+  }
+
+  /** Whether a gap names what was emitted shortly before its consumer came, and was still asked for then. */
+  wasLostBefore(origin, session, seat, lower, upper) {
+    const from = Math.max(lower, seat.positions.get(origin.name)?.upTo ?? 0);
+    return origin.since(session, seat.since - REPAIR_MS, upper - 1).some((seq) => seq > from);
   }
 
   /** What others than `since`'s origin sent may be missing. */
