@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // A service of the chaos program that emits by itself until it is told to pause, or killed:
-//   chaos_broadcaster ENDPOINT FILE SEED RATE HISTORY QUEUE SOLO SESSIONS
+//   chaos_broadcaster ENDPOINT FILE SEED RATE HISTORY QUEUE SOLO SESSIONS [EVENTS END]
 // emits about RATE events a second, alone and in bursts, small ones and now and then a large one,
-// to the sessions s-0…, to the session SOLO (-: none), which it has for itself, and to everybody.
-// ENDPOINT - is the default bus; HISTORY is history_events, QUEUE queue_events (0: the default).
+// to the sessions s-0…, seldom to q-0…, to the session SOLO (-: none), which it has for itself, and
+// to everybody. With EVENTS it lives only to emit so many at once, and to end: in good order
+// ("end"), or by SIGKILL ("kill"). ENDPOINT - is the default bus; HISTORY is history_events, QUEUE
+// queue_events (0: the default).
 //
 // FILE gets a line `SEQ SESSION MICROSECONDS N` for each event that talus_emit took, written at
 // once, so that it outlives a kill: at most the last event is not in it. N is the payload's number;
@@ -18,6 +20,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +32,8 @@ enum {
     BURST_MAX = 40,
     EVERYBODY_PERCENT = 5,
     SOLO_PERCENT = 15,
+    QUIET_PERCENT = 3,
+    QUIET_SESSIONS = 4,
     BURST_PERCENT = 8,
     LARGE_PERCENT = 1,
     LARGE_BYTES = 6000,
@@ -117,7 +122,9 @@ static int emit_one(void)
     size_t padding = below(100) < LARGE_PERCENT ? LARGE_BYTES : 0;
     if (solo && choice < SOLO_PERCENT)
         return emit_to(solo, padding);
-    if (choice < 100 - EVERYBODY_PERCENT)
+    if (choice >= 100 - EVERYBODY_PERCENT - QUIET_PERCENT && choice < 100 - EVERYBODY_PERCENT)
+        snprintf(session, sizeof session, "q-%u", below(QUIET_SESSIONS));
+    else if (choice < 100 - EVERYBODY_PERCENT)
         snprintf(session, sizeof session, "s-%u", below(session_count));
     return emit_to(session, padding);
 }
@@ -210,12 +217,25 @@ static int run(void)
     }
 }
 
+// A life that is over with its last emit.
+static int live_shortly(unsigned long events, bool is_killed)
+{
+    for (unsigned long i = 0; i < events; i++) {
+        int error = emit_one();
+        if (error)
+            return error;
+    }
+    if (is_killed)
+        raise(SIGKILL);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     talus_broadcaster_options_t options;
-    if (argc != 9) {
-        fprintf(stderr,
-                "usage: chaos_broadcaster ENDPOINT FILE SEED RATE HISTORY QUEUE SOLO SESSIONS\n");
+    if (argc != 9 && argc != 11) {
+        fprintf(stderr, "usage: chaos_broadcaster ENDPOINT FILE SEED RATE HISTORY QUEUE SOLO "
+                        "SESSIONS [EVENTS END]\n");
         return 2;
     }
     talus_broadcaster_options_init(&options);
@@ -235,7 +255,8 @@ int main(int argc, char **argv)
     if (!error) {
         printf("ready %s %s\n", talus_broadcaster_origin(bus), talus_broadcaster_endpoint(bus));
         fflush(stdout);
-        error = run();
+        error = argc == 11 ? live_shortly(strtoul(argv[9], NULL, 10), strcmp(argv[10], "kill") == 0)
+                           : run();
     }
     talus_broadcaster_destroy(&bus);
     close(log_file);

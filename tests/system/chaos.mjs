@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT
 // Breaks things for a while, lets them settle, and checks that nothing was lost in silence:
-//   node chaos.mjs [SECONDS] [--seed N] [--clients N] [--light N] [--rate N] [--keep]
-// with that many official clients and light ones, and events a second. support/plan.mjs says what
-// is broken, support/world.mjs what there is, support/consumer.mjs what is checked. The exit status is 1 if anything is unexplained; then the logs are kept, and so they
-// are with --keep.
+//   node chaos.mjs [SECONDS] [--seed N] [--clients N] [--light N] [--crowd N] [--rate N]
+//                  [--only KIND]… [--every MS] [--keep]
+// with that many official clients, light ones, and light ones that come back all at once, and events
+// a second. support/plan.mjs says what is broken, how often, and what alone with --only; support/world.mjs what
+// there is, support/consumer.mjs and support/gaps.mjs what is checked. The exit status is 1 if
+// anything is unexplained; then the logs are kept, and so they are with --keep.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { within } from '../e2e/support/deadline.mjs';
+import { BreakableWorld } from './support/breaking.mjs';
 import { makePlan } from './support/plan.mjs';
-import { SIZE, World } from './support/world.mjs';
+import { SIZE } from './support/world.mjs';
 
 const SETTLE_MS = 60_000; // for what is owed to come; more than any time-out of the bus
 const END_MS = 120_000; // for all programs to end
@@ -27,16 +30,19 @@ function options() {
       seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
       clients: { type: 'string', default: '90' },
       light: { type: 'string', default: '120' },
+      crowd: { type: 'string', default: '200' },
+      every: { type: 'string', default: '600' },
+      only: { type: 'string', multiple: true, default: [] },
       rate: { type: 'string', default: '60' },
       keep: { type: 'boolean', default: false },
     },
   });
-  const numbers = { seconds: positionals[0] ?? 60, seed: values.seed, clients: values.clients, light: values.light, rate: values.rate };
+  const numbers = { seconds: positionals[0] ?? 60, seed: values.seed, clients: values.clients, light: values.light, crowd: values.crowd, rate: values.rate, every: values.every };
   for (const [name, value] of Object.entries(numbers)) {
     numbers[name] = Number(value);
     if (!(numbers[name] >= 0)) throw new Error(`${name}: ${value} is no number`);
   }
-  return { ...numbers, keep: values.keep };
+  return { ...numbers, only: values.only, keep: values.keep };
 }
 
 async function breakThings(world, plan, seconds) {
@@ -55,28 +61,32 @@ async function settle(world) {
     if (world.failure) throw world.failure;
     await world.check();
     const owed = world.logs.flatMap((log) => [...log.owed()].map((each) => ({ consumer: log.consumer.name, ...each })));
+    for await (const problem of world.ghosts()) owed.push(problem);
     if (owed.length === 0 || performance.now() > until) return owed;
   }
 }
 
 function summary(world, problems, seed) {
-  const sum = { deliveries: 0, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, unproven: 0, again: 0 };
+  const sum = { deliveries: 0, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, implied: 0, unproven: 0, again: 0 };
   const gaps = {};
   for (const { consumer } of world.logs) {
     for (const key of Object.keys(sum)) sum[key] += consumer.counts[key];
     for (const [reason, count] of Object.entries(consumer.counts.gaps)) gaps[reason] = (gaps[reason] ?? 0) + count;
   }
-  const { kills, ends, stops, stalls, cuts, healed, replayed } = world.counts;
+  const { kills, ends, stops, stalls, cuts, silences, healed, replayed, shortLives, floods, flooded } = world.counts;
   const metric = (name) => world.metrics[`talus_${name}_total`] ?? 0;
   return [
     `seed         ${seed}`,
     `events       ${world.emitted.count} by ${[...world.emitted.origins.values()].filter((each) => each.isOurs).length} broadcasters; ${world.emitted.refused} refused by full queues`,
     `deliveries   ${sum.deliveries} to ${world.logs.length} consumers`,
-    `broken       ${kills} killed, ${ends} ended, ${stops} stopped, ${cuts} connections cut; ${stalls} stalls, ${metric('slow_clients')} slow clients closed`,
-    `came back    ${sum.recoveries} recovered, ${sum.anew} anew`,
+    `broken       ${kills} killed, ${ends} ended, ${stops} stopped, ${cuts} connections cut, ${silences} fell silent; ${stalls} stalls, ${metric('slow_clients')} slow clients closed`,
+    `beside it    ${shortLives} short lives of broadcasters; ${floods} floods of ${flooded} events`,
+    `deaths       ${Object.entries(world.processes.deaths).map(([kind, count]) => `${count} of a ${kind}`).join(', ') || 'none'} that the plan did not cause, of ${world.processes.watched} processes`,
+    `came back    ${sum.recoveries} recovered, ${sum.anew} anew; ${metric('not_recovered')} that asked to were not recovered, ${metric('taken_over')} took their own place`,
     `gaps told    ${Object.entries(gaps).map(([reason, count]) => `${count} ${reason}`).join(', ') || 'none'}: ${sum.told} events, ${sum.empty} of none`,
+    `needless     ${world.accounts.needless} gaps of ${world.accounts.needless + world.accounts.needed}: ${[...world.accounts.lines()].map(([cause, count, bound]) => `${cause} ${count} (bound ${bound})`).join(', ') || 'none'}`,
     `healed       ${metric('bus_healed')} by gateways, ${healed} by the subscriber; ${replayed} replayed; ${metric('bus_holes')} holes seen by gateways`,
-    `joins        ${sum.resumed} with since, ${sum.unproven} of them not proven (${sum.again} events came again); ${metric('bus_join_incomplete')} incomplete`,
+    `joins        ${sum.resumed} with since, ${sum.unproven} of them not proven (${sum.again} events came again), ${sum.implied} with the offset of a CONNECT; ${metric('bus_join_incomplete')} incomplete`,
     `unexplained  ${problems.length}`,
   ].join('\n');
 }
@@ -86,12 +96,12 @@ function describe({ consumer, session, origin, what, expected, came }) {
   return `${consumer}, session "${session}"${origin && `, origin ${origin}`}: ${what}; expected ${show(expected)}, came ${show(came)}`;
 }
 
-const { seconds, seed, clients, light, rate, keep } = options();
+const { seconds, seed, clients, light, crowd, rate, every, only, keep } = options();
 const folder = await mkdtemp(path.join(tmpdir(), 'talus-chaos-'));
-const plan = makePlan(seed, seconds, { ...SIZE, clients });
+const plan = makePlan(seed, seconds, { ...SIZE, clients }, { only, every });
 const problems = [];
 const fail = (error) => problems.push({ consumer: 'the run', session: '', origin: '', what: 'failed', expected: 'no error', came: error.stack });
-const world = new World({ folder, seed, clients, light, rate }, (problem) => problems.push(problem));
+const world = new BreakableWorld({ folder, seed, clients, light, crowd, rate, keep }, (problem) => problems.push(problem));
 // Whatever happens here, what was started is ended.
 process.on('uncaughtException', (error) => (world.failure ??= error));
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => (world.failure ??= new Error(signal)));
@@ -101,6 +111,7 @@ try {
   await world.start();
   await breakThings(world, plan, seconds);
   problems.push(...(await settle(world)));
+  problems.push(...world.accounts.problems());
   for (const gateway of world.gateways) await world.sample(gateway);
 } catch (error) {
   fail(error);

@@ -43,6 +43,11 @@ const join = [[10, 'ask', 's'], [10, 'joined', 's', 'o.1']];
 /** Was in s up to o.3, came anew, and joined again at 600 ms with `since`. */
 const resumed = (since = 'o.3', before = events(2, 3)) =>
   [connect(), ...join, ...before, cut, connect(), [590, 'ask', 's', since], [600, 'joined', 's', 'o.6']];
+const goodbye = [1000, 'disconnect', 'goodbye'];
+/** Was in s up to o.3, came anew after that gateway had ended, and joined again without since. */
+const restarted = [connect(), ...join, ...events(2, 3), cut, connect(), [590, 'ask', 's'], [750, 'joined', 's', 'o.7']];
+/** … was in another session alone. */
+const elsewhere = [connect(), [10, 'ask', 'other'], [20, 'joined', 'other', ''], [550, 'event', 'other', 'o.5', 5], cut, connect(), [690, 'ask', 's'], [750, 'joined', 's', 'o.7']];
 const unproven = [1000, 'gap', 's', '', '', 'history'];
 
 /** What the checker says of a log, in the end also of what is owed. */
@@ -58,10 +63,18 @@ const GOOD = {
   'a gap of just what is missing': [connect(), ...join, ...events(2, 3), gap(3, 8), ...events(8, 9)],
   'a gap whose end is of another session': [connect(), ...join, ...events(2, 3), gap(3, 5), ...events(6, 7, 8, 9)],
   'a lost origin': [connect(), ...join, ...events(2, 3), gap(3, 0, 'origin_lost')],
+  'a killed origin, and just what is missing of it': [connect(), ...join, ...events(2, 3), gap(3, 10, 'origin_lost')],
   'a recovery': [connect(), ...join, ...events(2, 3), cut, ...events(4, 6), connect(true), ...events(7, 8, 9)],
   'a failed attempt to come back': [connect(), ...join, ...events(2, 3), cut, cut, ...events(4, 6), connect(true), ...events(7, 8, 9)],
   'a gap told again by a recovery': [connect(), ...join, ...events(2), gap(2, 7), cut, gap(2, 7), connect(true), ...events(7, 8, 9)],
-  'a new start': [connect(), ...join, ...events(2, 3), cut, connect(), ['', 'ask', 's'], [10, 'joined', 's', 'o.7'], ...events(8, 9)],
+  'a new start of one that had got nothing': [connect(), ...join, cut, connect(), [600, 'ask', 's'], [750, 'joined', 's', 'o.7'], ...events(8, 9)],
+  'a new start of one that has forgotten all': [connect(), ...join, ...events(2, 3), goodbye, connect(), [600, 'ask', 's'], [750, 'joined', 's', 'o.7'], ...events(8, 9)],
+  'a new start with an offset': [...restarted, ...events(4, 6, 7, 8, 9)],
+  'a new start with an offset, and its gap': [...restarted, gap(3, 7), ...events(7, 8, 9)],
+  'a new start with an offset that nobody can answer': [...restarted, gap(3, 0), unproven, ...events(8, 9)],
+  'a new start with an offset of another session': [...elsewhere, unproven, ...events(8, 9)],
+  'a new start with an offset, in a session that it was not in': [...elsewhere, ...events(6, 7, 8, 9)],
+  'a new start with an offset, in a session joined again': [...restarted, ...events(4, 6, 7), [700, 'leave', 's'], [710, 'left', 's'], [770, 'ask', 's'], [780, 'joined', 's', 'o.7'], ...events(8, 9)],
   'a session that was left': [connect(), ...join, ...events(2, 3), [1, 'leave', 's'], ...events(4), [1, 'left', 's']],
   'a join with since': [...resumed(), ...events(4, 6, 7, 8, 9)],
   'a join with since, and its gap': [...resumed(), gap(3, 7), ...events(7, 8, 9)],
@@ -130,6 +143,15 @@ const BAD = {
   'a since whose origin is lost, later': [[...resumed(), ...events(4, 6, 7), gap(7, 0), ...events(8, 9)], /nothing would/],
   'a since with a gap that names what came, and more': [[...resumed(), gap(3, 7), ...events(7, 8), gap(7, 0)], /names what came/],
   'a since with an unproven gap for nothing': [[...resumed(), unproven, ...events(4, 6, 7, 8, 9)], /one origin alone/],
+  'a new start with an offset whose events do not follow': [[...restarted, ...events(8, 9)], /events are missing/],
+  'a new start with an offset, with a hole': [[...restarted, ...events(4, 7, 8, 9)], /events are missing/],
+  'a new start with an offset, with what it has': [[...restarted, ...events(3, 4, 6, 7, 8, 9)], /twice/],
+  'a new start with an offset, with nothing after it': [restarted, /newest events are missing/],
+  'a new start with an offset, whose gap ends too early': [[...restarted, gap(3, 6), ...events(7, 8, 9)], /events are missing/],
+  'a new start with an offset of another session, with one twice': [[...elsewhere, ...events(6, 6, 7, 8, 9)], /twice again/],
+  'a new start with an offset of another session, with a hole': [[...elsewhere, unproven, ...events(9)], /missing/],
+  'a short life that ended in good order, whose last event is lost': [[connect(), ...join, ...events(2, 3, 4, 6, 7, 8)], /newest events are missing/, 'ended'],
+  'a killed origin whose gap leaves out the last': [[connect(), ...join, ...events(2, 3), gap(3, 9, 'origin_lost')], /newest events are missing/],
   'an unproven gap without a since': [[connect(), ...join, unproven, ...events(2, 3, 4, 6, 7, 8, 9)], /answers no join/],
   'a since that it does not have': [[...resumed('o.4')], /not its newest/],
   'a since whose answer was lost, with a hole': [[...resumed().slice(0, -1), cut, connect(true), [1, 'ask', 's', 'o.3'], [700, 'joined', 's', 'o.7'], ...events(6, 7, 8, 9)], /events are missing/],

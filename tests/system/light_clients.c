@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Light clients of the chaos program: many Socket.IO clients over WebSocket in one small process.
-//   chaos_light_clients FOLDER COUNT SESSIONS PORT…
+//   chaos_light_clients FOLDER COUNT SESSIONS mixed|crowd PORT…
 // Client I connects to one of the ports, joins two sessions, and writes FOLDER/light-I.log
 // (support/consumer.mjs says what is in it): of each 8, 6 are in two of the sessions s-0…, and move
 // to the next port when theirs takes nobody; one stays at its port P, in solo-P; one connects to
 // the gateway of port P itself, not by the proxy that the port is of, and is in the session wide.
+// Those of a crowd are in two of the sessions q-0… each.
 //
 // One that is cut off comes back with what the official client sends: its pid, and the id of the
 // last event that it got. Now and then one says goodbye, and comes anew. Where it does, it mostly
@@ -461,6 +462,15 @@ static void run(void)
     }
 }
 
+static void choose_quiet_sessions(struct client *client, unsigned i, unsigned sessions)
+{
+    client->kind = MOVES;
+    client->port = i % port_count;
+    for (unsigned k = 0; k < 2; k++)
+        snprintf(client->seats[k].session, sizeof client->seats[k].session, "q-%u",
+                 (i + k) % sessions);
+}
+
 static void choose_sessions(struct client *client, unsigned i, unsigned sessions)
 {
     static const enum kind kinds[8] = {STAYS, STALLS, MOVES, MOVES, MOVES, MOVES, MOVES, MOVES};
@@ -476,14 +486,17 @@ static void choose_sessions(struct client *client, unsigned i, unsigned sessions
         snprintf(*first, sizeof *first, "s-%u", i % sessions);
 }
 
-static bool set_up(const char *folder, unsigned sessions)
+static bool set_up(const char *folder, unsigned sessions, bool is_crowd)
 {
     for (size_t i = 0; i < client_count; i++) {
         struct client *client = &clients[i];
         char path[4096];
         snprintf(path, sizeof path, "%s/light-%zu.log", folder, i);
         client->descriptor = -1;
-        choose_sessions(client, (unsigned)i, sessions);
+        if (is_crowd)
+            choose_quiet_sessions(client, (unsigned)i, sessions);
+        else
+            choose_sessions(client, (unsigned)i, sessions);
         client->log = fopen(path, "a");
         client->buffer = malloc(BUFFER_BYTES);
         if (!client->log || !client->buffer)
@@ -495,18 +508,18 @@ static bool set_up(const char *folder, unsigned sessions)
 int main(int argc, char **argv)
 {
     struct epoll_event commands = {.events = EPOLLIN, .data.u32 = (uint32_t)COMMANDS};
-    client_count = argc < 5 ? 0 : strtoul(argv[2], NULL, 10);
-    unsigned sessions = argc < 5 ? 0 : (unsigned)strtoul(argv[3], NULL, 10);
-    if (client_count == 0 || sessions == 0 || argc - 4 > PORTS_MAX) {
-        fprintf(stderr, "usage: chaos_light_clients FOLDER COUNT SESSIONS PORT…\n");
+    client_count = argc < 6 ? 0 : strtoul(argv[2], NULL, 10);
+    unsigned sessions = argc < 6 ? 0 : (unsigned)strtoul(argv[3], NULL, 10);
+    if (client_count == 0 || sessions == 0 || argc - 5 > PORTS_MAX) {
+        fprintf(stderr, "usage: chaos_light_clients FOLDER COUNT SESSIONS mixed|crowd PORT…\n");
         return 2;
     }
-    for (; port_count < (size_t)argc - 4; port_count++)
-        ports[port_count] = (int)strtol(argv[port_count + 4], NULL, 10);
+    for (; port_count < (size_t)argc - 5; port_count++)
+        ports[port_count] = (int)strtol(argv[port_count + 5], NULL, 10);
     clients = calloc(client_count, sizeof *clients);
     epoll = epoll_create1(EPOLL_CLOEXEC);
     if (!clients || epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &commands) != 0 ||
-        !set_up(argv[1], sessions)) {
+        !set_up(argv[1], sessions, strcmp(argv[4], "crowd") == 0)) {
         fprintf(stderr, "chaos_light_clients: %s\n", strerror(errno));
         return 1;
     }

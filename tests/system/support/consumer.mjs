@@ -11,21 +11,28 @@
 // What comes between a disconnect and the next connect is what was missed, which the official
 // client gives out before it says that it is connected.
 //
+// A client that begins anew names, in its CONNECT, the last event that it got (its offset, which the
+// official client sends by itself). Where it then joins a session without SINCE, for the first time on
+// that connection, it is as if it had named that event: what it missed is owed there, too.
+//
 // A session's events are owed from its offset on; of the offset's origin that is exact. Of other
 // origins, and where there is no offset, what was emitted after the consumer had heard `joined` is
 // owed, and whatever comes is to be without holes from its first event on.
 //
 // Who was in a session before and joins it with SINCE, the newest event that it had there, goes on
-// where it was: everything after it is owed, of SINCE's origin exactly; of the others, too, unless
+// where it was, the presence of gateways aside: everything after it is owed, of SINCE's origin exactly; of the others, too, unless
 // an unproven gap comes before all else, which is told only where others have sent. Since one event
 // id does not say what it has of the others, these events may come again, once and in order; so may
 // those of SINCE's origin where a gap without end says that the gateway does not know it. What a
 // gateway cannot know of is not owed of them: of an origin that was gone before the join, and of
 // the gateways, whose lives this program does not follow.
 
+import { GapAccounts } from './gaps.mjs';
+
 // A broadcaster over tcp that is killed sooner than one who is stopped goes on, and connects anew,
 // may never have met the consumer, and nothing could tell of it (in a bus directory its files do).
 const UNMET_MS = 12_000;
+const REPAIR_MS = 12_000; // the longest until a loss is told: the time-outs of the bus together
 const CLOCK_MS = 2; // by how much the two sides' readings of one clock may differ
 const EVERYBODY = '';
 const EVERYTHING = '*';
@@ -72,6 +79,7 @@ class Seat {
     this.heldSince = since; // ms; of the other origins: when the seat that it goes on from was taken
     this.isProven = false; // no unproven gap was told
     this.isAnswering = false; // `joined` was heard, and no event yet
+    this.isImplied = false; // … by the offset of its CONNECT, which may be of another session
   }
 
   /** One that goes on from `past` after the event `id`, which is its newest. */
@@ -84,6 +92,18 @@ class Seat {
     return seat;
   }
 
+  /** One that is joined after the CONNECT named an event; `past`, if it was in the session before. */
+  static implied(past, id) {
+    const seat = new Seat('asked', Infinity);
+    const [name] = parse(id);
+    Object.assign(seat, { resumed: name, isProven: past !== undefined, heldSince: past?.owedSince ?? Infinity, isImplied: true, newest: past?.newest ?? '' });
+    for (const [origin, position] of past?.positions ?? []) {
+      const isExact = origin === name && !position.isOver;
+      seat.positions.set(origin, isExact ? new Position(position.upTo, position.received) : position.carried());
+    }
+    return seat;
+  }
+
   /** From when on the events of origins that were not heard of are owed. */
   get owedSince() {
     return this.isProven ? this.heldSince : this.since;
@@ -91,15 +111,18 @@ class Seat {
 }
 
 export class Consumer {
-  /** `report(problem)` takes an object with what was expected and what came. */
-  constructor(name, emitted, report, { isClient = false } = {}) {
-    Object.assign(this, { name, emitted, report, isClient });
+  /** `report(problem)` takes an object with what was expected and what came; `accounts` its gaps. */
+  constructor(name, emitted, report, { isClient = false, accounts = new GapAccounts() } = {}) {
+    Object.assign(this, { name, emitted, report, isClient, accounts });
     this.seats = new Map();
     this.past = new Map(); // session -> the last seat there in which an event came
     this.isConnected = !isClient;
     this.wasConnected = false;
     this.held = []; // lines between disconnect and connect
-    this.counts = { deliveries: 0, gaps: {}, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, unproven: 0, again: 0 };
+    this.offset = ''; // of the last event that came
+    this.named = ''; // in the CONNECT of this connection, which began anew
+    this.joinedSince = new Set(); // the sessions that were joined since then
+    this.counts = { implied: 0, deliveries: 0, gaps: {}, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, unproven: 0, again: 0 };
   }
 
   problem(what, session, origin, expected, came) {
@@ -124,6 +147,8 @@ export class Consumer {
       for (const seat of this.seats.values()) seat.wasRecovered = true;
     } else {
       if (this.wasConnected) this.counts.anew++;
+      this.named = this.offset;
+      this.joinedSince.clear();
       for (const session of [...this.seats.keys()]) this.rise(session);
       this.seats.set(EVERYBODY, new Seat('joined', time));
     }
@@ -135,8 +160,9 @@ export class Consumer {
     }
   }
 
-  disconnect() {
+  disconnect(_, reason) {
     this.isConnected = false;
+    if (reason === 'goodbye') this.offset = ''; // of a light client, which forgets all
   }
 
   /** Gives up a seat; who joins again may name the newest event that came. */
@@ -154,8 +180,17 @@ export class Consumer {
     } else if (since && past?.newest !== since) {
       this.problem('asks for what comes after an event that is not its newest', session, '', past?.newest, since);
     } else {
-      this.seats.set(session, since ? Seat.after(past, since) : new Seat('asked', Infinity));
+      this.seats.set(session, this.newSeat(past, since, session));
     }
+  }
+
+  newSeat(past, since, session) {
+    const isFirst = !this.joinedSince.has(session);
+    this.joinedSince.add(session);
+    if (!since && !(this.named && isFirst)) return new Seat('asked', Infinity);
+    const seat = since ? Seat.after(past, since) : Seat.implied(past, this.named);
+    if (!this.emitted.origin(seat.resumed).isOurs) seat.positions.delete(seat.resumed); // presence of before is not owed
+    return seat;
   }
 
   joined(time, session, offset) {
@@ -165,8 +200,8 @@ export class Consumer {
       seat.since = time;
       seat.state = 'joined';
       seat.isAnswering = true;
-      if (seat.resumed) {
-        this.counts.resumed++;
+      if (seat.resumed && (seat.isProven || !seat.isImplied)) {
+        this.counts[seat.isImplied ? 'implied' : 'resumed']++;
         for (const name of [...seat.positions.keys()]) if (name !== seat.resumed && !this.isHeld(seat, this.emitted.origin(name))) seat.positions.delete(name);
         return; // what was missed is still to come
       }
@@ -176,6 +211,7 @@ export class Consumer {
     const position = seat.positions.get(name);
     if (!position) {
       seat.positions.set(name, new Position(seq));
+      if (seat.isImplied) seat.positions.get(name).again = 0; // some from before may come
       return;
     }
     const missing = position.isOver ? [] : this.emitted.origin(name).between(session, position.upTo, seq);
@@ -225,6 +261,7 @@ export class Consumer {
     const seat = this.seatOf(session, 'an event', id);
     if (!seat) return;
     seat.newest = id;
+    this.offset = id;
     seat.isAnswering = false;
     if (!this.isEmitted(origin, seq, session, n)) return this.problem('was never emitted', session, name, 'nothing', [id, n]);
     let position = seat.positions.get(name);
@@ -278,10 +315,14 @@ export class Consumer {
     let position = seat.positions.get(name);
     if (position?.gap === text && seat.wasRecovered) return; // a gap has no id that would be an offset: it may come again
     this.counts.gaps[reason] = (this.counts.gaps[reason] ?? 0) + 1;
+    const isAnswer = seat.resumed !== '' && name === seat.resumed && position?.received === position?.resumedAt;
+    const account = (missing) => this.accounts.take({ consumer: this.name, session, origin, reason, text, missing, seat, isAnswer, isImplied: seat.isImplied, isOlder: missing === 0 && this.wasLostBefore(origin, session, seat, lower, upper) });
     if (position?.isOver && first === '') {
       this.counts.empty++; // that it is lost has been told
+      account(0);
       return;
     }
+    account(this.unheard(origin, session, seat, upper - 1).filter((seq) => seq > lower).length);
     const before = this.unheard(origin, session, seat, lower);
     if (before.length) this.problem('events before a gap are missing', session, name, before, text);
     const had = position ? position.had(origin.between(session, lower, upper - 1)) : [];
@@ -302,21 +343,42 @@ export class Consumer {
     }
   }
 
+  /** Whether a gap names what was emitted shortly before its consumer came, and was still asked for then. */
+  wasLostBefore(origin, session, seat, lower, upper) {
+    const from = Math.max(lower, seat.positions.get(origin.name)?.upTo ?? 0);
+    return origin.since(session, seat.since - REPAIR_MS, upper - 1).some((seq) => seq > from);
+  }
+
   /** What others than `since`'s origin sent may be missing. */
   unproven(session, seat, first, reason) {
     const text = `unproven ${first} ${reason}`;
     if (!seat.resumed || !seat.isAnswering) return this.problem('an unproven gap that answers no join', session, '', 'nothing', text);
-    if (!seat.positions.get(seat.resumed)?.isOver && !this.hasOthers(session, seat))
+    const isOther = seat.isImplied && !this.isOf(session, this.named); // it says nothing of this one
+    if (!isOther && !seat.positions.get(seat.resumed)?.isOver && !this.hasOthers(session, seat))
       this.problem('an unproven gap where one origin alone had sent', session, seat.resumed, 'nothing', text);
     this.counts.unproven++;
+    this.accounts.take({ consumer: this.name, session, origin: null, reason, text, missing: this.unheardOfOthers(session, seat), seat });
     seat.isProven = false;
-    for (const name of [...seat.positions.keys()]) if (name !== seat.resumed) seat.positions.delete(name);
+    for (const name of [...seat.positions.keys()]) if (name !== seat.resumed || isOther) seat.positions.delete(name);
+  }
+
+  isOf(session, id) {
+    const [name, seq] = parse(id);
+    return this.emitted.origin(name).numbers.get(seq)?.session === session;
+  }
+
+  /** How many events of others than `since`'s origin are owed: what an unproven gap is about. */
+  unheardOfOthers(session, seat) {
+    let sum = 0;
+    for (const origin of this.emitted.origins.values())
+      if (origin.name !== seat.resumed) sum += origin.since(session, seat.heldSince + CLOCK_MS).filter((seq) => seq > (seat.positions.get(origin.name)?.upTo ?? 0)).length;
+    return sum;
   }
 
   hasOthers(session, seat) {
     for (const origin of this.emitted.origins.values()) {
       const first = origin.first(session);
-      if (origin.name !== seat.resumed && first !== undefined && first <= seat.since + CLOCK_MS) return true;
+      if (origin.isOurs && origin.name !== seat.resumed && first !== undefined && first <= seat.since + CLOCK_MS) return true;
     }
     return false;
   }

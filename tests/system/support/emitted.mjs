@@ -55,6 +55,7 @@ export class Origin {
     this.follower = file && new Follower(file);
     this.last = 0; // in the file
     this.fate = 'alive'; // 'killed', 'ended'
+    this.isShort = false; // it lives to emit some events at once
     this.isRemote = false; // over tcp: nothing but its connection tells that it was there
     this.life = Infinity; // ms, until it was killed
     this.died = Infinity; // ms since the epoch, when it was killed or told to end
@@ -124,8 +125,14 @@ export class Emitted {
     return origin;
   }
 
+  /** Reads what was added; of those that had ended before the last time, nothing was. */
   read() {
-    for (const origin of this.origins.values()) origin.read();
+    for (const origin of this.origins.values()) {
+      if (origin.isRead) continue;
+      const isOver = origin.fate !== 'alive';
+      origin.read();
+      origin.isRead = isOver;
+    }
   }
 
   /** The origin, which is a gateway's if nobody said otherwise. */

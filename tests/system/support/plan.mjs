@@ -4,42 +4,35 @@
 
 import { Random } from './random.mjs';
 
-const FAULT_MS = 700; // mean time between two faults
+const FAULT_MS = 600; // mean time between two faults, where nothing else is asked for
 const MOVE_MS = 120; // … between two clients that join or leave
 
-const FAULTS = {
-  'kill broadcaster': 4,
-  'end broadcaster': 1,
-  'kill gateway': 2,
-  'end gateway': 1,
-  'stop gateway': 3,
-  'stop clients': 3,
-  'stall clients': 1,
-  'cut clients': 5,
-  'delay clients': 3,
-  'shut out clients': 2,
-  'cut bus': 3,
-  'kill tap': 1,
-  'kill subscriber': 1,
+/** The kinds of fault: how often each is among them, and what it does to whom. */
+export const FAULTS = {
+  'kill broadcaster': [4, (random, size) => ({ which: broadcaster(random, size), away: random.integer(200, 3000) })],
+  'end broadcaster': [1, (random, size) => ({ which: broadcaster(random, size), away: random.integer(200, 3000) })],
+  'short broadcasters': [3, (random) => ({ count: random.integer(1, 8), events: random.pick([0, 1, 1, 3, 20]), end: random.pick(['end', 'kill']) })],
+  'kill gateway': [2, (random, size) => ({ which: gateway(random, size), away: random.integer(200, 3000) })],
+  'end gateway': [1, (random, size) => ({ which: gateway(random, size), away: random.integer(200, 3000) })],
+  'kill idle gateway': [2, (random) => ({ which: 'idle', away: random.integer(0, 1000) })],
+  'return at once': [1, (random) => ({ which: 0, away: random.integer(0, 500) })],
+  'stop gateway': [3, (random, size) => ({ which: gateway(random, size), away: random.integer(300, 6000) })],
+  'stop clients': [3, (random, size) => ({ which: random.integer(0, size.hosts - 1), away: random.integer(300, 6000) })],
+  'stall clients': [1, (random, size) => ({ which: broadcaster(random, size), away: random.integer(2000, 5000) })],
+  'cut clients': [5, (random, size) => ({ which: gateway(random, size), share: random.pick([0.1, 0.3, 1]) })],
+  'lose clients': [3, (random, size) => ({ which: gateway(random, size), share: random.pick([0.1, 0.3, 1]), near: random.pick(['cut', 'hold']), away: random.integer(1000, 8000) })],
+  'delay clients': [3, (random, size) => ({ which: gateway(random, size), away: random.integer(500, 4000), delay: random.integer(20, 900) })],
+  'shut out clients': [2, (random, size) => ({ which: gateway(random, size), away: random.integer(300, 4000) })],
+  'cut bus': [3, (random) => ({ which: 0, away: random.integer(0, 2500) })],
+  'silence bus': [2, (random) => ({ which: 0, away: random.integer(300, 4000), how: random.pick(['cut', 'go on']) })],
+  'stand subscriber': [3, (random, size) => ({ which: broadcaster(random, size), how: random.pick(['stand', 'stand', 'stop']), away: random.integer(1500, 5000) })],
+  flood: [0.6, (random) => ({ receiver: random.pick(['tap', 'tap', 'subscriber', 'gateway']), by: random.pick(['kill', 'cut']) })],
+  'kill tap': [1, (random) => ({ which: 0, away: random.integer(200, 3000) })],
+  'kill subscriber': [1, (random) => ({ which: random.integer(0, 1), away: random.integer(200, 3000) })],
 };
 
-/** What a fault does to whom: `{at, what, …}`, times in ms. */
-function fault(random, at, size) {
-  const what = random.weighted(FAULTS);
-  const step = { at, what };
-  if (/broadcaster/.test(what)) step.which = random.integer(0, size.broadcasters - 1);
-  else if (/gateway|cut clients|delay|shut/.test(what)) step.which = random.integer(0, size.gateways - 1);
-  else if (what === 'stop clients') step.which = random.integer(0, size.hosts - 1);
-  else step.which = 0;
-  if (/^(kill|end)/.test(what)) step.away = random.integer(200, 3000);
-  if (what === 'stall clients') Object.assign(step, { which: random.integer(0, size.broadcasters - 1), away: random.integer(2000, 5000) });
-  if (/^stop/.test(what)) step.away = random.integer(300, 6000);
-  if (what === 'cut clients') step.share = random.pick([0.1, 0.3, 1]);
-  if (what === 'cut bus') step.away = random.integer(0, 2500);
-  if (what === 'shut out clients') step.away = random.integer(300, 4000);
-  if (what === 'delay clients') Object.assign(step, { away: random.integer(500, 4000), delay: random.integer(20, 900) });
-  return step;
-}
+const broadcaster = (random, size) => random.integer(0, size.broadcasters - 1);
+const gateway = (random, size) => random.integer(0, size.gateways - 1);
 
 /** A client that joins or leaves a session (whichever it can), or says goodbye and comes anew. */
 function move(random, at, size) {
@@ -51,11 +44,21 @@ function move(random, at, size) {
   };
 }
 
-/** `size`: how many of each there are: broadcasters, gateways, hosts, clients, sessions. */
-export function makePlan(seed, seconds, size) {
+/**
+ * `size`: how many of each there are: broadcasters, gateways, hosts, clients, sessions. `only`: the
+ * kinds of fault; none: all; `every`: ms between two of them, on average. Clients join and leave with
+ * all of them.
+ */
+export function makePlan(seed, seconds, size, { only = [], every = FAULT_MS } = {}) {
+  for (const kind of only) if (!FAULTS[kind]) throw new Error(`"${kind}" is none of: ${Object.keys(FAULTS).join(', ')}`);
+  const kinds = only.length ? only : Object.keys(FAULTS);
+  const weights = Object.fromEntries(kinds.map((kind) => [kind, FAULTS[kind][0]]));
   const steps = [];
   const random = new Random(seed);
-  for (let at = random.wait(FAULT_MS); at < seconds * 1000; at += random.wait(FAULT_MS)) steps.push(fault(random, at, size));
-  for (let at = random.wait(MOVE_MS); at < seconds * 1000; at += random.wait(MOVE_MS)) steps.push(move(random, at, size));
+  for (let at = random.wait(every); at < seconds * 1000; at += random.wait(every)) {
+    const what = random.weighted(weights);
+    steps.push({ at, what, ...FAULTS[what][1](random, size) });
+  }
+  for (let at = random.wait(MOVE_MS); size.clients > 0 && at < seconds * 1000; at += random.wait(MOVE_MS)) steps.push(move(random, at, size));
   return steps.sort((a, b) => a.at - b.at);
 }

@@ -2,18 +2,23 @@
 // Everything that runs in a chaos run: a bus, broadcasters on it and beside it over tcp, gateways
 // behind proxies, clients in several processes, a tap, a subscriber. Beside the sessions that all
 // are in and all emit to there is one for each gateway's clients alone, which one broadcaster
-// emits to (solo-…), and one of those who now and then read nothing (wide). It starts them, and does to
-// them what the plan says. Each process is known by its own id; what ends comes back by itself.
+// emits to (solo-…), one of those who now and then read nothing (wide), one of the subscriber that
+// stands still (narrow), and those of a crowd that comes back all at once (q-…). Each process is
+// watched; one that ends by itself comes back, and is reported. support/breaking.mjs does to them what
+// the plan says.
 
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { TRANSPORTS } from '../../e2e/support/client.mjs';
 import { within } from '../../e2e/support/deadline.mjs';
 import { binDir, newBus, Program, startGateway, testsDir } from '../../e2e/support/program.mjs';
 import { Consumer } from './consumer.mjs';
 import { Emitted } from './emitted.mjs';
+import { GapAccounts } from './gaps.mjs';
 import { Log, TapLog } from './log.mjs';
+import { Processes } from './processes.mjs';
 import { Proxy } from './proxy.mjs';
 import { Random } from './random.mjs';
 
@@ -25,12 +30,12 @@ const CLIENT_QUEUES = [[], ['--client-queue-bytes', '65536']];
 const HISTORIES = [1000, 1000, 2, 1000, 1000]; // of each broadcaster; one forgets soon
 const QUEUES = [0, 0, 0, 0, 8]; // events that the emit queue takes; 0: the default
 const SOLOS = ['solo-0', '-', '-', 'solo-1', '-']; // the session that a broadcaster has for itself
-const WIDE = 'wide';
-const BURST = `burst 200 16000 ${WIDE}\n`;
+export const WIDE = 'wide';
+const QUIET_SESSIONS = 4;
+export const NARROW = 'narrow'; // the session of the subscriber that stands still, which falls behind there
+const SUBSCRIBERS = [0, 20]; // messages that wait for each; 0: the default
 const ON_TCP = 3; // broadcasters from this one on are reached over tcp, through a proxy
 const GATEWAY_ARGS = ['--ping-interval', '1000', '--ping-timeout', '2000', '--log-level', 'info'];
-
-const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export const SIZE = { broadcasters: HISTORIES.length, gateways: WORKERS.length, sessions: 8, hosts: 7 };
 const HOMELY_ONE_IN = 4; // official clients: one stays at its gateway
@@ -41,10 +46,14 @@ export class World {
   constructor(options, report) {
     Object.assign(this, options);
     this.report = report;
+    this.processes = new Processes(report);
+    this.accounts = new GapAccounts();
     this.random = new Random(options.seed ^ 0x5eed);
     this.emitted = new Emitted();
     this.logs = [];
-    this.counts = { kills: 0, ends: 0, stops: 0, stalls: 0, cuts: 0, healed: 0, replayed: 0, restarts: 0 };
+    this.counts = { kills: 0, ends: 0, stops: 0, stalls: 0, cuts: 0, silences: 0, healed: 0, replayed: 0, shortLives: 0, floods: 0, flooded: 0 };
+    this.shortLives = 0; // that there are now
+    this.floods = 0; // … likewise
     this.metrics = {};
     this.isOver = false;
     this.returning = new Set(); // what is on its way back
@@ -60,11 +69,12 @@ export class World {
     this.broadcasters = HISTORIES.map((history, index) => ({ index, history, life: 0 }));
     this.gateways = WORKERS.map((workers, index) => ({ index, workers, life: 0 }));
     for (const gateway of this.gateways) gateway.proxy = await Proxy.start();
-    await Promise.all([...this.broadcasters.map((each) => this.startBroadcaster(each)), ...this.gateways.map((each) => this.startGateway(each))]);
+    this.idle = { index: 'idle', workers: 1, life: 0 }; // nobody comes to it
+    await Promise.all([...this.broadcasters.map((each) => this.startBroadcaster(each)), ...[...this.gateways, this.idle].map((each) => this.startGateway(each))]);
     this.tap = { life: 0 };
-    this.subscriber = { life: 0 };
-    await Promise.all([this.startTap(), this.startSubscriber()]);
-    this.startHosts();
+    this.subscribers = SUBSCRIBERS.map((messages, index) => ({ index, messages, life: 0 }));
+    await Promise.all([this.startTap(), ...this.subscribers.map((each) => this.startSubscriber(each))]);
+    await this.startHosts();
   }
 
   path(name) {
@@ -81,7 +91,10 @@ export class World {
       [endpoint, file, this.seed * 1000 + index * 100 + life, this.rate / SIZE.broadcasters, history, QUEUES[index], SOLOS[index], SIZE.sessions].map(String),
       this.bus.env,
     );
-    broadcaster.program = program;
+    broadcaster.program = this.processes.watch(program, `broadcaster ${index}`, () => {
+      Object.assign(broadcaster.origin ?? {}, { fate: 'killed', died: Date.now() });
+      return this.revive(broadcaster, () => this.startBroadcaster(broadcaster));
+    });
     const [, origin, at] = await program.line(/^ready (\S+) (\S+)$/);
     broadcaster.origin = this.emitted.addBroadcaster(origin, file);
     broadcaster.origin.isRemote = index >= ON_TCP;
@@ -91,9 +104,12 @@ export class World {
 
   async startGateway(gateway) {
     gateway.life++;
-    const args = ['--workers', String(gateway.workers), ...GATEWAY_ARGS, ...RECOVERY[gateway.index], ...CLIENT_QUEUES[gateway.index]];
+    const { index } = gateway;
+    const args = ['--workers', String(gateway.workers), ...GATEWAY_ARGS, ...(RECOVERY[index] ?? []), ...(CLIENT_QUEUES[index] ?? [])];
     for (const endpoint of this.endpoints) args.push('--bus', endpoint);
     gateway.program = await startGateway(this.bus, args);
+    this.processes.watch(gateway.program, `gateway ${index}`, () => this.revive(gateway, () => this.startGateway(gateway)));
+    if (!gateway.proxy) return;
     gateway.proxy.target = gateway.program.port;
     this.lightClients?.write(`gateway ${gateway.index} ${gateway.program.port}\n`);
   }
@@ -102,24 +118,34 @@ export class World {
     const name = `tap-${++this.tap.life}`;
     const args = ['tap', '--format', 'json', ...this.endpoints.flatMap((endpoint) => ['--bus', endpoint])];
     const program = new Program(path.join(binDir, 'talus'), args, this.bus.env);
-    this.tap.program = program;
-    this.tap.log = new TapLog(program, new Consumer(name, this.emitted, this.report), this.path(`${name}.log`));
+    this.tap.program = this.processes.watch(program, 'tap', () => {
+      this.tap.log.isEnded = true;
+      return this.revive(this.tap, () => this.startTap());
+    });
+    this.tap.log = new TapLog(program, this.newConsumer(name), this.path(`${name}.log`));
     this.logs.push(this.tap.log);
     await within(this.tap.log.isLive, 'live tap');
   }
 
-  async startSubscriber() {
-    const name = `subscriber-${++this.subscriber.life}`;
-    const sessions = ['-', WIDE, ...SOLOS.filter((name) => name !== '-'), ...Array.from({ length: SIZE.sessions }, (_, i) => `s-${i}`)];
+  newConsumer(name, isClient = false) {
+    return new Consumer(name, this.emitted, this.report, { isClient, accounts: this.accounts });
+  }
+
+  async startSubscriber(subscriber) {
+    const name = `subscriber-${subscriber.index}-${++subscriber.life}`;
+    const sessions = ['-', subscriber.messages ? NARROW : WIDE, ...SOLOS.filter((name) => name !== '-'), ...Array.from({ length: SIZE.sessions }, (_, i) => `s-${i}`)];
     const file = this.path(`${name}.log`);
-    const program = new Program(path.join(testsDir, 'chaos_subscriber'), [this.endpoints.join(','), file, ...sessions], this.bus.env);
-    this.subscriber.program = program;
-    this.subscriber.log = new Log(file, new Consumer(name, this.emitted, this.report));
-    this.logs.push(this.subscriber.log);
+    const program = new Program(path.join(testsDir, 'chaos_subscriber'), [this.endpoints.join(','), file, subscriber.messages, ...sessions].map(String), this.bus.env);
+    subscriber.program = this.processes.watch(program, `subscriber ${subscriber.index}`, () => {
+      subscriber.log.isEnded = true;
+      return this.revive(subscriber, () => this.startSubscriber(subscriber));
+    });
+    subscriber.log = new Log(file, this.newConsumer(name));
+    this.logs.push(subscriber.log);
     await program.line(/^ready/);
   }
 
-  startHosts() {
+  async startHosts() {
     const settings = Object.keys(TRANSPORTS);
     this.hosts = Array.from({ length: FORKS }, (_, index) => ({ index, clients: [] }));
     this.members = Array.from({ length: this.clients }, (_, i) => {
@@ -136,154 +162,62 @@ export class World {
       this.followClient(name);
       return { name, host };
     });
-    for (const host of this.hosts) host.child = fork(HOST, [JSON.stringify({ folder: this.folder, clients: host.clients })]);
+    for (const host of this.hosts) this.startHost(host);
     if (this.light > 0) this.startLightClients();
+    if (this.crowd > 0) await this.startCrowd();
+  }
+
+  startHost(host) {
+    host.child = fork(HOST, [JSON.stringify({ folder: this.folder, clients: host.clients })]);
+    const exit = once(host.child, 'exit').then(([code, signal]) => ({ code, signal }));
+    host.watched = this.processes.watch({ name: 'clients', child: host.child, exit }, `clients ${host.index}`, () => {
+      throw new Error('official clients have ended'); // what they knew is lost
+    });
   }
 
   startLightClients() {
     const ports = this.gateways.map(({ proxy }) => proxy.port);
-    const program = new Program(path.join(testsDir, 'chaos_light_clients'), [this.folder, this.light, SIZE.sessions, ...ports].map(String));
+    const program = this.newLightClients([this.folder, this.light, SIZE.sessions, 'mixed', ...ports]);
     for (let i = 0; i < this.light; i++) this.followClient(`light-${i}`);
     this.hosts[FORKS] = { index: FORKS, program, child: program.child };
     this.lightClients = program;
     for (const { index, program: { port } } of this.gateways) program.write(`gateway ${index} ${port}\n`);
   }
 
-  followClient(name) {
-    this.logs.push(new Log(this.path(`${name}.log`), new Consumer(name, this.emitted, this.report, { isClient: true })));
+  newLightClients(args) {
+    const program = new Program(path.join(testsDir, 'chaos_light_clients'), args.map(String));
+    return this.processes.watch(program, 'clients light', () => {
+      throw new Error('light clients have ended');
+    });
   }
 
-  // ---- Breaking
-
-  /** Does one step of the plan; what takes time goes on by itself. */
-  apply(step) {
-    const done = this[STEPS[step.what]](step);
-    if (done) this.returns(done);
+  /** Many at one gateway, in sessions where little happens: they come back all at once. */
+  async startCrowd() {
+    await mkdir(this.path('crowd'));
+    const program = this.newLightClients([this.path('crowd'), this.crowd, QUIET_SESSIONS, 'crowd', this.gateways[0].proxy.port]);
+    for (let i = 0; i < this.crowd; i++) this.followClient(`crowd-${i}`, path.join('crowd', `light-${i}.log`));
+    this.hosts.push({ index: FORKS + 1, program, child: program.child });
   }
+
+  followClient(name, file = `${name}.log`) {
+    this.logs.push(new Log(this.path(file), this.newConsumer(name, true)));
+  }
+
+  // ---- Coming back
 
   returns(promise) {
     this.returning.add(promise);
     promise.finally(() => this.returning.delete(promise)).catch((error) => (this.failure ??= error));
   }
 
-  async endBroadcaster({ what, which, away }) {
-    const broadcaster = this.broadcasters[which];
-    if (broadcaster.isAway) return;
-    broadcaster.isAway = true;
-    const isKilled = what === 'kill broadcaster';
-    this.counts[isKilled ? 'kills' : 'ends']++;
-    broadcaster.origin.fate = isKilled ? 'killed' : 'ended';
-    broadcaster.origin.life = performance.now() - broadcaster.born;
-    broadcaster.origin.died = Date.now();
-    if (!isKilled) broadcaster.program.child.stdin.end();
-    await (isKilled ? broadcaster.program.stop('SIGKILL') : within(broadcaster.program.exit, 'end of a broadcaster'));
-    await wait(away);
-    await this.startBroadcaster(broadcaster);
-    broadcaster.isAway = false;
-  }
-
-  async endGateway({ what, which, away }) {
-    const gateway = this.gateways[which];
-    if (gateway.isAway || gateway.isStopped) return;
-    gateway.isAway = true;
-    await this.sample(gateway);
-    const isKilled = what === 'kill gateway';
-    this.counts[isKilled ? 'kills' : 'ends']++;
-    gateway.proxy.target = 0;
-    const { code } = await gateway.program.stop(isKilled ? 'SIGKILL' : 'SIGTERM');
-    if (!isKilled && code !== 0) throw new Error(`a gateway ended with ${code}:\n${gateway.program.errors}`);
-    await wait(away);
-    await this.startGateway(gateway);
-    gateway.isAway = false;
-  }
-
-  async stopGateway({ which, away }) {
-    const gateway = this.gateways[which];
-    if (gateway.isAway || gateway.isStopped) return;
-    gateway.isStopped = true;
-    await this.freeze(gateway.program.child, away);
-    gateway.isStopped = false;
-  }
-
-  async stopClients({ which, away }) {
-    const host = this.hosts[which];
-    if (!host || host.isStopped) return;
-    host.isStopped = true;
-    await this.freeze(host.child, away);
-    host.isStopped = false;
-  }
-
-  async freeze(child, away) {
-    this.counts.stops++;
-    child.kill('SIGSTOP');
-    await wait(away);
-    child.kill('SIGCONT');
-  }
-
-  /** Some read nothing while more comes than anybody keeps for them. */
-  stallClients({ which, away }) {
-    const { isAway, program } = this.broadcasters[which];
-    if (isAway || !this.lightClients) return;
-    this.counts.stalls++;
-    this.lightClients.write(`stall ${away}\n`);
-    program.write(BURST);
-  }
-
-  cutClients({ which, share }) {
-    this.gateways[which].proxy.cut(share);
-  }
-
-  async delayClients({ which, away, delay }) {
-    const { proxy } = this.gateways[which];
-    proxy.delay = delay;
-    await wait(away);
-    proxy.delay = 0;
-  }
-
-  async shutOutClients({ which, away }) {
-    const { proxy } = this.gateways[which];
-    if (proxy.isShut) return;
-    proxy.isShut = true;
-    proxy.cut();
-    await wait(away);
-    proxy.isShut = false;
-  }
-
-  async cutBus({ away }) {
-    const proxy = this.random.pick(this.busProxies.filter(Boolean));
-    if (proxy.isShut) return;
-    proxy.isShut = true;
-    proxy.cut();
-    await wait(away);
-    proxy.isShut = false;
-  }
-
-  async killTap({ away }) {
-    if (this.tap.isAway) return;
-    this.tap.isAway = true;
-    await this.killConsumer(this.tap, away);
-    await this.startTap();
-    this.tap.isAway = false;
-  }
-
-  async killSubscriber({ away }) {
-    if (this.subscriber.isAway) return;
-    this.subscriber.isAway = true;
-    await this.killConsumer(this.subscriber, away);
-    await this.startSubscriber();
-    this.subscriber.isAway = false;
-  }
-
-  async killConsumer(consumer, away) {
-    this.counts.kills++;
-    consumer.log.isEnded = true; // what was under way to it is not owed
-    await consumer.program.stop('SIGKILL');
-    await wait(away);
-  }
-
-  tellClient({ what, client, session }) {
-    const { name, host } = this.members[client];
-    host.child.send({ what, client: name, session: `s-${session}` });
+  /** Brings back what ended by itself, which has been reported. */
+  async revive(thing, start) {
+    if (thing.isAway || this.isOver) return;
+    thing.isAway = true;
+    if (thing.proxy) thing.proxy.target = 0;
+    const back = start().finally(() => (thing.isAway = false));
+    this.returns(back);
+    await back;
   }
 
   // ---- Settling and ending
@@ -291,7 +225,7 @@ export class World {
   /** Waits until all that was broken is back, and nothing is emitted any more. */
   async settle() {
     this.lightClients?.write('settle\n');
-    while (this.returning.size > 0) await within(Promise.all(this.returning), 'return of what was broken', 60_000);
+    while (this.returning.size > 0) await within(Promise.all(this.returning), 'return of what was broken', 120_000);
     if (this.failure) throw this.failure;
     for (const { program } of this.broadcasters) {
       program.write('pause\n');
@@ -324,62 +258,58 @@ export class World {
     await within(isDone, 'flush of the logs', 60_000);
   }
 
+  /** A problem for the gateways if they count other clients than there are, such as some that have gone. */
+  async *ghosts() {
+    const expected = this.clients + this.light + this.crowd;
+    let count = 0;
+    for (const gateway of this.gateways) count += Number((await this.readMetrics(gateway)).match(/^talus_sockets (\d+)$/m)?.[1]);
+    if (count !== expected) yield { consumer: 'the gateways', session: '', origin: '', what: 'count clients that are not there', expected, came: count };
+  }
+
   /** Adds a gateway's counters to the sums. */
   async sample(gateway) {
-    const text = await within((async () => (await fetch(`${gateway.program.url}/metrics`)).text())(), 'metrics', 10_000);
+    const text = await this.readMetrics(gateway);
     for (const [, name, value] of text.matchAll(/^(talus_\w+_total)\S* (\d+)$/gm)) this.metrics[name] = (this.metrics[name] ?? 0) + Number(value);
+  }
+
+  /** Their text; '' of one that has ended. */
+  async readMetrics({ program }) {
+    const fetched = (async () => (await fetch(`${program.url}/metrics`)).text())();
+    return within(fetched, 'metrics', 10_000).catch((error) => {
+      if (program.child.exitCode !== null || program.child.signalCode !== null) return ''; // that is a problem of its own
+      throw error;
+    });
   }
 
   /** Ends everything, also what is left of a run that failed; gives the errors of that. */
   async stop() {
     const errors = [];
     const end = (promise) => promise.catch((error) => errors.push(error));
-    for (const host of this.hosts ?? []) await end(this.endHost(host));
-    for (const { program } of this.gateways ?? []) {
+    const endProgram = (program, ending) => {
       program?.child.kill('SIGCONT');
-      if (program) await end(program.stop());
-    }
-    await end(this.endSubscriber());
-    if (this.tap?.program) await end(this.tap.program.stop());
-    for (const { program } of this.broadcasters ?? []) if (program) await end(program.stop('SIGKILL'));
+      return program && end(this.processes.end(program, ending));
+    };
+    this.isOver = true;
+    for (const { watched, program } of this.hosts ?? []) await endProgram(watched ?? program, 'SIGKILL');
+    for (const { program } of [...(this.gateways ?? []), this.idle ?? {}]) await endProgram(program, 'SIGTERM');
+    for (const subscriber of this.subscribers ?? []) await end(this.endSubscriber(subscriber));
+    await endProgram(this.tap?.program, 'SIGTERM');
+    for (const { program } of this.broadcasters ?? []) await endProgram(program, 'SIGKILL');
     for (const proxy of [...(this.busProxies ?? []), ...(this.gateways ?? []).map((each) => each.proxy)]) {
       if (!proxy) continue;
       this.counts.cuts += proxy.cuts;
+      this.counts.silences += proxy.silences;
       await end(proxy.stop());
     }
     if (this.bus) await end(this.bus.remove());
     return errors;
   }
 
-  async endHost({ child }) {
-    child.kill('SIGCONT');
-    child.kill('SIGKILL');
-    if (child.exitCode === null && child.signalCode === null) await within(once(child, 'exit'), 'end of clients');
-  }
-
-  async endSubscriber() {
-    const program = this.subscriber?.program;
+  async endSubscriber({ program }) {
     if (!program) return;
-    program.child.stdin.end();
-    this.counts.healed += Number((await program.line(/^healed (\d+)/))[1]);
-    await program.stop();
+    program.child.kill('SIGCONT');
+    await this.processes.end(program, 'end');
+    const [, healed] = await program.line(/^healed (\d+)/);
+    this.counts.healed += Number(healed);
   }
 }
-
-const STEPS = {
-  'kill broadcaster': 'endBroadcaster',
-  'end broadcaster': 'endBroadcaster',
-  'kill gateway': 'endGateway',
-  'end gateway': 'endGateway',
-  'stop gateway': 'stopGateway',
-  'stop clients': 'stopClients',
-  'stall clients': 'stallClients',
-  'cut clients': 'cutClients',
-  'delay clients': 'delayClients',
-  'shut out clients': 'shutOutClients',
-  'cut bus': 'cutBus',
-  'kill tap': 'killTap',
-  'kill subscriber': 'killSubscriber',
-  move: 'tellClient',
-  'say goodbye': 'tellClient',
-};

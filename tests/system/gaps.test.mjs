@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// The accounts of the gaps, held against logs whose gaps were needed, or not: each needless one is
+// told apart by its cause, and a cause that is beyond its bound is a problem.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Consumer } from './support/consumer.mjs';
+import { Emitted } from './support/emitted.mjs';
+import { CAUSES, GapAccounts } from './support/gaps.mjs';
+
+/** Events of s at 100 … 900 ms: o.1 to o.9, but o.5, which is of another session; `o` is as `fate` says. */
+function account(lines, fate = {}) {
+  const emitted = new Emitted();
+  const origin = Object.assign(emitted.addBroadcaster('o', undefined), { isOurs: true, last: 9, fate: 'killed' }, fate);
+  for (let seq = 1; seq <= 9; seq++) origin.add(seq, seq === 5 ? 'other' : 's', seq * 100);
+  for (let seq = 1; seq <= 2; seq++) emitted.hear(`gateway.${seq}`, 's');
+  Object.assign(emitted.addBroadcaster('p', undefined), { isOurs: true }).add(1, 's', 100);
+  const accounts = new GapAccounts();
+  const problems = [];
+  const consumer = new Consumer('c', emitted, (problem) => problems.push(problem), { isClient: true, accounts });
+  for (const line of lines) consumer.take(line);
+  const counts = Object.fromEntries([...accounts.lines()].map(([cause, count]) => [cause, count]));
+  return { needed: accounts.needed, counts, beyond: [...accounts.problems()].map(({ what }) => what), problems: problems.map(({ what }) => what) };
+}
+
+const connect = [10, 'connect', 'id', false];
+const cut = [1000, 'disconnect', 'transport close'];
+const join = (session, at, offset) => [[10, 'ask', session], [at, 'joined', session, offset]];
+const events = (...seqs) => seqs.map((seq) => [1000, 'event', 's', `o.${seq}`, seq]);
+const gap = (session, after, first, reason = 'origin_lost') => [1000, 'gap', session, after, first, reason];
+const resumed = [connect, ...join('s', 10, 'o.1'), ...events(2, 3), cut, connect, [590, 'ask', 's', 'o.3'], [600, 'joined', 's', 'o.6']];
+
+const NEEDED = {
+  'of just what is missing': [connect, ...join('s', 10, 'o.1'), ...events(2, 3), gap('s', 'o.3', 'o.7')],
+  'of what is missing, and more': [connect, ...join('s', 10, 'o.1'), ...events(2, 3), gap('s', 'o.3', '')],
+  'of an origin that was not heard of': [connect, ...join('s', 350, ''), gap('s', 'o.0', '')],
+  'of a refused event': [connect, ...join('s', 10, 'o.3'), gap('s', 'o.3', 'o.6', 'refused')],
+  'after since': [...resumed, gap('s', 'o.3', '')],
+};
+
+for (const [name, lines] of Object.entries(NEEDED))
+  test(`a gap ${name}: needed`, () => assert.deepEqual(account(lines), { needed: 1, counts: {}, beyond: [], problems: [] }));
+
+const all = [connect, ...join('s', 10, 'o.1'), ...events(2, 3, 4, 6, 7, 8, 9)];
+const NEEDLESS = {
+  'idle gateway': [[connect, ...join('s', 10, ''), gap('s', 'silent.0', '')]],
+  stranger: [[connect, ...join('quiet', 10, ''), gap('quiet', 'o.0', '')]],
+  'short life': [[...all, gap('s', 'o.9', '')], { isShort: true, fate: 'ended' }],
+  'origin_lost on ipc': [[...all, gap('s', 'o.9', '')]],
+  history: [[connect, ...join('s', 10, 'o.1'), ...events(2, 3, 4), gap('s', 'o.4', 'o.6', 'history'), ...events(6)], { fate: 'alive' }],
+};
+
+for (const [cause, [lines, fate]] of Object.entries(NEEDLESS))
+  test(`a gap told to one that missed nothing (${cause}): beyond the bound`, () =>
+    assert.deepEqual(account(lines, fate), { needed: 0, counts: { [cause]: 1 }, beyond: [`needless gaps: ${cause}`], problems: [] }));
+
+const ALLOWED = {
+  'origin_lost on tcp': [[...all, gap('s', 'o.9', '')], { isRemote: true }],
+  'presence of a gateway': [[connect, ...join('s', 10, ''), gap('s', 'gateway.2', '')]],
+  'since its origin is gone': [[...resumed, ...events(4, 6, 7, 8, 9), cut, connect, [950, 'ask', 's', 'o.9'], [960, 'joined', 's', ''], gap('s', 'o.9', '')]],
+  'lost before the join': [[connect, ...join('s', 950, ''), gap('s', 'o.0', 'o.10')]],
+  'offset of a CONNECT': [[...all, cut, connect, ...join('other', 950, ''), gap('other', 'o.9', '')]],
+  unproven: [[connect, ...join('s', 150, 'o.1'), ...events(2, 3, 4, 6, 7, 8, 9), cut, connect, [950, 'ask', 's', 'o.9'], [960, 'joined', 's', ''], [961, 'gap', 's', '', '', 'history']], { fate: 'alive' }],
+};
+
+for (const [cause, [lines, fate]] of Object.entries(ALLOWED))
+  test(`a gap told to one that missed nothing (${cause}): counted`, () =>
+    assert.deepEqual(account(lines, fate), { needed: 0, counts: { [cause]: 1 }, beyond: [], problems: [] }));
+
+test('the loss of an origin over tcp told twice: beyond the bound', () => {
+  const { counts, beyond } = account([...all, gap('s', 'o.9', ''), gap('s', 'o.9', '')], { isRemote: true });
+  assert.deepEqual([counts, beyond], [{ 'origin_lost on tcp': 2 }, ['needless gaps: origin_lost on tcp']]);
+});
+
+test('a gap for somebody who joined long after all of it: needless', () =>
+  assert.deepEqual(account([connect, ...join('s', 20_000, ''), gap('s', 'o.0', '')]).counts, { 'origin_lost on ipc': 1 }));
+
+test('an unproven gap where the other sent while one was away: needed', () =>
+  assert.equal(account([connect, ...join('s', 50, ''), ...events(1), cut, connect, [590, 'ask', 's', 'o.1'], [600, 'joined', 's', 'o.6'], [601, 'gap', 's', '', '', 'history']]).needed, 1));
+
+test('every bound has its reason', () => {
+  for (const { why } of Object.values(CAUSES)) assert.ok(why.length > 10);
+});

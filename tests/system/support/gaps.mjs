@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// The accounts of the gaps: whether one that was told was needed. It was if it names an event that
+// the consumer was owed and did not get. Any other is needless: a page that fetches its state at a
+// gap would fetch for nothing. Needless gaps are counted by cause, and each cause has a bound.
+
+const NEVER = () => 0;
+
+/** What may be needless: `bound(account)` is how many may be told; `why` is its reason. */
+export const CAUSES = {
+  'idle gateway': { bound: NEVER, why: 'a gateway that sent nothing has lost nothing' },
+  stranger: { bound: NEVER, why: 'the broadcaster never sent to that session: its ledger, or its heads, say so' },
+  'short life': { bound: NEVER, why: 'the ledger of a short-lived broadcaster says what it sent' },
+  'origin_lost on ipc': { bound: NEVER, why: 'the ledger in the bus directory says what a dead broadcaster sent' },
+  'origin_lost on tcp': { bound: ({ seats }) => seats, why: 'what it sent since its last head is not known: one a consumer, session and life that had sent there' },
+  'presence of a gateway': { bound: ({ seats }) => seats, why: 'what a dead gateway sent is not known here: one a consumer, session and life that had sent there' },
+  'since its origin is gone': { bound: ({ seats }) => seats, why: 'nobody knows what else it had sent: one a join' },
+  'offset of a CONNECT': { bound: ({ seats }) => seats, why: 'the gateway does not know of which session it is: one a join' },
+  'lost before the join': { bound: ({ seats }) => seats, why: 'that it was lost was not known yet when the consumer joined: one a join and origin' },
+  unproven: { bound: ({ count }) => count, why: 'one event id says nothing of other broadcasters; the checker tells where there are none' },
+  history: { bound: NEVER, why: 'an origin that is there says what it has not kept' },
+};
+
+export class GapAccounts {
+  constructor() {
+    this.needed = 0;
+    this.causes = new Map(); // cause -> {count, seats: a Set, by: consumer -> count, examples}
+  }
+
+  /**
+   * Takes a gap: `missing` events that its consumer was owed were named by it. `seat` stands for the
+   * consumer's time in the session, which is told once of one origin's loss.
+   */
+  take({ consumer, session, origin, reason, text, missing, seat, isAnswer = false, isImplied = false, isOlder = false }) {
+    if (missing > 0 || reason === 'refused') {
+      this.needed++;
+      return;
+    }
+    const cause = causeOf({ session, origin, reason, isAnswer, isImplied, isOlder });
+    let account = this.causes.get(cause);
+    if (!account) this.causes.set(cause, (account = { count: 0, seats: new Map(), examples: [] }));
+    account.count++;
+    const told = account.seats.get(seat) ?? new Set();
+    account.seats.set(seat, told.add(origin?.name));
+    if (account.examples.length < 5) account.examples.push({ consumer, session, text, fate: origin?.fate });
+  }
+
+  get needless() {
+    return [...this.causes.values()].reduce((sum, { count }) => sum + count, 0);
+  }
+
+  /** [cause, count, bound] of each that there was. */
+  *lines() {
+    for (const [cause, { count, seats }] of this.causes) {
+      const told = [...seats.values()].reduce((sum, { size }) => sum + size, 0);
+      yield [cause, count, CAUSES[cause].bound({ count, seats: told })];
+    }
+  }
+
+  /** A problem for each cause that is beyond its bound. */
+  *problems() {
+    for (const [cause, count, bound] of this.lines()) {
+      if (count > bound)
+        yield { consumer: 'all', session: '', origin: '', what: `needless gaps: ${cause}`, expected: `${bound} at most: ${CAUSES[cause].why}`, came: [count, ...this.causes.get(cause).examples] };
+    }
+  }
+}
+
+/** Why a gap that named nothing may have been told. */
+export function causeOf({ session, origin, reason, isAnswer, isImplied, isOlder }) {
+  if (!origin) return 'unproven';
+  if (isAnswer && isImplied) return 'offset of a CONNECT';
+  if (!origin.isOurs && origin.numbers.size === 0) return 'idle gateway';
+  if (origin.next(session, 0) === Infinity) return 'stranger';
+  if (isOlder) return 'lost before the join';
+  if (isAnswer && origin.fate !== 'alive') return 'since its origin is gone';
+  if (!origin.isOurs) return 'presence of a gateway';
+  if (reason === 'history') return 'history';
+  if (origin.isShort) return 'short life';
+  return origin.isRemote ? 'origin_lost on tcp' : 'origin_lost on ipc';
+}
