@@ -46,6 +46,7 @@ const resumed = (since = 'o.3', before = events(2, 3)) =>
 const goodbye = [1000, 'disconnect', 'goodbye'];
 /** Was in s up to o.3, came anew after that gateway had ended, and joined again without since. */
 const restarted = [connect(), ...join, ...events(2, 3), cut, connect(), [590, 'ask', 's'], [750, 'joined', 's', 'o.7']];
+const later = [connect(), ...join, ...events(2, 3), [11, 'disconnect', 'transport close'], [-9000, 'connect', 'id', false], ...restarted.slice(-2)];
 /** … was in another session alone. */
 const elsewhere = [connect(), [10, 'ask', 'other'], [20, 'joined', 'other', ''], [550, 'event', 'other', 'o.5', 5], cut, connect(), [690, 'ask', 's'], [750, 'joined', 's', 'o.7']];
 const unproven = [1000, 'gap', 's', '', '', 'history'];
@@ -74,6 +75,9 @@ const GOOD = {
   'a new start with an offset that nobody can answer': [...restarted, gap(3, 0), unproven, ...events(8, 9)],
   'a new start with an offset of another session': [...elsewhere, unproven, ...events(8, 9)],
   'a new start with an offset, in a session that it was not in': [...elsewhere, ...events(6, 7, 8, 9)],
+  'a new start with an offset that no longer counts': [...later, ...events(8, 9)],
+  'a new start with an offset that counts for longer': [...later, ...events(4, 6, 7, 8, 9)],
+  'a new start with an offset, after leaving another session': [connect(), ...join, ...events(2, 3), cut, connect(), [580, 'leave', 'other'], [590, 'ask', 's'], [750, 'joined', 's', 'o.7'], ...events(8, 9)],
   'a new start with an offset, in a session joined again': [...restarted, ...events(4, 6, 7), [700, 'leave', 's'], [710, 'left', 's'], [770, 'ask', 's'], [780, 'joined', 's', 'o.7'], ...events(8, 9)],
   'a session that was left': [connect(), ...join, ...events(2, 3), [1, 'leave', 's'], ...events(4), [1, 'left', 's']],
   'a join with since': [...resumed(), ...events(4, 6, 7, 8, 9)],

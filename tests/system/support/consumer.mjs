@@ -12,8 +12,9 @@
 // client gives out before it says that it is connected.
 //
 // A client that begins anew names, in its CONNECT, the last event that it got (its offset, which the
-// official client sends by itself). Where it then joins a session without SINCE, for the first time on
-// that connection, it is as if it had named that event: what it missed is owed there, too.
+// official client sends by itself). Where it then soon joins a session without SINCE, for the first
+// time on that connection and before it has left any, it is as if it had named that event: what it
+// missed is owed there, too. Later it depends on the gateway; then it may come.
 //
 // A session's events are owed from its offset on; of the offset's origin that is exact. Of other
 // origins, and where there is no offset, what was emitted after the consumer had heard `joined` is
@@ -32,6 +33,7 @@ import { GapAccounts } from './gaps.mjs';
 // A broadcaster over tcp that is killed sooner than one who is stopped goes on, and connects anew,
 // may never have met the consumer, and nothing could tell of it (in a bus directory its files do).
 const UNMET_MS = 12_000;
+const NAMED_MS = 4_000; // less than the shortest --recovery-window: so long a CONNECT's offset counts
 const REPAIR_MS = 12_000; // the longest until a loss is told: the time-outs of the bus together
 const CLOCK_MS = 2; // by how much the two sides' readings of one clock may differ
 const EVERYBODY = '';
@@ -96,7 +98,7 @@ class Seat {
   static implied(past, id) {
     const seat = new Seat('asked', Infinity);
     const [name] = parse(id);
-    Object.assign(seat, { resumed: name, isProven: past !== undefined, heldSince: past?.owedSince ?? Infinity, isImplied: true, newest: past?.newest ?? '' });
+    Object.assign(seat, { resumed: name, isProven: past !== undefined, heldSince: past?.owedSince ?? Infinity, isImplied: true, named: id, newest: past?.newest ?? '' });
     for (const [origin, position] of past?.positions ?? []) {
       const isExact = origin === name && !position.isOver;
       seat.positions.set(origin, isExact ? new Position(position.upTo, position.received) : position.carried());
@@ -148,6 +150,7 @@ export class Consumer {
     } else {
       if (this.wasConnected) this.counts.anew++;
       this.named = this.offset;
+      this.namedUntil = time + NAMED_MS;
       this.joinedSince.clear();
       for (const session of [...this.seats.keys()]) this.rise(session);
       this.seats.set(EVERYBODY, new Seat('joined', time));
@@ -172,7 +175,7 @@ export class Consumer {
     this.seats.delete(session);
   }
 
-  ask(_, session, since = '') {
+  ask(time, session, since = '') {
     const seat = this.seats.get(session);
     const past = this.past.get(session);
     if (seat) {
@@ -180,15 +183,15 @@ export class Consumer {
     } else if (since && past?.newest !== since) {
       this.problem('asks for what comes after an event that is not its newest', session, '', past?.newest, since);
     } else {
-      this.seats.set(session, this.newSeat(past, since, session));
+      this.seats.set(session, this.newSeat(past, since, session, time));
     }
   }
 
-  newSeat(past, since, session) {
+  newSeat(past, since, session, time) {
     const isFirst = !this.joinedSince.has(session);
     this.joinedSince.add(session);
     if (!since && !(this.named && isFirst)) return new Seat('asked', Infinity);
-    const seat = since ? Seat.after(past, since) : Seat.implied(past, this.named);
+    const seat = since ? Seat.after(past, since) : Seat.implied(time <= this.namedUntil ? past : undefined, this.named);
     if (!this.emitted.origin(seat.resumed).isOurs) seat.positions.delete(seat.resumed); // presence of before is not owed
     return seat;
   }
@@ -219,6 +222,7 @@ export class Consumer {
   }
 
   leave(_, session) {
+    this.named = '';
     const seat = this.seats.get(session);
     if (seat) seat.state = 'leaving';
   }
@@ -353,7 +357,7 @@ export class Consumer {
   unproven(session, seat, first, reason) {
     const text = `unproven ${first} ${reason}`;
     if (!seat.resumed || !seat.isAnswering) return this.problem('an unproven gap that answers no join', session, '', 'nothing', text);
-    const isOther = seat.isImplied && !this.isOf(session, this.named); // it says nothing of this one
+    const isOther = seat.isImplied && !this.isOf(session, seat.named); // it says nothing of this one
     if (!isOther && !seat.positions.get(seat.resumed)?.isOver && !this.hasOthers(session, seat))
       this.problem('an unproven gap where one origin alone had sent', session, seat.resumed, 'nothing', text);
     this.counts.unproven++;
