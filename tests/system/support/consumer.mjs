@@ -146,6 +146,7 @@ export class Consumer {
     this.isConnected = true;
     if (isRecovered) {
       this.counts.recoveries++;
+      this.named = ''; // this CONNECT's offset has been answered
       for (const seat of this.seats.values()) seat.wasRecovered = true;
     } else {
       if (this.wasConnected) this.counts.anew++;

@@ -224,7 +224,7 @@ export class World {
 
   /** Waits until all that was broken is back, and nothing is emitted any more. */
   async settle() {
-    this.lightClients?.write('settle\n');
+    for (const { program } of this.hosts) program?.write('settle\n');
     while (this.returning.size > 0) await within(Promise.all(this.returning), 'return of what was broken', 120_000);
     if (this.failure) throw this.failure;
     for (const { program } of this.broadcasters) {
