@@ -66,6 +66,8 @@
     X(BUS_GAPS, counter, "talus_bus_gaps_total",                                                   \
       "Gaps told to rooms, or kept for who may come back")                                         \
     X(BUS_DUPLICATES, counter, "talus_bus_duplicates_total", "Bus events that had come before")    \
+    X(BUS_RECEIVE_DROPPED, counter, "talus_bus_receive_dropped_total",                             \
+      "Bus messages let go because too many waited, which are asked for again")                    \
     X(BUS_MALFORMED, counter, "talus_bus_malformed_total", "Messages that are no event")           \
     X(BUS_OVER_BOUNDS, counter, "talus_bus_over_bounds_total",                                     \
       "Bus events that are too large, too deep or have too many binary values")                    \

@@ -21,6 +21,7 @@
 
 #include <talus/error.h>
 
+#include "connection_times.h"
 #include "context.h"
 #include "expect.h"
 #include "heal_fixture.h"
@@ -178,6 +179,87 @@ static void test_stopped_input_and_a_ping(void **state)
 
 // ---- Broadcasters that stand still
 
+// How long a broadcaster was silent when it was taken for away, by the beats that were missed; 0:
+// none was yet.
+static long long silent_ms;
+
+static void note_silence(talus_log_level_t level, const char *line, void *arg)
+{
+    const char *at = strstr(line, "has been silent for ");
+
+    (void)level, (void)arg;
+    if (at)
+        silent_ms = strtoll(at + strlen("has been silent for "), NULL, 10);
+}
+
+// Its ledger says that nothing is missing: so no gap is told of it, and joins do not wait for it.
+static void test_a_stopped_broadcaster_is_noticed(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    const talus_delivery_t *delivery;
+
+    fixture->options.origin_timeout_ms = 100;
+    fixture->options.live_timeout_ms = 20000;
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    child_start(&fixture->child, "flood", fixture->bus);
+    child_wait_said(&fixture->child);
+    pump_until(subscriber, origins_are, 1);
+    join_live(subscriber, "s");
+    child_tell(&fixture->child);
+    heal_expect_seqs(subscriber, 1, FLOOD);
+    child_wait_said(&fixture->child);
+    silent_ms = 0;
+    talus_set_log(TALUS_LOG_INFO, note_silence, NULL);
+    assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
+    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    while (silent_ms == 0) {
+        assert_true(talus__monotonic_ms() < deadline);
+        assert_int_equal(talus_subscriber_receive(subscriber, 20, &delivery), TALUS_ETIMEOUT);
+    }
+    talus_set_log(TALUS_LOG_WARNING, NULL, NULL);
+    // In beats, as time on a busy machine says little: the fourth of half a second.
+    assert_int_equal(silent_ms, 2000);
+    join_live(subscriber, "other");
+    assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
+}
+
+// ---- A subscriber that is slow over tcp
+
+static talus_broadcaster_stats_t stats_of(const talus_broadcaster_t *broadcaster)
+{
+    talus_broadcaster_stats_t stats;
+
+    talus_broadcaster_stats(broadcaster, &stats);
+    return stats;
+}
+
+// More than the kernel holds for the connection waits for it all the time, for longer than
+// TALUS__TCP_MAXRT_MS. If the connection were cut, it would subscribe again.
+static void test_a_slow_reader_is_not_cut(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    uint64_t seq = 0;
+
+    fixture->publishing.send_high_water_mark = 100000;
+    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, TCP);
+    talus_subscriber_t *subscriber =
+        heal_subscribe(fixture, talus_broadcaster_endpoint(broadcaster));
+    pump_until(subscriber, origins_are, 1);
+    join_live(subscriber, "s");
+    assert_int_equal(talus_broadcaster_wait_subscribers(broadcaster, 1, EXPECT_DEADLINE_MS, NULL),
+                     0);
+    uint64_t subscriptions = stats_of(broadcaster).subscriptions;
+    heal_flood(broadcaster, "s", 2000);
+    long long until = talus__monotonic_ms() + TALUS__TCP_MAXRT_MS + 1000;
+    while (talus__monotonic_ms() < until && seq < 1500) {
+        assert_int_equal(expect_event(subscriber, NULL, "s", NULL)->seq, ++seq);
+        pass_ms(5);
+    }
+    heal_expect_seqs(subscriber, seq + 1, 2000);
+    assert_int_equal(stats_of(broadcaster).subscriptions, subscriptions);
+    assert_int_equal(heal_stats_of(fixture).healed, 0);
+}
+
 // The child: emits more to session "s" than connections take at once, and stands still.
 static int stop_behind(const char *endpoint)
 {
@@ -231,7 +313,9 @@ int main(int argc, char **argv)
         TEST(test_stopped_input_and_a_killed_broadcaster),
         TEST(test_stopped_input_and_a_cut_connection),
         TEST(test_stopped_input_and_a_ping),
+        TEST(test_a_stopped_broadcaster_is_noticed),
         TEST(test_a_stopped_broadcaster_in_a_bus_directory),
+        TEST(test_a_slow_reader_is_not_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -365,15 +365,18 @@ struct talus__asker *talus__askers_receive(struct talus__askers *askers, void *t
     return NULL;
 }
 
-bool talus__askers_pull(struct talus__askers *askers)
+bool talus__askers_pull(struct talus__askers *askers, size_t most)
 {
+    bool is_emptied = true;
+
     for (struct talus__asker *asker = askers->first; asker; asker = asker->next) {
         if (!asker->socket)
             continue;
-        talus__inbox_pull(&asker->inbox);
+        talus__inbox_pull(&asker->inbox, most / askers->count + 1);
+        is_emptied &= asker->inbox.is_emptied;
         askers->may_have_answers |= asker->inbox.count > 0 || asker->inbox.has_dropped;
     }
-    askers->is_emptied = true;
+    askers->is_emptied = is_emptied;
     return askers->may_have_answers;
 }
 

@@ -96,9 +96,9 @@ int talus__askers_ask(struct talus__askers *askers, struct talus__origin *origin
 // The frames are initialised; a message that has not two frames is counted and passed over.
 struct talus__asker *talus__askers_receive(struct talus__askers *askers, void *topic, void *body);
 
-// For the guard: takes in what has come, up to a bound. Returns whether there is something to
-// receive.
-bool talus__askers_pull(struct talus__askers *askers);
+// For the guard: takes in what has come, up to `most` messages of all askers together, of which
+// each has its share. Returns whether there is something to receive.
+bool talus__askers_pull(struct talus__askers *askers, size_t most);
 
 // The first ask is answered: takes it off, to be freed by the caller.
 struct talus__ask *talus__asker_take(struct talus__askers *askers, struct talus__asker *asker);

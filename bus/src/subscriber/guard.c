@@ -17,7 +17,8 @@
 
 #include "context.h"
 
-#define LOOK_MS         100  // after something was left, or came
+#define LOOK_MS         100 // after something was left, or came
+#define AGAIN_MS        1   // after a look that did not reach the end; an owner that waits is first
 #define TRIES           1000 // to find a post free; then later again
 #define EVENTS_PER_TURN 16
 #define WAKE            0 // the number of `guard.wake`; posts have others
@@ -101,6 +102,8 @@ static void look(struct talus__post *post, long long now)
         if (post->is_empty(post->arg)) {
             atomic_store_explicit(&post->is_asked, false, memory_order_relaxed);
             post->due = 0;
+        } else {
+            post->due = talus__monotonic_ms() + AGAIN_MS;
         }
         atomic_store_explicit(&post->holder, TALUS__POST_FREE, memory_order_release);
     }

@@ -4,8 +4,9 @@
 // A subscriber's sockets have no high-water mark, so somebody must read them also while the owner
 // is slow, or stands still in what it does with an event. The guard does that a tenth of a second
 // after the owner has left something unread, or something has come that the owner has not read. It
-// rests while all sockets are empty. There is one for the process: the first subscriber starts it,
-// the last one ends it.
+// rests while all sockets are empty. What it does at once is bounded, also under a flood: then it
+// gives the post back for a moment, and goes on. There is one for the process: the first subscriber
+// starts it, the last one ends it.
 //
 // A post is where the two meet: who reads a subscriber's sockets holds its post. The owner takes it
 // for each of its calls, which costs one atomic operation while the guard is not there.
@@ -23,7 +24,7 @@ struct talus__post {
     // Set by the owner before talus__guard_add.
     int wake;                    // an eventfd that tells the owner of what was read
     bool (*is_empty)(void *arg); // nothing is left unread, as far as its holder knows
-    bool (*pull)(void *arg);     // reads all; returns whether there is something for the owner
+    bool (*pull)(void *arg); // reads all, up to a bound; returns whether the owner has something
     void *arg;
 
     int inputs;            // an epoll instance with the sockets' descriptors

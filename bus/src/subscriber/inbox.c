@@ -131,9 +131,9 @@ static bool read_pair(struct talus__inbox *inbox, zmq_msg_t *topic, zmq_msg_t *b
     return true;
 }
 
-void talus__inbox_pull(struct talus__inbox *inbox)
+void talus__inbox_pull(struct talus__inbox *inbox, size_t most)
 {
-    for (;;) {
+    for (size_t read = 0; read < most; read++) {
         zmq_msg_t topic, body;
         bool is_pair = false;
         zmq_msg_init(&topic);
@@ -144,11 +144,13 @@ void talus__inbox_pull(struct talus__inbox *inbox)
             continue;
         }
         close_message(&topic, &body);
-        if (!has_message)
-            break;
+        if (!has_message) {
+            inbox->is_emptied = true;
+            return;
+        }
         count_one(&inbox->malformed);
     }
-    inbox->is_emptied = true;
+    inbox->is_emptied = false;
 }
 
 void talus__inbox_take(struct talus__inbox *inbox, zmq_msg_t *topic, zmq_msg_t *body)

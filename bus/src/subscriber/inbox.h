@@ -44,8 +44,9 @@ struct talus__inbox {
 // The bounds and the socket are set, the rest is zero. Closes what is in the ring.
 void talus__inbox_fini(struct talus__inbox *inbox);
 
-// Moves what waits in the socket into the ring, until the socket is empty.
-void talus__inbox_pull(struct talus__inbox *inbox);
+// Moves what waits in the socket into the ring, until the socket is empty, which `is_emptied` says,
+// or `most` messages were read: a peer may send as fast as they are read.
+void talus__inbox_pull(struct talus__inbox *inbox, size_t most);
 
 // Moves the oldest message of the ring into initialised frames. The ring is not empty.
 void talus__inbox_take(struct talus__inbox *inbox, zmq_msg_t *topic, zmq_msg_t *body);

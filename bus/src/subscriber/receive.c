@@ -20,7 +20,8 @@
 #include "receive.h"
 
 #define EVENTS_PER_TURN   16
-#define MESSAGES_PER_TURN 1024 // taken before other descriptors get their turn
+#define MESSAGES_PER_TURN 1024   // taken before other descriptors get their turn
+#define PULLED_MOST       100000 // by the guard at once, while the owner has to wait
 
 // ---- The descriptor
 
@@ -76,8 +77,8 @@ static bool pull(void *arg)
 {
     talus_subscriber_t *subscriber = arg;
 
-    talus__inbox_pull(&subscriber->inbox);
-    bool has_answers = talus__askers_pull(&subscriber->askers);
+    talus__inbox_pull(&subscriber->inbox, PULLED_MOST);
+    bool has_answers = talus__askers_pull(&subscriber->askers, PULLED_MOST);
     return has_answers || subscriber->inbox.count > 0;
 }
 

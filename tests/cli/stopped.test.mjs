@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// A `talus tap` whose reader stands still, while a `talus emit` floods it and is killed: it lives,
+// its memory is bounded, and when the reader goes on, it tells in order what came.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { setTimeout as pass } from 'node:timers/promises';
+import { Bus, PATIENTLY } from './support/talus.mjs';
+
+const EVENTS = 40_000;
+const BYTES = 6000; // of a payload: all of them are three times what a tap may keep
+const MEMORY_MB = 160; // what waits, 80; what is held back, 16; the program; and some more
+const HEARTBEATS_MS = 1700; // three heartbeats, after which a dead peer is looked after
+
+const memoryOf = (pid) => {
+  const [, kilobytes] = readFileSync(`/proc/${pid}/status`, 'utf8').match(/^VmRSS:\s+(\d+) kB$/m);
+  return Number(kilobytes) / 1024;
+};
+
+/** Feeds the lines of a flood to a program, as fast as it takes them. */
+async function flood(program) {
+  const line = `"${'x'.repeat(BYTES)}"\n`;
+  const lines = line.repeat(20);
+  for (let sent = 0; sent < EVENTS; sent += 20)
+    if (!program.child.stdin.write(lines)) await new Promise((resolve) => program.child.stdin.once('drain', resolve));
+}
+
+test('a tap whose reader stands still outlives its broadcaster, in bounded memory', async (t) => {
+  const bus = await Bus.open(t);
+  const tap = await bus.tap('--session', 's', '--format', 'json');
+  tap.child.stdout.pause();
+  const emit = bus.start(['emit', ...PATIENTLY, 's', 't', '-']);
+  await flood(emit);
+  await emit.lines(EVENTS - 1000); // all but what is on its way into it
+  assert.equal((await emit.kill('SIGKILL')).signal, 'SIGKILL');
+  await pass(HEARTBEATS_MS);
+  assert.equal(tap.child.exitCode ?? tap.child.signalCode, null, tap.err.text);
+  const memory = memoryOf(tap.child.pid);
+  t.diagnostic(`the tap has ${Math.round(memory)} MB`);
+  assert.ok(memory < MEMORY_MB || process.env.ASAN_OPTIONS, `${memory} MB`);
+
+  tap.child.stdout.resume();
+  await bus.emit('s', 'last');
+  await tap.line(/"type":"last"/);
+  tap.child.kill('SIGTERM');
+  const { status, out, err } = await tap.end();
+  assert.ok(status === 0 || status === 1, err);
+  const seqs = out.map((line) => JSON.parse(line)).filter(({ type }) => type === 't').map(({ seq }) => seq);
+  assert.ok(seqs.length > 1000);
+  assert.ok(seqs.every((seq, index) => index === 0 || seq > seqs[index - 1]));
+  if (seqs.length < EVENTS) assert.match(err, /lost/);
+});
