@@ -73,6 +73,18 @@ test('each wrong command line is one line and status 2', async (t) => {
   assert.deepEqual(await bus.files(), []);
 });
 
+test('a bus that cannot be one is an error of the command line, from TALUS_BUS too', async (t) => {
+  const bus = await Bus.open(t);
+  for (const command of [['tap'], ['emit', 's', 't'], ['demo']]) {
+    const named = await bus.run([...command, '--bus', 'nonsense']);
+    assert.match(named.err, /^talus \w+: cannot \w+ on ">?nonsense": the endpoint is malformed; .*\n$/);
+    assert.equal(named.status, 2);
+    const found = await bus.run(command, { env: { TALUS_BUS: 'nonsense' } });
+    assert.match(found.err, /^talus \w+: cannot \w+ on ">?nonsense" of TALUS_BUS: the endpoint is malformed; .*\n$/);
+    assert.equal(found.status, 2);
+  }
+});
+
 test('a payload over a bound is an error of the command line too', async (t) => {
   const bus = await Bus.open(t);
   const tap = await bus.tap();

@@ -444,13 +444,28 @@ static void emit_bursts(talus_broadcaster_t *bus, int count)
         emit(bus, count - i < EMITS_AT_ONCE ? count - i : EMITS_AT_ONCE);
 }
 
+static void run_emit_at(const char *endpoint, int count)
+{
+    talus_broadcaster_t *bus;
+    check(talus_broadcaster_new(&bus, endpoint, NULL) == 0, "broadcaster");
+    emit_bursts(bus, count);
+    talus_broadcaster_destroy(&bus);
+}
+
 // The emit call, with nobody there.
 static void run_emit(int count)
 {
-    talus_broadcaster_t *bus;
-    check(talus_broadcaster_new(&bus, BUS, NULL) == 0, "broadcaster");
-    emit_bursts(bus, count);
-    talus_broadcaster_destroy(&bus);
+    run_emit_at(BUS, count);
+}
+
+// The same in a bus directory, where it is written into the ledger, too.
+static void run_emit_in_directory(int count)
+{
+    char folder[] = "/tmp/talus-guard-XXXXXX", endpoint[64];
+    check(mkdtemp(folder) != NULL, "folder");
+    snprintf(endpoint, sizeof endpoint, "ipc://%s/*", folder);
+    run_emit_at(endpoint, count);
+    check(rmdir(folder) == 0, "removing the folder");
 }
 
 static void open_subscriber(talus_subscriber_t **subscriber)
@@ -488,6 +503,7 @@ static const struct {
     void (*run)(int count);
 } cases[] = {
     {"emit", run_emit},
+    {"emit-in-directory", run_emit_in_directory},
     {"receive", run_receive},
     {"encode", run_encode},
     {"room-of-1", run_room_of_1},
