@@ -22,8 +22,9 @@
 
 static inline uint64_t talus__ledger_mix(uint64_t hash, uint64_t word)
 {
-    hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
-    return hash ^ (hash >> 32);
+    hash ^= word;
+    hash = (hash ^ (hash >> 32)) * 0x9e3779b97f4a7c15ULL;
+    return hash ^ (hash >> 29);
 }
 
 static inline uint64_t talus__ledger_hash(uint64_t key, const char *name, size_t size)

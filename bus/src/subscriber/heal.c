@@ -404,6 +404,7 @@ static bool settle(talus_subscriber_t *subscriber, struct talus__heal *heal,
     }
     if (heal->is_lost && !heal->origin->has_bye) {
         heal->is_lost = false;
+        position->is_over = true;
         talus__set_gap(subscriber, heal->joined->name, heal->origin->name, position->last, 0,
                        TALUS_GAP_ORIGIN_LOST);
         return true;

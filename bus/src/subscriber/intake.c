@@ -130,6 +130,36 @@ void talus__set_gap(talus_subscriber_t *subscriber, const char *session, const c
                    talus_gap_reason_name(reason), held_back);
 }
 
+// The message came through a connection: if that stands, its origin is here, even if the hello that
+// it began with was dropped from a full inbox, or was read after the end of the connection before.
+static void meet(talus_subscriber_t *subscriber, struct talus__origin *origin)
+{
+    int connection = zmq_msg_get(&subscriber->body, ZMQ_SRCFD);
+
+    // The descriptor may have been another connection's before: first hear of its end.
+    talus__peers_read_monitor(&subscriber->peers);
+    if (connection < 0)
+        connection = TALUS__NO_CONNECTION;
+    else if (!talus__monitor_is_up(&subscriber->peers.monitor, connection))
+        return; // sent long ago, over a connection that is gone by now
+    bool is_other = talus__origin_connect(&subscriber->origins, origin, connection);
+    if (is_other || !origin->is_ready_topic)
+        talus__announce_ready(subscriber, origin);
+    if (is_other && origin->listed == 0)
+        talus__live_greeted(subscriber);
+}
+
+// An event, a head or a beat of an origin that had been missed, unless it has ended for good.
+static void meet_again(talus_subscriber_t *subscriber, struct talus__origin *origin)
+{
+    if (!talus__origin_may_return(origin))
+        return;
+    if (origin->is_away)
+        talus__origin_hear(&subscriber->origins, origin);
+    if (!origin->is_connected)
+        meet(subscriber, origin);
+}
+
 static int on_event(talus_subscriber_t *subscriber, const struct talus__topic *topic)
 {
     struct talus__joined *session =
@@ -152,6 +182,8 @@ static int on_event(talus_subscriber_t *subscriber, const struct talus__topic *t
     }
     if (!error)
         subscriber->stats.received++;
+    if (origin && (origin->is_departing || origin->is_away))
+        meet_again(subscriber, origin);
     if (origin)
         return talus__order_event(subscriber, topic, &body, origin, error);
     // An origin too many has no place, and its events no order that could be checked.
@@ -223,6 +255,8 @@ int talus__on_head(talus_subscriber_t *subscriber, const struct talus__topic *to
 
     if (!origin)
         return TALUS__INTAKE_HANDLED;
+    if (origin->is_departing)
+        meet_again(subscriber, origin);
     subscriber->stats.heads++;
     struct talus__joined *joined =
         talus__joined_find(&subscriber->joined, topic->session, topic->session_size);
@@ -237,23 +271,12 @@ static int on_hello(talus_subscriber_t *subscriber)
 {
     struct talus__head head;
     struct talus__origin *origin = decode_marker(subscriber, &head);
-    int connection = zmq_msg_get(&subscriber->body, ZMQ_SRCFD);
 
     if (!origin)
         return TALUS__INTAKE_HANDLED;
     if (head.every > 0)
         talus__beats_hear(subscriber, origin, head.every);
-    // The descriptor may have been another connection's before: first hear of its end.
-    talus__peers_read_monitor(&subscriber->peers);
-    if (connection < 0)
-        connection = TALUS__NO_CONNECTION;
-    else if (!talus__monitor_is_up(&subscriber->peers.monitor, connection))
-        return TALUS__INTAKE_HANDLED; // said long ago, over a connection that is gone by now
-    bool is_other = talus__origin_connect(&subscriber->origins, origin, connection);
-    if (is_other || !origin->is_ready_topic)
-        talus__announce_ready(subscriber, origin);
-    if (is_other && origin->listed == 0)
-        talus__live_greeted(subscriber);
+    meet(subscriber, origin);
     return TALUS__INTAKE_HANDLED;
 }
 
@@ -272,8 +295,10 @@ static int on_beat(talus_subscriber_t *subscriber)
     struct talus__head head;
     struct talus__origin *origin = decode_marker(subscriber, &head);
 
-    if (origin)
+    if (origin) {
         talus__beats_hear(subscriber, origin, head.every);
+        meet_again(subscriber, origin);
+    }
     return TALUS__INTAKE_HANDLED;
 }
 

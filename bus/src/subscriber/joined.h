@@ -28,7 +28,8 @@ struct talus__position {
     uint64_t delivered;       // seq of the newest event that the caller got
     struct talus__heal *heal; // NULL: nothing is missing
     bool has_baseline;        // the origin's first head came: from `last` on, everything is owed
-    bool is_presence;         // the origin sends nothing but presence; known when it is gone, too
+    bool is_over;     // that it is lost without end was told; until the origin is heard here
+    bool is_presence; // the origin sends nothing but presence; known when it is gone, too
 };
 
 enum talus__joined_list {
@@ -46,6 +47,7 @@ struct talus__joined {
     struct talus__joined *before;
     enum talus__joined_list list;
     bool is_live;       // LIVE was decided: a head that comes first now is of a new origin
+    uint64_t live_turn; // … when, as talus__origins.turn counts
     bool is_complete;   // … and every known origin had answered
     long long deadline; // of the list, on the monotonic clock in milliseconds
     struct talus__position *positions; // owned

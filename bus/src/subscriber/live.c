@@ -65,6 +65,7 @@ void talus__on_origin_removed(struct talus__origin *origin, void *arg)
 static void settle(talus_subscriber_t *subscriber, struct talus__joined *joined, bool is_complete)
 {
     joined->is_live = true;
+    joined->live_turn = ++subscriber->origins.turn;
     joined->is_complete = is_complete;
     talus__joined_move(&subscriber->joined, joined, TALUS__LIST_ANNOUNCE);
     talus__raise(subscriber);

@@ -9,12 +9,20 @@
 #include "log.h"
 #include "wire.h"
 
-#define DEAD_MS 500 // for what a dead one had sent to arrive
+#define DEAD_MS    500  // for what a dead one had sent to arrive
+#define LOOK_MS    250  // between looks at those that are departing
+#define RETURN_MS  1000 // for those that return to be heard, once their reader is awake again
+#define STOOD_MOST 16 // times that a reader is let off: one that always stands hears of losses, too
+
+static bool is_sure(const struct talus__origin *origin)
+{
+    return !talus__origin_may_return(origin);
+}
 
 static long long due_of(const talus_subscriber_t *subscriber, const struct talus__origin *origin)
 {
-    bool is_sure = (origin->was_listed && origin->listed == 0) || origin->has_bye;
-    return origin->departed_at + (is_sure ? DEAD_MS : subscriber->options.origin_timeout_ms);
+    return origin->departed_at +
+           (is_sure(origin) ? DEAD_MS : subscriber->options.origin_timeout_ms);
 }
 
 // Whether something was emitted to the session that has not come, and up to which seq. The ledger
@@ -47,12 +55,14 @@ static void lose_position(talus_subscriber_t *subscriber, struct talus__joined *
     struct talus__position *position = talus__position_find(joined, ref);
     uint64_t upto;
 
-    if (origin->has_bye || !is_owed(ledger, joined, position, &upto)) {
+    if (origin->has_bye || (position && position->is_over) ||
+        !is_owed(ledger, joined, position, &upto)) {
         fail_heal(subscriber, position);
         return;
     }
-    // One that was never heard came when the session was live: what it emitted was owed.
-    if (!position && joined->is_live && origin->was_listed)
+    // One that was never heard came when the session was live: what it emitted was owed. Where it
+    // was gone before the session was live, nothing was.
+    if (!position && joined->is_live && origin->was_listed && joined->live_turn < origin->left_turn)
         position = talus__position_get(joined, &subscriber->origins, ref);
     else if (position && !position->has_baseline && position->last == 0 && !joined->is_live)
         return;
@@ -116,17 +126,40 @@ static void lose(talus_subscriber_t *subscriber, struct talus__origin *origin)
     talus__origin_unpin(&subscriber->origins, origin);
 }
 
+static long long looked_at(const struct talus__origins *origins, const struct talus__origin *origin)
+{
+    return origin->departed_at > origins->looked_at ? origin->departed_at : origins->looked_at;
+}
+
+// Time in which the subscriber stood still counts for nothing: it could not hear who returned.
+static void let_off(const talus_subscriber_t *subscriber, struct talus__origin *origin,
+                    long long now)
+{
+    long long stood = now - looked_at(&subscriber->origins, origin) - LOOK_MS;
+
+    if (stood < LOOK_MS)
+        return;
+    origin->departed_at += stood;
+    if (is_sure(origin) || ++origin->stood > STOOD_MOST)
+        return;
+    long long early = now + RETURN_MS - due_of(subscriber, origin);
+    if (early > 0)
+        origin->departed_at += early;
+}
+
 void talus__lost_tend(talus_subscriber_t *subscriber, long long now, bool is_drained)
 {
-    const struct talus__origins *origins = &subscriber->origins;
+    struct talus__origins *origins = &subscriber->origins;
 
-    if (!is_drained)
-        return;
     for (size_t i = 0; origins->departing > 0 && i < origins->slot_count; i++) {
         struct talus__origin *origin = origins->slots[i].origin;
-        if (origin && origin->is_departing && now >= due_of(subscriber, origin))
+        if (!origin || !origin->is_departing)
+            continue;
+        let_off(subscriber, origin, now);
+        if (is_drained && now >= due_of(subscriber, origin))
             lose(subscriber, origin);
     }
+    origins->looked_at = now;
 }
 
 long long talus__lost_due(const talus_subscriber_t *subscriber)
@@ -139,6 +172,8 @@ long long talus__lost_due(const talus_subscriber_t *subscriber)
         if (!origin || !origin->is_departing)
             continue;
         long long at = due_of(subscriber, origin);
+        if (at > looked_at(origins, origin) + LOOK_MS)
+            at = looked_at(origins, origin) + LOOK_MS;
         if (due == 0 || at < due)
             due = at;
     }

@@ -59,6 +59,7 @@ static void follow(struct talus__joined *joined, struct talus__position *positio
         position->last = seq;
     if (seq > position->delivered)
         position->delivered = seq;
+    position->is_over = false;
     talus__joined_note(joined, origin, seq);
 }
 
@@ -271,6 +272,7 @@ static void take_head(talus_subscriber_t *subscriber, struct talus__joined *join
     if (!position)
         return; // without memory the join becomes live when its time is over
     bool is_first = !position->has_baseline;
+    position->is_over = false;
 
     if (is_first) {
         position->has_baseline = true;

@@ -257,6 +257,11 @@ static bool is_gone_for_good(const struct talus__origin *origin)
     return (origin->was_listed && origin->listed == 0) || origin->has_bye;
 }
 
+bool talus__origin_may_return(const struct talus__origin *origin)
+{
+    return !is_gone_for_good(origin);
+}
+
 // It was here, and is not any more.
 static void begin_departing(struct talus__origins *origins, struct talus__origin *origin)
 {
@@ -268,6 +273,8 @@ static void begin_departing(struct talus__origins *origins, struct talus__origin
     }
     origin->is_departing = true;
     origin->departed_at = talus__monotonic_ms();
+    origin->left_turn = ++origins->turn;
+    origin->stood = 0;
     origins->departing++;
 }
 

@@ -46,7 +46,9 @@ struct talus__origin {
     bool is_ready_topic;     // the subscription $ready/SUBSCRIBER/ORIGIN stands
     size_t connection_count; // those that its hellos came through
     int connections[TALUS__CONNECTIONS];
-    long long departed_at;      // on the monotonic clock in milliseconds
+    long long departed_at;      // on the monotonic clock in milliseconds; later if its reader stood
+    unsigned stood;             // how often that was so
+    uint64_t left_turn;         // of talus__origins.turn, when it departed
     char *named;                // owned: replay endpoints as its markers name them; NULL: none yet
     char *replay;               // owned: the one to ask; NULL: none
     struct talus__asker *asker; // NULL: none is open
@@ -83,7 +85,9 @@ struct talus__origins {
     struct talus__origin *recent; // the last one that was asked for
     size_t waited;                // those for which a join waits
     size_t departing;             // those that are
-    bool has_departed;            // one is waited for no more; whoever acts on it clears it
+    long long looked_at;          // when these were last looked at
+    uint64_t turn;     // counts departures and sessions that become live: which came first
+    bool has_departed; // one is waited for no more; whoever acts on it clears it
     void (*on_remove)(struct talus__origin *origin, void *arg); // before it is freed
     void *arg;
     char ignored[TALUS_ORIGIN_MAX + 1];
@@ -127,6 +131,9 @@ void talus__origin_bid_farewell(struct talus__origins *origins, struct talus__or
 // A bus directory lists it, or no longer does.
 void talus__origin_list(struct talus__origins *origins, struct talus__origin *origin);
 void talus__origin_unlist(struct talus__origins *origins, struct talus__origin *origin);
+
+// Whether it may be heard again: it neither ended nor lost the lock of a bus directory.
+bool talus__origin_may_return(const struct talus__origin *origin);
 
 // It was heard saying hello through a connection. Returns whether that is another one than before.
 bool talus__origin_connect(struct talus__origins *origins, struct talus__origin *origin,
