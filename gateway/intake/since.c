@@ -389,11 +389,18 @@ bool intake__join_since(struct intake_session *session, struct intake_request *r
 static void tell_missing(struct intake_since *since, const talus_delivery_t *delivery)
 {
     struct intake *intake = since->session->intake;
-    if (delivery->first[0] != '\0' || intake_missed_count(&since->found) == 0) {
-        tell_gap(intake, since->request, delivery->after, delivery->first, delivery->reason);
+    uint64_t after = 0, first = 0;
+    talus_delivery_t gap = *delivery;
+    split_id(gap.after, &after);
+    split_id(gap.first, &first);
+    if (after < since->after) // it was asked from before the client's event, which the client has
+        gap.after = since->request->since;
+    if (first > 0 && first <= since->after + 1)
+        return; // nothing else is missing
+    if (first > 0 || intake_missed_count(&since->found) == 0) {
+        tell_gap(intake, since->request, gap.after, gap.first, gap.reason);
         return;
     }
-    talus_delivery_t gap = *delivery;
     gap.session = since->request->session;
     struct intake_encoded *encoded = encoder_gap(intake->encoder, &gap);
     since->is_cut |= !encoded || !intake_missed_add(&since->found, encoded, COPY_CAUGHT_UP);

@@ -17,6 +17,7 @@
 
 #define MANY_SESSIONS 10000
 #define FLOOD         900
+#define DEAD_MS       2000  // longer than until a loss is told
 #define MANY          20000 // events, fewer than the emit queue holds
 
 // ---- Broadcasters come and go
@@ -174,6 +175,24 @@ static void test_heal_tells_of_a_broadcaster_that_nobody_met(void **state)
     assert_string_equal(strchr(delivery->first, '.'), ".4");
     pump_until(subscriber, origins_are, 0);
     assert_int_equal(heal_stats_of(fixture).gaps, 1);
+}
+
+// The same, but the session was joined after it had died, before the subscriber knew of it.
+static void test_heal_owes_nothing_from_before_the_join(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    const talus_delivery_t *delivery;
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+
+    join_live(subscriber, "other");
+    child_start(&fixture->child, "emit", fixture->bus);
+    child_wait_said(&fixture->child);
+    child_tell(&fixture->child);
+    child_wait_said(&fixture->child);
+    child_kill(&fixture->child);
+    join_live(subscriber, "s");
+    assert_int_equal(talus_subscriber_receive(subscriber, DEAD_MS, &delivery), TALUS_ETIMEOUT);
+    assert_int_equal(heal_stats_of(fixture).gaps, 0);
 }
 
 // A queue overflowed and the broadcaster died before it could be asked.
@@ -358,6 +377,7 @@ int main(int argc, char **argv)
         TEST(test_heal_tells_nothing_of_a_killed_one_that_was_idle),
         TEST(test_heal_tells_what_a_killed_one_had_not_sent),
         TEST(test_heal_tells_of_a_broadcaster_that_nobody_met),
+        TEST(test_heal_owes_nothing_from_before_the_join),
         TEST(test_heal_a_killed_broadcaster_takes_its_history_along),
         TEST(test_heal_ten_thousand_sessions_across_a_restart),
         TEST(test_heal_ten_thousand_sessions_across_a_kill),

@@ -76,6 +76,7 @@ const GOOD = {
   'a new start with an offset of another session': [...elsewhere, unproven, ...events(8, 9)],
   'a new start with an offset, in a session that it was not in': [...elsewhere, ...events(6, 7, 8, 9)],
   'a new start with an offset, after a recovery': [...restarted.slice(0, -2), cut, connect(true), ...restarted.slice(-2), ...events(8, 9)],
+  'a new start with an offset, whose answer a recovery lost': [...restarted.slice(0, -1), cut, connect(true), ...restarted.slice(-2), ...events(8, 9)],
   'a new start with an offset that no longer counts': [...later, ...events(8, 9)],
   'a new start with an offset that counts for longer': [...later, ...events(4, 6, 7, 8, 9)],
   'a new start with an offset, after leaving another session': [connect(), ...join, ...events(2, 3), cut, connect(), [580, 'leave', 'other'], [590, 'ask', 's'], [750, 'joined', 's', 'o.7'], ...events(8, 9)],

@@ -83,10 +83,20 @@ static bool is_greeting(const talus_subscriber_t *subscriber)
     return subscriber->peers.greet_until != 0;
 }
 
+// Whether nobody is waited for. Who has come by now is met first: what a broadcaster emitted that
+// came and died before the session was live is not owed, and what one emits that lives then is.
+static bool is_answered(talus_subscriber_t *subscriber, struct talus__joined *joined)
+{
+    if (!talus__joined_is_answered(joined, &subscriber->origins))
+        return false;
+    return !talus__peers_meet(&subscriber->peers) ||
+           talus__joined_is_answered(joined, &subscriber->origins);
+}
+
 void talus__live_check(talus_subscriber_t *subscriber, struct talus__joined *joined)
 {
     if (talus__joined_is_pending(joined) && !is_greeting(subscriber) &&
-        talus__joined_is_answered(joined, &subscriber->origins))
+        is_answered(subscriber, joined))
         settle(subscriber, joined, true);
 }
 
@@ -98,7 +108,7 @@ static void check_list(talus_subscriber_t *subscriber, enum talus__joined_list l
 
     while (joined) {
         struct talus__joined *next = joined->next;
-        if (talus__joined_is_answered(joined, &subscriber->origins))
+        if (is_answered(subscriber, joined))
             settle(subscriber, joined, is_complete);
         joined = next;
     }

@@ -352,18 +352,20 @@ static int on_newcomer(const char *name, void *arg)
     return 0;
 }
 
-static void on_watch(struct talus__peers *peers, struct talus__bus_directory *directory)
+// Returns whether anything had changed.
+static bool on_watch(struct talus__peers *peers, struct talus__bus_directory *directory)
 {
     long long now = talus__monotonic_ms();
     struct scan scan = {.peers = peers, .directory = directory};
 
     if (!talus__directory_drain(directory->watch, on_newcomer, &scan))
-        return;
+        return false;
     // Whoever removes the whole directory is let finish before we make it again.
     if (talus__directory_holds(&directory->claim))
         look(peers, directory, now);
     directory->look_at = now + SECOND_LOOK_MS;
     tend_by(peers, directory->look_at);
+    return true;
 }
 
 // ---- The owner's calls
@@ -374,6 +376,17 @@ void talus__peers_on_event(struct talus__peers *peers, unsigned source)
         talus__peers_read_monitor(peers);
     else
         on_watch(peers, &peers->directories[source - TALUS__PEERS_DIRECTORY]);
+}
+
+bool talus__peers_meet(struct talus__peers *peers)
+{
+    bool has_changed = false;
+
+    for (size_t i = 0; i < peers->directory_count; i++) {
+        if (peers->directories[i].watch >= 0)
+            has_changed |= on_watch(peers, &peers->directories[i]);
+    }
+    return has_changed;
 }
 
 static void remove_peer(struct talus__peers *peers, struct talus__peer *peer)

@@ -70,6 +70,9 @@ int talus__peers_init(struct talus__peers *peers, const struct talus__endpoints 
 // Before the socket is closed. With `is_forked` it frees memory and leaves the rest to the parent.
 void talus__peers_fini(struct talus__peers *peers, bool is_forked);
 
+// Takes note of the broadcasters that came and went by now. Returns whether there were such.
+bool talus__peers_meet(struct talus__peers *peers);
+
 // Something happened on the descriptor whose event data is `source`.
 void talus__peers_on_event(struct talus__peers *peers, unsigned source);
 

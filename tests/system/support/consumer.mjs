@@ -106,6 +106,17 @@ class Seat {
     return seat;
   }
 
+  /**
+   * Its connection was recovered. What answered a join by the CONNECT's offset may have been lost
+   * with the connection, and is in no log; who then joins again, without SINCE, joins anew.
+   */
+  recover() {
+    this.wasRecovered = true;
+    if (this.state !== 'asked' || !this.isImplied) return;
+    this.isProven = false;
+    this.positions.clear();
+  }
+
   /** From when on the events of origins that were not heard of are owed. */
   get owedSince() {
     return this.isProven ? this.heldSince : this.since;
@@ -147,7 +158,7 @@ export class Consumer {
     if (isRecovered) {
       this.counts.recoveries++;
       this.named = ''; // this CONNECT's offset has been answered
-      for (const seat of this.seats.values()) seat.wasRecovered = true;
+      for (const seat of this.seats.values()) seat.recover();
     } else {
       if (this.wasConnected) this.counts.anew++;
       this.named = this.offset;
