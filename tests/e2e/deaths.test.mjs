@@ -13,7 +13,7 @@ import { within } from './support/deadline.mjs';
 import { Program, startAll, stopAll, testsDir } from './support/program.mjs';
 
 const FLOODS = Number(process.env.TALUS_TEST_FLOODS ?? 1);
-const FLOOD = Number(process.env.TALUS_TEST_FLOOD ?? 60_000);
+const FLOOD = Number(process.env.TALUS_TEST_FLOOD ?? 20_000);
 const HEARTBEATS_MS = 1700; // three heartbeats, after which a dead peer is looked after
 const AT_ONCE = 8;
 const ROUNDS = 5;
