@@ -310,6 +310,32 @@ test('after a restart of the gateway the unmodified client goes on', async (t) =
   assert.deepEqual(told, ['other']); // the offset is an event of `page`, and `empty` has none
 });
 
+test('an offset of CONNECT whose broadcaster is gone is told as it was named', async (t) => {
+  let own = await startGateway(bus);
+  const { port } = own;
+  t.after(() => own.stop());
+  const gone = startService(bus);
+  t.after(() => gone.stop());
+  await gone.line(/^ready/);
+  const socket = await connected(own.url, { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 });
+  t.after(() => socket.disconnect());
+  const arrived = next(socket, 'step', (data) => data.n === 2);
+  await ask(socket, 'join_session', { session_id: 'gone' });
+  await step('gone', 1, gone);
+  const newest = await step('gone', 2, gone);
+  await arrived;
+  const back = new Promise((resolve) => socket.once('connect', resolve));
+  await own.stop('SIGKILL');
+  await gone.stop('SIGKILL');
+  await step('gone', 3); // of a session to which nobody has sent anything nothing is said
+  own = await startGateway(bus, ['--listen', `127.0.0.1:${port}`]);
+  await back;
+  const told = next(socket, 'gap', (data) => data.after);
+  await ask(socket, 'join_session', { session_id: 'gone' });
+  const [gap] = await told;
+  assert.deepEqual([gap.after, gap.first], [newest, '']);
+});
+
 // Last: the others' clients are told of the killed one, whose presence events may be lost.
 test('after the first gateway died', async (t) => {
   const first = await startGateway(bus);
