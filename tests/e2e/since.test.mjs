@@ -336,6 +336,28 @@ test('an offset of CONNECT whose broadcaster is gone is told as it was named', a
   assert.deepEqual([gap.after, gap.first], [newest, '']);
 });
 
+test('a join that was lost with the connection brings what was owed, after the recovery', async (t) => {
+  const since = await step('late', 1);
+  await step('late', 2);
+  let auth = { pid: 'of an earlier life', offset: since };
+  const socket = await connected(gateway.url, { auth: (send) => send(auth) });
+  t.after(() => socket.disconnect());
+  assert.equal(socket.recovered, false);
+  auth = {}; // the client names its own
+  const gone = next(socket, 'disconnect');
+  socket.io.engine.close();
+  await gone;
+  const back = next(socket, 'connect');
+  socket.connect();
+  await back;
+  assert.equal(socket.recovered, true);
+  const arrived = next(socket, 'step', (data) => data.n === 2);
+  await ask(socket, 'join_session', { session_id: 'late' });
+  await arrived;
+  await settled(socket);
+  assert.deepEqual(socket.log.filter(([type]) => type === 'step' || type === 'gap').map(([type, data]) => data.n ?? type), [2]);
+});
+
 // Last: the others' clients are told of the killed one, whose presence events may be lost.
 test('after the first gateway died', async (t) => {
   const first = await startGateway(bus);
