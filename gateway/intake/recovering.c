@@ -43,6 +43,7 @@ static struct intake_departure *describe(const struct client *client)
         if (client->past->recovered > departure->reached)
             departure->reached = client->past->recovered;
         departure->left = client->past->left;
+        departure->since_until = client->past->since_until;
         departure->seats[0].skip = client->past->skip;
         strcpy(departure->stale, client->past->stale);
     }
@@ -247,6 +248,7 @@ static bool restore(struct client *client, const struct intake_departure *depart
         past->skip = *everybody;
         past->recovered = departure->reached;
         strcpy(past->stale, departure->stale);
+        past->since_until = departure->since_until; // a join may have been lost with the connection
     }
     for (unsigned i = 1; i < departure->seat_count; i++)
         if (!take_seat(client, &departure->seats[i]))

@@ -384,25 +384,32 @@ bool intake__join_since(struct intake_session *session, struct intake_request *r
     return false;
 }
 
+// Before what was found: what is missing begins after the client's own event, also where that was
+// asked for with it.
+static void tell_missing_before(struct intake_since *since, const talus_delivery_t *delivery)
+{
+    struct intake *intake = since->session->intake;
+    const char *after = delivery->after;
+    uint64_t seq;
+    if (!split_id(after, &seq) || seq < since->after)
+        after = since->request->since;
+    if (!split_id(delivery->first, &seq) || seq > since->after + 1)
+        tell_gap(intake, since->request, after, delivery->first, delivery->reason);
+    else if (!since->is_unproven) // missing is the client's event, or one of another session
+        tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
+}
+
 // A broadcaster that is lost while it answers leaves a gap after what came of it, any other
 // incomplete answer one before.
 static void tell_missing(struct intake_since *since, const talus_delivery_t *delivery)
 {
-    struct intake *intake = since->session->intake;
-    uint64_t after = 0, first = 0;
-    talus_delivery_t gap = *delivery;
-    split_id(gap.after, &after);
-    split_id(gap.first, &first);
-    if (after < since->after) // it was asked from before the client's event, which the client has
-        gap.after = since->request->since;
-    if (first > 0 && first <= since->after + 1)
-        return; // nothing else is missing
-    if (first > 0 || intake_missed_count(&since->found) == 0) {
-        tell_gap(intake, since->request, gap.after, gap.first, gap.reason);
+    if (delivery->first[0] != '\0' || intake_missed_count(&since->found) == 0) {
+        tell_missing_before(since, delivery);
         return;
     }
+    talus_delivery_t gap = *delivery;
     gap.session = since->request->session;
-    struct intake_encoded *encoded = encoder_gap(intake->encoder, &gap);
+    struct intake_encoded *encoded = encoder_gap(since->session->intake->encoder, &gap);
     since->is_cut |= !encoded || !intake_missed_add(&since->found, encoded, COPY_CAUGHT_UP);
     if (encoded)
         intake_encoded_unref(encoded);

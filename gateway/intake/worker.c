@@ -179,6 +179,8 @@ static void on_leave(struct client *client, const struct sio_message *message, s
     if (!session)
         return;
     struct seat *seat = intake__find_seat(client, session);
+    if (client->past) // what it leaves and joins again it would be given twice
+        client->past->since_until = 0;
     if (seat)
         submit(client, seat, INTAKE_LEAVE, "", ack);
     else
@@ -318,8 +320,6 @@ static void on_left(struct client *client, struct seat *seat, struct intake_requ
     struct intake_mark newest = {.index = request->index};
     strcpy(newest.id, request->offset);
     intake__note_left(client, seat, &newest);
-    if (client->past) // what it leaves and joins again it would be given twice
-        client->past->since_until = 0;
     seat->is_joined = false;
     sio_leave(client->socket, seat->session);
     json_t *data =

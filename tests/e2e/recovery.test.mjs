@@ -233,6 +233,47 @@ for (const workers of ['1', '3'])
       ghost.io.engine.close();
     });
 
+for (const isCut of [true, false])
+  test(`of several that come back as one client at the same time, one gets its place, ${isCut ? 'cut off' : 'still connected'}`, async (t) => {
+    const own = await startGateway(bus, ['--workers', '3']);
+    t.after(() => own.stop());
+    const other = await joined(own.url, 'twins');
+    t.after(() => other.disconnect());
+    for (let round = 1; round <= 5; round++) {
+      const ghost = await joined(own.url, 'twins');
+      const arrived = next(ghost, 'step', (data) => data.n === 2 * round);
+      await emit('twins', 'step', 2 * round, false);
+      await arrived;
+      const { id, _pid, _lastOffset } = ghost;
+      const gone = isCut && next(other, 'session-disconnected', (data) => data.client_id === id);
+      if (isCut) ghost.io.engine.close();
+      await gone;
+      const second = next(other, 'step', (data) => data.n === 2 * round + 1);
+      await emit('twins', 'step', 2 * round + 1, false);
+      await second;
+      const heirs = [1, 2, 3, 4].map(() => Object.assign(client(own.url), { _pid, _lastOffset }));
+      heirs.push(...(isCut ? [] : [ghost]));
+      // Who got the place may lose it to one that came later.
+      await Promise.all(heirs.slice(0, 4).map((heir) => Promise.race([next(heir, 'connect'), next(heir.io, 'close')])));
+      const stays = (heir) => {
+        const is = Promise.race([next(heir, 'disconnect'), next(heir, 'pong')]);
+        heir.emit('ping');
+        return is;
+      };
+      await Promise.all(heirs.filter((heir) => heir.connected).map(stays));
+      const holders = heirs.filter((heir) => heir.connected && heir.id === id);
+      assert.equal(holders.length, 1);
+      assert.equal(holders[0].recovered, true);
+      assert.deepEqual(steps(holders[0].log), [2 * round + 1]);
+      for (const heir of heirs) if (heir.connected && heir !== holders[0]) assert.equal(heir.recovered, false);
+      assert.equal((await ask(other, 'join_session', { session_id: 'twins' })).active_clients, 2);
+      const isOut = next(other, 'session-disconnected', (data) => data.client_id === id);
+      for (const heir of heirs) heir.disconnect();
+      await isOut;
+      assert.equal((await ask(other, 'join_session', { session_id: 'twins' })).active_clients, 1);
+    }
+  });
+
 test('who is taken over and cannot be recovered is gone at once', async () => {
   const other = await joined(gateway.url, 'lost');
   const ghost = await joined(gateway.url, 'lost');

@@ -310,6 +310,54 @@ test('after a restart of the gateway the unmodified client goes on', async (t) =
   assert.deepEqual(told, ['other']); // the offset is an event of `page`, and `empty` has none
 });
 
+test('an offset of CONNECT whose broadcaster is gone is told as it was named', async (t) => {
+  let own = await startGateway(bus);
+  const { port } = own;
+  t.after(() => own.stop());
+  const gone = startService(bus);
+  t.after(() => gone.stop());
+  await gone.line(/^ready/);
+  const socket = await connected(own.url, { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 });
+  t.after(() => socket.disconnect());
+  const arrived = next(socket, 'step', (data) => data.n === 2);
+  await ask(socket, 'join_session', { session_id: 'gone' });
+  await step('gone', 1, gone);
+  const newest = await step('gone', 2, gone);
+  await arrived;
+  const back = new Promise((resolve) => socket.once('connect', resolve));
+  await own.stop('SIGKILL');
+  await gone.stop('SIGKILL');
+  await step('gone', 3); // of a session to which nobody has sent anything nothing is said
+  own = await startGateway(bus, ['--listen', `127.0.0.1:${port}`]);
+  await back;
+  const told = next(socket, 'gap', (data) => data.after);
+  await ask(socket, 'join_session', { session_id: 'gone' });
+  const [gap] = await told;
+  assert.deepEqual([gap.after, gap.first], [newest, '']);
+});
+
+test('a join that was lost with the connection brings what was owed, after the recovery', async (t) => {
+  const since = await step('late', 1);
+  await step('late', 2);
+  let auth = { pid: 'of an earlier life', offset: since };
+  const socket = await connected(gateway.url, { auth: (send) => send(auth) });
+  t.after(() => socket.disconnect());
+  assert.equal(socket.recovered, false);
+  auth = {}; // the client names its own
+  const gone = next(socket, 'disconnect');
+  socket.io.engine.close();
+  await gone;
+  const back = next(socket, 'connect');
+  socket.connect();
+  await back;
+  assert.equal(socket.recovered, true);
+  const arrived = next(socket, 'step', (data) => data.n === 2);
+  await ask(socket, 'join_session', { session_id: 'late' });
+  await arrived;
+  await settled(socket);
+  assert.deepEqual(socket.log.filter(([type]) => type === 'step' || type === 'gap').map(([type, data]) => data.n ?? type), [2]);
+});
+
 // Last: the others' clients are told of the killed one, whose presence events may be lost.
 test('after the first gateway died', async (t) => {
   const first = await startGateway(bus);
