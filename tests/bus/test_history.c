@@ -258,8 +258,12 @@ static void test_history_tells_of_messages_with_cursors(void **state)
 
 static const char *due(long long now)
 {
+    static char name[TALUS_SESSION_MAX + 1]; // the session's own has no NUL at its end
     const struct talus__session *session = talus__repeats_take(&repeats, now);
-    return session ? session->name : NULL;
+
+    if (session)
+        snprintf(name, sizeof name, "%.*s", (int)session->node.name_size, session->name);
+    return session ? name : NULL;
 }
 
 static void test_repeats_come_after_twice_the_time_until_a_session_ages_out(void **state)
