@@ -13,7 +13,7 @@ export const CAUSES = {
   'origin_lost on ipc': { bound: NEVER, why: 'the ledger in the bus directory says what a dead broadcaster sent' },
   'origin_lost on tcp': { bound: ({ seats }) => seats, why: 'what it sent since its last head is not known: one a consumer, session and life that had sent there' },
   'presence of a gateway': { bound: ({ seats }) => seats, why: 'what a dead gateway sent is not known here: one a consumer, session and life that had sent there' },
-  'since its origin is gone': { bound: ({ seats }) => seats, why: 'nobody knows what else it had sent: one a join' },
+  'since its origin is gone': { bound: ({ seats }) => 2 * seats, why: 'nobody knows what else it had sent: one a join, and one if it comes back and is lost again' },
   'offset of a CONNECT': { bound: ({ seats }) => seats, why: 'the gateway does not know of which session it is: one a join' },
   'lost before the join': { bound: ({ seats }) => seats, why: 'that it was lost was not known yet when the consumer joined: one a join and origin' },
   unproven: { bound: ({ count }) => count, why: 'one event id says nothing of other broadcasters; the checker tells where there are none' },
