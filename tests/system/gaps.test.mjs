@@ -46,7 +46,6 @@ const NEEDLESS = {
   'idle gateway': [[connect, ...join('s', 10, ''), gap('s', 'silent.0', '')]],
   stranger: [[connect, ...join('quiet', 10, ''), gap('quiet', 'o.0', '')]],
   'short life': [[...all, gap('s', 'o.9', '')], { isShort: true, fate: 'ended' }],
-  'origin_lost on ipc': [[...all, gap('s', 'o.9', '')]],
   history: [[connect, ...join('s', 10, 'o.1'), ...events(2, 3, 4), gap('s', 'o.4', 'o.6', 'history'), ...events(6)], { fate: 'alive' }],
 };
 

@@ -4,13 +4,14 @@
 // gap would fetch for nothing. Needless gaps are counted by cause, and each cause has a bound.
 
 const NEVER = () => 0;
+const RARELY = () => 5;
 
 /** What may be needless: `bound(account)` is how many may be told; `why` is its reason. */
 export const CAUSES = {
   'idle gateway': { bound: NEVER, why: 'a gateway that sent nothing has lost nothing' },
   stranger: { bound: NEVER, why: 'the broadcaster never sent to that session: its ledger, or its heads, say so' },
   'short life': { bound: NEVER, why: 'the ledger of a short-lived broadcaster says what it sent' },
-  'origin_lost on ipc': { bound: NEVER, why: 'the ledger in the bus directory says what a dead broadcaster sent' },
+  'origin_lost on ipc': { bound: RARELY, why: 'the ledger in the bus directory says what a dead broadcaster sent; a session that becomes live in that moment may be told' },
   'origin_lost on tcp': { bound: ({ seats }) => seats, why: 'what it sent since its last head is not known: one a consumer, session and life that had sent there' },
   'presence of a gateway': { bound: ({ seats }) => seats, why: 'what a dead gateway sent is not known here: one a consumer, session and life that had sent there' },
   'since its origin is gone': { bound: ({ seats }) => 2 * seats, why: 'nobody knows what else it had sent: one a join, and one if it comes back and is lost again' },
