@@ -176,6 +176,8 @@ static void send_joins(struct client *client)
 static void say_goodbye(struct client *client)
 {
     send_packet(client, "41" ADDRESS);
+    if (client->descriptor < 0)
+        return; // it could not be said
     drop(client, "goodbye");
     client->pid[0] = '\0';
     client->offset[0] = '\0';
