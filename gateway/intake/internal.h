@@ -58,7 +58,7 @@ struct intake_departed_seat {
 struct intake_departure {
     char client[GW_ID_SIZE + 1];
     char stale[TALUS_ID_MAX + 1]; // the offset that it had when it connected, "" for none
-    int64_t since_until;          // ms: up to when its joins bring what came after that; 0: never
+    bool is_stale_since;          // … from which on its joins bring what came
     struct intake_mark left;      // newest event of the sessions that it has left
     uint64_t reached;             // index up to which its worker had given out events
     uint64_t owed;                // events that it was to get by then, and that were not written

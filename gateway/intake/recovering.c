@@ -29,6 +29,15 @@ static bool is_settled(const struct client *client)
     return true;
 }
 
+// Whether what the client had got at its CONNECT is still the `since` of its joins, or was when it
+// was cut off: that may have been noticed late.
+static bool has_stale_since(const struct client *client)
+{
+    const struct intake_worker *worker = client->worker;
+    int64_t until = client->past->since_until;
+    return until > 0 && gw_loop_now(worker->loop) < until + worker->intake->options.silence_ms;
+}
+
 static struct intake_departure *describe(const struct client *client)
 {
     unsigned count = client->seat_count + 1;
@@ -43,7 +52,7 @@ static struct intake_departure *describe(const struct client *client)
         if (client->past->recovered > departure->reached)
             departure->reached = client->past->recovered;
         departure->left = client->past->left;
-        departure->since_until = client->past->since_until;
+        departure->is_stale_since = has_stale_since(client);
         departure->seats[0].skip = client->past->skip;
         strcpy(departure->stale, client->past->stale);
     }
@@ -187,6 +196,14 @@ bool intake__ask_recovery(struct intake_worker *worker, struct sio_socket *socke
     return true;
 }
 
+// From now on, for a while, what the client has got is the `since` of its joins.
+static void let_stale_serve(struct client *client)
+{
+    const struct intake_worker *worker = client->worker;
+    client->past->since_until =
+        gw_loop_now(worker->loop) + worker->intake->options.recovery_window_ms;
+}
+
 static void note_offset(struct sio_socket *socket, const char *offset)
 {
     struct client *client = sio_socket_data(socket);
@@ -199,8 +216,7 @@ static void note_offset(struct sio_socket *socket, const char *offset)
     }
     strcpy(past->stale, offset);
     if (intake__is_event_id(offset, strlen(offset)))
-        past->since_until =
-            gw_loop_now(client->worker->loop) + client->worker->intake->options.recovery_window_ms;
+        let_stale_serve(client);
 }
 
 void intake__begin_anew(struct sio_socket *socket, const json_t *auth)
@@ -248,7 +264,8 @@ static bool restore(struct client *client, const struct intake_departure *depart
         past->skip = *everybody;
         past->recovered = departure->reached;
         strcpy(past->stale, departure->stale);
-        past->since_until = departure->since_until; // a join may have been lost with the connection
+        if (departure->is_stale_since) // a join may have been lost with the connection
+            let_stale_serve(client);
     }
     for (unsigned i = 1; i < departure->seat_count; i++)
         if (!take_seat(client, &departure->seats[i]))

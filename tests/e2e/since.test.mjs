@@ -360,6 +360,28 @@ test('a join that was lost with the connection brings what was owed, after the r
   assert.deepEqual(socket.log.filter(([type]) => type === 'step' || type === 'gap').map(([type, data]) => data.n ?? data), [2]);
 });
 
+test('an offset of CONNECT serves anew after a recovery, however long before the client came', async (t) => {
+  const own = await startAll({ gateway: ['--recovery-window', '2000'] });
+  t.after(() => stopAll(own));
+  const since = await step('again', 1, own.service);
+  await step('again', 2, own.service);
+  let auth = { pid: 'of an earlier life', offset: since };
+  const socket = await connected(own.gateway.url, { auth: (send) => send(auth) });
+  t.after(() => socket.disconnect());
+  auth = {}; // the client names its own
+  await new Promise((resolve) => setTimeout(resolve, 2100)); // the time itself is tried: the window is over
+  const gone = next(socket, 'disconnect');
+  const back = next(socket, 'connect');
+  socket.io.engine.close();
+  await gone;
+  socket.connect();
+  await back;
+  assert.equal(socket.recovered, true);
+  const arrived = next(socket, 'step', (data) => data.n === 2);
+  await ask(socket, 'join_session', { session_id: 'again' });
+  await arrived;
+});
+
 // Last: the others' clients are told of the killed one, whose presence events may be lost.
 test('after the first gateway died', async (t) => {
   const first = await startGateway(bus);

@@ -116,11 +116,11 @@ export function startService(bus) {
 }
 
 /** What most tests need: a bus, a gateway on it, and a service that emits what it is told to. */
-export async function startAll() {
+export async function startAll({ gateway = [] } = {}) {
   const all = {};
   try {
     all.bus = await newBus();
-    all.gateway = await startGateway(all.bus);
+    all.gateway = await startGateway(all.bus, gateway);
     all.service = startService(all.bus);
     await all.service.line(/^ready/);
     return all;

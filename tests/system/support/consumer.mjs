@@ -14,8 +14,8 @@
 // A client that begins anew names, in its CONNECT, the last event that it got (its offset, which the
 // official client sends by itself). Where it then soon joins a session without SINCE, for the first
 // time on that connection and before it has left any, it is as if it had named that event: what it
-// missed is owed there, too. Later, and after a recovery, it depends on the gateway; then it may
-// come.
+// missed is owed there, too, also if it is recovered in between. Later it depends on the gateway;
+// then it may come.
 //
 // A session's events are owed from its offset on; of the offset's origin that is exact. Of other
 // origins, and where there is no offset, what was emitted after the consumer had heard `joined` is
@@ -107,17 +107,6 @@ class Seat {
     return seat;
   }
 
-  /**
-   * Its connection was recovered. What answered a join by the CONNECT's offset may have been lost
-   * with the connection, and is in no log; who then joins again, without SINCE, joins anew.
-   */
-  recover() {
-    this.wasRecovered = true;
-    if (this.state !== 'asked' || !this.isImplied) return;
-    this.isProven = false;
-    this.positions.clear();
-  }
-
   /** From when on the events of origins that were not heard of are owed. */
   get owedSince() {
     return this.isProven ? this.heldSince : this.since;
@@ -158,8 +147,7 @@ export class Consumer {
     this.isConnected = true;
     if (isRecovered) {
       this.counts.recoveries++;
-      this.namedUntil = -Infinity; // what answers this CONNECT's offset may have been lost on the way
-      for (const seat of this.seats.values()) seat.recover();
+      for (const seat of this.seats.values()) seat.wasRecovered = true;
     } else {
       if (this.wasConnected) this.counts.anew++;
       this.named = this.offset;
