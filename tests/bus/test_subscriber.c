@@ -424,6 +424,28 @@ static void test_subscriber_plain_publisher_is_welcome(void **state)
     raw_publisher_close(&plain);
 }
 
+// Where the inbox dropped something, the marker that says that a publisher is no plain one may be
+// among it: what is before its first event is told.
+static void test_subscriber_takes_nobody_for_plain_after_a_drop(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t body[256];
+    size_t size = raw_encode(body, OTHER, 9, 8, "\x80", 1);
+    const talus_delivery_t *delivery;
+
+    fixture->options.receive_high_water_mark = 1;
+    fixture->options.heal_timeout_ms = 500;
+    start_known(fixture);
+    join_with_head(fixture, "s", "s/", "s/$head", 5);
+    for (uint64_t seq = 6; stats_of(fixture).receive_dropped == 0; seq++)
+        raw_publish(&fixture->raw, "s/a", seq, seq - 1); // until the guard reads for the owner
+    while (talus_subscriber_receive(fixture->subscriber, 100, &delivery) == 0)
+        continue;
+    raw_publish_frames(&fixture->raw, "s/a", body, size);
+    expect_gap(fixture->subscriber, "s", OTHER ".0", OTHER ".9", TALUS_GAP_HISTORY);
+    expect_event(fixture->subscriber, OTHER ".9", NULL, NULL);
+}
+
 // ---- Everything
 
 static void test_subscriber_everything_is_judged_by_seq(void **state)
@@ -651,6 +673,7 @@ int main(void)
         TEST(test_subscriber_is_owed_everything_of_a_new_broadcaster),
         TEST(test_subscriber_keeps_origins_apart),
         TEST(test_subscriber_plain_publisher_is_welcome),
+        TEST(test_subscriber_takes_nobody_for_plain_after_a_drop),
         TEST(test_subscriber_everything_is_judged_by_seq),
         TEST(test_subscriber_everything_beside_sessions_delivers_once),
         TEST(test_subscriber_everybody_is_a_session_of_its_own),

@@ -321,6 +321,32 @@ void talus__heals_hear(talus_subscriber_t *subscriber, const struct talus__origi
     }
 }
 
+// Whether the inbox has lately dropped something. Noticed late, it counts as late.
+static bool has_dropped(talus_subscriber_t *subscriber, long long now)
+{
+    struct talus__heals *heals = &subscriber->heals;
+    uint64_t dropped = atomic_load_explicit(&subscriber->inbox.dropped, memory_order_relaxed);
+
+    if (dropped != heals->dropped) {
+        heals->dropped = dropped;
+        heals->trusted_at = now + subscriber->options.heal_timeout_ms;
+    }
+    return now < heals->trusted_at;
+}
+
+// The markers of the origin may be among what was dropped. If none comes, what is missing is told,
+// as of a broadcaster that offers no history.
+static void wait_longer(talus_subscriber_t *subscriber, struct talus__heal *heal, long long now)
+{
+    if (heal->give_up_at == 0)
+        heal->give_up_at = now + subscriber->options.heal_timeout_ms;
+    heal->deadline = heal->give_up_at;
+    if (now < heal->give_up_at)
+        tend_by(subscriber, heal->deadline);
+    else
+        talus__heal_fail(subscriber, heal, TALUS_GAP_HISTORY);
+}
+
 void talus__heals_tend(talus_subscriber_t *subscriber, long long now)
 {
     struct talus__heals *heals = &subscriber->heals;
@@ -333,6 +359,11 @@ void talus__heals_tend(talus_subscriber_t *subscriber, long long now)
             continue;
         if (now < heal->deadline) {
             tend_by(subscriber, heal->deadline);
+            continue;
+        }
+        bool is_waiting = heal->give_up_at != 0 || has_dropped(subscriber, now);
+        if (is_waiting && !heal->origin->speaks_heads) {
+            wait_longer(subscriber, heal, now);
             continue;
         }
         if (!heal->origin->speaks_heads)

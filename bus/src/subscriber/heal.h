@@ -45,7 +45,8 @@ struct talus__heal {
     talus_gap_reason_t gap_reason;
     uint64_t gap_first;
     uint64_t target;    // events up to this seq have been sent
-    long long deadline; // until a way to ask must be known; 0: it is
+    long long deadline;   // until a way to ask must be known; 0: it is
+    long long give_up_at; // the last deadline, where markers may have been dropped; 0: none is set
     struct talus__joined *joined;
     struct talus__origin *origin;
     struct talus__held *first;
@@ -62,7 +63,9 @@ struct talus__heals {
     size_t max_events;
     size_t max_bytes;
     int head_wait_ms;
-    long long tend_at; // when talus__heals_tend has something to do; 0: nothing
+    long long tend_at;    // when talus__heals_tend has something to do; 0: nothing
+    uint64_t dropped;     // by the inbox, as far as was noticed
+    long long trusted_at; // from then on no marker can be among that
 };
 
 // The position of a heal. Valid until positions are added.
