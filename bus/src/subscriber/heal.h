@@ -44,7 +44,7 @@ struct talus__heal {
     talus_gap_reason_t reason;
     talus_gap_reason_t gap_reason;
     uint64_t gap_first;
-    uint64_t target;    // events up to this seq have been sent
+    uint64_t target;      // events up to this seq have been sent
     long long deadline;   // until a way to ask must be known; 0: it is
     long long give_up_at; // the last deadline, where markers may have been dropped; 0: none is set
     struct talus__joined *joined;
