@@ -267,7 +267,8 @@ static void recover(struct intake *intake, struct intake_request *request)
 
 static void work_off(struct intake_session *session, struct intake_request *request)
 {
-    bool is_since = request->command == INTAKE_JOIN && !request->is_member && request->since[0];
+    bool is_since = request->command == INTAKE_JOIN && !request->is_member &&
+                    (request->since[0] != '\0' || request->is_implied);
     if (is_since && intake__join_since(session, request))
         return;
     if (request->command == INTAKE_JOIN)
@@ -371,6 +372,23 @@ static void tell_refused(struct intake *intake, const struct intake_session *ses
     on_gap(intake, &gap);
 }
 
+// What another gateway says of its clients is told as what this one does: without an id, which
+// official clients would name as their offset when they come back, and in no log.
+static void tell_presence(struct intake *intake, const struct intake_session *session,
+                          const talus_event_t *event)
+{
+    talus_event_t nameless = *event;
+    nameless.id = "";
+    struct intake_encoded *encoded = encoder_event(intake->encoder, &nameless);
+    if (!encoded) {
+        gw_log(GW_LOG_ERROR, "intake", "%s in session %s was not told: out of memory", event->type,
+               event->session);
+        return;
+    }
+    intake__post(intake, session, encoded, NULL);
+    intake_encoded_unref(encoded);
+}
+
 static void on_event(struct intake *intake, const talus_event_t *event)
 {
     struct intake_session *session = NULL;
@@ -379,8 +397,11 @@ static void on_event(struct intake *intake, const talus_event_t *event)
         session = intake__find_session(intake, event->session);
         if (!session)
             return;
-        if (!intake__is_gateway_presence(event))
-            strcpy(session->newest, event->id);
+        if (intake__is_gateway_presence(event)) {
+            tell_presence(intake, session, event);
+            return;
+        }
+        strcpy(session->newest, event->id);
         if (!is_used(session)) {
             intake__log(intake, session, NULL, event);
             return;

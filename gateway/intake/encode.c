@@ -129,14 +129,15 @@ static void give_back_memory(struct encoder *encoder)
 struct intake_encoded *encoder_event(struct encoder *encoder, const talus_event_t *event)
 {
     struct intake_encoded *encoded = NULL;
+    const bool has_id = event->id[0] != '\0';
     buffer_clear(&encoder->frames);
     if (encode_json(encoder, event)) {
         // Types and ids are made of characters that stand for themselves in JSON.
         const struct sio_text parts[] = {
-            LITERAL("[\""), {event->type, strlen(event->type)},
-            LITERAL("\","), {(const char *)encoder->json.bytes, encoder->json.size},
-            LITERAL(",\""), {event->id, strlen(event->id)},
-            LITERAL("\"]"),
+            LITERAL("[\""),          {event->type, strlen(event->type)},
+            LITERAL("\","),          {(const char *)encoder->json.bytes, encoder->json.size},
+            {",\"", has_id ? 2 : 0}, {event->id, strlen(event->id)},
+            {"\"", has_id ? 1 : 0},  LITERAL("]"),
         };
         if (sio_frames_encode_text(&encoder->frames,
                                    encoder->attachment_count ? SIO_BINARY_EVENT : SIO_EVENT,

@@ -59,6 +59,7 @@ struct intake_departure {
     char client[GW_ID_SIZE + 1];
     char stale[TALUS_ID_MAX + 1]; // the offset that it had when it connected, "" for none
     bool is_stale_since;          // … from which on its joins bring what came
+    bool is_unsure;               // … but for what nobody knows
     struct intake_mark left;      // newest event of the sessions that it has left
     uint64_t reached;             // index up to which its worker had given out events
     uint64_t owed;                // events that it was to get by then, and that were not written
@@ -77,7 +78,8 @@ struct intake_request {
     struct sio_ack *ack;               // the worker's; only carried along
     enum intake_command command;
     bool is_member;  // JOIN: the client is in the session already
-    bool is_implied; // JOIN: `since` is the offset of its CONNECT, perhaps of another session
+    bool is_implied; // JOIN: `since` is the offset of its CONNECT, perhaps of another session; "":
+                     // it was here before, and what it has is not known
     enum intake_status status;
     struct intake_encoded *presence; // JOIN that was new: what the room is told before `joined`
     size_t active_clients;

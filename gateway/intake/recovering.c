@@ -53,6 +53,7 @@ static struct intake_departure *describe(const struct client *client)
             departure->reached = client->past->recovered;
         departure->left = client->past->left;
         departure->is_stale_since = has_stale_since(client);
+        departure->is_unsure = client->past->is_unsure;
         departure->seats[0].skip = client->past->skip;
         strcpy(departure->stale, client->past->stale);
     }
@@ -204,10 +205,11 @@ static void let_stale_serve(struct client *client)
         gw_loop_now(worker->loop) + worker->intake->options.recovery_window_ms;
 }
 
+// Of a client that was here, or at another gateway, before.
 static void note_offset(struct sio_socket *socket, const char *offset)
 {
     struct client *client = sio_socket_data(socket);
-    if (!client || offset[0] == '\0')
+    if (!client)
         return;
     struct client_past *past = intake__past_of(client);
     if (!past) {
@@ -215,15 +217,16 @@ static void note_offset(struct sio_socket *socket, const char *offset)
         return;
     }
     strcpy(past->stale, offset);
-    if (intake__is_event_id(offset, strlen(offset)))
-        let_stale_serve(client);
+    past->is_unsure = !intake__is_event_id(offset, strlen(offset));
+    let_stale_serve(client);
 }
 
 void intake__begin_anew(struct sio_socket *socket, const json_t *auth)
 {
     char offset[TALUS_ID_MAX + 1] = "";
-    if (json_is_string(json_object_get(auth, "pid")))
-        copy_offset(offset, auth);
+    if (!json_is_string(json_object_get(auth, "pid")))
+        return;
+    copy_offset(offset, auth);
     note_offset(socket, offset);
 }
 
@@ -256,7 +259,8 @@ static bool restore(struct client *client, const struct intake_departure *depart
     const struct intake_skip *everybody = &departure->seats[0].skip;
     client->connected = departure->seats[0].joined;
     bool is_ahead = departure->reached > client->worker->newest;
-    if (everybody->skipped || departure->left.index || departure->stale[0] != '\0' || is_ahead) {
+    if (everybody->skipped || departure->left.index || departure->is_stale_since ||
+        departure->stale[0] != '\0' || is_ahead) {
         struct client_past *past = intake__past_of(client);
         if (!past)
             return false;
@@ -266,6 +270,7 @@ static bool restore(struct client *client, const struct intake_departure *depart
         strcpy(past->stale, departure->stale);
         if (departure->is_stale_since) // a join may have been lost with the connection
             let_stale_serve(client);
+        past->is_unsure = departure->is_unsure;
     }
     for (unsigned i = 1; i < departure->seat_count; i++)
         if (!take_seat(client, &departure->seats[i]))

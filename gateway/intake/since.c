@@ -368,13 +368,18 @@ bool intake__join_since(struct intake_session *session, struct intake_request *r
 {
     struct intake *intake = session->intake;
     intake_missed_init(&request->missed, intake->options.max_missed);
-    if (request->is_implied && session->newest[0] == '\0')
-        return false; // nobody has sent anything to it
+    if (request->since[0] == '\0') {
+        if (session->newest[0] != '\0')
+            tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
+        return false;
+    }
     if (find_in_log(intake, session, request))
         return false;
     // The newest event needs no history; nor is anything owed of a gateway's presence.
     if (strcmp(request->since, session->newest) == 0 || is_presence_id(request->since)) {
-        if (has_others(&session->origins, request->since, UINT64_MAX))
+        // An event that a gateway sent says nothing of those that nobody here has heard of.
+        if (has_others(&session->origins, request->since, UINT64_MAX) ||
+            session->newest[0] == '\0')
             tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
         return false;
     }
@@ -449,7 +454,9 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
     split_id(delivery->newest, &since->end);
     since->is_known |= !delivery->complete;
     if (is_of_another_session(since)) {
-        tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
+        // Of a session to which nobody that is known has sent, it may be all that there is.
+        if (since->session->newest[0] != '\0' || since->end >= since->after)
+            tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
         let_join(since);
         return;
     }

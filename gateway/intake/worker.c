@@ -83,7 +83,8 @@ static void imply_since(const struct client *client, struct intake_request *requ
     if (!past || gw_loop_now(client->worker->loop) >= past->since_until)
         return;
     request->is_implied = true;
-    strcpy(request->since, past->stale);
+    if (!past->is_unsure)
+        strcpy(request->since, past->stale);
 }
 
 // Lets a request wait at its seat; takes the ack.
@@ -179,8 +180,8 @@ static void on_leave(struct client *client, const struct sio_message *message, s
     if (!session)
         return;
     struct seat *seat = intake__find_seat(client, session);
-    if (client->past) // what it leaves and joins again it would be given twice
-        client->past->since_until = 0;
+    if (seat && client->past) // what it leaves and joins again it would be given twice
+        client->past->is_unsure = true;
     if (seat)
         submit(client, seat, INTAKE_LEAVE, "", ack);
     else

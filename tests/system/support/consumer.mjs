@@ -15,7 +15,8 @@
 // official client sends by itself). Where it then soon joins a session without SINCE, for the first
 // time on that connection and before it has left any, it is as if it had named that event: what it
 // missed is owed there, too, also if it is recovered in between. Later it depends on the gateway;
-// then it may come.
+// then it may come. Where it has left a session on that connection, or came anew without having got
+// anything, an unproven gap may answer its joins.
 //
 // A session's events are owed from its offset on; of the offset's origin that is exact. Of other
 // origins, and where there is no offset, what was emitted after the consumer had heard `joined` is
@@ -83,6 +84,7 @@ class Seat {
     this.isProven = false; // no unproven gap was told
     this.isAnswering = false; // `joined` was heard, and no event yet
     this.isImplied = false; // … by the offset of its CONNECT, which may be of another session
+    this.isUnsure = false; // … as one that was here before, whose offset says nothing
   }
 
   /** One that goes on from `past` after the event `id`, which is its newest. */
@@ -124,6 +126,7 @@ export class Consumer {
     this.held = []; // lines between disconnect and connect
     this.offset = ''; // of the last event that came
     this.named = ''; // in the CONNECT of this connection, which began anew
+    this.isUnsure = false; // whether what it has may be unknown
     this.joinedSince = new Set(); // the sessions that were joined since then
     this.counts = { implied: 0, deliveries: 0, gaps: {}, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, unproven: 0, again: 0 };
   }
@@ -151,6 +154,7 @@ export class Consumer {
     } else {
       if (this.wasConnected) this.counts.anew++;
       this.named = this.offset;
+      this.isUnsure = this.wasConnected && !this.offset;
       this.namedUntil = time + NAMED_MS;
       this.joinedSince.clear();
       for (const session of [...this.seats.keys()]) this.rise(session);
@@ -191,7 +195,7 @@ export class Consumer {
   newSeat(past, since, session, time) {
     const isFirst = !this.joinedSince.has(session);
     this.joinedSince.add(session);
-    if (!since && !(this.named && isFirst)) return new Seat('asked', Infinity);
+    if (!since && !(this.named && isFirst)) return Object.assign(new Seat('asked', Infinity), { isUnsure: this.isUnsure });
     const seat = since ? Seat.after(past, since) : Seat.implied(time <= this.namedUntil ? past : undefined, this.named);
     if (!this.emitted.origin(seat.resumed).isOurs) seat.positions.delete(seat.resumed); // presence of before is not owed
     return seat;
@@ -224,6 +228,7 @@ export class Consumer {
 
   leave(_, session) {
     this.named = '';
+    this.isUnsure = true;
     const seat = this.seats.get(session);
     if (seat) seat.state = 'leaving';
   }
@@ -357,6 +362,11 @@ export class Consumer {
   /** What others than `since`'s origin sent may be missing. */
   unproven(session, seat, first, reason) {
     const text = `unproven ${first} ${reason}`;
+    if (seat.isUnsure && seat.isAnswering) {
+      seat.isUnsure = false; // once
+      this.accounts.take({ consumer: this.name, session, origin: null, reason, text, missing: 0, seat, isUnsure: true });
+      return;
+    }
     if (!seat.resumed || !seat.isAnswering) return this.problem('an unproven gap that answers no join', session, '', 'nothing', text);
     const isOther = seat.isImplied && !this.isOf(session, seat.named); // it says nothing of this one
     if (!isOther && !seat.positions.get(seat.resumed)?.isOver && !this.hasOthers(session, seat))

@@ -16,6 +16,7 @@ export const CAUSES = {
   'presence of a gateway': { bound: ({ seats }) => seats, why: 'what a dead gateway sent is not known here: one a consumer, session and life that had sent there' },
   'since its origin is gone': { bound: ({ seats }) => 2 * seats, why: 'nobody knows what else it had sent: one a join, and one if it comes back and is lost again' },
   'offset of a CONNECT': { bound: ({ seats }) => seats, why: 'the gateway does not know of which session it is: one a join' },
+  unsure: { bound: ({ seats }) => seats, why: 'it came back, and what it has of a session is not known: one a join' },
   'lost before the join': { bound: ({ seats }) => seats, why: 'that it was lost was not known yet when the consumer joined: one a join and origin' },
   unproven: { bound: ({ count }) => count, why: 'one event id says nothing of other broadcasters; the checker tells where there are none' },
   history: { bound: NEVER, why: 'an origin that is there says what it has not kept' },
@@ -31,12 +32,12 @@ export class GapAccounts {
    * Takes a gap: `missing` events that its consumer was owed were named by it. `seat` stands for the
    * consumer's time in the session, which is told once of one origin's loss.
    */
-  take({ consumer, session, origin, reason, text, missing, seat, isAnswer = false, isImplied = false, isOlder = false }) {
+  take({ consumer, session, origin, reason, text, missing, seat, isAnswer = false, isImplied = false, isUnsure = false, isOlder = false }) {
     if (missing > 0 || reason === 'refused') {
       this.needed++;
       return;
     }
-    const cause = causeOf({ session, origin, reason, isAnswer, isImplied, isOlder });
+    const cause = causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder });
     let account = this.causes.get(cause);
     if (!account) this.causes.set(cause, (account = { count: 0, seats: new Map(), examples: [] }));
     account.count++;
@@ -67,7 +68,8 @@ export class GapAccounts {
 }
 
 /** Why a gap that named nothing may have been told. */
-export function causeOf({ session, origin, reason, isAnswer, isImplied, isOlder }) {
+export function causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder }) {
+  if (isUnsure) return 'unsure';
   if (!origin) return 'unproven';
   if (isAnswer && isImplied) return 'offset of a CONNECT';
   if (!origin.isOurs && origin.numbers.size === 0) return 'idle gateway';
