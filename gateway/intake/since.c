@@ -378,8 +378,7 @@ bool intake__join_since(struct intake_session *session, struct intake_request *r
     // The newest event needs no history; nor is anything owed of a gateway's presence.
     if (strcmp(request->since, session->newest) == 0 || is_presence_id(request->since)) {
         // An event that a gateway sent says nothing of those that nobody here has heard of.
-        if (has_others(&session->origins, request->since, UINT64_MAX) ||
-            session->newest[0] == '\0')
+        if (has_others(&session->origins, request->since, UINT64_MAX) || session->newest[0] == '\0')
             tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
         return false;
     }
