@@ -42,8 +42,8 @@ struct encoder *encoder_new(const char *nsp);
 void encoder_destroy(struct encoder **encoder);
 
 // Encodes an event of the bus; with "" as its id, `[TYPE, data]`. Returns it with one reference, or
-// NULL: out of memory, larger than 64 MiB as JSON, not well-formed msgpack, nested too deep, or with
-// more than SIO_MAX_ATTACHMENTS binary values.
+// NULL: out of memory, larger than 64 MiB as JSON, not well-formed msgpack, nested too deep, or
+// with more than SIO_MAX_ATTACHMENTS binary values.
 struct intake_encoded *encoder_event(struct encoder *encoder, const talus_event_t *event);
 
 // Encodes presence: `[TYPE, {"session_id":…,"client_id":…}]`, which is in no log and has no id.
