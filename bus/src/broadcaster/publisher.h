@@ -68,6 +68,14 @@ struct talus__publisher {
     bool hello_due;                     // `$bus/$hello` likewise
 };
 
+// The counters have one writer, so an add needs no locked instruction.
+static inline void talus__count_one(_Atomic uint64_t *counter)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+
+    atomic_store_explicit(counter, value + 1, memory_order_relaxed);
+}
+
 struct talus__publisher_options {
     const char *origin; // kept: must live as long as the publisher
     size_t queue_events;
