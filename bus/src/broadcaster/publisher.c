@@ -73,6 +73,7 @@ int talus__publisher_init(struct talus__publisher *publisher,
     memset(publisher, 0, sizeof *publisher);
     publisher->origin = options->origin;
     publisher->heartbeat_ms = options->heartbeat_ms;
+    publisher->heartbeat_timeout_ms = options->heartbeat_timeout_ms;
 
     int error = talus__queue_init(&publisher->queue, options->queue_events, options->queue_bytes);
     if (error)
@@ -231,6 +232,7 @@ static int timeout_of(struct talus__publisher *publisher)
     at = earlier(at, talus__history_due(&publisher->history));
     at = earlier(at, publisher->replay.retry_at);
     at = earlier(at, publisher->beat_at);
+    at = earlier(at, publisher->tick_at);
     if (talus__queue_has_message(&publisher->queue))
         at = earlier(at, publisher->hold_until);
     if (at == 0)

@@ -57,14 +57,34 @@ static void note_listeners(struct talus__publisher *publisher, bool is_subscribe
         publisher->beat_at = publisher->now + publisher->heartbeat_ms;
 }
 
+// Nothing is kept of a heartbeat of one that is not ready: it is counted, and comes again.
+static void note_heartbeat(struct talus__publisher *publisher,
+                           const struct talus__subscription *subscription)
+{
+    if (!talus__ready_beat(&publisher->ready, subscription->name, subscription->name_size,
+                           subscription->every_ms)) {
+        talus__count_one(&publisher->beats_ignored);
+        return;
+    }
+    talus__count_one(&publisher->beats);
+    if (publisher->tick_at == 0 && publisher->heartbeat_ms > 0)
+        publisher->tick_at = publisher->now + publisher->heartbeat_ms;
+}
+
 static void on_subscription(struct talus__publisher *publisher, const uint8_t *frame, size_t size)
 {
     struct talus__subscription subscription;
     bool is_subscribed = frame[0] == 1;
 
+    talus__subscription_parse(frame + 1, size - 1, &subscription);
+    if (subscription.kind == TALUS__SUBSCRIPTION_BEAT) {
+        // Its end is one, too; but what beats no more says so once.
+        if (is_subscribed || subscription.every_ms > 0)
+            note_heartbeat(publisher, &subscription);
+        return;
+    }
     if (is_subscribed)
         talus__count_one(&publisher->subscriptions);
-    talus__subscription_parse(frame + 1, size - 1, &subscription);
     if (subscription.kind == TALUS__SUBSCRIPTION_READY) {
         note_ready(publisher, &subscription, is_subscribed);
         return;
@@ -84,6 +104,7 @@ static void on_subscription(struct talus__publisher *publisher, const uint8_t *f
         publisher->hello_due = true;
         break;
     case TALUS__SUBSCRIPTION_READY:
+    case TALUS__SUBSCRIPTION_BEAT:
     case TALUS__SUBSCRIPTION_OTHER:
         break;
     }
@@ -97,6 +118,16 @@ static bool is_more_to_come(void *socket)
     return zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more;
 }
 
+// Only when all that came was read: else one that lives could be taken for one that does not.
+static void miss_heartbeats(struct talus__publisher *publisher)
+{
+    if (publisher->tick_at == 0 || publisher->now < publisher->tick_at)
+        return;
+    bool is_any = talus__ready_tick(&publisher->ready, publisher->heartbeat_ms,
+                                    publisher->heartbeat_timeout_ms);
+    publisher->tick_at = is_any ? publisher->now + publisher->heartbeat_ms : 0;
+}
+
 bool talus__read_subscriptions(struct talus__publisher *publisher)
 {
     uint8_t frame[SUBSCRIPTION_CAPACITY];
@@ -105,6 +136,8 @@ bool talus__read_subscriptions(struct talus__publisher *publisher)
 
     while (read < TALUS__SUBSCRIPTIONS_PER_TURN || is_continued) {
         int size = zmq_recv(publisher->socket, frame, sizeof frame, ZMQ_DONTWAIT);
+        if (size < 0 && errno == EAGAIN)
+            miss_heartbeats(publisher);
         if (size < 0)
             return read > 0 || errno == EINTR;
         bool is_whole = !is_continued;
