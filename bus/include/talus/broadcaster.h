@@ -227,9 +227,10 @@ TALUS_API int talus_broadcaster_off(talus_broadcaster_t *broadcaster, uint64_t c
 // `ready`: receives their number, if not NULL, also when the time runs out.
 // Returns 0; TALUS_ETIMEOUT: some live, not all or not enough are ready; interrupted by a signal
 // while it waited, before that was so: TALUS_ETIMEOUT with errno EINTR (also where SA_RESTART is
-// set), so that a service can end at a Ctrl-C, or call again; TALUS_ENOSUBSCRIBER: none came;
-// TALUS_EACCESS, TALUS_ESYSTEM: the bus directory cannot be read any more, or no descriptor is left
-// to wait with; TALUS_ENOMEM; TALUS_EFORKED. Any thread. Blocks up to the time-out.
+// set), so that a service can end at a Ctrl-C, or call again; TALUS_ENOSUBSCRIBER: none is ready,
+// and none lives in a bus directory; TALUS_EACCESS, TALUS_ESYSTEM: the bus directory cannot be read
+// any more, or no descriptor is left to wait with; TALUS_ENOMEM; TALUS_EFORKED. Any thread. Blocks
+// up to the time-out.
 TALUS_API int talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaster, size_t at_least,
                                                  int timeout_ms, size_t *ready) TALUS_MUST_USE;
 
