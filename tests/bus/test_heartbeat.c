@@ -163,7 +163,7 @@ static void test_heartbeat_of_a_subscriber_that_is_cut_off(void **state)
     talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, TCP);
 
     tcp_proxy_start(&fixture->proxy, heal_port_of(talus_broadcaster_endpoint(broadcaster)));
-    snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%d", fixture->proxy.port);
+    snprintf(endpoint, sizeof endpoint, "tcp://localhost:%d", fixture->proxy.port); // a name, too
     start_and_hear(fixture, broadcaster, "listen", endpoint);
     tcp_proxy_hold(&fixture->proxy, true);
     wait_until(silent_are, 1, broadcaster, NULL);
