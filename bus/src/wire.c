@@ -69,26 +69,59 @@ int talus__topic_parse(const void *bytes, size_t size, struct talus__topic *topi
     return talus_type_check(topic->type, topic->type_size);
 }
 
+// What `$NAME/SUBSCRIBER/REST` names. Returns REST and its size, or NULL.
+static const char *parse_subscriber(const char *text, size_t size, const char *prefix,
+                                    struct talus__subscription *subscription, size_t *rest_size)
+{
+    if (!starts_with(text, size, prefix))
+        return NULL;
+    const char *name = text + strlen(prefix);
+    const char *slash = find_slash(name, size - strlen(prefix));
+    if (!slash || !talus__is_origin(name, (size_t)(slash - name)))
+        return NULL;
+    subscription->name = name;
+    subscription->name_size = (size_t)(slash - name);
+    *rest_size = size - (size_t)(slash + 1 - text);
+    return slash + 1;
+}
+
 static bool parse_ready(const char *text, size_t size, struct talus__subscription *subscription)
 {
-    if (!starts_with(text, size, TALUS__READY))
+    size_t origin_size;
+    const char *origin = parse_subscriber(text, size, TALUS__READY, subscription, &origin_size);
+    if (!origin || !talus__is_origin(origin, origin_size))
         return false;
-    const char *name = text + strlen(TALUS__READY);
-    size_t rest = size - strlen(TALUS__READY);
-    const char *slash = find_slash(name, rest);
-    if (!slash)
+    subscription->kind = TALUS__SUBSCRIPTION_READY;
+    subscription->origin = origin;
+    subscription->origin_size = origin_size;
+    return true;
+}
+
+// Decimal digits, without more zeros in front than needed, up to TALUS__EVERY_MOST_MS.
+static bool parse_every(const char *digits, size_t size, int *every_ms)
+{
+    int value = 0;
+
+    if (size == 0 || (size > 1 && digits[0] == '0'))
         return false;
-    size_t name_size = (size_t)(slash - name);
-    size_t origin_size = rest - name_size - 1;
-    if (!talus__is_origin(name, name_size) || !talus__is_origin(slash + 1, origin_size))
+    for (size_t i = 0; i < size; i++) {
+        if (digits[i] < '0' || digits[i] > '9')
+            return false;
+        value = value * 10 + (digits[i] - '0');
+        if (value > TALUS__EVERY_MOST_MS)
+            return false;
+    }
+    *every_ms = value;
+    return true;
+}
+
+static bool parse_beat(const char *text, size_t size, struct talus__subscription *subscription)
+{
+    size_t digits_size;
+    const char *digits = parse_subscriber(text, size, TALUS__BEATING, subscription, &digits_size);
+    if (!digits || !parse_every(digits, digits_size, &subscription->every_ms))
         return false;
-    *subscription = (struct talus__subscription){
-        .kind = TALUS__SUBSCRIPTION_READY,
-        .name = name,
-        .name_size = name_size,
-        .origin = slash + 1,
-        .origin_size = origin_size,
-    };
+    subscription->kind = TALUS__SUBSCRIPTION_BEAT;
     return true;
 }
 
@@ -101,8 +134,10 @@ void talus__subscription_parse(const void *bytes, size_t size,
         subscription->kind = TALUS__SUBSCRIPTION_EVERYTHING;
     } else if (equals(text, size, TALUS__BUS_TOPIC)) {
         subscription->kind = TALUS__SUBSCRIPTION_BUS;
-    } else if (!parse_ready(text, size, subscription) && text[size - 1] == '/' &&
-               (size == 1 || talus_session_check(text, size - 1) == 0)) {
+    } else if (text[0] == '$') {
+        if (!parse_ready(text, size, subscription) && !parse_beat(text, size, subscription))
+            *subscription = (struct talus__subscription){.kind = TALUS__SUBSCRIPTION_OTHER};
+    } else if (text[size - 1] == '/' && (size == 1 || talus_session_check(text, size - 1) == 0)) {
         subscription->kind = TALUS__SUBSCRIPTION_SESSION;
         subscription->name = text;
         subscription->name_size = size - 1;

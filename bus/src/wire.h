@@ -12,6 +12,9 @@
 //                               travel in order: when this one arrives at ORIGIN, all that the
 //                               subscriber had subscribed to before has arrived too. Nothing is
 //                               ever published under it.
+//   `$beat/SUBSCRIBER/MS`       A subscriber that lives subscribes to it and unsubscribes again, in
+//                               turn, every MS milliseconds. With MS 0: it will not, and is not to
+//                               be missed. Nothing is ever published under it.
 #ifndef TALUS__WIRE_H
 #define TALUS__WIRE_H
 
@@ -28,6 +31,9 @@
 #define TALUS__BYE_TOPIC   "$bus/$bye"
 #define TALUS__BEAT_TOPIC  "$bus/$beat"
 #define TALUS__READY       "$ready/"
+#define TALUS__BEATING     "$beat/"
+
+#define TALUS__EVERY_MOST_MS (24 * 60 * 60 * 1000) // between beats
 
 #define TALUS__TOPIC_MAX     (TALUS_SESSION_MAX + 1 + TALUS_TYPE_MAX)
 #define TALUS__ORIGIN_MIN    8  // characters of an origin, at least
@@ -62,6 +68,7 @@ enum talus__subscription_kind {
     TALUS__SUBSCRIPTION_EVERYTHING, // the empty topic
     TALUS__SUBSCRIPTION_BUS,        // `$bus/`
     TALUS__SUBSCRIPTION_READY,      // `$ready/SUBSCRIBER/ORIGIN`
+    TALUS__SUBSCRIPTION_BEAT,       // `$beat/SUBSCRIBER/MS`
     TALUS__SUBSCRIPTION_OTHER,      // anything else is legal, and answered by nothing
 };
 
@@ -71,6 +78,7 @@ struct talus__subscription {
     size_t name_size;
     const char *origin; // READY
     size_t origin_size;
+    int every_ms; // BEAT: at most TALUS__EVERY_MOST_MS
 };
 
 void talus__subscription_parse(const void *bytes, size_t size,

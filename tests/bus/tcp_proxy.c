@@ -101,8 +101,10 @@ static void *run(void *arg)
         items[0] = (struct pollfd){.fd = proxy->listener, .events = POLLIN};
         items[1] = (struct pollfd){.fd = proxy->wake, .events = POLLIN};
         for (int i = 0; i < TCP_PROXY_PAIRS; i++) {
-            items[2 + 2 * i] = (struct pollfd){.fd = proxy->pairs[i][0], .events = POLLIN};
-            items[3 + 2 * i] = (struct pollfd){.fd = proxy->pairs[i][1], .events = POLLIN};
+            bool is_held = atomic_load(&proxy->is_holding);
+            for (int j = 0; j < 2; j++)
+                items[2 + 2 * i + j] =
+                    (struct pollfd){.fd = is_held ? -1 : proxy->pairs[i][j], .events = POLLIN};
         }
         poll(items, 2 + 2 * TCP_PROXY_PAIRS, -1);
         for (int i = 0; i < TCP_PROXY_PAIRS; i++) {
@@ -148,6 +150,12 @@ void tcp_proxy_cut(struct tcp_proxy *proxy, bool is_open)
     eventfd_write(proxy->wake, 1);
     while (atomic_load(&proxy->cut) != asked)
         poll(NULL, 0, 1);
+}
+
+void tcp_proxy_hold(struct tcp_proxy *proxy, bool is_holding)
+{
+    atomic_store(&proxy->is_holding, is_holding);
+    eventfd_write(proxy->wake, 1);
 }
 
 void tcp_proxy_stop(struct tcp_proxy *proxy)

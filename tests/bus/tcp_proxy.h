@@ -18,8 +18,9 @@ struct tcp_proxy {
     int pairs[TCP_PROXY_PAIRS][2];
     atomic_bool is_ending;
     atomic_bool is_open; // else connections are refused as soon as they come
-    atomic_uint cuts;    // asked for
-    atomic_uint cut;     // done
+    atomic_bool is_holding;
+    atomic_uint cuts; // asked for
+    atomic_uint cut;  // done
 };
 
 void tcp_proxy_start(struct tcp_proxy *proxy, int target_port);
@@ -27,5 +28,8 @@ void tcp_proxy_stop(struct tcp_proxy *proxy);
 
 // Ends all connections, and lets new ones in only if `is_open`. Returns when that is done.
 void tcp_proxy_cut(struct tcp_proxy *proxy, bool is_open);
+
+// Passes nothing on, and leaves the connections as they are, until it is told to go on.
+void tcp_proxy_hold(struct tcp_proxy *proxy, bool is_holding);
 
 #endif

@@ -17,7 +17,8 @@
 
 static const char *const topic_kinds[] = {"event", "head", "end",    "hello",
                                           "bye",   "beat", "unknown"};
-static const char *const subscription_kinds[] = {"session", "everything", "bus", "ready", "other"};
+static const char *const subscription_kinds[] = {"session", "everything", "bus",
+                                                 "ready",   "beat",       "other"};
 
 static void expect_part(const json_t *item, const char *key, const char *part, size_t part_size)
 {
@@ -76,6 +77,8 @@ static void check_subscription(const json_t *item)
         expect_part(item, "origin", subscription.origin, subscription.origin_size);
     else
         assert_null(subscription.origin);
+    const json_t *every = json_object_get(item, "every");
+    assert_int_equal(subscription.every_ms, every ? json_integer_value(every) : 0);
     free(copy.ptr);
 }
 
@@ -117,8 +120,9 @@ static void check_invariants(const uint8_t *bytes, size_t size)
 static void test_wire_truncated_and_corrupted(void **state)
 {
     (void)state;
-    static const char *const topics[] = {"s-1/node-created", "/$head", "*/$head", "$bus/$hello",
-                                         "$ready/abcdefghijkl/k3v9q2mx"};
+    static const char *const topics[] = {
+        "s-1/node-created",      "/$head", "*/$head", "$bus/$hello", "$ready/abcdefghijkl/k3v9q2mx",
+        "$beat/abcdefghijkl/500"};
     for (size_t t = 0; t < sizeof(topics) / sizeof(topics[0]); t++) {
         uint8_t bytes[64];
         size_t size = strlen(topics[t]);

@@ -51,9 +51,13 @@ typedef struct talus_broadcaster_options {
     int replay_high_water_mark;   // messages of answers that may wait for one asker; default 1,000
     int replay_stall_ms; // an asker that reads no answers for so long is dropped; default 10,000
     int send_high_water_mark; // messages a subscriber may lag behind; default 100,000
-    int heartbeat_ms;         // how often it says that it lives; default 500; 0: never, and kernels
-                              // do not ask silent tcp connections for a sign of life either
-    int heartbeat_timeout_ms; // kept for later versions; default 1,500; subscribers have their own
+    int heartbeat_ms;         // how often it says that it lives, and looks whether its subscribers
+                              // do; default 500; 0: never, and kernels do not ask silent tcp
+                              // connections for a sign of life either
+    int heartbeat_timeout_ms; // a subscriber whose heartbeats stop for longer, and for three of
+                              // them, does not count as ready until they come again; default
+                              // 1,500. Counted is the time in which this process runs. One that
+                              // has sent none counts as long as it is connected
     int reconnect_ms;         // first wait before a lost connection is made anew, where this side
     int reconnect_max_ms;     // connects; default 100; it doubles up to this; default 5,000
     int linger_ms;            // how long close and destroy may take to hand over what was emitted;
@@ -217,14 +221,16 @@ TALUS_API int talus_broadcaster_off(talus_broadcaster_t *broadcaster, uint64_t c
 
 // Waits until the bus has at least `at_least` talus subscribers that are ready for this
 // broadcaster's events (their subscriptions have arrived here), and, on a bus directory, until all
-// that live there are.
+// that live there are. One whose heartbeats stay away (see heartbeat_timeout_ms), as it is stopped
+// or cut off, is not ready until they come again.
 // `timeout_ms`: 0 asks without waiting; -1 waits for ever.
 // `ready`: receives their number, if not NULL, also when the time runs out.
 // Returns 0; TALUS_ETIMEOUT: some live, not all or not enough are ready; interrupted by a signal
 // while it waited, before that was so: TALUS_ETIMEOUT with errno EINTR (also where SA_RESTART is
-// set), so that a service can end at a Ctrl-C, or call again; TALUS_ENOSUBSCRIBER: none came;
-// TALUS_EACCESS, TALUS_ESYSTEM: the bus directory cannot be read any more, or no descriptor is left
-// to wait with; TALUS_ENOMEM; TALUS_EFORKED. Any thread. Blocks up to the time-out.
+// set), so that a service can end at a Ctrl-C, or call again; TALUS_ENOSUBSCRIBER: none is ready,
+// and none lives in a bus directory; TALUS_EACCESS, TALUS_ESYSTEM: the bus directory cannot be read
+// any more, or no descriptor is left to wait with; TALUS_ENOMEM; TALUS_EFORKED. Any thread. Blocks
+// up to the time-out.
 TALUS_API int talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaster, size_t at_least,
                                                  int timeout_ms, size_t *ready) TALUS_MUST_USE;
 
@@ -247,7 +253,7 @@ typedef struct talus_broadcaster_stats {
     uint64_t refused_memory;  // emits refused: out of memory
     uint64_t callback_failed; // local callbacks that returned an error
     uint64_t heads;           // $head markers sent
-    uint64_t subscriptions;   // subscriptions that arrived
+    uint64_t subscriptions;   // subscriptions that arrived, but for heartbeats
     uint64_t replay_requests; // requests for older events or heads that arrived
     uint64_t replay_refused;  // … of them, no valid ones, or beyond a bound: not answered
     uint64_t replay_events;   // events sent again in answer to them
@@ -256,6 +262,9 @@ typedef struct talus_broadcaster_stats {
     uint64_t history_bytes;   // memory that they take now
     uint64_t sessions;        // sessions remembered now
     uint64_t subscribers;     // talus subscribers that are ready now
+    uint64_t silent;          // … that are connected and were ready, but send no heartbeats now
+    uint64_t beats;           // heartbeats of subscribers that are ready, which arrived
+    uint64_t beats_ignored;   // heartbeats of others: not ready yet, or made up
 } talus_broadcaster_stats_t;
 
 // Any thread. Does not block.

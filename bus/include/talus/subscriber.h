@@ -58,8 +58,9 @@ typedef struct talus_subscriber_options {
                               // bus directory is known at once
     int head_wait_ms;         // how long events wait for an unknown broadcaster's head before it
                               // counts as a plain publisher; default 250
-    int heartbeat_ms;         // how often the beats of broadcasters are looked for; default 500; 0:
-                              // never
+    int heartbeat_ms;         // how often the beats of broadcasters are looked for, and one of our
+                              // own is sent (every 50 at most), by a thread of the library;
+                              // default 500; 0: never
     int heartbeat_timeout_ms; // a broadcaster whose beats stop for so long, and for three of them,
                               // counts as away, until it is heard again; default 1,500
     int reconnect_ms;         // first wait before a lost connection is made anew, where this

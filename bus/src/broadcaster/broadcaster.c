@@ -100,6 +100,7 @@ static int init(talus_broadcaster_t *broadcaster, const talus_broadcaster_option
                     .age_ms = options->history_age_ms},
         .replay_stall_ms = options->replay_stall_ms,
         .heartbeat_ms = options->heartbeat_ms,
+        .heartbeat_timeout_ms = options->heartbeat_timeout_ms,
     };
     broadcaster->linger_ms = options->linger_ms;
     error = talus__publisher_init(&broadcaster->publisher, &publisher_options);
@@ -347,5 +348,8 @@ void talus_broadcaster_stats(const talus_broadcaster_t *broadcaster,
         .history_bytes = value_of(&publisher->bytes_kept),
         .sessions = value_of(&publisher->sessions_known),
         .subscribers = value_of(&publisher->ready.count),
+        .silent = value_of(&publisher->ready.silent),
+        .beats = value_of(&publisher->beats),
+        .beats_ignored = value_of(&publisher->beats_ignored),
     };
 }

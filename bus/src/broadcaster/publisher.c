@@ -16,23 +16,20 @@
 
 #include <talus/error.h>
 
-#include "body.h"
 #include "context.h"
+#include "heads.h"
 #include "log.h"
 #include "send.h"
 #include "sockets.h"
-#include "wire.h"
+#include "subscriptions.h"
 
-#define EVENTS_PER_TURN        256
-#define REPEATS_PER_TURN       256
-#define FIRST_REPEAT_MS        1000
-#define EVERYTHING_LATER_MS    50
-#define SUBSCRIPTIONS_PER_TURN 1024
-#define AWAITED_MOST           1024 // subscribers; more are not waited for
-#define HOLD_MS                500  // for first events, until those who live are ready
-#define LATE_MS                300  // for one that was ready late to ask for what it missed
-#define SERVE_SLICE_MS         10
-#define SUBSCRIPTION_CAPACITY  256 // bytes: longer ones can match no topic
+#define EVENTS_PER_TURN     256
+#define FIRST_REPEAT_MS     1000
+#define EVERYTHING_LATER_MS 50
+#define AWAITED_MOST        1024 // subscribers; more are not waited for
+#define HOLD_MS             500  // for first events, until those who live are ready
+#define LATE_MS             300  // for one that was ready late to ask for what it missed
+#define SERVE_SLICE_MS      10
 
 static void on_forget(struct talus__session *session, void *arg)
 {
@@ -76,6 +73,7 @@ int talus__publisher_init(struct talus__publisher *publisher,
     memset(publisher, 0, sizeof *publisher);
     publisher->origin = options->origin;
     publisher->heartbeat_ms = options->heartbeat_ms;
+    publisher->heartbeat_timeout_ms = options->heartbeat_timeout_ms;
 
     int error = talus__queue_init(&publisher->queue, options->queue_events, options->queue_bytes);
     if (error)
@@ -89,7 +87,7 @@ int talus__publisher_init(struct talus__publisher *publisher,
     error = talus__sessions_init(&publisher->sessions, options->max_sessions);
     if (error)
         goto fail_ready;
-    error = talus__names_init(&publisher->heads_due, SUBSCRIPTIONS_PER_TURN);
+    error = talus__names_init(&publisher->heads_due, TALUS__SUBSCRIPTIONS_PER_TURN);
     if (error)
         goto fail_sessions;
     error = talus__names_init(&publisher->awaited, AWAITED_MOST);
@@ -131,14 +129,6 @@ void talus__publisher_fini(struct talus__publisher *publisher)
     talus__queue_fini(&publisher->queue);
 }
 
-// The counters have one writer, so an add needs no locked instruction.
-static void add_one(_Atomic uint64_t *counter)
-{
-    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
-
-    atomic_store_explicit(counter, value + 1, memory_order_relaxed);
-}
-
 // ---- Events
 
 static void publish(struct talus__publisher *publisher, struct talus__message *message)
@@ -161,9 +151,9 @@ static void publish(struct talus__publisher *publisher, struct talus__message *m
     // An event that fails here has its place in seq, prev and the history all the same, so its loss
     // is noticed and can be healed.
     if (talus__send_message(publisher->socket, message) == 0) {
-        add_one(&publisher->sent);
+        talus__count_one(&publisher->sent);
     } else {
-        add_one(&publisher->send_failed);
+        talus__count_one(&publisher->send_failed);
         talus__log(TALUS_LOG_ERROR, "event %s.%llu was not sent: %s", publisher->origin,
                    (unsigned long long)seq, zmq_strerror(errno));
     }
@@ -223,208 +213,6 @@ static bool drain_queue(struct talus__publisher *publisher)
     return taken > 0;
 }
 
-// ---- Heads
-
-// `every`: of a hello and a beat: milliseconds between beats; else 0.
-static void send_marker(struct talus__publisher *publisher, const char *topic, size_t topic_size,
-                        uint64_t seq, int every)
-{
-    uint8_t body[TALUS__HEAD_BODY_MAX];
-    const struct talus__head head = {.origin = publisher->origin,
-                                     .origin_size = strlen(publisher->origin),
-                                     .seq = seq,
-                                     .replay = publisher->replay.endpoint,
-                                     .replay_size = strlen(publisher->replay.endpoint),
-                                     .every = (uint64_t)every};
-    size_t size = talus__head_encode(body, sizeof body, &head);
-
-    if (zmq_send(publisher->socket, topic, topic_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send(publisher->socket, body, size, ZMQ_DONTWAIT) < 0) {
-        talus__log(TALUS_LOG_ERROR, "head %.*s was not sent: %s", (int)topic_size, topic,
-                   zmq_strerror(errno));
-        return;
-    }
-    if (every == 0 || publisher->hello_due)
-        add_one(&publisher->heads);
-}
-
-static void send_head(struct talus__publisher *publisher, const char *topic, size_t topic_size,
-                      uint64_t seq)
-{
-    send_marker(publisher, topic, topic_size, seq, 0);
-}
-
-// Says that this broadcaster lives, so that one that stands still is noticed.
-static void beat(struct talus__publisher *publisher)
-{
-    if (publisher->beat_at == 0 || publisher->now < publisher->beat_at)
-        return;
-    send_marker(publisher, TALUS__BEAT_TOPIC, strlen(TALUS__BEAT_TOPIC), publisher->newest,
-                publisher->heartbeat_ms);
-    publisher->beat_at = publisher->now + publisher->heartbeat_ms;
-}
-
-static void send_session_head(const char *session, size_t size, void *arg)
-{
-    struct talus__publisher *publisher = arg;
-    static const char suffix[] = "/" TALUS__HEAD;
-    char topic[TALUS_SESSION_MAX + sizeof suffix];
-
-    memcpy(topic, session, size);
-    memcpy(topic + size, suffix, sizeof suffix - 1);
-    send_head(publisher, topic, size + sizeof suffix - 1,
-              talus__sessions_last(&publisher->sessions, session, size));
-}
-
-static void send_everything_head(struct talus__publisher *publisher)
-{
-    static const char topic[] = TALUS__EVERYTHING "/" TALUS__HEAD;
-
-    send_head(publisher, topic, strlen(topic), publisher->newest);
-}
-
-static void repeat_head(struct talus__publisher *publisher, const struct talus__session *session)
-{
-    if (session == publisher->everything)
-        send_everything_head(publisher);
-    else
-        send_session_head(session->name, session->node.name_size, publisher);
-}
-
-static bool repeat_heads(struct talus__publisher *publisher)
-{
-    const struct talus__session *session = NULL;
-
-    for (int i = 0; i < REPEATS_PER_TURN; i++) {
-        session = talus__repeats_take(&publisher->repeats, publisher->now);
-        if (!session)
-            break;
-        repeat_head(publisher, session);
-    }
-    return session != NULL;
-}
-
-// Answers each subscription of this turn once: a head reaches everyone who is on the topic.
-static void answer_heads(struct talus__publisher *publisher)
-{
-    if (publisher->hello_due)
-        send_marker(publisher, TALUS__HELLO_TOPIC, strlen(TALUS__HELLO_TOPIC), publisher->newest,
-                    publisher->heartbeat_ms);
-    if (publisher->everything_due)
-        send_everything_head(publisher);
-    publisher->hello_due = false;
-    publisher->everything_due = false;
-    talus__names_drain(&publisher->heads_due, send_session_head, publisher);
-}
-
-// ---- Subscriptions
-
-static void note_head(struct talus__publisher *publisher, const char *session, size_t size)
-{
-    bool is_new;
-
-    // The set is for sparing heads: without memory for it each subscription gets its own.
-    if (talus__names_add(&publisher->heads_due, session, size, &is_new) != 0)
-        send_session_head(session, size, publisher);
-}
-
-static void note_ready(struct talus__publisher *publisher,
-                       const struct talus__subscription *subscription, bool is_subscribed)
-{
-    const char *name = subscription->name;
-    size_t size = subscription->name_size;
-
-    if (subscription->origin_size != strlen(publisher->origin) ||
-        memcmp(subscription->origin, publisher->origin, subscription->origin_size) != 0)
-        return;
-    int error = 0;
-    talus__names_remove(&publisher->awaited, name, size);
-    if (is_subscribed && publisher->newest > 0)
-        publisher->late_ready_at = publisher->now;
-    if (is_subscribed)
-        error = talus__ready_add(&publisher->ready, name, size);
-    else
-        talus__ready_remove(&publisher->ready, name, size);
-    if (error)
-        talus__log(TALUS_LOG_WARNING, "subscriber %.*s is not counted as ready: %s", (int)size,
-                   name, talus_strerror(error));
-    else
-        talus__log(TALUS_LOG_DEBUG, "subscriber %.*s %s %s", (int)size, name,
-                   is_subscribed ? "is ready for" : "left", publisher->origin);
-}
-
-// Beats go out as long as somebody is subscribed to them.
-static void note_listeners(struct talus__publisher *publisher, bool is_subscribed)
-{
-    if (!is_subscribed || publisher->heartbeat_ms == 0)
-        publisher->beat_at = 0;
-    else if (publisher->beat_at == 0)
-        publisher->beat_at = publisher->now + publisher->heartbeat_ms;
-}
-
-static void on_subscription(struct talus__publisher *publisher, const uint8_t *frame, size_t size)
-{
-    struct talus__subscription subscription;
-    bool is_subscribed = frame[0] == 1;
-
-    if (is_subscribed)
-        add_one(&publisher->subscriptions);
-    talus__subscription_parse(frame + 1, size - 1, &subscription);
-    if (subscription.kind == TALUS__SUBSCRIPTION_READY) {
-        note_ready(publisher, &subscription, is_subscribed);
-        return;
-    }
-    if (subscription.kind == TALUS__SUBSCRIPTION_BUS)
-        note_listeners(publisher, is_subscribed);
-    if (!is_subscribed)
-        return;
-    switch (subscription.kind) {
-    case TALUS__SUBSCRIPTION_SESSION:
-        note_head(publisher, subscription.name, subscription.name_size);
-        break;
-    case TALUS__SUBSCRIPTION_EVERYTHING:
-        publisher->everything_due = true;
-        break;
-    case TALUS__SUBSCRIPTION_BUS:
-        publisher->hello_due = true;
-        break;
-    case TALUS__SUBSCRIPTION_READY:
-    case TALUS__SUBSCRIPTION_OTHER:
-        break;
-    }
-}
-
-static bool is_more_to_come(void *socket)
-{
-    int more = 0;
-    size_t size = sizeof more;
-
-    return zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more;
-}
-
-// Returns whether there may be more.
-static bool read_subscriptions(struct talus__publisher *publisher)
-{
-    uint8_t frame[SUBSCRIPTION_CAPACITY];
-    bool is_continued = false;
-    int read = 0;
-
-    while (read < SUBSCRIPTIONS_PER_TURN || is_continued) {
-        int size = zmq_recv(publisher->socket, frame, sizeof frame, ZMQ_DONTWAIT);
-        if (size < 0)
-            return read > 0 || errno == EINTR;
-        bool is_whole = !is_continued;
-        is_continued = is_more_to_come(publisher->socket);
-        read++;
-        // A subscription is one frame, 0 or 1 and the topic; a peer may send us anything. A frame
-        // that was cut asks for nothing that exists.
-        if (is_whole && !is_continued && size >= 1 && frame[0] <= 1)
-            on_subscription(publisher, frame,
-                            (size_t)size < sizeof frame ? (size_t)size : sizeof frame);
-    }
-    return true;
-}
-
 // ---- The loop
 //
 // A look at a socket costs system calls, so none is read each turn: both are when there are no
@@ -444,6 +232,7 @@ static int timeout_of(struct talus__publisher *publisher)
     at = earlier(at, talus__history_due(&publisher->history));
     at = earlier(at, publisher->replay.retry_at);
     at = earlier(at, publisher->beat_at);
+    at = earlier(at, publisher->tick_at);
     if (talus__queue_has_message(&publisher->queue))
         at = earlier(at, publisher->hold_until);
     if (at == 0)
@@ -469,19 +258,6 @@ static void sleep_until_woken(struct talus__publisher *publisher)
     talus__wakeup_end_sleep(&publisher->wakeup, fds[0].revents != 0);
     if (fds[2].revents != 0)
         publisher->replay.is_drained = false;
-}
-
-// The last heads, so that whoever lost the last events notices now, and the farewell.
-static void say_bye(struct talus__publisher *publisher, long long deadline)
-{
-    const struct talus__session *session = NULL;
-    int sent = 0;
-
-    while ((sent++ % REPEATS_PER_TURN || talus__monotonic_ms() < deadline) &&
-           (session = talus__repeats_drain(&publisher->repeats)))
-        repeat_head(publisher, session);
-    if (publisher->newest == talus__queue_newest(&publisher->queue) && !session)
-        send_head(publisher, TALUS__BYE_TOPIC, strlen(TALUS__BYE_TOPIC), publisher->newest);
 }
 
 static bool look_at_sockets(struct talus__publisher *publisher);
@@ -521,7 +297,7 @@ static void finish(struct talus__publisher *publisher)
         talus__log(TALUS_LOG_WARNING, "%s ends with %llu events unsent", publisher->origin, unsent);
 
     serve_late(publisher, deadline);
-    say_bye(publisher, deadline);
+    talus__say_bye(publisher, deadline);
     while (talus__monotonic_ms() < deadline &&
            talus__replay_run(&publisher->replay, talus__monotonic_ms()))
         ;
@@ -538,8 +314,8 @@ static bool look_at_sockets(struct talus__publisher *publisher)
 {
     if (publisher->now >= publisher->look_at)
         publisher->replay.is_drained = false;
-    bool is_busy = read_subscriptions(publisher);
-    answer_heads(publisher);
+    bool is_busy = talus__read_subscriptions(publisher);
+    talus__answer_heads(publisher);
     is_busy |= talus__replay_run(&publisher->replay, publisher->now);
     publisher->look_at = is_busy ? publisher->now : publisher->now + 1;
     return is_busy;
@@ -552,8 +328,8 @@ static void *run(void *arg)
     while (!atomic_load_explicit(&publisher->stopping, memory_order_acquire)) {
         publisher->now = talus__monotonic_ms();
         bool is_busy = drain_queue(publisher);
-        is_busy |= repeat_heads(publisher);
-        beat(publisher);
+        is_busy |= talus__repeat_heads(publisher);
+        talus__beat(publisher);
         if (!is_busy || publisher->now >= publisher->look_at)
             is_busy |= look_at_sockets(publisher);
         talus__history_expire(&publisher->history, publisher->now);

@@ -38,6 +38,8 @@ struct talus__publisher {
     _Atomic uint64_t send_failed;
     _Atomic uint64_t heads;
     _Atomic uint64_t subscriptions;
+    _Atomic uint64_t beats;         // of subscribers that are ready
+    _Atomic uint64_t beats_ignored; // of others
     _Atomic uint64_t sessions_known;
     _Atomic uint64_t events_kept;
     _Atomic uint64_t bytes_kept;
@@ -47,6 +49,8 @@ struct talus__publisher {
     void *socket;
     const char *origin;
     int heartbeat_ms;                // between beats; 0: there are none
+    int heartbeat_timeout_ms;        // a subscriber that is silent for longer is not ready
+    long long tick_at;               // when to count the beats that did not come; 0: nobody beats
     long long beat_at;               // when the next is due; 0: nobody listens
     long long deadline;              // of the end
     int socket_fd;                   // ZeroMQ's, of `socket`
@@ -68,6 +72,14 @@ struct talus__publisher {
     bool hello_due;                     // `$bus/$hello` likewise
 };
 
+// The counters have one writer, so an add needs no locked instruction.
+static inline void talus__count_one(_Atomic uint64_t *counter)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+
+    atomic_store_explicit(counter, value + 1, memory_order_relaxed);
+}
+
 struct talus__publisher_options {
     const char *origin; // kept: must live as long as the publisher
     size_t queue_events;
@@ -76,6 +88,7 @@ struct talus__publisher_options {
     struct talus__history_bounds history;
     long long replay_stall_ms;
     int heartbeat_ms;
+    int heartbeat_timeout_ms;
 };
 
 // Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.

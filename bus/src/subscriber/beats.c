@@ -45,6 +45,7 @@ void talus__beats_tend(talus_subscriber_t *subscriber, long long now, bool is_dr
             miss(subscriber, origin);
     }
     subscriber->beats_at = is_any ? now + subscriber->options.heartbeat_ms : 0;
+    talus__heartbeat_tend(subscriber, is_drained);
 }
 
 void talus__beats_hear(talus_subscriber_t *subscriber, struct talus__origin *origin,

@@ -19,6 +19,7 @@
 
 #define LOOK_MS         100 // after something was left, or came
 #define AGAIN_MS        1   // after a look that did not reach the end; an owner that waits is first
+#define BEAT_AGAIN_MS   10  // when the owner did not give the post back
 #define TRIES           1000 // to find a post free; then later again
 #define EVENTS_PER_TURN 16
 #define WAKE            0 // the number of `guard.wake`; posts have others
@@ -70,6 +71,12 @@ void talus__guard_ask(struct talus__post *post)
     eventfd_write(guard.wake, 1);
 }
 
+void talus__guard_beat(struct talus__post *post)
+{
+    atomic_store_explicit(&post->is_beating, true, memory_order_release);
+    eventfd_write(guard.wake, 1);
+}
+
 int talus__guard_watch(struct talus__post *post, int fd)
 {
     struct epoll_event event = {.events = EPOLLIN};
@@ -112,6 +119,19 @@ static void look(struct talus__post *post, long long now)
         arm(post, EPOLL_CTL_MOD);
 }
 
+static void beat(struct talus__post *post, long long now)
+{
+    post->beat_at = now + BEAT_AGAIN_MS;
+    pthread_mutex_lock(&post->mutex);
+    if (try_enter(post)) {
+        bool is_going_on = post->beat(post->arg);
+        post->beat_at = is_going_on ? now + post->beat_ms : 0;
+        atomic_store_explicit(&post->is_beating, is_going_on, memory_order_relaxed);
+        atomic_store_explicit(&post->holder, TALUS__POST_FREE, memory_order_release);
+    }
+    pthread_mutex_unlock(&post->mutex);
+}
+
 // Returns when to look again; 0: not before something happens.
 static long long look_at_all(const struct epoll_event *events, int count)
 {
@@ -129,6 +149,12 @@ static long long look_at_all(const struct epoll_event *events, int count)
         }
         if (post->due != 0 && (next == 0 || post->due < next))
             next = post->due;
+        if (atomic_load_explicit(&post->is_beating, memory_order_acquire)) {
+            if (now >= post->beat_at)
+                beat(post, now);
+            if (post->beat_at != 0 && (next == 0 || post->beat_at < next))
+                next = post->beat_at;
+        }
     }
     return next;
 }

@@ -8,6 +8,9 @@
 // gives the post back for a moment, and goes on. There is one for the process: the first subscriber
 // starts it, the last one ends it.
 //
+// It also sends the subscribers' heartbeats (heartbeat.h), as it never stands still in what an
+// owner does.
+//
 // A post is where the two meet: who reads a subscriber's sockets holds its post. The owner takes it
 // for each of its calls, which costs one atomic operation while the guard is not there.
 #ifndef TALUS__GUARD_H
@@ -25,18 +28,22 @@ struct talus__post {
     int wake;                    // an eventfd that tells the owner of what was read
     bool (*is_empty)(void *arg); // nothing is left unread, as far as its holder knows
     bool (*pull)(void *arg); // reads all, up to a bound; returns whether the owner has something
+    bool (*beat)(void *arg); // sends a heartbeat; returns whether to go on
+    int beat_ms;             // … after so long
     void *arg;
 
-    int inputs;            // an epoll instance with the sockets' descriptors
-    bool is_knocked;       // the guard has written to `wake`; the post's holder's
-    atomic_int holder;     // enum talus__post_holder
-    pthread_mutex_t mutex; // held by the guard while it holds the post
-    atomic_bool is_asked;  // the guard will look
+    int inputs;             // an epoll instance with the sockets' descriptors
+    bool is_knocked;        // the guard has written to `wake`; the post's holder's
+    atomic_int holder;      // enum talus__post_holder
+    pthread_mutex_t mutex;  // held by the guard while it holds the post
+    atomic_bool is_asked;   // the guard will look
+    atomic_bool is_beating; // … and calls `beat`; changed by the post's holder
 
     // The guard's, under its mutex.
     struct talus__post *next;
     uint64_t number;
-    long long due; // when to look; 0: not before `inputs` tells something
+    long long due;     // when to look; 0: not before `inputs` tells something
+    long long beat_at; // when to call `beat`; 0: at once
 };
 
 // Takes the post up, and starts the thread if it is the first. Returns 0 or TALUS_ESYSTEM.
@@ -52,6 +59,15 @@ void talus__guard_unwatch(struct talus__post *post, int fd);
 
 // Has the guard look in a while.
 void talus__guard_ask(struct talus__post *post);
+
+// Has the guard call `beat`, for the first time at once, until that returns false. For the post's
+// holder.
+void talus__guard_beat(struct talus__post *post);
+
+static inline bool talus__guard_is_beating(const struct talus__post *post)
+{
+    return atomic_load_explicit(&post->is_beating, memory_order_relaxed);
+}
 
 void talus__post_wait(struct talus__post *post);
 

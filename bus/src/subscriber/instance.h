@@ -9,6 +9,7 @@
 //   answers.c     what broadcasters answer, and recoveries
 //   lost.c        broadcasters that are gone
 //   beats.c       … and those that stand still
+//   heartbeat.c   what tells them that we do not
 //   live.c        joining and leaving, and when a join is live
 //
 // Below them, each on its own: origins.c (who there is), joined.c (what is joined, and how far one
@@ -32,6 +33,7 @@
 #include "event_limits.h"
 #include "guard.h"
 #include "heal.h"
+#include "heartbeat.h"
 #include "inbox.h"
 #include "joined.h"
 #include "origins.h"
@@ -65,7 +67,8 @@ struct talus_subscriber {
     bool is_watched; // the caller has asked for the descriptor
     long long armed_at;
     long long beats_at; // when to count the beats that did not come; 0: nobody beats
-    unsigned untended;  // messages since the descriptors were looked at
+    struct talus__heartbeat heartbeat;
+    unsigned untended;                  // messages since the descriptors were looked at
     talus_subscriber_options_t options; // without the text
     struct talus__limits limits;
     struct talus__origins origins;

@@ -3,9 +3,11 @@
 #include "monitor.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <zmq.h>
 
@@ -47,6 +49,7 @@ void talus__monitor_close(struct talus__monitor *monitor, bool is_forked)
             zmq_close(monitor->socket);
     }
     free(monitor->up);
+    free(monitor->outgoing);
     *monitor = (struct talus__monitor){0};
 }
 
@@ -58,7 +61,23 @@ int talus__monitor_descriptor(const struct talus__monitor *monitor)
     return zmq_getsockopt(monitor->socket, ZMQ_FD, &fd, &size) == 0 ? fd : -1;
 }
 
-static void set_up(struct talus__monitor *monitor, int fd, bool is_up)
+static bool grow(uint64_t **bits, size_t from, size_t to)
+{
+    uint64_t *grown = realloc(*bits, to * sizeof *grown);
+
+    if (!grown)
+        return false;
+    memset(grown + from, 0, (to - from) * sizeof *grown);
+    *bits = grown;
+    return true;
+}
+
+static void set_bit(uint64_t *word, uint64_t bit, bool is_set)
+{
+    *word = is_set ? *word | bit : *word & ~bit;
+}
+
+static void set_up(struct talus__monitor *monitor, int fd, bool is_up, bool is_outgoing)
 {
     if (fd < 0 || fd >= FD_MOST)
         return;
@@ -66,18 +85,14 @@ static void set_up(struct talus__monitor *monitor, int fd, bool is_up)
     uint64_t bit = (uint64_t)1 << (fd % WORD_BITS);
 
     if (word >= monitor->words) {
-        size_t words = word + 1;
-        uint64_t *up = is_up ? realloc(monitor->up, words * sizeof *up) : NULL;
-        if (!up)
-            return; // without memory the connection counts as gone: nobody waits for it
-        memset(up + monitor->words, 0, (words - monitor->words) * sizeof *up);
-        monitor->up = up;
-        monitor->words = words;
+        // Without memory the connection counts as gone: nobody waits for it.
+        if (!is_up || !grow(&monitor->up, monitor->words, word + 1) ||
+            !grow(&monitor->outgoing, monitor->words, word + 1))
+            return;
+        monitor->words = word + 1;
     }
-    if (is_up)
-        monitor->up[word] |= bit;
-    else
-        monitor->up[word] &= ~bit;
+    set_bit(&monitor->up[word], bit, is_up);
+    set_bit(&monitor->outgoing[word], bit, is_outgoing);
 }
 
 bool talus__monitor_is_up(const struct talus__monitor *monitor, int fd)
@@ -85,6 +100,32 @@ bool talus__monitor_is_up(const struct talus__monitor *monitor, int fd)
     if (fd < 0 || (size_t)fd / WORD_BITS >= monitor->words)
         return false;
     return monitor->up[fd / WORD_BITS] >> (fd % WORD_BITS) & 1;
+}
+
+size_t talus__monitor_count(const struct talus__monitor *monitor, size_t *outgoing)
+{
+    size_t count = 0;
+
+    *outgoing = 0;
+    for (size_t i = 0; i < monitor->words; i++) {
+        count += (size_t)__builtin_popcountll(monitor->up[i]);
+        *outgoing += (size_t)__builtin_popcountll(monitor->outgoing[i]);
+    }
+    return count;
+}
+
+bool talus__monitor_is_quiet(const struct talus__monitor *monitor)
+{
+    for (size_t i = 0; i < monitor->words; i++) {
+        for (uint64_t left = monitor->up[i]; left; left &= left - 1) {
+            int fd = (int)(i * WORD_BITS) + __builtin_ctzll(left);
+            int bytes = 0;
+            // An error: it is closed by now, and what was for it is gone.
+            if (ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0)
+                return false;
+        }
+    }
+    return true;
 }
 
 void talus__monitor_read(struct talus__monitor *monitor, talus__connection_fn *fn, void *arg)
@@ -111,7 +152,7 @@ void talus__monitor_read(struct talus__monitor *monitor, talus__connection_fn *f
 
         struct talus__connection_event event = {
             .is_up = kind != ZMQ_EVENT_DISCONNECTED, .fd = value, .endpoint = endpoint};
-        set_up(monitor, event.fd, event.is_up);
+        set_up(monitor, event.fd, event.is_up, kind == ZMQ_EVENT_CONNECTED);
         fn(&event, arg);
     }
 }

@@ -21,7 +21,8 @@ typedef void talus__connection_fn(const struct talus__connection_event *event, v
 struct talus__monitor {
     void *watched; // the socket; borrowed
     void *socket;
-    uint64_t *up; // a bit for each descriptor that is a connection now
+    uint64_t *up;       // owned: a bit for each descriptor that is a connection now
+    uint64_t *outgoing; // owned: … that this side has made
     size_t words;
 };
 
@@ -41,6 +42,13 @@ void talus__monitor_read(struct talus__monitor *monitor, talus__connection_fn *f
 
 // Whether the descriptor is a connection, as of the last read.
 bool talus__monitor_is_up(const struct talus__monitor *monitor, int fd);
+
+// How many connections there are, as of the last read, and how many of them this side has made.
+size_t talus__monitor_count(const struct talus__monitor *monitor, size_t *outgoing);
+
+// Whether the other sides have taken all that was sent through them: ipc peers by reading it, the
+// hosts of tcp peers by confirming it.
+bool talus__monitor_is_quiet(const struct talus__monitor *monitor);
 
 // The transport of a connection by its descriptor (negative: none): "ipc", "tcp" or "inproc".
 const char *talus__transport_of(int fd);

@@ -106,6 +106,19 @@ void talus__peers_read_monitor(struct talus__peers *peers)
     talus__monitor_read(&peers->monitor, on_connection, peers);
 }
 
+// By number, as the monitor names a host by its address.
+bool talus__peers_are_linked(const struct talus__peers *peers, size_t *connections)
+{
+    size_t attached = 0, outgoing;
+
+    for (size_t i = 0; i <= peers->table.mask; i++) {
+        for (const struct talus__node *node = peers->table.buckets[i]; node; node = node->next)
+            attached += ((const struct talus__peer *)node)->is_attached;
+    }
+    *connections = talus__monitor_count(&peers->monitor, &outgoing);
+    return outgoing >= attached;
+}
+
 // libzmq gives up a connection for good when the other side breaks the protocol, an event beyond
 // our largest message size included, and then does not say so. Connecting anew is always right.
 static void connect_anew(struct talus__peers *peers, struct talus__peer *peer, long long now)

@@ -76,6 +76,10 @@ bool talus__peers_meet(struct talus__peers *peers);
 // Something happened on the descriptor whose event data is `source`.
 void talus__peers_on_event(struct talus__peers *peers, unsigned source);
 
+// Whether each endpoint that is connected to has a connection, as of the last read of the monitor;
+// gives the number of all connections, of bound endpoints too.
+bool talus__peers_are_linked(const struct talus__peers *peers, size_t *connections);
+
 // Reads the monitor now. To be called before judging whether a descriptor is up.
 void talus__peers_read_monitor(struct talus__peers *peers);
 

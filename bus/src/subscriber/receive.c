@@ -87,6 +87,7 @@ static int post_open(talus_subscriber_t *subscriber, int fd)
     subscriber->post.wake = subscriber->wake;
     subscriber->post.is_empty = is_empty;
     subscriber->post.pull = pull;
+    subscriber->post.beat = talus__heartbeat_send;
     subscriber->post.arg = subscriber;
     if (subscriber->wake < 0 || talus__guard_add(&subscriber->post) != 0)
         return -1;

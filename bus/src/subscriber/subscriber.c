@@ -172,6 +172,7 @@ static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *
     error = talus__peers_init(&subscriber->peers, endpoints, &peers_options);
     if (error)
         return error;
+    talus__heartbeat_init(subscriber);
     talus__raise(subscriber); // binding and connecting may have read what the descriptors told
     talus__arm_timer(subscriber);
     talus__leave(subscriber);
