@@ -39,7 +39,10 @@ struct intake_since {
     bool is_known; // the client's event is known to be one of the session
     uint64_t mark; // index of the newest event when it was asked
     uint64_t end;  // seq of the history's newest event
+    uint64_t last; // seq of the newest event that was found; 0: none was
+    size_t told;   // what the request had before the missing was told
     bool is_answered;
+    bool is_lost;     // the broadcaster did not answer
     bool is_cut;      // more than a client may miss, or no use
     bool is_unproven; // of the other broadcasters, and that is told
     struct intake_missed found;
@@ -140,9 +143,9 @@ static void tell_gap(struct intake *intake, struct intake_request *request, cons
 
 // Nothing at all is known of what came after the event, nor of what others sent.
 static void tell_unknown(struct intake_session *session, struct intake_request *request,
-                         bool is_unproven)
+                         talus_gap_reason_t reason, bool is_unproven)
 {
-    tell_gap(session->intake, request, request->since, "", TALUS_GAP_HISTORY);
+    tell_gap(session->intake, request, request->since, "", reason);
     if (!is_unproven && has_others(&session->origins, request->since, UINT64_MAX))
         tell_gap(session->intake, request, "", "", TALUS_GAP_HISTORY);
 }
@@ -191,7 +194,7 @@ static bool find_in_log(struct intake *intake, struct intake_session *session,
     if (append_log(&request->missed, log, index, NULL, 0))
         return true;
     intake_missed_truncate(&request->missed, told);
-    tell_unknown(session, request, is_unproven);
+    tell_unknown(session, request, TALUS_GAP_HISTORY, is_unproven);
     return true;
 }
 
@@ -255,8 +258,12 @@ static void finish(struct intake_since *since)
         !since->is_cut && session->log.gone <= since->mark &&
         append_log(&since->found, &session->log, since->mark, request->since, since->end) &&
         intake_missed_join(&request->missed, &since->found);
-    if (!is_whole)
-        tell_unknown(session, request, since->is_unproven);
+    if (!is_whole) {
+        if (since->is_answered)
+            intake_missed_truncate(&request->missed, since->told); // this gap is over it
+        tell_unknown(session, request, since->is_lost ? TALUS_GAP_ORIGIN_LOST : TALUS_GAP_HISTORY,
+                     since->is_unproven);
+    }
     let_join(since);
 }
 
@@ -380,7 +387,7 @@ bool intake__join_since(struct intake_session *session, struct intake_request *r
     }
     if (wait_for_history(session, request))
         return true;
-    tell_unknown(session, request, false);
+    tell_unknown(session, request, TALUS_GAP_HISTORY, false);
     return false;
 }
 
@@ -395,7 +402,9 @@ static void tell_missing_before(struct intake_since *since, const talus_delivery
         after = since->request->since;
     if (!split_id(delivery->first, &seq) || seq > since->after + 1)
         tell_gap(intake, since->request, after, delivery->first, delivery->reason);
-    else if (!since->is_unproven) // missing is the client's event, or one of another session
+    else if (!since->is_lost && !since->is_unproven)
+        // Missing is the client's event, or one of another session. A broadcaster that is lost has
+        // named the client's as the session's newest.
         tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
 }
 
@@ -403,7 +412,10 @@ static void tell_missing_before(struct intake_since *since, const talus_delivery
 // incomplete answer one before.
 static void tell_missing(struct intake_since *since, const talus_delivery_t *delivery)
 {
-    if (delivery->first[0] != '\0' || intake_missed_count(&since->found) == 0) {
+    uint64_t after;
+    if (since->is_lost && split_id(delivery->after, &after) && after < since->last)
+        intake_missed_truncate(&since->found, 0); // it had a hole, and all of it counts as missing
+    if (!since->is_lost || intake_missed_count(&since->found) == 0) {
         tell_missing_before(since, delivery);
         return;
     }
@@ -434,6 +446,7 @@ void intake__on_replayed(struct intake *intake, const talus_delivery_t *delivery
         since->is_known = true;
         return;
     }
+    since->last = delivery->event->seq;
     struct intake_encoded *encoded = encoder_event(intake->encoder, delivery->event);
     since->is_cut = !encoded || !intake_missed_add(&since->found, encoded, COPY_CAUGHT_UP);
     if (encoded)
@@ -446,8 +459,11 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
     if (!since)
         return;
     since->is_answered = true;
+    since->is_lost = delivery->reason == TALUS_GAP_ORIGIN_LOST;
     split_id(delivery->newest, &since->end);
-    since->is_known |= !delivery->complete;
+    since->is_known |=
+        !delivery->complete ||
+        (since->is_lost && session_log_find(&since->session->log, since->request->since) > 0);
     if (is_of_another_session(since)) {
         tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
         let_join(since);
@@ -459,6 +475,7 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
         has_others(&since->session->origins, since->request->since, since->mark + 1);
     if (since->is_unproven)
         tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
+    since->told = intake_missed_count(&since->request->missed);
     if (!delivery->complete)
         tell_missing(since, delivery);
     // Who does not answer may be there still, and bring what was found again. If it is lost, a gap

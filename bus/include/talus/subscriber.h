@@ -166,6 +166,10 @@ typedef struct talus_delivery {
     // GAP, and RECOVERED if not complete: missing are the events of `origin` in the session after
     // the event id `after` (SEQ 0: from the beginning) and before the id `first`, which may be of
     // no event yet, or of another session's. `first` "": how many are missing is not known.
+    // RECOVERED with the reason TALUS_GAP_ORIGIN_LOST: the broadcaster did not answer. If the
+    // session is joined and live, it is known how far its deliveries of that origin were when it
+    // was asked for, and that they bring everything later: missing is then what comes before, and
+    // if that is nothing it is complete.
     const char *origin;
     const char *after;
     const char *first;
