@@ -375,8 +375,6 @@ bool intake__join_since(struct intake_session *session, struct intake_request *r
 {
     struct intake *intake = session->intake;
     intake_missed_init(&request->missed, intake->options.max_missed);
-    if (request->is_implied && session->newest[0] == '\0')
-        return false; // nobody has sent anything to it
     if (find_in_log(intake, session, request))
         return false;
     // The newest event needs no history; nor is anything owed of a gateway's presence.
@@ -465,7 +463,8 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
         !delivery->complete ||
         (since->is_lost && session_log_find(&since->session->log, since->request->since) > 0);
     if (is_of_another_session(since)) {
-        tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
+        if (since->session->newest[0] != '\0') // else nobody has sent anything to it
+            tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
         let_join(since);
         return;
     }

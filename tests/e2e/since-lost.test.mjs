@@ -98,3 +98,28 @@ test('where too much comes while it is waited for, one gap says it', async () =>
   socket.disconnect();
   witness.disconnect();
 });
+
+// A gateway that starts after the broadcaster's end has never heard of it, nor of what it sent.
+test('an offset of CONNECT whose broadcaster was the only one, and is gone, is a gap', async (t) => {
+  let own = await startGateway(bus);
+  const { port } = own;
+  t.after(() => own.stop());
+  const gone = startService(bus);
+  t.after(() => gone.stop());
+  await gone.line(/^ready/);
+  const socket = await connected(own.url, { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 });
+  t.after(() => socket.disconnect());
+  const arrived = next(socket, 'step');
+  await ask(socket, 'join_session', { session_id: 'sole' });
+  const newest = await step('sole', 1, gone);
+  await arrived;
+  const back = new Promise((resolve) => socket.once('connect', resolve));
+  await own.stop('SIGKILL');
+  await step('sole', 2, gone);
+  await gone.stop('SIGKILL');
+  own = await startGateway(bus, ['--listen', `127.0.0.1:${port}`]);
+  await back;
+  await ask(socket, 'join_session', { session_id: 'sole' });
+  await settled(socket);
+  assert.deepEqual(gaps(socket), [[newest.split('.')[1], '', 'origin_lost']]);
+});
