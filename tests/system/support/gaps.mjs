@@ -19,6 +19,7 @@ export const CAUSES = {
   'offset of a CONNECT': { bound: ({ seats }) => seats, why: 'the gateway does not know of which session it is: one a join' },
   'join whose answer was lost': { bound: ({ seats }) => seats, why: 'its connection was cut and recovered, and only the gateway knows since when it is in the session: one a consumer, session and life' },
   'lost before the join': { bound: ({ seats }) => seats, why: 'that it was lost was not known yet when the consumer joined: one a join and origin' },
+  'met after the join': { bound: ({ seats }) => seats, why: 'its connection was cut when the session became live, so all of it is owed, however old: one a consumer, session and life' },
   unproven: { bound: ({ count }) => count, why: 'one event id says nothing of other broadcasters; the checker tells where there are none' },
   history: { bound: NEVER, why: 'an origin that is there says what it has not kept' },
 };
@@ -39,7 +40,7 @@ export class GapAccounts {
       this.needed++;
       return;
     }
-    const cause = causeOf({ session, origin, reason, isAnswer, isImplied, isOlder, isUnheard: seat.state === 'asked' });
+    const cause = causeOf({ session, origin, reason, isAnswer, isImplied, isOlder, isUnheard: seat.state === 'asked', isWhole: text.startsWith(`${origin?.name}.0 `) });
     let account = this.causes.get(cause);
     if (!account) this.causes.set(cause, (account = { count: 0, seats: new Map(), examples: [] }));
     account.count++;
@@ -75,7 +76,7 @@ function circumstances(origin, { resumed, state, since, wasRecovered }) {
 }
 
 /** Why a gap that named nothing may have been told. */
-export function causeOf({ session, origin, reason, isAnswer, isImplied, isOlder, isUnheard }) {
+export function causeOf({ session, origin, reason, isAnswer, isImplied, isOlder, isUnheard, isWhole }) {
   if (!origin) return 'unproven';
   if (isAnswer && isImplied) return 'offset of a CONNECT';
   if (!origin.isOurs && origin.numbers.size === 0) return 'idle gateway';
@@ -84,7 +85,7 @@ export function causeOf({ session, origin, reason, isAnswer, isImplied, isOlder,
   if (isOlder) return 'lost before the join';
   if (isAnswer && origin.fate !== 'alive') return 'since its origin is gone';
   if (!origin.isOurs) return 'presence of a gateway';
-  if (reason === 'history') return 'history';
+  if (reason === 'history') return origin.isRemote && isWhole ? 'met after the join' : 'history';
   if (origin.isShort) return 'short life';
   return origin.isRemote ? 'origin_lost on tcp' : 'origin_lost on ipc';
 }
