@@ -57,7 +57,8 @@ typedef struct talus_subscriber_options {
                               // before it counts as lost; default 10,000. The death of one in a
                               // bus directory is known at once
     int head_wait_ms;         // how long events wait for an unknown broadcaster's head before it
-                              // counts as a plain publisher; default 250
+                              // counts as a plain publisher; default 250. A head may be among
+                              // dropped messages: then heartbeat_timeout_ms from these on
     int heartbeat_ms;         // how often the beats of broadcasters are looked for; default 500; 0:
                               // never
     int heartbeat_timeout_ms; // a broadcaster whose beats stop for so long, and for three of them,

@@ -321,6 +321,19 @@ void talus__heals_hear(talus_subscriber_t *subscriber, const struct talus__origi
     }
 }
 
+// Whether the marker that is waited for may be among what was dropped: then a beat will come in
+// time, unless the publisher is plain.
+static bool may_be_dropped(talus_subscriber_t *subscriber, struct talus__heal *heal, long long now)
+{
+    long long dropped_at = subscriber->inbox.dropped_at;
+
+    if (dropped_at == 0 || now >= dropped_at + subscriber->options.heartbeat_timeout_ms)
+        return false;
+    heal->deadline = dropped_at + subscriber->options.heartbeat_timeout_ms;
+    tend_by(subscriber, heal->deadline);
+    return true;
+}
+
 void talus__heals_tend(talus_subscriber_t *subscriber, long long now)
 {
     struct talus__heals *heals = &subscriber->heals;
@@ -335,6 +348,8 @@ void talus__heals_tend(talus_subscriber_t *subscriber, long long now)
             tend_by(subscriber, heal->deadline);
             continue;
         }
+        if (!heal->origin->speaks_heads && may_be_dropped(subscriber, heal, now))
+            continue;
         if (!heal->origin->speaks_heads)
             heal->origin->is_plain = true; // none came in its time
         proceed(subscriber, heal);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "context.h"
 #include "zmq_handover.h"
 
 #define FIRST_CAPACITY 64
@@ -94,6 +95,7 @@ static void put(struct talus__inbox *inbox, zmq_msg_t *topic, zmq_msg_t *body)
         (inbox->count == inbox->capacity && !grow(inbox))) {
         count_one(&inbox->dropped);
         inbox->has_dropped = true;
+        inbox->dropped_at = talus__monotonic_ms();
         close_message(topic, body);
         return;
     }

@@ -32,6 +32,7 @@ struct talus__inbox {
     size_t max_bytes;                // bytes of frames and TALUS__INBOX_OVERHEAD for each message
     bool is_emptied;                 // the socket was found empty after it was read last
     bool has_dropped;                // since the owner cleared it
+    long long dropped_at;            // when last, on the monotonic clock in milliseconds; 0: never
     struct talus__inbox_slot *slots; // owned; a ring
     size_t capacity;                 // a power of two, or 0
     size_t first;
