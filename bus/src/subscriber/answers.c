@@ -37,10 +37,8 @@ bool talus__is_only_origin(talus_subscriber_t *subscriber, const char *session, 
         return false;
     for (uint32_t i = 0; i < joined->position_count; i++) {
         const struct talus__position *position = &joined->positions[i];
-        const struct talus__origin *other =
-            talus__origins_at(&subscriber->origins, position->origin);
         if (position->last > 0 && !position->is_presence &&
-            (!other || strcmp(other->name, origin) != 0))
+            !talus__position_is_of(position, origin))
             return false;
     }
     return true;
