@@ -36,13 +36,16 @@ struct intake_since {
     uint64_t after;                 // seq of the client's event
     uint64_t id;                    // of the question to the broadcaster
     bool is_asked;
-    bool is_known; // the client's event is known to be one of the session
-    uint64_t mark; // index of the newest event when it was asked
-    uint64_t end;  // seq of the history's newest event
-    uint64_t last; // seq of the newest event that was found; 0: none was
-    size_t told;   // what the request had before the missing was told
+    bool is_known;  // the client's event is known to be one of the session
+    uint64_t mark;  // index of the newest event when it was asked
+    uint64_t end;   // seq of the history's newest event
+    uint64_t last;  // seq of the newest event that was found; 0: none was
+    uint64_t heard; // seq up to which the session's stream came of the broadcaster meanwhile
+    size_t told;    // what the request had before the missing was told
     bool is_answered;
-    bool is_lost;     // the broadcaster did not answer
+    bool is_lost;     // the broadcaster did not answer …
+    bool is_followed; // … but the stream goes on after the event, or after `end`
+    bool is_over;     // the stream has told that it is lost without end
     bool is_cut;      // more than a client may miss, or no use
     bool is_unproven; // of the other broadcasters, and that is told
     struct intake_missed found;
@@ -60,6 +63,12 @@ static size_t split_id(const char *id, uint64_t *seq)
     char *end;
     *seq = strtoull(dot + 1, &end, 10);
     return *end == '\0' ? (size_t)(dot - id) : 0;
+}
+
+// The event with that seq of the origin in `like`.
+static void format_id(char to[TALUS_ID_MAX + 1], const char *like, uint64_t seq)
+{
+    snprintf(to, TALUS_ID_MAX + 1, "%.*s.%" PRIu64, (int)strcspn(like, "."), like, seq);
 }
 
 static bool is_of_origin(const char *id, const char *like)
@@ -250,6 +259,27 @@ static void let_join(struct intake_since *since)
     gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task); // to ask the next
 }
 
+// What was found cannot be given, or not all that the stream brought since.
+static void tell_instead(struct intake_since *since)
+{
+    struct intake_session *session = since->session;
+    struct intake_request *request = since->request;
+    uint64_t upto = since->heard > since->end ? since->heard : since->end;
+    char first[TALUS_ID_MAX + 1];
+    if (since->is_answered)
+        intake_missed_truncate(&request->missed, since->told); // that gap is part of this one
+    if (!since->is_followed || since->is_over) {
+        tell_unknown(session, request, since->is_lost ? TALUS_GAP_ORIGIN_LOST : TALUS_GAP_HISTORY,
+                     since->is_unproven);
+        return;
+    }
+    format_id(first, request->since, upto + 1);
+    if (upto > since->after)
+        tell_gap(session->intake, request, request->since, first, TALUS_GAP_ORIGIN_LOST);
+    if (!since->is_unproven && has_others(&session->origins, request->since, UINT64_MAX))
+        tell_gap(session->intake, request, "", "", TALUS_GAP_HISTORY);
+}
+
 static void finish(struct intake_since *since)
 {
     struct intake_session *session = since->session;
@@ -258,12 +288,8 @@ static void finish(struct intake_since *since)
         !since->is_cut && session->log.gone <= since->mark &&
         append_log(&since->found, &session->log, since->mark, request->since, since->end) &&
         intake_missed_join(&request->missed, &since->found);
-    if (!is_whole) {
-        if (since->is_answered)
-            intake_missed_truncate(&request->missed, since->told); // this gap is over it
-        tell_unknown(session, request, since->is_lost ? TALUS_GAP_ORIGIN_LOST : TALUS_GAP_HISTORY,
-                     since->is_unproven);
-    }
+    if (!is_whole)
+        tell_instead(since);
     let_join(since);
 }
 
@@ -285,8 +311,7 @@ static bool ask(struct intake_since *since)
     since->mark = intake->log.newest;
     if (since->request->is_implied && since->after > 0) {
         // If the event itself comes, it is one of the session.
-        snprintf(before, sizeof before, "%.*s.%" PRIu64, (int)strcspn(id, "."), id,
-                 since->after - 1);
+        format_id(before, id, since->after - 1);
         id = before;
     }
     int error = talus_subscriber_recover(intake->subscriber, session->name, id, &since->id);
@@ -459,6 +484,8 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
     since->is_answered = true;
     since->is_lost = delivery->reason == TALUS_GAP_ORIGIN_LOST;
     split_id(delivery->newest, &since->end);
+    if (since->end < since->after)
+        since->end = since->after; // it was asked for from the event before
     since->is_known |=
         !delivery->complete ||
         (since->is_lost && session_log_find(&since->session->log, since->request->since) > 0);
@@ -477,6 +504,9 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
     since->told = intake_missed_count(&since->request->missed);
     if (!delivery->complete)
         tell_missing(since, delivery);
+    // Only a stream that has come to the client's event brings nothing again.
+    since->is_followed = since->is_lost && delivery->is_reached &&
+                         (delivery->complete || delivery->first[0] != '\0');
     // Who does not answer may be there still, and bring what was found again. If it is lost, a gap
     // of the stream says so.
     bool is_nothing_found = !delivery->complete && intake_missed_count(&since->found) == 0;
@@ -494,8 +524,12 @@ static void hear_up_to(struct intake_session *session, const char *id, uint64_t 
          at = next) {
         struct intake_since *since = LIST_ENTRY(at, struct intake_since, link);
         next = at->next;
-        if (since->session == session && since->is_answered && seq >= since->end &&
-            is_of_origin(id, since->request->since))
+        if (since->session != session || !is_of_origin(id, since->request->since))
+            continue;
+        since->is_over |= seq == UINT64_MAX;
+        if (seq > since->heard)
+            since->heard = seq;
+        if (since->is_answered && seq >= since->end)
             finish(since);
     }
 }

@@ -94,7 +94,7 @@ test('where too much comes while it is waited for, one gap says it', async () =>
   await answer;
   await settled(socket);
   const ofRemote = gaps(socket).filter(([after]) => after !== '');
-  assert.deepEqual(ofRemote, [['1', '', 'origin_lost']]);
+  assert.deepEqual(ofRemote, [['1', '3', 'origin_lost']]);
   socket.disconnect();
   witness.disconnect();
 });
