@@ -36,10 +36,16 @@ struct intake_since {
     uint64_t after;                 // seq of the client's event
     uint64_t id;                    // of the question to the broadcaster
     bool is_asked;
-    bool is_known; // the client's event is known to be one of the session
-    uint64_t mark; // index of the newest event when it was asked
-    uint64_t end;  // seq of the history's newest event
+    bool is_known;  // the client's event is known to be one of the session
+    uint64_t mark;  // index of the newest event when it was asked
+    uint64_t end;   // seq of the history's newest event
+    uint64_t last;  // seq of the newest event that was found; 0: none was
+    uint64_t heard; // seq up to which the session's stream came of the broadcaster meanwhile
+    size_t told;    // what the request had before the missing was told
     bool is_answered;
+    bool is_lost;     // the broadcaster did not answer …
+    bool is_followed; // … but the stream goes on after the event, or after `end`
+    bool is_over;     // the stream has told that it is lost without end
     bool is_cut;      // more than a client may miss, or no use
     bool is_unproven; // of the other broadcasters, and that is told
     struct intake_missed found;
@@ -57,6 +63,12 @@ static size_t split_id(const char *id, uint64_t *seq)
     char *end;
     *seq = strtoull(dot + 1, &end, 10);
     return *end == '\0' ? (size_t)(dot - id) : 0;
+}
+
+// The event with that seq of the origin in `like`.
+static void format_id(char to[TALUS_ID_MAX + 1], const char *like, uint64_t seq)
+{
+    snprintf(to, TALUS_ID_MAX + 1, "%.*s.%" PRIu64, (int)strcspn(like, "."), like, seq);
 }
 
 static bool is_of_origin(const char *id, const char *like)
@@ -140,9 +152,9 @@ static void tell_gap(struct intake *intake, struct intake_request *request, cons
 
 // Nothing at all is known of what came after the event, nor of what others sent.
 static void tell_unknown(struct intake_session *session, struct intake_request *request,
-                         bool is_unproven)
+                         talus_gap_reason_t reason, bool is_unproven)
 {
-    tell_gap(session->intake, request, request->since, "", TALUS_GAP_HISTORY);
+    tell_gap(session->intake, request, request->since, "", reason);
     if (!is_unproven && has_others(&session->origins, request->since, UINT64_MAX))
         tell_gap(session->intake, request, "", "", TALUS_GAP_HISTORY);
 }
@@ -191,7 +203,7 @@ static bool find_in_log(struct intake *intake, struct intake_session *session,
     if (append_log(&request->missed, log, index, NULL, 0))
         return true;
     intake_missed_truncate(&request->missed, told);
-    tell_unknown(session, request, is_unproven);
+    tell_unknown(session, request, TALUS_GAP_HISTORY, is_unproven);
     return true;
 }
 
@@ -247,6 +259,27 @@ static void let_join(struct intake_since *since)
     gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task); // to ask the next
 }
 
+// What was found cannot be given, or not all that the stream brought since.
+static void tell_instead(struct intake_since *since)
+{
+    struct intake_session *session = since->session;
+    struct intake_request *request = since->request;
+    uint64_t upto = since->heard > since->end ? since->heard : since->end;
+    char first[TALUS_ID_MAX + 1];
+    if (since->is_answered)
+        intake_missed_truncate(&request->missed, since->told); // that gap is part of this one
+    if (!since->is_followed || since->is_over) {
+        tell_unknown(session, request, since->is_lost ? TALUS_GAP_ORIGIN_LOST : TALUS_GAP_HISTORY,
+                     since->is_unproven);
+        return;
+    }
+    format_id(first, request->since, upto + 1);
+    if (upto > since->after)
+        tell_gap(session->intake, request, request->since, first, TALUS_GAP_ORIGIN_LOST);
+    if (!since->is_unproven && has_others(&session->origins, request->since, UINT64_MAX))
+        tell_gap(session->intake, request, "", "", TALUS_GAP_HISTORY);
+}
+
 static void finish(struct intake_since *since)
 {
     struct intake_session *session = since->session;
@@ -256,7 +289,7 @@ static void finish(struct intake_since *since)
         append_log(&since->found, &session->log, since->mark, request->since, since->end) &&
         intake_missed_join(&request->missed, &since->found);
     if (!is_whole)
-        tell_unknown(session, request, since->is_unproven);
+        tell_instead(since);
     let_join(since);
 }
 
@@ -278,8 +311,7 @@ static bool ask(struct intake_since *since)
     since->mark = intake->log.newest;
     if (since->request->is_implied && since->after > 0) {
         // If the event itself comes, it is one of the session.
-        snprintf(before, sizeof before, "%.*s.%" PRIu64, (int)strcspn(id, "."), id,
-                 since->after - 1);
+        format_id(before, id, since->after - 1);
         id = before;
     }
     int error = talus_subscriber_recover(intake->subscriber, session->name, id, &since->id);
@@ -384,7 +416,7 @@ bool intake__join_since(struct intake_session *session, struct intake_request *r
     }
     if (wait_for_history(session, request))
         return true;
-    tell_unknown(session, request, false);
+    tell_unknown(session, request, TALUS_GAP_HISTORY, false);
     return false;
 }
 
@@ -399,7 +431,9 @@ static void tell_missing_before(struct intake_since *since, const talus_delivery
         after = since->request->since;
     if (!split_id(delivery->first, &seq) || seq > since->after + 1)
         tell_gap(intake, since->request, after, delivery->first, delivery->reason);
-    else if (!since->is_unproven) // missing is the client's event, or one of another session
+    else if (!since->is_lost && !since->is_unproven)
+        // Missing is the client's event, or one of another session. A broadcaster that is lost has
+        // named the client's as the session's newest.
         tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
 }
 
@@ -407,7 +441,10 @@ static void tell_missing_before(struct intake_since *since, const talus_delivery
 // incomplete answer one before.
 static void tell_missing(struct intake_since *since, const talus_delivery_t *delivery)
 {
-    if (delivery->first[0] != '\0' || intake_missed_count(&since->found) == 0) {
+    uint64_t after;
+    if (since->is_lost && split_id(delivery->after, &after) && after < since->last)
+        intake_missed_truncate(&since->found, 0); // it had a hole, and all of it counts as missing
+    if (!since->is_lost || intake_missed_count(&since->found) == 0) {
         tell_missing_before(since, delivery);
         return;
     }
@@ -438,6 +475,7 @@ void intake__on_replayed(struct intake *intake, const talus_delivery_t *delivery
         since->is_known = true;
         return;
     }
+    since->last = delivery->event->seq;
     struct intake_encoded *encoded = encoder_event(intake->encoder, delivery->event);
     since->is_cut = !encoded || !intake_missed_add(&since->found, encoded, COPY_CAUGHT_UP);
     if (encoded)
@@ -450,11 +488,15 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
     if (!since)
         return;
     since->is_answered = true;
+    since->is_lost = delivery->reason == TALUS_GAP_ORIGIN_LOST;
     split_id(delivery->newest, &since->end);
-    since->is_known |= !delivery->complete;
+    if (since->end < since->after)
+        since->end = since->after; // it was asked for from the event before
+    since->is_known |=
+        !delivery->complete ||
+        (since->is_lost && session_log_find(&since->session->log, since->request->since) > 0);
     if (is_of_another_session(since)) {
-        // Of a session to which nobody that is known has sent, it may be all that there is.
-        if (since->session->newest[0] != '\0' || since->end >= since->after)
+        if (since->session->newest[0] != '\0') // else nobody has sent anything to it
             tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
         let_join(since);
         return;
@@ -465,8 +507,12 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
         has_others(&since->session->origins, since->request->since, since->mark + 1);
     if (since->is_unproven)
         tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
+    since->told = intake_missed_count(&since->request->missed);
     if (!delivery->complete)
         tell_missing(since, delivery);
+    // Only a stream that has come to the client's event brings nothing again.
+    since->is_followed = since->is_lost && delivery->is_reached &&
+                         (delivery->complete || delivery->first[0] != '\0');
     // Who does not answer may be there still, and bring what was found again. If it is lost, a gap
     // of the stream says so.
     bool is_nothing_found = !delivery->complete && intake_missed_count(&since->found) == 0;
@@ -484,8 +530,12 @@ static void hear_up_to(struct intake_session *session, const char *id, uint64_t 
          at = next) {
         struct intake_since *since = LIST_ENTRY(at, struct intake_since, link);
         next = at->next;
-        if (since->session == session && since->is_answered && seq >= since->end &&
-            is_of_origin(id, since->request->since))
+        if (since->session != session || !is_of_origin(id, since->request->since))
+            continue;
+        since->is_over |= seq == UINT64_MAX;
+        if (seq > since->heard)
+            since->heard = seq;
+        if (since->is_answered && seq >= since->end)
             finish(since);
     }
 }

@@ -32,8 +32,9 @@ static void publish_head(struct raw_publisher *raw, const char *topic, uint64_t 
     raw_publish_frames(raw, topic, body, talus__head_encode(body, sizeof body, &head));
 }
 
-// Joins "s" with a bare publisher that names `replay`, and has it miss events 6 and 7.
-static void miss_events(struct heal_fixture *fixture, struct raw_publisher *raw, const char *replay)
+// Joins "s", whose newest event is 5, with a bare publisher that names `replay`.
+static void publish_to_live(struct heal_fixture *fixture, struct raw_publisher *raw,
+                            const char *replay)
 {
     raw_publisher_open(raw, ZMQ_XPUB, "origin01", NULL);
     raw_publisher_bind(raw, NULL);
@@ -46,6 +47,12 @@ static void miss_events(struct heal_fixture *fixture, struct raw_publisher *raw,
     raw_publisher_expect(raw, "s/");
     publish_head(raw, "s/$head", 5, replay);
     expect_live(subscriber, "s", true);
+}
+
+// The same, and has it miss events 6 and 7.
+static void miss_events(struct heal_fixture *fixture, struct raw_publisher *raw, const char *replay)
+{
+    publish_to_live(fixture, raw, replay);
     raw_publish(raw, "s/t", 8, 7);
     raw_publish(raw, "s/t", 9, 8);
 }
@@ -264,8 +271,8 @@ static void test_heal_asks_for_heads(void **state)
 
 // ---- Recovery
 
-static void expect_recovered(talus_subscriber_t *subscriber, uint64_t request, const char *newest,
-                             bool is_complete)
+static const talus_delivery_t *expect_recovered(talus_subscriber_t *subscriber, uint64_t request,
+                                                const char *newest, bool is_complete)
 {
     const talus_delivery_t *delivery;
 
@@ -275,6 +282,7 @@ static void expect_recovered(talus_subscriber_t *subscriber, uint64_t request, c
     assert_int_equal(delivery->complete, is_complete);
     if (newest)
         assert_string_equal(delivery->newest, newest);
+    return delivery;
 }
 
 static void test_heal_recovers_what_came_after_an_event(void **state)
@@ -370,6 +378,36 @@ static void test_heal_recovery_of_a_lost_origin(void **state)
     assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
 }
 
+// What the session's own deliveries go on after is known, whether or not the broadcaster answers.
+static void test_recovery_without_an_answer_says_what_deliveries_bring(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    struct raw_publisher raw;
+    static const struct {
+        const char *session, *since, *newest, *first; // `first` NULL: complete
+        bool is_reached;
+    } cases[] = {{"s", "origin01.5", "origin01.5", NULL, true},
+                 {"s", "origin01.3", "origin01.5", "origin01.6", true},
+                 {"s", "origin01.9", "origin01.9", NULL, false}, // the deliveries are behind it
+                 {"x", "origin01.3", "origin01.3", "", false}};
+    uint64_t request;
+
+    fixture->options.heal_timeout_ms = 100;
+    publish_to_live(fixture, &raw, "tcp://127.0.0.1:1");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(talus_subscriber_recover(fixture->subscriber, cases[i].session,
+                                                  cases[i].since, &request),
+                         0);
+        const talus_delivery_t *delivery =
+            expect_recovered(fixture->subscriber, request, cases[i].newest, !cases[i].first);
+        assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
+        assert_int_equal(delivery->is_reached, cases[i].is_reached);
+        assert_string_equal(delivery->after, cases[i].first ? cases[i].since : "");
+        assert_string_equal(delivery->first, cases[i].first ? cases[i].first : "");
+    }
+    raw_publisher_close(&raw);
+}
+
 // A session that is not joined delivers nothing, one that is has reached its baseline.
 static void test_recovery_says_whether_deliveries_have_reached_it(void **state)
 {
@@ -438,6 +476,7 @@ int main(void)
         TEST(test_heal_recovers_what_came_after_an_event),
         TEST(test_heal_recovers_large_histories_in_several_answers),
         TEST(test_heal_recovery_of_a_lost_origin),
+        TEST(test_recovery_without_an_answer_says_what_deliveries_bring),
         TEST(test_recovery_says_whether_deliveries_have_reached_it),
         TEST(test_live_says_whether_several_have_sent),
     };

@@ -100,6 +100,35 @@ static void test_heal_tells_nothing_of_a_killed_one_that_owed_nothing(void **sta
     heal_expect_seqs(subscriber, 1, 3);
 }
 
+// It is told from others when it is gone, too.
+static void test_heal_knows_a_killed_one_as_the_only_one(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    const talus_delivery_t *delivery;
+    char id[TALUS_ID_MAX + 1];
+    uint64_t request;
+
+    child_start(&fixture->child, "emit", fixture->bus);
+    child_wait_said(&fixture->child);
+    join_live(subscriber, "s");
+    child_tell(&fixture->child);
+    for (int i = 0; i < 3; i++)
+        strcpy(id, expect_event(subscriber, NULL, "s", NULL)->id);
+    child_kill(&fixture->child);
+    pump_until(subscriber, origins_are, 0);
+    for (int others = 0; others < 2; others++) {
+        if (others > 0) {
+            heal_emit(heal_broadcast(fixture, 0, fixture->bus), "s");
+            expect_event(subscriber, NULL, "s", NULL);
+        }
+        assert_int_equal(talus_subscriber_recover(subscriber, "s", id, &request), 0);
+        assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_RECOVERED);
+        assert_int_equal(delivery->is_only_origin, others == 0);
+    }
+}
+
 // It never emitted: an idle gateway, say.
 static void test_heal_tells_nothing_of_a_killed_one_that_was_idle(void **state)
 {
@@ -374,6 +403,7 @@ int main(int argc, char **argv)
         TEST(test_heal_several_broadcasters_of_one_session),
         TEST(test_heal_a_farewell_leaves_no_gap),
         TEST(test_heal_tells_nothing_of_a_killed_one_that_owed_nothing),
+        TEST(test_heal_knows_a_killed_one_as_the_only_one),
         TEST(test_heal_tells_nothing_of_a_killed_one_that_was_idle),
         TEST(test_heal_tells_what_a_killed_one_had_not_sent),
         TEST(test_heal_tells_of_a_broadcaster_that_nobody_met),

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include <zmq.h>
 
 #include <talus/error.h>
 
@@ -25,6 +26,7 @@
 #include "context.h"
 #include "expect.h"
 #include "heal_fixture.h"
+#include "raw_publisher.h"
 
 #define TEST(name)   cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
 #define BOUND        50 // messages
@@ -42,11 +44,11 @@ static void pass_ms(int ms)
 }
 
 // Nobody calls the subscriber meanwhile.
-static void wait_until_dropped(struct heal_fixture *fixture)
+static void wait_until_dropped(struct heal_fixture *fixture, uint64_t count)
 {
     long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
 
-    while (heal_stats_of(fixture).receive_dropped == 0) {
+    while (heal_stats_of(fixture).receive_dropped < count) {
         assert_true(talus__monotonic_ms() < deadline);
         pass_ms(1);
     }
@@ -84,7 +86,7 @@ static void start_flood(struct heal_fixture *fixture, talus_subscriber_t *subscr
     join_live(subscriber, "s");
     child_tell(&fixture->child);
     child_wait_said(&fixture->child);
-    wait_until_dropped(fixture);
+    wait_until_dropped(fixture, 1);
 }
 
 static void test_stopped_input_and_a_killed_broadcaster(void **state)
@@ -118,7 +120,7 @@ static void test_stopped_input_and_a_cut_connection(void **state)
     join_live(subscriber, "s");
     for (int i = 0; i < 900; i++)
         heal_emit(broadcaster, "s");
-    wait_until_dropped(fixture);
+    wait_until_dropped(fixture, 1);
     tcp_proxy_cut(&fixture->proxy, true);
     pass_ms(HEARTBEATS * HEARTBEAT_MS);
     heal_expect_seqs(subscriber, 1, 900);
@@ -171,7 +173,7 @@ static void test_stopped_input_and_a_ping(void **state)
         send_all(fd, message, sizeof message);
     send_all(fd, ping, sizeof ping);
     close(fd);
-    wait_until_dropped(fixture);
+    wait_until_dropped(fixture, 1);
     const talus_delivery_t *delivery;
     assert_int_equal(talus_subscriber_receive(subscriber, HEARTBEAT_MS, &delivery), TALUS_ETIMEOUT);
     assert_in_range(heal_stats_of(fixture).malformed, BOUND, FLOOD);
@@ -303,6 +305,46 @@ static void test_a_stopped_broadcaster_in_a_bus_directory(void **state)
     assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
 }
 
+// ---- Dropped markers
+
+// The head of a broadcaster that came meanwhile is dropped, and its first events are: it is no
+// plain publisher for all that, of which nobody knows what was before.
+static void test_stopped_input_drops_a_head(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    struct raw_publisher raw;
+    enum { MARKERS = BOUND / 4 + 1, DROPPED = BOUND + 2 };
+    const talus_delivery_t *delivery;
+
+    fixture->options.head_wait_ms = 20;
+    fixture->options.heartbeat_timeout_ms = EXPECT_DEADLINE_MS;
+    raw_publisher_open(&raw, ZMQ_XPUB, "first001", NULL);
+    raw_publisher_bind(&raw, NULL);
+    talus_subscriber_t *subscriber = subscribe_bounded(fixture, raw.endpoint);
+    raw_publisher_expect(&raw, "$bus/");
+    raw_publish_head(&raw, "$bus/$hello", 0);
+    pump_until(subscriber, origins_are, 1);
+    assert_int_equal(talus_subscriber_join(subscriber, "s"), 0);
+    raw_publisher_expect(&raw, "s/");
+    raw_publish_head(&raw, "s/$head", 0);
+    expect_live(subscriber, "s", true);
+    for (uint64_t seq = 1; seq <= 2 * BOUND; seq++)
+        raw_publish(&raw, "s/t", seq, seq - 1);
+    for (int i = 0; i < MARKERS; i++)
+        raw_publish_head(&raw, "s/$head", 0);
+    raw.origin = "second01";
+    raw_publish_head(&raw, "s/$head", 0);
+    raw_publish(&raw, "s/t", 1, 0);
+    wait_until_dropped(fixture, DROPPED);
+    heal_expect_seqs(subscriber, 1, BOUND);
+    raw_publish(&raw, "s/t", 2, 1);
+    assert_int_equal(talus_subscriber_receive(subscriber, 200, &delivery), TALUS_ETIMEOUT);
+    raw_publish_head(&raw, "s/$head", 2); // it comes again, as beats do
+    expect_gap(subscriber, "s", "second01.0", "second01.2", TALUS_GAP_HISTORY);
+    expect_event(subscriber, "second01.2", "s", "t");
+    raw_publisher_close(&raw);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "flood") == 0)
@@ -316,6 +358,7 @@ int main(int argc, char **argv)
         TEST(test_a_stopped_broadcaster_is_noticed),
         TEST(test_a_stopped_broadcaster_in_a_bus_directory),
         TEST(test_a_slow_reader_is_not_cut),
+        TEST(test_stopped_input_drops_a_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,7 +5,8 @@
 // with that many official clients, light ones, and light ones that come back all at once, and events
 // a second. support/plan.mjs says what is broken, how often, and what alone with --only; support/world.mjs what
 // there is, support/consumer.mjs and support/gaps.mjs what is checked. The exit status is 1 if
-// anything is unexplained; then the logs are kept, and so they are with --keep.
+// anything is unexplained; then the logs are kept, and so they are with --keep. Beside them gaps.json
+// names the needless gaps, by cause.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -121,6 +122,9 @@ console.log(summary(world, problems, seed));
 for (const problem of problems.slice(0, SHOWN)) console.log(describe(problem));
 if (problems.length > SHOWN) console.log(`… and ${problems.length - SHOWN} more in problems.json`);
 if (problems.length > 0) await writeFile(path.join(folder, 'problems.json'), JSON.stringify(problems, null, 1));
-if (problems.length > 0 || keep) console.log(`logs: ${folder}`);
+if (problems.length > 0 || keep) {
+  await writeFile(path.join(folder, 'gaps.json'), JSON.stringify(Object.fromEntries([...world.accounts.causes].map(([cause, { examples }]) => [cause, examples])), null, 1));
+  console.log(`logs: ${folder}`);
+}
 else await rm(folder, { recursive: true });
 process.exit(problems.length > 0 ? 1 : 0);

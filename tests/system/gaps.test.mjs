@@ -46,6 +46,7 @@ const NEEDLESS = {
   'idle gateway': [[connect, ...join('s', 10, ''), gap('s', 'silent.0', '')]],
   stranger: [[connect, ...join('quiet', 10, ''), gap('quiet', 'o.0', '')]],
   'short life': [[...all, gap('s', 'o.9', '')], { isShort: true, fate: 'ended' }],
+  'origin_lost on ipc': [[...all, gap('s', 'o.9', '')]],
   history: [[connect, ...join('s', 10, 'o.1'), ...events(2, 3, 4), gap('s', 'o.4', 'o.6', 'history'), ...events(6)], { fate: 'alive' }],
 };
 
@@ -57,7 +58,9 @@ const ALLOWED = {
   'origin_lost on tcp': [[...all, gap('s', 'o.9', '')], { isRemote: true }],
   'presence of a gateway': [[connect, ...join('s', 10, ''), gap('s', 'gateway.2', '')]],
   'since its origin is gone': [[...resumed, ...events(4, 6, 7, 8, 9), cut, connect, [950, 'ask', 's', 'o.9'], [960, 'joined', 's', ''], gap('s', 'o.9', '')]],
+  'join whose answer was lost': [[connect, [50, 'ask', 's'], cut, [1000, 'connect', 'id', true], gap('s', 'o.0', 'o.10')]],
   'lost before the join': [[connect, ...join('s', 950, ''), gap('s', 'o.0', 'o.10')]],
+  'met after the join': [[connect, ...join('s', 20_000, ''), gap('s', 'o.0', 'o.8', 'history')], { fate: 'alive', isRemote: true }],
   'offset of a CONNECT': [[...all, cut, connect, ...join('other', 950, ''), gap('other', 'o.9', '')]],
   unproven: [[connect, ...join('s', 150, 'o.1'), ...events(2, 3, 4, 6, 7, 8, 9), cut, connect, [950, 'ask', 's', 'o.9'], [960, 'joined', 's', ''], [961, 'gap', 's', '', '', 'history']], { fate: 'alive' }],
 };
@@ -71,8 +74,19 @@ test('the loss of an origin over tcp told twice: beyond the bound', () => {
   assert.deepEqual([counts, beyond], [{ 'origin_lost on tcp': 2 }, ['needless gaps: origin_lost on tcp']]);
 });
 
+test('a loss told twice where the answer to the join was lost: beyond the bound', () => {
+  const { counts, beyond } = account([connect, [50, 'ask', 's'], cut, [1000, 'connect', 'id', true], gap('s', 'o.0', 'o.10'), gap('s', 'o.3', 'o.10')]);
+  assert.deepEqual([counts, beyond], [{ 'join whose answer was lost': 2 }, ['needless gaps: join whose answer was lost']]);
+});
+
 test('a gap for somebody who joined long after all of it: needless', () =>
   assert.deepEqual(account([connect, ...join('s', 20_000, ''), gap('s', 'o.0', '')]).counts, { 'origin_lost on ipc': 1 }));
+
+test('all of it told again to one that had joined long before: beyond the bound', () => {
+  const twice = [connect, ...join('s', 20_000, ''), gap('s', 'o.0', 'o.8', 'history'), gap('s', 'o.0', 'o.6', 'history')];
+  assert.deepEqual(account(twice, { fate: 'alive', isRemote: true }).beyond, ['needless gaps: met after the join']);
+  assert.deepEqual(account(twice, { fate: 'alive' }).beyond, ['needless gaps: history']);
+});
 
 test('an unproven gap where the other sent while one was away: needed', () =>
   assert.equal(account([connect, ...join('s', 50, ''), ...events(1), cut, connect, [590, 'ask', 's', 'o.1'], [600, 'joined', 's', 'o.6'], [601, 'gap', 's', '', '', 'history']]).needed, 1));

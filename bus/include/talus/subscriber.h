@@ -57,7 +57,8 @@ typedef struct talus_subscriber_options {
                               // before it counts as lost; default 10,000. The death of one in a
                               // bus directory is known at once
     int head_wait_ms;         // how long events wait for an unknown broadcaster's head before it
-                              // counts as a plain publisher; default 250
+                              // counts as a plain publisher; default 250. A head may be among
+                              // dropped messages: then heal_timeout_ms, and a gap
     int heartbeat_ms;         // how often the beats of broadcasters are looked for, and one of our
                               // own is sent (every 50 at most), by a thread of the library;
                               // default 500; 0: never
@@ -167,6 +168,10 @@ typedef struct talus_delivery {
     // GAP, and RECOVERED if not complete: missing are the events of `origin` in the session after
     // the event id `after` (SEQ 0: from the beginning) and before the id `first`, which may be of
     // no event yet, or of another session's. `first` "": how many are missing is not known.
+    // RECOVERED with the reason TALUS_GAP_ORIGIN_LOST: the broadcaster did not answer. If the
+    // session is joined and live, it is known how far its deliveries of that origin were when it
+    // was asked for, and that they bring everything later: missing is then what comes before, and
+    // if that is nothing it is complete.
     const char *origin;
     const char *after;
     const char *first;

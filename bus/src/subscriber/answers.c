@@ -15,11 +15,13 @@
 
 #define RECOVERIES_MOST 10000
 
-// A recovery that ended without an answer, until it is told.
+// A recovery that ended without an answer, until it is told. The members are as in talus__ask.
 struct talus__failed_recovery {
     struct talus__failed_recovery *next;
     uint64_t request;
     uint64_t after;
+    uint64_t stream;
+    bool has_stream;
     char origin[TALUS_ORIGIN_MAX + 1];
     char session[];
 };
@@ -35,10 +37,8 @@ bool talus__is_only_origin(talus_subscriber_t *subscriber, const char *session, 
         return false;
     for (uint32_t i = 0; i < joined->position_count; i++) {
         const struct talus__position *position = &joined->positions[i];
-        const struct talus__origin *other =
-            talus__origins_at(&subscriber->origins, position->origin);
         if (position->last > 0 && !position->is_presence &&
-            (!other || strcmp(other->name, origin) != 0))
+            !talus__position_is_of(position, origin))
             return false;
     }
     return true;
@@ -94,16 +94,16 @@ static void set_missing(talus_subscriber_t *subscriber, uint64_t after, uint64_t
     delivery->reason = reason;
 }
 
+// Tells a recovery that has failed later. Takes request, after and the stream from `failure`.
 static int fail_recovery(talus_subscriber_t *subscriber, const char *session, const char *origin,
-                         uint64_t after, uint64_t request)
+                         const struct talus__failed_recovery *failure)
 {
     struct talus__failed_recovery *failed = malloc(sizeof *failed + strlen(session) + 1);
 
     if (!failed)
         return TALUS_ENOMEM;
+    *failed = *failure;
     failed->next = NULL;
-    failed->request = request;
-    failed->after = after;
     strcpy(failed->origin, origin);
     strcpy(failed->session, session);
     if (subscriber->last_failed)
@@ -115,6 +115,25 @@ static int fail_recovery(talus_subscriber_t *subscriber, const char *session, co
     return 0;
 }
 
+// The broadcaster says nothing, but what the session's own deliveries go on after is known:
+// everything later comes by them, or they tell that it is lost.
+static void set_failed(talus_subscriber_t *subscriber, const struct talus__failed_recovery *failed)
+{
+    bool is_behind = failed->has_stream && failed->stream < failed->after;
+    bool is_known =
+        talus__origins_find(&subscriber->origins, failed->origin, strlen(failed->origin)) != NULL;
+
+    set_recovered(subscriber, failed->session, failed->origin, failed->request,
+                  failed->has_stream && !is_behind ? failed->stream : failed->after);
+    subscriber->delivery.reason = TALUS_GAP_ORIGIN_LOST;
+    if (!failed->has_stream)
+        set_missing(subscriber, failed->after, 0, TALUS_GAP_ORIGIN_LOST);
+    else if (failed->stream > failed->after)
+        set_missing(subscriber, failed->after, failed->stream + 1, TALUS_GAP_ORIGIN_LOST);
+    if (failed->has_stream && (!is_behind || !is_known))
+        subscriber->delivery.is_reached = true;
+}
+
 bool talus__recovery_take(talus_subscriber_t *subscriber)
 {
     struct talus__failed_recovery *failed = subscriber->first_failed;
@@ -124,8 +143,7 @@ bool talus__recovery_take(talus_subscriber_t *subscriber)
     subscriber->first_failed = failed->next;
     if (!failed->next)
         subscriber->last_failed = NULL;
-    set_recovered(subscriber, failed->session, failed->origin, failed->request, failed->after);
-    set_missing(subscriber, failed->after, 0, TALUS_GAP_ORIGIN_LOST);
+    set_failed(subscriber, failed);
     free(failed);
     return true;
 }
@@ -158,17 +176,39 @@ static bool parse_id(const char *id, char origin[TALUS_ORIGIN_MAX + 1], uint64_t
     return true;
 }
 
+// Whether the session's deliveries will bring everything of the origin after some seq, as far as
+// they can.
+static bool find_stream(talus_subscriber_t *subscriber, const char *session,
+                        const struct talus__origin *origin, uint64_t *seq)
+{
+    struct talus__joined *joined =
+        talus__joined_find(&subscriber->joined, session, strlen(session));
+
+    if (!joined || talus__joined_is_left(joined) || !joined->is_live)
+        return false;
+    const struct talus__position *position =
+        talus__position_find(joined, talus__origin_refer(&subscriber->origins, origin));
+    if (!position || !position->has_baseline || position->is_over)
+        return false;
+    *seq = position->last;
+    return true;
+}
+
 static int start_recovery(talus_subscriber_t *subscriber, const char *session, const char *name,
                           uint64_t after, uint64_t request)
 {
     struct talus__origin *origin = talus__origins_find(&subscriber->origins, name, strlen(name));
+    struct talus__failed_recovery failure = {.request = request, .after = after};
 
+    failure.has_stream = origin && find_stream(subscriber, session, origin, &failure.stream);
     if (!origin || !origin->replay || origin->is_dead)
-        return fail_recovery(subscriber, session, name, after, request);
+        return fail_recovery(subscriber, session, name, &failure);
     struct talus__ask *ask = talus__ask_new(TALUS__ASK_RECOVER, session, after);
     if (!ask)
         return TALUS_ENOMEM;
     ask->request = request;
+    ask->stream = failure.stream;
+    ask->has_stream = failure.has_stream;
     return talus__askers_ask(&subscriber->askers, origin, ask);
 }
 
@@ -198,6 +238,17 @@ int talus_subscriber_recover(talus_subscriber_t *subscriber, const char *session
     return error;
 }
 
+// Where a hole is known already, everything after it counts as missing.
+static struct talus__failed_recovery failure_of(const struct talus__ask *ask)
+{
+    return (struct talus__failed_recovery){
+        .request = ask->request,
+        .after = ask->gap_first > 0 ? ask->gap_after : ask->after,
+        .stream = ask->stream,
+        .has_stream = ask->has_stream && ask->gap_first == 0,
+    };
+}
+
 void talus__on_ask_failed(struct talus__ask *ask, struct talus__origin *origin, void *arg)
 {
     talus_subscriber_t *subscriber = arg;
@@ -205,9 +256,10 @@ void talus__on_ask_failed(struct talus__ask *ask, struct talus__origin *origin, 
     if (ask->kind == TALUS__ASK_HEAL && ask->heal) {
         ask->heal->ask = NULL;
         talus__heal_fail(subscriber, ask->heal, TALUS_GAP_ORIGIN_LOST);
-    } else if (ask->kind == TALUS__ASK_RECOVER &&
-               fail_recovery(subscriber, ask->session, origin->name, ask->after, ask->request)) {
-        subscriber->recoveries--; // no memory even to tell it
+    } else if (ask->kind == TALUS__ASK_RECOVER) {
+        const struct talus__failed_recovery failure = failure_of(ask);
+        if (fail_recovery(subscriber, ask->session, origin->name, &failure) != 0)
+            subscriber->recoveries--; // no memory even to tell it
     }
 }
 
@@ -316,6 +368,8 @@ static int end_recovery(talus_subscriber_t *subscriber, struct talus__asker *ask
             next->request = ask->request;
             next->gap_first = ask->gap_first;
             next->gap_after = ask->gap_after;
+            next->stream = ask->stream;
+            next->has_stream = ask->has_stream;
             if (talus__askers_ask(&subscriber->askers, asker->origin, next) == 0)
                 return TALUS__INTAKE_HANDLED;
         }

@@ -34,6 +34,8 @@ struct talus__ask {
     uint64_t after;           // … and the newest event that came
     uint64_t gap_after;       // RECOVER: events after this one …
     uint64_t gap_first;       // … and before this one are missing; 0: none is
+    uint64_t stream;          // RECOVER: when it began, the session's deliveries were to go on …
+    bool has_stream;          // … after this one, if at all
     size_t heads_left;        // HEADS
     const char *session;      // HEAL, RECOVER: NUL-terminated
     size_t size;              // HEADS: bytes of the encoded request

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "context.h"
 #include "zmq_handover.h"
 
 #define FIRST_CAPACITY 64

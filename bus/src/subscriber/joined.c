@@ -12,6 +12,7 @@
 
 #include <talus/error.h>
 
+#include "ledger.h"
 #include "wire.h"
 
 #define FIRST_POSITIONS 2
@@ -117,6 +118,16 @@ void talus__joined_move(struct talus__joined_set *set, struct talus__joined *joi
 
 // ---- Positions
 
+static uint32_t hash_name(const char *origin)
+{
+    return (uint32_t)talus__ledger_hash(0, origin, strlen(origin));
+}
+
+bool talus__position_is_of(const struct talus__position *position, const char *origin)
+{
+    return position->name_hash == hash_name(origin);
+}
+
 static bool is_same(struct talus__origin_ref one, struct talus__origin_ref other)
 {
     return one.slot == other.slot && one.generation == other.generation;
@@ -180,7 +191,8 @@ struct talus__position *talus__position_get(struct talus__joined *joined,
     position = &joined->positions[joined->recent];
     const struct talus__origin *named = talus__origins_at(origins, origin);
     *position = (struct talus__position){.origin = origin,
-                                         .is_presence = named && talus__sends_presence_only(named)};
+                                         .is_presence = named && talus__sends_presence_only(named),
+                                         .name_hash = named ? hash_name(named->name) : 0};
     return position;
 }
 

@@ -28,8 +28,10 @@ struct talus__position {
     uint64_t delivered;       // seq of the newest event that the caller got
     struct talus__heal *heal; // NULL: nothing is missing
     bool has_baseline;        // the origin's first head came: from `last` on, everything is owed
-    bool is_over;     // that it is lost without end was told; until the origin is heard here
-    bool is_presence; // the origin sends nothing but presence; known when it is gone, too
+    bool is_over; // that it is lost without end was told; until the origin is heard here
+    // Known when the origin is gone, too:
+    bool is_presence;   // it sends nothing but presence
+    uint32_t name_hash; // tells it from others
 };
 
 enum talus__joined_list {
@@ -116,6 +118,9 @@ struct talus__position *talus__position_find(struct talus__joined *joined,
 struct talus__position *talus__position_get(struct talus__joined *joined,
                                             const struct talus__origins *origins,
                                             struct talus__origin_ref origin);
+
+// Whether the position is of the origin with that name, which may be gone.
+bool talus__position_is_of(const struct talus__position *position, const char *origin);
 
 // Whether every origin that is waited for has answered.
 bool talus__joined_is_answered(struct talus__joined *joined, const struct talus__origins *origins);

@@ -4,20 +4,23 @@
 // gap would fetch for nothing. Needless gaps are counted by cause, and each cause has a bound.
 
 const NEVER = () => 0;
-const RARELY = () => 5;
+const SHOWN = 5; // examples in a problem
+const KEPT = 10_000; // needless gaps of a cause that are kept for whoever looks for their reason
 
 /** What may be needless: `bound(account)` is how many may be told; `why` is its reason. */
 export const CAUSES = {
   'idle gateway': { bound: NEVER, why: 'a gateway that sent nothing has lost nothing' },
   stranger: { bound: NEVER, why: 'the broadcaster never sent to that session: its ledger, or its heads, say so' },
   'short life': { bound: NEVER, why: 'the ledger of a short-lived broadcaster says what it sent' },
-  'origin_lost on ipc': { bound: RARELY, why: 'the ledger in the bus directory says what a dead broadcaster sent; a session that becomes live in that moment may be told' },
+  'origin_lost on ipc': { bound: NEVER, why: 'the ledger in the bus directory says what a dead broadcaster sent' },
   'origin_lost on tcp': { bound: ({ seats }) => seats, why: 'what it sent since its last head is not known: one a consumer, session and life that had sent there' },
   'presence of a gateway': { bound: ({ seats }) => seats, why: 'what a dead gateway sent is not known here: one a consumer, session and life that had sent there' },
-  'since its origin is gone': { bound: ({ seats }) => 2 * seats, why: 'nobody knows what else it had sent: one a join, and one if it comes back and is lost again' },
+  'since its origin is gone': { bound: ({ seats }) => seats, why: 'nobody knows what else it had sent: one a join' },
   'offset of a CONNECT': { bound: ({ seats }) => seats, why: 'the gateway does not know of which session it is: one a join' },
   unsure: { bound: ({ seats }) => seats, why: 'it came back, and what it has of a session is not known: one a join' },
+  'join whose answer was lost': { bound: ({ seats }) => seats, why: 'its connection was cut and recovered, and only the gateway knows since when it is in the session: one a consumer, session and life' },
   'lost before the join': { bound: ({ seats }) => seats, why: 'that it was lost was not known yet when the consumer joined: one a join and origin' },
+  'met after the join': { bound: ({ seats }) => seats, why: 'its connection was cut when the session became live, so all of it is owed, however old: one a consumer, session and life' },
   unproven: { bound: ({ count }) => count, why: 'one event id says nothing of other broadcasters; the checker tells where there are none' },
   history: { bound: NEVER, why: 'an origin that is there says what it has not kept' },
 };
@@ -30,20 +33,21 @@ export class GapAccounts {
 
   /**
    * Takes a gap: `missing` events that its consumer was owed were named by it. `seat` stands for the
-   * consumer's time in the session, which is told once of one origin's loss.
+   * consumer's time in the session, which is told once of one origin's loss. Where `joined` was lost
+   * with a connection that was recovered, the consumer does not know what it is owed.
    */
   take({ consumer, session, origin, reason, text, missing, seat, isAnswer = false, isImplied = false, isUnsure = false, isOlder = false }) {
     if (missing > 0 || reason === 'refused') {
       this.needed++;
       return;
     }
-    const cause = causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder });
+    const cause = causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder, isUnheard: seat.state === 'asked', isWhole: text.startsWith(`${origin?.name}.0 `) });
     let account = this.causes.get(cause);
     if (!account) this.causes.set(cause, (account = { count: 0, seats: new Map(), examples: [] }));
     account.count++;
     const told = account.seats.get(seat) ?? new Set();
     account.seats.set(seat, told.add(origin?.name));
-    if (account.examples.length < 5) account.examples.push({ consumer, session, text, fate: origin?.fate });
+    if (account.examples.length < KEPT) account.examples.push({ consumer, session, text, ...circumstances(origin, seat) });
   }
 
   get needless() {
@@ -62,22 +66,28 @@ export class GapAccounts {
   *problems() {
     for (const [cause, count, bound] of this.lines()) {
       if (count > bound)
-        yield { consumer: 'all', session: '', origin: '', what: `needless gaps: ${cause}`, expected: `${bound} at most: ${CAUSES[cause].why}`, came: [count, ...this.causes.get(cause).examples] };
+        yield { consumer: 'all', session: '', origin: '', what: `needless gaps: ${cause}`, expected: `${bound} at most: ${CAUSES[cause].why}`, came: [count, ...this.causes.get(cause).examples.slice(0, SHOWN)] };
     }
   }
 }
 
+/** What helps to find the reason of a gap. */
+function circumstances(origin, { resumed, state, since, wasRecovered }) {
+  return { fate: origin?.fate, isShort: origin?.isShort, isRemote: origin?.isRemote, died: origin?.died, resumed, state, joined: since, wasRecovered };
+}
+
 /** Why a gap that named nothing may have been told. */
-export function causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder }) {
+export function causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder, isUnheard, isWhole }) {
   if (isUnsure) return 'unsure';
   if (!origin) return 'unproven';
   if (isAnswer && isImplied) return 'offset of a CONNECT';
   if (!origin.isOurs && origin.numbers.size === 0) return 'idle gateway';
   if (origin.next(session, 0) === Infinity) return 'stranger';
+  if (isUnheard) return 'join whose answer was lost';
   if (isOlder) return 'lost before the join';
   if (isAnswer && origin.fate !== 'alive') return 'since its origin is gone';
   if (!origin.isOurs) return 'presence of a gateway';
-  if (reason === 'history') return 'history';
+  if (reason === 'history') return origin.isRemote && isWhole ? 'met after the join' : 'history';
   if (origin.isShort) return 'short life';
   return origin.isRemote ? 'origin_lost on tcp' : 'origin_lost on ipc';
 }
