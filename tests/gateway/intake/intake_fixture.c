@@ -66,6 +66,7 @@ int intake_teardown(void **state)
     char command[96];
     talus_broadcaster_destroy(&fixture->bus);
     sio_server_destroy(&fixture->sio);
+    intake_stop(fixture->intake); // before the loop turns again: answers may be under way
     http_server_stop(fixture->base.http, 1);
     harness_settle(&fixture->base);
     http_server_destroy(&fixture->base.http);
@@ -137,17 +138,29 @@ static void copy_string(char to[64], const char *text, const char *key)
     snprintf(to, 64, "%.*s", (int)strcspn(at, "\""), at);
 }
 
-struct client *connect_client(struct fixture *fixture, const struct identity *identity)
+struct client *open_client(struct fixture *fixture)
 {
     struct client *client;
-    char packet[256];
     ws_handshake(&client, &fixture->base, WS);
+    return client;
+}
+
+void put_connect(struct client *client, const struct identity *identity)
+{
+    char packet[256];
     snprintf(packet, sizeof packet,
              identity->offset[0] ? "40/graph,{\"pid\":\"%s\",\"offset\":\"%s\"}"
              : identity->pid[0]  ? "40/graph,{\"pid\":\"%s\"}"
                                  : "40/graph,",
              identity->pid, identity->offset);
-    ws_send(client, packet);
+    ws_put_frame(client, 0x80 | WS_TEXT, packet, strlen(packet));
+}
+
+struct client *connect_client(struct fixture *fixture, const struct identity *identity)
+{
+    struct client *client = open_client(fixture);
+    put_connect(client, identity);
+    harness_settle(&fixture->base);
     return client;
 }
 
@@ -174,11 +187,19 @@ void read_step(struct client *client, struct identity *identity, unsigned seq)
     assert_string_equal(strchr(identity->offset, '.'), expected);
 }
 
+void put_join(struct client *client, const char *session, const char *since)
+{
+    char packet[256];
+    snprintf(packet, sizeof packet,
+             since ? "42/graph,[\"join_session\",{\"session_id\":\"%s\",\"since\":\"%s\"}]"
+                   : "42/graph,[\"join_session\",{\"session_id\":\"%s\"}]",
+             session, since);
+    ws_put_frame(client, 0x80 | WS_TEXT, packet, strlen(packet));
+}
+
 void join(struct client *client, const char *session)
 {
-    char packet[128];
-    snprintf(packet, sizeof packet, "42/graph,[\"join_session\",{\"session_id\":\"%s\"}]", session);
-    ws_send(client, packet);
+    put_join(client, session, NULL);
     read_message(client, "42/graph,[\"session-connected\"");
     read_message(client, "42/graph,[\"joined\"");
 }
@@ -198,4 +219,24 @@ void live(struct fixture *fixture, struct client *client, int64_t ms)
         ws_send(client, "3");
         harness_settle(&fixture->base);
     }
+}
+
+size_t count_clients(const struct fixture *fixture, const char *name)
+{
+    const struct intake_session *session = intake__find_session(fixture->intake, name);
+    return session ? session->clients : 0;
+}
+
+void hold_bus_up(struct fixture *fixture)
+{
+    atomic_fetch_add(&fixture->intake->workers[0].owed, INTAKE_OWED_MAX + 1);
+}
+
+void let_bus_go_on(struct fixture *fixture)
+{
+    struct intake_worker *worker = &fixture->intake->workers[0];
+    int expected = INTAKE_AWAITED;
+    atomic_fetch_sub(&worker->owed, INTAKE_OWED_MAX + 1);
+    if (atomic_compare_exchange_strong(&worker->pace, &expected, INTAKE_READY))
+        gw_loop_post(fixture->intake->loop, &worker->ready_mail);
 }

@@ -35,17 +35,29 @@ void start_intake(struct fixture *fixture, struct intake_options *options);
 int64_t metric(const struct fixture *fixture, enum gw_metric metric);
 void wait_metric(struct fixture *fixture, enum gw_metric which, int64_t value);
 
+// Nothing is received from the bus, as if the worker were behind with its letters; and it is again.
+void hold_bus_up(struct fixture *fixture);
+void let_bus_go_on(struct fixture *fixture);
+
 // Emits an event, whose sequence number is its name, and waits until the intake has it.
 void emit(struct fixture *fixture, const char *session, const char *skip);
 
-// Says CONNECT with what the client knows of itself.
+// A connection, and the CONNECT with what a client knows of itself; `put` leaves it unread.
+struct client *open_client(struct fixture *fixture);
+void put_connect(struct client *client, const struct identity *identity);
+// Both, and the gateway has worked it off.
 struct client *connect_client(struct fixture *fixture, const struct identity *identity);
 // The answer to its CONNECT. Returns whether it was recovered.
 bool read_connect(struct client *client, struct identity *identity);
 // Answers what is no message, until a message comes, which must start so. Returns the whole of it.
 const char *read_message(struct client *client, const char *beginning);
 void read_step(struct client *client, struct identity *identity, unsigned seq);
+// Asks to join, with `since` unless that is NULL, and leaves it unread.
+void put_join(struct client *client, const char *session, const char *since);
+// Joins, as a member of a room that is told who comes.
 void join(struct client *client, const char *session);
+// How many clients the intake counts in a session.
+size_t count_clients(const struct fixture *fixture, const char *name);
 // Closes the client's connection, and waits until the intake knows that it may come back.
 void cut(struct fixture *fixture, struct client *client);
 // Time goes by while a client answers its pings.
