@@ -108,6 +108,18 @@ class Process {
     return within(this.#unlessEnded(this.out.match(pattern)), () => `line ${pattern} from ${this.#describe()}`);
   }
 
+  /** The same where much comes before it: the deadline begins anew with each line. */
+  async lineAfterMany(pattern) {
+    let match;
+    const found = this.out.match(pattern).then((it) => (match = it));
+    while (!match) {
+      const count = this.out.all.length;
+      const more = this.out.until((all) => (all.length > count ? true : undefined));
+      await within(this.#unlessEnded(Promise.race([found, more])), () => `line ${pattern} from ${this.#describe()}`);
+    }
+    return match;
+  }
+
   /** The match of the first line on standard error that matches. */
   errorLine(pattern) {
     return within(this.#unlessEnded(this.err.match(pattern)), () => `line ${pattern} from ${this.#describe()}`);
