@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
-// One that asks a broadcaster without end, reads no answer, and dies: the broadcaster lives, its
-// memory is bounded, and others are served. The child is the asker, so that this process is the
-// broadcaster's alone.
+// One that asks a broadcaster without end, reads no answer, and dies: the broadcaster lives, what
+// it keeps of the requests and answers is bounded, and others are served. The child is the asker,
+// so that this process is the broadcaster's alone.
+//
+// The memory in use is looked at when all requests were read. Its peak says nothing: while the bus
+// thread gets no time on a busy machine, what arrives waits in ZeroMQ, without a bound in bytes,
+// and the allocator keeps those pages (67 MB were seen once in a hundred floods).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +32,7 @@
 #define LARGE_ASKS  1000 // of 1,000 heads each: 64 MB, and as many answers
 #define EVENTS      1000
 #define DEATHS      3
-#define MOST_GROWTH (64 << 10) // kilobytes
+#define MOST_GROWTH (16u << 20) // bytes
 
 // ---- The child
 
@@ -55,19 +60,23 @@ static int flood(const char *endpoint)
 
 // ---- The broadcaster
 
-static long memory_kb(void)
+static size_t memory_in_use(void)
 {
-    char line[256];
-    long kb = 0;
-    FILE *status = fopen("/proc/self/status", "r");
+    struct mallinfo2 info = mallinfo2();
 
-    assert_non_null(status);
-    while (fgets(line, sizeof line, status)) {
-        if (strncmp(line, "VmRSS:", 6) == 0)
-            kb = strtol(line + 6, NULL, 10);
+    return info.uordblks + info.hblkhd;
+}
+
+// What was freed last may still be on its way back from ZeroMQ's thread.
+static void wait_bounded(size_t before)
+{
+    long long deadline = talus__monotonic_ms() + RAW_DEADLINE_MS;
+
+    while (memory_in_use() > before + MOST_GROWTH) {
+        if (talus__monotonic_ms() > deadline)
+            fail_msg("the broadcaster keeps %zu kB more", (memory_in_use() - before) >> 10);
+        sched_yield();
     }
-    fclose(status);
-    return kb;
 }
 
 // Waits until all that the children asked has arrived.
@@ -116,7 +125,7 @@ static void test_an_asker_that_floods_and_dies(void **state)
     snprintf(replay, sizeof replay, "ipc://%s/bus/%s.replay", root,
              talus_broadcaster_origin(broadcaster));
     emit_many(broadcaster, EVENTS);
-    long before = memory_kb();
+    size_t before = memory_in_use();
     for (int i = 0; i < DEATHS; i++) {
         struct child child = {0};
         child_start(&child, "flood", replay);
@@ -125,15 +134,12 @@ static void test_an_asker_that_floods_and_dies(void **state)
         newest += EVENTS;
         expect_served(replay, newest);
         wait_asked(broadcaster, (uint64_t)i + 1);
+        wait_bounded(before); // while it lives, and reads nothing
         child_kill(&child);
         emit_many(broadcaster, EVENTS);
         newest += EVENTS;
         expect_served(replay, newest);
-        long growth = memory_kb() - before;
-        print_message("the broadcaster grew by %ld kB\n", growth);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-        assert_true(growth < MOST_GROWTH);
-#endif
+        wait_bounded(before);
     }
     talus_broadcaster_destroy(&broadcaster);
     scratch_remove(root);

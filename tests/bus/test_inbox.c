@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include <sched.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +18,6 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "context.h"
 #include "expect.h"
 #include "failing_memory.h"
 #include "subscriber/guard.h"
@@ -292,7 +293,7 @@ static void test_memory_that_fails_drops(void **state)
 struct flooded {
     struct talus__post post;
     atomic_int pulls;
-    int calls; // the owner's, under the post
+    sem_t pulled; // once for each of them
 };
 
 static bool is_never_empty(void *arg)
@@ -306,7 +307,17 @@ static bool pull_a_part(void *arg)
     struct flooded *flooded = arg;
 
     atomic_fetch_add(&flooded->pulls, 1);
+    sem_post(&flooded->pulled);
     return true;
+}
+
+static void wait_pulled(struct flooded *flooded)
+{
+    struct timespec deadline;
+
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += EXPECT_DEADLINE_MS / 1000;
+    assert_int_equal(sem_timedwait(&flooded->pulled, &deadline), 0);
 }
 
 static void test_an_owner_has_its_turn_under_a_flood(void **state)
@@ -315,24 +326,23 @@ static void test_an_owner_has_its_turn_under_a_flood(void **state)
                                        .pull = pull_a_part,
                                        .arg = &flooded,
                                        .wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)}};
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
-    int held = 0;
 
     (void)state;
+    assert_int_equal(sem_init(&flooded.pulled, 0, 0), 0);
     assert_int_equal(talus__guard_add(&flooded.post), 0);
     talus__guard_ask(&flooded.post);
-    while (atomic_load(&flooded.pulls) < LOOKS) {
-        assert_true(talus__monotonic_ms() < deadline);
+    for (int i = 0; i < LOOKS; i++) {
+        wait_pulled(&flooded); // the guard is at it again, though the owner was there
         talus__post_enter(&flooded.post);
         int before = atomic_load(&flooded.pulls);
-        flooded.calls++;
-        held += atomic_load(&flooded.pulls) != before; // the guard read meanwhile
+        sched_yield(); // to the guard, which must not read now
+        assert_int_equal(atomic_load(&flooded.pulls), before);
+        while (sem_trywait(&flooded.pulled) == 0)
+            continue; // the next one is to come after this
         talus__post_leave(&flooded.post, false);
-        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
     }
-    assert_int_equal(held, 0);
-    assert_true(flooded.calls > 0);
     talus__guard_remove(&flooded.post, false);
+    sem_destroy(&flooded.pulled);
     close(flooded.post.wake);
 }
 

@@ -7,7 +7,6 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { setTimeout as pass } from 'node:timers/promises';
 import { joined } from './support/client.mjs';
 import { next, within } from './support/deadline.mjs';
 import { Program, startAll, stopAll, testsDir } from './support/program.mjs';
@@ -75,8 +74,9 @@ test('a gateway outlives broadcasters that flood it and are killed', async () =>
   const socket = await joined(gateway.url, 's-0', { reconnection: true });
   for (let round = 0; round < FLOODS; round++) {
     await live(round, FLOOD, 'kill');
-    await pass(HEARTBEATS_MS);
-    assert.equal(gateway.child.exitCode ?? gateway.child.signalCode, null, gateway.errors);
+    // Time is what is tested: nothing may happen while heartbeats fall due on the connections that
+    // were lost. On a busy machine this takes longer, and cannot fail.
+    await gateway.livesOn(HEARTBEATS_MS);
   }
   socket.close();
   const other = await joined(gateway.url, 's-0');

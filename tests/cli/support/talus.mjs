@@ -42,6 +42,17 @@ class Lines {
     });
   }
 
+  /** Resolves with the match of the first line that matches; each line is tried once. */
+  match(pattern) {
+    let tried = 0;
+    return this.until((all) => {
+      for (; tried < all.length; tried++) {
+        const match = all[tried].match(pattern);
+        if (match) return match;
+      }
+    });
+  }
+
   /** Resolves with `find(all)` once that is neither undefined nor null. */
   until(find) {
     return new Promise((resolve) => {
@@ -59,9 +70,7 @@ class Lines {
 
 /** The match of the first line of a child's standard output that matches. */
 export function lineOf(child, pattern) {
-  const lines = new Lines(child.stdout);
-  const found = lines.until((all) => all.map((line) => line.match(pattern)).find(Boolean));
-  return within(found, () => `line ${pattern}`);
+  return within(new Lines(child.stdout).match(pattern), () => `line ${pattern}`);
 }
 
 class Process {
@@ -96,14 +105,24 @@ class Process {
 
   /** The match of the first line on standard output that matches. */
   line(pattern) {
-    const found = this.out.until((lines) => lines.map((line) => line.match(pattern)).find(Boolean));
-    return within(this.#unlessEnded(found), () => `line ${pattern} from ${this.#describe()}`);
+    return within(this.#unlessEnded(this.out.match(pattern)), () => `line ${pattern} from ${this.#describe()}`);
+  }
+
+  /** The same where much comes before it: the deadline begins anew with each line. */
+  async lineAfterMany(pattern) {
+    let match;
+    const found = this.out.match(pattern).then((it) => (match = it));
+    while (!match) {
+      const count = this.out.all.length;
+      const more = this.out.until((all) => (all.length > count ? true : undefined));
+      await within(this.#unlessEnded(Promise.race([found, more])), () => `line ${pattern} from ${this.#describe()}`);
+    }
+    return match;
   }
 
   /** The match of the first line on standard error that matches. */
   errorLine(pattern) {
-    const found = this.err.until((lines) => lines.map((line) => line.match(pattern)).find(Boolean));
-    return within(this.#unlessEnded(found), () => `line ${pattern} from ${this.#describe()}`);
+    return within(this.#unlessEnded(this.err.match(pattern)), () => `line ${pattern} from ${this.#describe()}`);
   }
 
   /** The first `count` lines on standard output. */
@@ -126,6 +145,17 @@ class Process {
   async kill(signal) {
     this.child.kill(signal);
     return this.end();
+  }
+
+  /** Passes so much time, in which the process may not end, whether its outputs are read or not. */
+  async livesOn(ms) {
+    let timer;
+    const over = new Promise((resolve) => (timer = setTimeout(resolve, ms)));
+    const ended = this.exited.then(({ status, signal }) => {
+      throw new Error(`ended (${signal ?? status}): ${this.#describe()}`);
+    });
+    ended.catch(() => {});
+    await Promise.race([over, ended]).finally(() => clearTimeout(timer));
   }
 }
 

@@ -23,3 +23,19 @@ export function next(emitter, event, accept = () => true, ms = DEADLINE_MS) {
   });
   return within(promise, `'${event}' event`, ms).finally(() => emitter.off(event, listener));
 }
+
+/** The event that comes first, of `[emitter, event]` pairs; gives its name. */
+export function nextOf(pairs, ms = DEADLINE_MS) {
+  const listeners = [];
+  const first = new Promise((resolve) => {
+    for (const [emitter, event] of pairs) {
+      const listener = () => resolve(event);
+      listeners.push([emitter, event, listener]);
+      emitter.on(event, listener);
+    }
+  });
+  const names = pairs.map(([, event]) => `'${event}'`).join(' or ');
+  return within(first, `${names} event`, ms).finally(() => {
+    for (const [emitter, event, listener] of listeners) emitter.off(event, listener);
+  });
+}

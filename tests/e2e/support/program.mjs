@@ -78,6 +78,17 @@ export class Program {
     this.child.stdin.write(text);
   }
 
+  /** Passes so much time, in which the program may not end. */
+  async livesOn(ms) {
+    let timer;
+    const over = new Promise((resolve) => (timer = setTimeout(resolve, ms)));
+    const ended = this.exit.then(({ code, signal }) => {
+      throw new Error(`${this.name} ended (${signal ?? code})\n${this.errors}`);
+    });
+    ended.catch(() => {});
+    await Promise.race([over, ended]).finally(() => clearTimeout(timer));
+  }
+
   /** Sends a signal and waits for the end; gives `{code, signal}`. */
   async stop(signal = 'SIGTERM') {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);

@@ -5,224 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/intake/internal.h"
+#include "tests/gateway/intake/intake_fixture.h"
 #include "tests/gateway/protocol/faults.h"
-#include "tests/gateway/session/eio_harness.h"
-
-#define WS        PATH "&transport=websocket"
-#define WINDOW_MS 5000
-#define LOG_MS    (WINDOW_MS + PING_INTERVAL + PING_TIMEOUT) // how long an event is kept
-
-struct fixture {
-    struct harness base; // first, since a client's bed leads here
-    char folder[64];
-    char endpoint[80];
-    struct sio_server *sio;
-    struct intake *intake;
-    talus_broadcaster_t *bus;
-};
-
-// What a client knows of itself.
-struct identity {
-    char sid[64], pid[64], offset[64];
-};
-
-static void on_request(struct http_exchange *exchange, const struct http_request *request,
-                       void *arg)
-{
-    sio_server_handle(((struct fixture *)arg)->sio, exchange, request);
-}
-
-static void start(struct fixture *fixture, struct intake_options *options)
-{
-    struct sio_server_options sio;
-    struct http_server_options http;
-    char error[256] = "";
-    struct bed *bed = &fixture->base.bed;
-    sio_server_options_init(&sio);
-    sio.engine.ping_interval_ms = PING_INTERVAL;
-    sio.engine.ping_timeout_ms = PING_TIMEOUT;
-    sio.engine.max_payload = MAX_PAYLOAD;
-    http_server_options_init(&http);
-    fixture->sio = sio_server_new(bed->loop, &bed->metrics, &sio);
-    fixture->base.http = http_server_new(bed->loop, &bed->metrics, &http, on_request, fixture);
-    assert_true(fixture->sio && fixture->base.http);
-    options->loop = bed->loop;
-    if (!options->bus)
-        options->bus = fixture->endpoint;
-    options->publish = fixture->endpoint;
-    options->silence_ms = PING_INTERVAL + PING_TIMEOUT;
-    fixture->intake = intake_new(options, error, sizeof error);
-    assert_string_equal(fixture->intake ? "" : error, "");
-    assert_true(intake_attach(fixture->intake, fixture->sio, bed->loop, &bed->metrics));
-    assert_true(intake_start(fixture->intake));
-    assert_int_equal(talus_broadcaster_new(&fixture->bus, fixture->endpoint, NULL), 0);
-}
-
-static int setup_folder(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    assert_non_null(fixture);
-    harness_init(&fixture->base);
-    bed_make_folder(fixture->folder);
-    snprintf(fixture->endpoint, sizeof fixture->endpoint, "ipc://%s/*", fixture->folder);
-    *state = fixture;
-    return 0;
-}
-
-static int setup(void **state)
-{
-    struct intake_options options;
-    setup_folder(state);
-    intake_options_init(&options);
-    options.recovery_window_ms = WINDOW_MS;
-    start(*state, &options);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    char command[96];
-    talus_broadcaster_destroy(&fixture->bus);
-    sio_server_destroy(&fixture->sio);
-    http_server_stop(fixture->base.http, 1);
-    harness_settle(&fixture->base);
-    http_server_destroy(&fixture->base.http);
-    intake_destroy(&fixture->intake);
-    harness_settle(&fixture->base);
-    harness_fini(&fixture->base);
-    snprintf(command, sizeof command, "rm -r '%s'", fixture->folder);
-    assert_int_equal(system(command), 0);
-    free(fixture);
-    return 0;
-}
-
-static int64_t metric(const struct fixture *fixture, enum gw_metric metric)
-{
-    return atomic_load(&intake_metrics(fixture->intake)->values[metric]);
-}
-
-// ---- The bus
-
-struct goal {
-    const struct fixture *fixture;
-    enum gw_metric metric;
-    int64_t value;
-};
-
-static bool is_reached(void *arg)
-{
-    const struct goal *goal = arg;
-    return metric(goal->fixture, goal->metric) == goal->value;
-}
-
-static void wait_metric(struct fixture *fixture, enum gw_metric which, int64_t value)
-{
-    struct goal goal = {fixture, which, value};
-    bed_wait(&fixture->base.bed, is_reached, &goal);
-}
-
-// Emits an event, whose sequence number is its name, and waits until the intake has it.
-static void emit(struct fixture *fixture, const char *session, const char *skip)
-{
-    talus_event_id_t id;
-    const talus_emit_t event = {.session = session, .type = "step", .skip = skip};
-    int64_t events = metric(fixture, GW_BUS_EVENTS);
-    assert_int_equal(talus_emit(fixture->bus, &event, &id), 0);
-    wait_metric(fixture, GW_BUS_EVENTS, events + 1);
-}
-
-// ---- A client
-
-// Answers what is no message, until a message starts so. Returns the whole of it.
-static const char *read_message(struct client *client, const char *beginning)
-{
-    for (;;) {
-        enum ws_opcode opcode;
-        size_t size;
-        const char *text = ws_read_frame(client, &opcode, &size);
-        if (strcmp(text, "2") == 0)
-            ws_send(client, "3");
-        else if (strncmp(text, beginning, strlen(beginning)) == 0)
-            return text;
-        else
-            fail_msg("%s instead of %s", text, beginning);
-    }
-}
-
-static void copy_string(char to[64], const char *text, const char *key)
-{
-    const char *at = strstr(text, key);
-    assert_non_null(at);
-    at += strlen(key);
-    snprintf(to, 64, "%.*s", (int)strcspn(at, "\""), at);
-}
-
-static struct client *connect_client(struct fixture *fixture, const struct identity *identity)
-{
-    struct client *client;
-    char packet[256];
-    ws_handshake(&client, &fixture->base, WS);
-    snprintf(packet, sizeof packet,
-             identity->offset[0] ? "40/graph,{\"pid\":\"%s\",\"offset\":\"%s\"}"
-             : identity->pid[0]  ? "40/graph,{\"pid\":\"%s\"}"
-                                 : "40/graph,",
-             identity->pid, identity->offset);
-    ws_send(client, packet);
-    return client;
-}
-
-// The answer to its CONNECT. Returns whether it was recovered.
-static bool read_connect(struct client *client, struct identity *identity)
-{
-    char before[64];
-    strcpy(before, identity->pid);
-    const char *text = read_message(client, "40/graph,{\"sid\":\"");
-    copy_string(identity->pid, text, "\"pid\":\"");
-    char sid[64];
-    copy_string(sid, text, "\"sid\":\"");
-    bool is_recovered = strcmp(before, identity->pid) == 0;
-    assert_int_equal(is_recovered, strcmp(sid, identity->sid) == 0);
-    strcpy(identity->sid, sid);
-    return is_recovered;
-}
-
-static void read_step(struct client *client, struct identity *identity, unsigned seq)
-{
-    char expected[32];
-    const char *text = read_message(client, "42/graph,[\"step\",");
-    copy_string(identity->offset, strrchr(text, ','), ",\"");
-    snprintf(expected, sizeof expected, ".%u", seq);
-    assert_string_equal(strchr(identity->offset, '.'), expected);
-}
-
-static void join(struct client *client, const char *session)
-{
-    char packet[128];
-    snprintf(packet, sizeof packet, "42/graph,[\"join_session\",{\"session_id\":\"%s\"}]", session);
-    ws_send(client, packet);
-    read_message(client, "42/graph,[\"session-connected\"");
-    read_message(client, "42/graph,[\"joined\"");
-}
-
-static void cut(struct fixture *fixture, struct client *client)
-{
-    int64_t departed = metric(fixture, GW_DEPARTED);
-    client_close(client);
-    wait_metric(fixture, GW_DEPARTED, departed + 1);
-}
-
-// Time goes by while a client answers its pings.
-static void live(struct fixture *fixture, struct client *client, int64_t ms)
-{
-    for (int64_t gone = 0; gone < ms; gone += PING_INTERVAL) {
-        harness_advance(&fixture->base, PING_INTERVAL);
-        ws_expect(client, "2");
-        ws_send(client, "3");
-        harness_settle(&fixture->base);
-    }
-}
 
 // ---- Tests
 
@@ -314,7 +98,7 @@ static void test_recovery_is_refused_where_the_log_was_too_small(void **state)
     intake_options_init(&options);
     options.recovery_window_ms = WINDOW_MS;
     options.recovery_bytes = 800; // of an entry or two
-    start(fixture, &options);
+    start_intake(fixture, &options);
     struct client *client = connect_client(fixture, &identity);
     read_connect(client, &identity);
     join(client, "s");
@@ -334,7 +118,7 @@ static void test_recovery_gives_no_more_than_a_client_may_be_behind(void **state
     intake_options_init(&options);
     options.recovery_window_ms = WINDOW_MS;
     options.max_missed = 100;
-    start(fixture, &options);
+    start_intake(fixture, &options);
     for (int is_behind = 0; is_behind < 2; is_behind++) {
         struct client *client = connect_client(fixture, &identity);
         read_connect(client, &identity);
@@ -362,7 +146,7 @@ static void test_recovery_forgets_the_oldest_beyond_its_bound(void **state)
     options.recovery_window_ms = WINDOW_MS;
     options.max_departed = 2;
     options.linger_ms = 1;
-    start(fixture, &options);
+    start_intake(fixture, &options);
     for (int i = 0; i < 3; i++) {
         struct client *client = connect_client(fixture, all[i]);
         char session[] = {(char)('a' + i), '\0'};
@@ -390,7 +174,7 @@ static void test_recovery_is_bounded_by_the_sessions_of_those_who_went(void **st
     intake_options_init(&options);
     options.recovery_window_ms = WINDOW_MS;
     options.max_departed_bytes = 6 * sizeof(struct intake_departed_seat);
-    start(fixture, &options);
+    start_intake(fixture, &options);
     struct client *client = connect_client(fixture, &small);
     read_connect(client, &small);
     join(client, "a");
@@ -415,7 +199,7 @@ static void test_recovery_keeps_no_session_from_those_who_are_here(void **state)
     intake_options_init(&options);
     options.recovery_window_ms = WINDOW_MS;
     options.max_bus_sessions = 2;
-    start(fixture, &options);
+    start_intake(fixture, &options);
     struct client *client = connect_client(fixture, &gone);
     read_connect(client, &gone);
     join(client, "a");
@@ -442,7 +226,7 @@ static void test_recovery_can_be_off(void **state)
     struct identity nobody = {0};
     intake_options_init(&options);
     options.recovery_window_ms = 0;
-    start(fixture, &options);
+    start_intake(fixture, &options);
     struct client *client = connect_client(fixture, &nobody);
     assert_null(strstr(read_message(client, "40/graph,{\"sid\":\""), "pid"));
     join(client, "s");
@@ -487,7 +271,7 @@ static void test_since_holds_a_session_that_lingers(void **state)
     bool is_waiting = false;
     intake_options_init(&options);
     options.linger_ms = 2;
-    start(fixture, &options);
+    start_intake(fixture, &options);
     struct client *client = connect_client(fixture, &nobody);
     read_connect(client, &nobody);
     join(client, "s");
@@ -579,8 +363,8 @@ static void test_recovery_of_one_that_joined_with_since(void **state)
 
 int main(void)
 {
-#define TEST(name)       cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define TEST_BOUND(name) cmocka_unit_test_setup_teardown(name, setup_folder, teardown)
+#define TEST(name)       cmocka_unit_test_setup_teardown(name, intake_setup, intake_teardown)
+#define TEST_BOUND(name) cmocka_unit_test_setup_teardown(name, intake_setup_folder, intake_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_recovery_of_a_session_that_was_quiet_for_long),
         TEST(test_recovery_ends_with_its_window),

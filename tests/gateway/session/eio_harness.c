@@ -382,7 +382,7 @@ void ws_open_probe(struct client **client, struct harness *harness, const struct
     ws_connect(client, harness, target);
 }
 
-void ws_send_frame(struct client *client, uint8_t first, const void *bytes, size_t size)
+void ws_put_frame(struct client *client, uint8_t first, const void *bytes, size_t size)
 {
     static const uint8_t mask[4] = {0x12, 0x34, 0x56, 0x78};
     uint8_t *frame = malloc(size + 14);
@@ -406,6 +406,11 @@ void ws_send_frame(struct client *client, uint8_t first, const void *bytes, size
         frame[at + i] = ((const uint8_t *)bytes)[i] ^ mask[i % 4];
     client_send(client, frame, at + size);
     free(frame);
+}
+
+void ws_send_frame(struct client *client, uint8_t first, const void *bytes, size_t size)
+{
+    ws_put_frame(client, first, bytes, size);
     harness_settle(harness_of(client));
 }
 

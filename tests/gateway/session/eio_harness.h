@@ -100,6 +100,8 @@ struct sid ws_open_at(struct client **client, struct harness *harness, const cha
 // A WebSocket with the id of a session.
 void ws_open_probe(struct client **client, struct harness *harness, const struct sid *sid);
 // A masked frame; `first` is the whole first byte (0x80 | opcode).
+void ws_put_frame(struct client *client, uint8_t first, const void *bytes, size_t size);
+// The same, and lets the server work it off.
 void ws_send_frame(struct client *client, uint8_t first, const void *bytes, size_t size);
 void ws_send(struct client *client, const char *text);
 // Waits for a whole frame and returns its payload, NUL-terminated, valid until the next call.

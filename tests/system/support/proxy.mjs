@@ -60,6 +60,7 @@ export class Proxy {
     };
     from.on('data', add);
     from.on('end', () => add(null));
+    to.on('close', () => clearTimeout(timer)); // else a long delay would keep the process alive
   }
 
   end(pair) {

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+// Joins with `since` whose histories have to be asked for: so many at a time, a queue for those
+// behind them, which has a bound and a deadline, and a gap for whoever is past either. Nothing is
+// received from the bus while a test looks, so that no answer can come in between.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/gateway/intake/intake_fixture.h"
+
+#define ASKED_MAX         256
+#define WAITING_MAX       16384
+#define QUEUE_PATIENCE_MS 10000
+#define ELSEWHERE         300 // events of a session that nobody is in: joins name them
+#define MORE              20  // than may be asked for at a time
+
+static struct intake_options options_without_presence(void)
+{
+    struct intake_options options;
+    intake_options_init(&options);
+    options.presence_limit = 0; // rooms are not told who comes: there are thousands
+    return options;
+}
+
+// A session "s" that is live, in which nobody is, and whose only event is ELSEWHERE + 1.
+static void arrange(struct fixture *fixture)
+{
+    struct intake_options options = options_without_presence();
+    struct identity identity = {0};
+    start_intake(fixture, &options);
+    for (int i = 0; i < ELSEWHERE; i++)
+        assert_int_equal(
+            talus_emit(fixture->bus, &(talus_emit_t){.session = "elsewhere", .type = "step"}, NULL),
+            0);
+    struct client *client = connect_client(fixture, &identity);
+    read_connect(client, &identity);
+    put_join(client, "s", NULL);
+    read_message(client, "42/graph,[\"joined\"");
+    emit(fixture, "s", NULL);
+    read_step(client, &identity, ELSEWHERE + 1);
+    client_close(client);
+    hold_bus_up(fixture);
+}
+
+static const char *event_id(const struct fixture *fixture, unsigned seq)
+{
+    static char id[TALUS_ID_MAX + 1];
+    snprintf(id, sizeof id, "%s.%u", talus_broadcaster_origin(fixture->bus), seq);
+    return id;
+}
+
+// Joins of clients that are gone when the answer comes, each with an event of its own if they are
+// not more than ELSEWHERE; else several name the same.
+static void post_joins(struct fixture *fixture, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct intake_request *request =
+            intake__new_request(&fixture->intake->workers[0], INTAKE_JOIN, "s", "nobody");
+        assert_non_null(request);
+        strcpy(request->since, event_id(fixture, (unsigned)(i % ELSEWHERE) + 1));
+        intake__post_request(request);
+    }
+    harness_settle(&fixture->base);
+}
+
+static struct client *join_since(struct fixture *fixture, unsigned seq)
+{
+    struct identity identity = {0};
+    struct client *client = connect_client(fixture, &identity);
+    read_connect(client, &identity);
+    put_join(client, "s", event_id(fixture, seq));
+    harness_settle(&fixture->base);
+    return client;
+}
+
+static void expect_gap(struct fixture *fixture, struct client *client, unsigned seq)
+{
+    char gap[160];
+    read_message(client, "42/graph,[\"joined\"");
+    snprintf(gap, sizeof gap,
+             "42/graph,[\"gap\",{\"session_id\":\"s\",\"after\":\"%s\",\"first\":\"\","
+             "\"reason\":\"history\"}]",
+             event_id(fixture, seq));
+    assert_string_equal(read_message(client, "42/graph,[\"gap\""), gap);
+    client_expect_silence(client);
+}
+
+static void expect_missed(struct client *client)
+{
+    struct identity identity;
+    read_message(client, "42/graph,[\"joined\"");
+    read_step(client, &identity, ELSEWHERE + 1);
+    client_expect_silence(client);
+}
+
+static bool is_nobody_waiting(void *arg)
+{
+    const struct fixture *fixture = arg;
+    return fixture->intake->since_waiting == 0 && intake_is_settled(fixture->intake, 0);
+}
+
+static void wait_answered(struct fixture *fixture)
+{
+    bed_wait(&fixture->base.bed, is_nobody_waiting, fixture);
+    assert_int_equal(fixture->intake->since_count, 0);
+}
+
+static void test_since_more_than_may_be_asked_for_at_a_time(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client *clients[ASKED_MAX + MORE];
+    arrange(fixture);
+    for (unsigned i = 0; i < ASKED_MAX + MORE; i++)
+        clients[i] = join_since(fixture, i + 1);
+    assert_int_equal(fixture->intake->since_count, ASKED_MAX);
+    assert_int_equal(fixture->intake->since_waiting, ASKED_MAX + MORE);
+    assert_int_equal(count_clients(fixture, "s"), 0);
+    let_bus_go_on(fixture);
+    wait_answered(fixture);
+    for (unsigned i = 0; i < ASKED_MAX + MORE; i++)
+        expect_missed(clients[i]);
+    assert_int_equal(count_clients(fixture, "s"), ASKED_MAX + MORE);
+    for (unsigned i = 0; i < ASKED_MAX + MORE; i++)
+        client_close(clients[i]);
+}
+
+static void test_since_joins_with_the_same_event_share_a_history(void **state)
+{
+    enum { COUNT = 5 };
+    struct fixture *fixture = *state;
+    struct client *clients[COUNT];
+    arrange(fixture);
+    for (int i = 0; i < COUNT; i++)
+        clients[i] = join_since(fixture, 7);
+    assert_int_equal(fixture->intake->since_count, 1);
+    assert_int_equal(fixture->intake->since_waiting, COUNT);
+    let_bus_go_on(fixture);
+    wait_answered(fixture);
+    for (int i = 0; i < COUNT; i++) {
+        expect_missed(clients[i]);
+        client_close(clients[i]);
+    }
+}
+
+// Those that were asked for wait on: they have the broadcaster's deadline.
+static void test_since_waits_for_so_long_to_be_asked_for(void **state)
+{
+    struct fixture *fixture = *state;
+    arrange(fixture);
+    post_joins(fixture, ASKED_MAX);
+    struct client *client = join_since(fixture, ELSEWHERE);
+    assert_int_equal(fixture->intake->since_waiting, ASKED_MAX + 1);
+    live(fixture, client, QUEUE_PATIENCE_MS / PING_INTERVAL * PING_INTERVAL);
+    harness_advance(&fixture->base, QUEUE_PATIENCE_MS % PING_INTERVAL - 1);
+    client_expect_silence(client);
+    harness_advance(&fixture->base, 1);
+    expect_gap(fixture, client, ELSEWHERE);
+    assert_int_equal(fixture->intake->since_count, ASKED_MAX);
+    assert_int_equal(fixture->intake->since_waiting, ASKED_MAX);
+    assert_int_equal(count_clients(fixture, "s"), 1);
+    client_close(client);
+    let_bus_go_on(fixture);
+    wait_answered(fixture);
+}
+
+static void test_since_past_the_queue_is_told_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    arrange(fixture);
+    post_joins(fixture, WAITING_MAX - 1);
+    assert_int_equal(fixture->intake->since_waiting, WAITING_MAX - 1);
+    struct client *last = join_since(fixture, 1);
+    client_expect_silence(last);
+    assert_int_equal(fixture->intake->since_waiting, WAITING_MAX);
+    assert_int_equal(fixture->intake->since_count, ASKED_MAX);
+    for (unsigned seq = 1; seq <= ELSEWHERE; seq += ELSEWHERE - 1) { // one that is asked for, too
+        struct client *client = join_since(fixture, seq);
+        expect_gap(fixture, client, seq);
+        client_close(client);
+    }
+    // Whoever has the newest event needs no history.
+    struct client *newest = join_since(fixture, ELSEWHERE + 1);
+    read_message(newest, "42/graph,[\"joined\"");
+    client_expect_silence(newest);
+    client_close(newest);
+    assert_int_equal(fixture->intake->since_waiting, WAITING_MAX);
+    let_bus_go_on(fixture);
+    wait_answered(fixture);
+    expect_missed(last);
+    client_close(last);
+}
+
+// Everything that waits is freed: AddressSanitizer sees to it.
+static void test_since_ends_with_joins_that_wait(void **state)
+{
+    struct fixture *fixture = *state;
+    arrange(fixture);
+    post_joins(fixture, 2 * ELSEWHERE);
+    assert_int_equal(fixture->intake->since_count, ASKED_MAX);
+    assert_int_equal(fixture->intake->since_waiting, 2 * ELSEWHERE);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, intake_setup_folder, intake_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_since_more_than_may_be_asked_for_at_a_time),
+        TEST(test_since_joins_with_the_same_event_share_a_history),
+        TEST(test_since_waits_for_so_long_to_be_asked_for),
+        TEST(test_since_past_the_queue_is_told_at_once),
+        TEST(test_since_ends_with_joins_that_wait),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
