@@ -141,6 +141,43 @@ int talus__directory_open(const char *path, unsigned mode)
 
 // ---- Sockets
 
+// By its descriptor, as somebody may exchange what the path leads to.
+static int share(int fd, const struct stat *directory, mode_t mode)
+{
+    char self[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
+    struct stat status;
+
+    if (fstat(fd, &status) != 0)
+        return talus__file_error();
+    // With a second name it may be a socket of ours that has nothing to do with this bus.
+    if (!S_ISSOCK(status.st_mode) || status.st_uid != geteuid() || status.st_nlink > 1)
+        return TALUS_EACCESS;
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    // Without /proc it cannot be done. Where only the user may enter, the mode does not matter.
+    if (chmod(self, mode) != 0 && !(errno == ENOENT && (directory->st_mode & 0077) == 0))
+        return talus__file_error();
+    if (geteuid() == 0 && directory->st_uid != 0 &&
+        fchownat(fd, "", directory->st_uid, directory->st_gid, AT_EMPTY_PATH) != 0)
+        return talus__file_error();
+    return 0;
+}
+
+int talus__directory_share_socket(const char *path, const char *socket, unsigned mode)
+{
+    struct stat status;
+
+    if (stat(path, &status) != 0)
+        return talus__file_error();
+    int fd = open(socket, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return talus__file_error();
+    int error = share(fd, &status, mode & 0666);
+    close(fd);
+    if (error == TALUS_EACCESS)
+        talus__log(TALUS_LOG_ERROR, "%s is not the socket that was bound there", socket);
+    return error;
+}
+
 int talus__directory_endpoint(const char *path, const char *name, const char *suffix, char *out,
                               size_t capacity)
 {

@@ -72,6 +72,11 @@ bool talus__directory_has_lock(const char *path, const char *name);
 // (errno ENOENT: it ended in good order), or it cannot be opened.
 int talus__directory_open_ledger(const char *path, const char *name);
 
+// Gives the socket of that path, which the caller has just bound in the directory, the mode and, in
+// a user's directory that root uses, the owner. What is there but is no socket of the caller's (its
+// maker exchanged it) is left alone. Returns 0, TALUS_EACCESS, TALUS_ESYSTEM.
+int talus__directory_share_socket(const char *path, const char *socket, unsigned mode);
+
 // Writes `ipc://PATH/NAME.SUFFIX` into `out`. Returns 0 or TALUS_EPATHTOOLONG.
 int talus__directory_endpoint(const char *path, const char *name, const char *suffix, char *out,
                               size_t capacity);
