@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 // The lock files of the bus directory.
 //
-// Invariants: a lock file has a name only while, or after, it was locked by its owner. Only
-// the holder of a lock file's lock removes it, and only after checking that the name still leads to
-// the file that it holds. Looking never takes an exclusive lock, and opens for reading alone, so
-// that it raises no event for those who watch.
+// Invariants: a lock file of ours has a name only while, or after, it was locked by its owner, and
+// is never empty. Only the holder of a lock file's lock removes it, and only after checking that
+// the name still leads to the file that it holds. Whoever looks opens for reading alone, so that it
+// raises no event for those who watch, and takes the lock shared; exclusively, without waiting,
+// only to remove a file that nobody holds.
+//
+// A broadcaster maps its lock file (ledger_writer.c), and a mapped file that is truncated ends the
+// process with SIGBUS. So nobody may write to a lock file once it is made, not even its owner's
+// other processes; the descriptors of the holder were open before.
 #include "directory_lock.h"
 
 #include <errno.h>
@@ -22,6 +27,7 @@
 
 #include "context.h"
 #include "directory.h"
+#include "ledger.h"
 #include "lock_file.h"
 
 #define CLAIM_TRIES   64 // how often a dead one's file may be in the way of a claim
@@ -67,32 +73,78 @@ static void remove_left(int directory, const char *name)
         unlinkat(directory, name, 0);
 }
 
-bool talus__lock_is_held(int directory, const char *name)
-{
-    struct stat status;
-    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-    if (fd < 0)
-        return errno == EACCES; // another user's: it cannot be asked
-    bool held = false;
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
-        held = false;
-    else if (flock(fd, LOCK_SH | LOCK_NB) != 0)
-        held = errno == EWOULDBLOCK;
-    else if (flock(fd, LOCK_EX | LOCK_NB) == 0 && talus__is_current(fd, directory, name))
-        remove_left(directory, name);
-    close(fd);
-    return held;
-}
-
-// Whether the file was made or renamed a moment ago.
+// Whether the file was made or renamed a moment ago, or will have been, as the clock was set back.
 static bool is_young(const struct stat *status)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    return status->st_ctim.tv_sec <= now.tv_sec &&
-           now.tv_sec - status->st_ctim.tv_sec <= LEAVE_ALONE_S;
+    return llabs((long long)now.tv_sec - (long long)status->st_ctim.tv_sec) <= LEAVE_ALONE_S;
+}
+
+// Opens what may be a lock file, without waiting for anybody and without an event. -1: it cannot be
+// had, or it is no regular file (errno EINVAL).
+static int open_lock(int directory, const char *name, struct stat *status)
+{
+    // First of all, as to open another kind of file may do something.
+    if (fstatat(directory, name, status, AT_SYMLINK_NOFOLLOW) != 0)
+        return -1;
+    if (!S_ISREG(status->st_mode)) {
+        errno = EINVAL;
+        return -1;
+    }
+    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd >= 0 && (fstat(fd, status) != 0 || !S_ISREG(status->st_mode))) {
+        close(fd);
+        fd = -1;
+        errno = EINVAL;
+    }
+    if (fd < 0 && (errno == ELOOP || errno == ENXIO)) // exchanged meanwhile
+        errno = EINVAL;
+    return fd;
+}
+
+// Who has the open file. Its state is judged by what it is like now: the lock is asked last.
+static enum talus__lock_state state_of(int fd, const struct stat *status)
+{
+    bool may_be_new = status->st_size == 0 && is_young(status);
+
+    if (flock(fd, LOCK_SH | LOCK_NB) != 0)
+        return errno == EWOULDBLOCK ? TALUS__LOCK_HELD : TALUS__LOCK_NONE;
+    return may_be_new ? TALUS__LOCK_UNSETTLED : TALUS__LOCK_LEFT;
+}
+
+enum talus__lock_state talus__lock_look(int directory, const char *name)
+{
+    struct stat status;
+    int fd = open_lock(directory, name, &status);
+
+    // One that cannot be asked (another user's; no descriptor to spare) counts as living.
+    if (fd < 0)
+        return errno == ENOENT || errno == EINVAL ? TALUS__LOCK_NONE : TALUS__LOCK_HELD;
+    enum talus__lock_state state = state_of(fd, &status);
+    if (state == TALUS__LOCK_LEFT && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+        talus__is_current(fd, directory, name))
+        remove_left(directory, name);
+    close(fd);
+    return state;
+}
+
+// The same for the file of a name that is to be claimed: it is in the way also if it is new. Who
+// locks a file of a new process's name checks afterwards that it is still there.
+static bool is_taken(const char *path)
+{
+    struct stat status;
+    int fd = open_lock(AT_FDCWD, path, &status);
+
+    if (fd < 0)
+        return errno != ENOENT;
+    enum talus__lock_state state = state_of(fd, &status);
+    if (state != TALUS__LOCK_HELD && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+        talus__is_current(fd, AT_FDCWD, path))
+        remove_left(AT_FDCWD, path);
+    close(fd);
+    return state == TALUS__LOCK_HELD;
 }
 
 void talus__lock_remove_old(int directory, const char *name)
@@ -106,20 +158,18 @@ void talus__lock_remove_old(int directory, const char *name)
 struct making {
     const char *directory;
     const char *lock_path;
-    mode_t mode;
-    uid_t owner;
-    gid_t group;
+    mode_t mode; // for reading
     talus__prepare_fn *prepare;
     void *arg;
 };
 
-// Locks the new file and makes it ready.
+// Locks the new file and makes it ready. Its owner may write to it for a moment more: keep_claim
+// has to open it by its name.
 static int prepare_file(const struct making *making, int fd)
 {
-    if (fchmod(fd, making->mode) != 0)
-        return -1;
-    // What root makes in a user's directory is the user's.
-    if (geteuid() == 0 && making->owner != 0 && fchown(fd, making->owner, making->group) != 0)
+    struct stat status;
+
+    if (fchmod(fd, making->mode | S_IWUSR) != 0)
         return -1;
     while (flock(fd, LOCK_EX) != 0) {
         if (errno != EINTR)
@@ -127,6 +177,11 @@ static int prepare_file(const struct making *making, int fd)
     }
     if (making->prepare)
         making->prepare(fd, making->arg);
+    // An empty file would look like one that another program is about to lock. A byte that is not
+    // written takes no space on a full file system.
+    if (fstat(fd, &status) == 0 && status.st_size == 0 && talus__may_grow(1) &&
+        ftruncate(fd, 1) != 0)
+        return -1;
     return 0;
 }
 
@@ -184,25 +239,45 @@ static int make_lock(const struct making *making)
             fd = make_named(making);
         if (fd >= 0 || errno != EEXIST)
             return fd;
-        if (talus__lock_is_held(AT_FDCWD, making->lock_path))
+        if (is_taken(making->lock_path))
             break;
     }
     errno = EEXIST;
     return -1;
 }
 
-static int keep_claim(struct talus__claim *claim)
+static void close_claim(struct talus__claim *claim)
+{
+    if (claim->bell >= 0) {
+        talus__forget_in_child(claim->bell);
+        close(claim->bell);
+    }
+    talus__forget_in_child(claim->fd);
+    close(claim->fd);
+}
+
+static int keep_claim(struct talus__claim *claim, mode_t mode)
 {
     int error = talus__close_in_child(claim->fd);
     if (error)
         return error;
     // The kernel may not tell of the closing of a file that was made without a name.
-    claim->bell = open(claim->lock_path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    claim->bell = open(claim->lock_path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (claim->bell >= 0 && talus__close_in_child(claim->bell) != 0) {
         close(claim->bell);
         claim->bell = -1;
     }
-    return 0;
+    return fchmod(claim->fd, mode) == 0 ? 0 : talus__file_error();
+}
+
+// Who may look at a lock file: its owner, and the others that may look into the directory. What
+// root makes in a user's directory stays root's, so that nobody can write to it; the user reads it.
+static mode_t mode_of(const struct stat *directory)
+{
+    mode_t mode = S_IRUSR | (directory->st_mode & (S_IRGRP | S_IROTH));
+    bool is_users = geteuid() == 0 && directory->st_uid != 0;
+
+    return is_users ? mode | S_IRGRP | S_IROTH : mode;
 }
 
 int talus__directory_claim_prepared(const char *path, enum talus__role role, const char *name,
@@ -218,21 +293,18 @@ int talus__directory_claim_prepared(const char *path, enum talus__role role, con
         return talus__file_error();
     if (asprintf(&made.lock_path, "%s/%s%s", path, name, suffix) < 0)
         return TALUS_ENOMEM;
-    // Others who may enter the directory may look at the lock, too.
     const struct making making = {.directory = path,
                                   .lock_path = made.lock_path,
-                                  .mode = 0600 | (status.st_mode & 0666),
-                                  .owner = status.st_uid,
-                                  .group = status.st_gid,
+                                  .mode = mode_of(&status),
                                   .prepare = prepare,
                                   .arg = arg};
     made.fd = make_lock(&making);
     int error = made.fd >= 0 ? 0 : errno == EEXIST ? TALUS_EADDRINUSE : talus__file_error();
     if (!error) {
-        error = keep_claim(&made);
+        error = keep_claim(&made, making.mode);
         if (error) {
             unlink(made.lock_path);
-            close(made.fd);
+            close_claim(&made);
         }
     }
     if (error) {
@@ -252,16 +324,6 @@ int talus__directory_claim(const char *path, enum talus__role role, const char *
 bool talus__directory_holds(const struct talus__claim *claim)
 {
     return claim->lock_path && talus__is_current(claim->fd, AT_FDCWD, claim->lock_path);
-}
-
-static void close_claim(struct talus__claim *claim)
-{
-    if (claim->bell >= 0) {
-        talus__forget_in_child(claim->bell);
-        close(claim->bell);
-    }
-    talus__forget_in_child(claim->fd);
-    close(claim->fd);
 }
 
 static void free_claim(struct talus__claim *claim)
@@ -300,22 +362,48 @@ static bool write_lock_path(char out[PATH_MAX], const char *path, const char *na
     return (size_t)snprintf(out, PATH_MAX, "%s/%s%s", path, name, suffix) < PATH_MAX;
 }
 
+// Whether the lock file is a broadcaster's, living or dead.
+static bool is_locked_once(const char *file)
+{
+    struct stat status;
+    int fd = open_lock(AT_FDCWD, file, &status);
+
+    if (fd < 0) // it is there, but cannot be asked
+        return errno != ENOENT && errno != EINVAL;
+    enum talus__lock_state state = state_of(fd, &status);
+    close(fd);
+    return state == TALUS__LOCK_HELD || state == TALUS__LOCK_LEFT;
+}
+
 bool talus__directory_has_lock(const char *path, const char *name)
 {
     char file[PATH_MAX];
+    struct stat status;
 
     // In this order, as the one becomes the other.
-    return (write_lock_path(file, path, name, TALUS__PUBLISHER_LOCK) && access(file, F_OK) == 0) ||
-           (write_lock_path(file, path, name, TALUS__PUBLISHER_DEAD) && access(file, F_OK) == 0);
+    if (write_lock_path(file, path, name, TALUS__PUBLISHER_LOCK) && is_locked_once(file))
+        return true;
+    return write_lock_path(file, path, name, TALUS__PUBLISHER_DEAD) && lstat(file, &status) == 0 &&
+           S_ISREG(status.st_mode);
 }
 
+// A file without a ledger is no help, and would keep that of another directory from being found.
 static int open_ledger(const char *path, const char *name, const char *suffix)
 {
     char file[PATH_MAX];
+    struct stat status;
+    uint64_t magic = 0;
 
     if (!write_lock_path(file, path, name, suffix))
         return -1;
-    return open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd = open_lock(AT_FDCWD, file, &status);
+    if (fd >= 0 && (pread(fd, &magic, sizeof magic, 0) != (ssize_t)sizeof magic ||
+                    magic != TALUS__LEDGER_MAGIC)) {
+        close(fd);
+        errno = ENODATA;
+        return -1;
+    }
+    return fd;
 }
 
 int talus__directory_open_ledger(const char *path, const char *name)

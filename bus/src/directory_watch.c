@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 #include "directory_lock.h"
 #include "lock_file.h"
 #include "wire.h"
+
+#define FIRST_NEWCOMERS 8
 
 // ---- Scanning
 
@@ -48,10 +51,13 @@ static bool parse_lock_name(const char *file, struct lock_name *lock)
 }
 
 int talus__directory_scan(const char *path, enum talus__role role, talus__directory_fn *fn,
-                          void *arg)
+                          void *arg, bool *is_unsettled)
 {
     const struct dirent *entry;
     DIR *directory = opendir(path);
+
+    if (is_unsettled)
+        *is_unsettled = false;
 
     if (!directory)
         return talus__file_error();
@@ -63,8 +69,10 @@ int talus__directory_scan(const char *path, enum talus__role role, talus__direct
             talus__lock_remove_old(dirfd(directory), entry->d_name);
             continue;
         }
-        bool lives = talus__lock_is_held(dirfd(directory), entry->d_name);
-        if (lives && lock.role == role && fn(lock.owner, arg) != 0) {
+        enum talus__lock_state state = talus__lock_look(dirfd(directory), entry->d_name);
+        if (is_unsettled && state == TALUS__LOCK_UNSETTLED && lock.role == role)
+            *is_unsettled = true;
+        if (state == TALUS__LOCK_HELD && lock.role == role && fn(lock.owner, arg) != 0) {
             errno = 0;
             break;
         }
@@ -91,19 +99,68 @@ int talus__directory_watch(const char *path)
     return watch;
 }
 
-static void tell_of_publisher(const struct inotify_event *event, talus__directory_fn *fn, void *arg)
+// The broadcasters that came in what is drained now.
+struct newcomers {
+    char (*names)[TALUS_ORIGIN_MAX + 1]; // owned
+    size_t count;
+    size_t capacity;
+    bool is_incomplete; // no memory: any may have come
+};
+
+static void add_newcomer(struct newcomers *newcomers, const char *name)
+{
+    if (newcomers->count == newcomers->capacity) {
+        size_t capacity = newcomers->capacity ? newcomers->capacity * 2 : FIRST_NEWCOMERS;
+        void *names = realloc(newcomers->names, capacity * sizeof *newcomers->names);
+        if (!names) {
+            newcomers->is_incomplete = true;
+            return;
+        }
+        newcomers->names = names;
+        newcomers->capacity = capacity;
+    }
+    strcpy(newcomers->names[newcomers->count++], name);
+}
+
+static bool has_come(const struct newcomers *newcomers, const char *name)
+{
+    for (size_t i = newcomers->count; i-- > 0;) {
+        if (strcmp(newcomers->names[i], name) == 0)
+            return true;
+    }
+    return newcomers->is_incomplete;
+}
+
+struct drain {
+    talus__directory_news_fn *fn;
+    void *arg;
+    struct newcomers newcomers;
+};
+
+static void tell(struct drain *drain, const struct inotify_event *event)
 {
     struct lock_name lock;
 
-    if ((event->mask & (IN_CREATE | IN_MOVED_TO)) && event->len > 0 &&
-        parse_lock_name(event->name, &lock) && lock.role == TALUS__ROLE_PUBLISHER &&
-        !lock.is_making && !lock.is_dead)
-        fn(lock.owner, arg);
+    if (event->mask & IN_Q_OVERFLOW) {
+        drain->newcomers.is_incomplete = true;
+        drain->fn(TALUS__NEWS_LOST, "", drain->arg);
+    }
+    if (!(event->mask & (IN_CREATE | IN_MOVED_TO)) || event->len == 0 ||
+        !parse_lock_name(event->name, &lock) || lock.role != TALUS__ROLE_PUBLISHER ||
+        lock.is_making)
+        return;
+    if (!lock.is_dead) {
+        add_newcomer(&drain->newcomers, lock.owner);
+        drain->fn(TALUS__NEWS_CAME, lock.owner, drain->arg);
+    } else if (has_come(&drain->newcomers, lock.owner)) {
+        drain->fn(TALUS__NEWS_CAME_AND_DIED, lock.owner, drain->arg);
+    }
 }
 
-bool talus__directory_drain(int watch, talus__directory_fn *fn, void *arg)
+bool talus__directory_drain(int watch, talus__directory_news_fn *fn, void *arg)
 {
     _Alignas(struct inotify_event) char events[4096];
+    struct drain drain = {.fn = fn, .arg = arg};
     bool had_any = false;
     ssize_t size;
 
@@ -111,9 +168,10 @@ bool talus__directory_drain(int watch, talus__directory_fn *fn, void *arg)
         had_any = true;
         for (const char *at = events; fn && at < events + size;) {
             const struct inotify_event *event = (const struct inotify_event *)at;
-            tell_of_publisher(event, fn, arg);
+            tell(&drain, event);
             at += sizeof *event + event->len;
         }
     }
+    free(drain.newcomers.names);
     return had_any;
 }
