@@ -92,6 +92,23 @@ static void test_newcomers_that_died_and_were_buried_are_told(void **state)
     assert_int_equal(heal_stats_of(fixture).gaps, 1);
 }
 
+// It said that not all was handed over.
+static void test_newcomers_that_ended_too_early_are_told(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+
+    join_live(subscriber, "s");
+    fixture->publishing.linger_ms = 100;
+    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
+    heal_emit(broadcaster, "s");
+    assert_int_equal(talus_broadcaster_close(&fixture->broadcasters[0]), TALUS_ETIMEOUT);
+    bury_dead(fixture);
+    expect_gap(subscriber, "s", NULL, "", TALUS_GAP_ORIGIN_LOST);
+    pump_until(subscriber, origins_are, 0);
+    assert_int_equal(heal_stats_of(fixture).gaps, 1);
+}
+
 static void test_newcomers_that_ended_in_good_order_are_no_loss(void **state)
 {
     struct heal_fixture *fixture = *state;
@@ -266,6 +283,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_newcomers_that_died_and_were_buried_are_told),
+        TEST(test_newcomers_that_ended_too_early_are_told),
         TEST(test_newcomers_that_ended_in_good_order_are_no_loss),
         TEST(test_newcomers_are_not_those_that_died_before),
         TEST(test_newcomers_beyond_the_watch_may_be_a_loss),

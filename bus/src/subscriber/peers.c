@@ -264,6 +264,14 @@ static void close_watch(struct talus__bus_directory *directory)
     directory->watch = -1;
 }
 
+static void note_crowd(struct talus__bus_directory *directory, bool has_left_out)
+{
+    if (has_left_out && !directory->is_crowded)
+        talus__log(TALUS_LOG_WARNING, "%s: broadcasters are left out: too many, or no memory",
+                   directory->path);
+    directory->is_crowded = has_left_out;
+}
+
 // Looks who is there, and says when to look again if nothing tells. TALUS_ESYSTEM: the directory
 // cannot be read.
 static int look(struct talus__peers *peers, struct talus__bus_directory *directory, long long now)
@@ -277,10 +285,7 @@ static int look(struct talus__peers *peers, struct talus__bus_directory *directo
     if (error)
         return error;
     for_each_peer(peers, directory, now, notice_gone);
-    if (scan.has_left_out && !directory->is_crowded)
-        talus__log(TALUS_LOG_WARNING, "%s: broadcasters are left out: too many, or no memory",
-                   directory->path);
-    directory->is_crowded = scan.has_left_out;
+    note_crowd(directory, scan.has_left_out);
     directory->look_at = directory->watch < 0 || is_unsettled ? now + LOOK_MS
                          : directory->is_crowded              ? now + REOPEN_MS
                                                               : 0;
@@ -341,7 +346,7 @@ static void tend_directory(struct talus__peers *peers, struct talus__bus_directo
 // other that is gone, so that what it emitted is told to be lost. One that left nothing behind
 // ended in good order, and had handed over all that it emitted, unless it is known to have died:
 // its file may have been removed since.
-static void on_newcomer(const struct scan *scan, const char *name, bool has_died)
+static void on_newcomer(struct scan *scan, const char *name, bool has_died)
 {
     const char *path = scan->directory->path;
     char endpoint[ENDPOINT_CAPACITY];
@@ -354,6 +359,7 @@ static void on_newcomer(const struct scan *scan, const char *name, bool has_died
     if (ledger < 0 && !has_died && !talus__directory_has_lock(path, name))
         return;
     struct talus__peer *peer = add_listed(scan->peers, scan->directory, name, endpoint);
+    scan->has_left_out |= !peer;
     if (peer && peer->origin->ledger < 0)
         peer->origin->ledger = ledger;
     else if (ledger >= 0)
@@ -382,7 +388,7 @@ static void on_overflow(struct talus__peers *peers, const struct talus__bus_dire
 
 static void on_news(enum talus__directory_news news, const char *name, void *arg)
 {
-    const struct scan *scan = arg;
+    struct scan *scan = arg;
 
     if (news == TALUS__NEWS_LOST)
         on_overflow(scan->peers, scan->directory);
@@ -398,6 +404,7 @@ static bool on_watch(struct talus__peers *peers, struct talus__bus_directory *di
 
     if (!talus__directory_drain(directory->watch, on_news, &scan))
         return false;
+    note_crowd(directory, scan.has_left_out);
     // Whoever removes the whole directory is let finish before we make it again.
     if (talus__directory_holds(&directory->claim))
         look(peers, directory, now);
