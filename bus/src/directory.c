@@ -1,58 +1,24 @@
 // SPDX-License-Identifier: MIT
-// The bus directory.
-//
-// Invariants: a lock file has a name only while, or after, it was locked by its owner. Only
-// the holder of a lock file's lock removes it, and only after checking that the name still leads to
-// the file that it holds. Looking never takes an exclusive lock, and opens for reading alone, so
-// that it raises no event for those who watch.
+// The bus directory itself: who may use it, and what its sockets are called.
 #include "directory.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <talus/error.h>
 #include <talus/topic.h>
 
-#include "context.h"
+#include "lock_file.h"
 #include "log.h"
-#include "wire.h"
 
-#define PUBLISHER_LOCK  ".pub.lock"
-#define SUBSCRIBER_LOCK ".sub.lock"
-#define PUBLISHER_DEAD  ".pub.dead"
-#define LONGEST_SUFFIX  ".replay" // of a socket
-#define MAKING_SUFFIX   8         // random characters of a lock file in the making
-#define CLAIM_TRIES     64        // how often a dead one's file may be in the way of a claim
-#define LEAVE_ALONE_S   10        // files in the making, and those of the dead
-#define ADDRESS_MAX     (sizeof((struct sockaddr_un *)0)->sun_path - 1)
-
-static int system_error(void)
-{
-    switch (errno) {
-    case EACCES:
-    case EPERM:
-    case EROFS:
-    case ELOOP: // a symbolic link where none is followed
-        return TALUS_EACCESS;
-    case ENAMETOOLONG:
-        return TALUS_EPATHTOOLONG;
-    case ENOMEM:
-        return TALUS_ENOMEM;
-    default:
-        return TALUS_ESYSTEM;
-    }
-}
+#define LONGEST_SUFFIX ".replay" // of a socket
+#define ADDRESS_MAX    (sizeof((struct sockaddr_un *)0)->sun_path - 1)
 
 // Root may use a user's bus, which the user named to it. Its own default is not named by anybody:
 // somebody else's directory there is a trap.
@@ -83,9 +49,9 @@ static int set_mode(const char *path, unsigned mode)
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
-        return system_error();
+        return talus__file_error();
     if (fstat(fd, &status) != 0 || (status.st_uid == geteuid() && fchmod(fd, mode) != 0))
-        error = system_error();
+        error = talus__file_error();
     close(fd);
     return error;
 }
@@ -97,10 +63,10 @@ static int make_directory(char *path, unsigned mode)
         int failed = mkdir(path, mode) != 0 && errno != EEXIST;
         *slash = '/';
         if (failed)
-            return system_error();
+            return talus__file_error();
     }
     if (mkdir(path, mode) != 0)
-        return errno == EEXIST ? 0 : system_error();
+        return errno == EEXIST ? 0 : talus__file_error();
     return set_mode(path, mode);
 }
 
@@ -122,7 +88,7 @@ static int check_parent(char *path, unsigned mode)
     if (slash && slash != path)
         *slash = '/';
     if (failed)
-        return system_error();
+        return talus__file_error();
     bool has_sticky = status.st_mode & S_ISVTX;
     if (!is_link_trusted || !is_trusted(path, status.st_uid))
         why = "the directory that it is in belongs to another user";
@@ -138,11 +104,11 @@ static int check_directory(const char *path, unsigned mode)
     struct stat status;
 
     if (lstat(path, &status) != 0)
-        return system_error();
+        return talus__file_error();
     if (!is_trusted(path, status.st_uid))
         return refuse(path, "it belongs to another user");
     if (stat(path, &status) != 0)
-        return system_error();
+        return talus__file_error();
     if (!S_ISDIR(status.st_mode)) {
         errno = ENOTDIR;
         return TALUS_ESYSTEM;
@@ -173,312 +139,43 @@ int talus__directory_open(const char *path, unsigned mode)
     return error;
 }
 
-// ---- Lock files
+// ---- Sockets
 
-// Whether the open file is the one that the name leads to.
-static bool is_current(int fd, int directory, const char *name)
-{
-    struct stat ours, theirs;
-
-    return fstat(fd, &ours) == 0 && fstatat(directory, name, &theirs, AT_SYMLINK_NOFOLLOW) == 0 &&
-           ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
-}
-
-// Removes the sockets beside a publisher's lock file; `lock` ends with its suffix.
-static void unlink_sockets(int directory, const char *lock)
-{
-    char path[PATH_MAX];
-    size_t size = strlen(lock) - strlen(PUBLISHER_LOCK);
-
-    if (size + strlen(LONGEST_SUFFIX) >= sizeof path)
-        return;
-    memcpy(path, lock, size);
-    strcpy(path + size, ".pub");
-    unlinkat(directory, path, 0);
-    strcpy(path + size, ".replay");
-    unlinkat(directory, path, 0);
-}
-
-static bool ends_with(const char *text, const char *suffix)
-{
-    size_t size = strlen(text), suffix_size = strlen(suffix);
-    return size >= suffix_size && strcmp(text + size - suffix_size, suffix) == 0;
-}
-
-// Removes what its owner left behind; its lock is held.
-static void remove_left(int directory, const char *name)
-{
-    char dead[NAME_MAX + PATH_MAX];
-    size_t size = strlen(name) - strlen(PUBLISHER_LOCK);
-
-    if (!ends_with(name, PUBLISHER_LOCK) || size + sizeof PUBLISHER_DEAD > sizeof dead) {
-        unlinkat(directory, name, 0);
-        return;
-    }
-    unlink_sockets(directory, name);
-    memcpy(dead, name, size);
-    strcpy(dead + size, PUBLISHER_DEAD);
-    // Last: until then, others can take over from us.
-    if (renameat(directory, name, directory, dead) != 0)
-        unlinkat(directory, name, 0);
-}
-
-// Whether somebody holds the lock file. One that nobody holds is removed.
-static bool is_held(int directory, const char *name)
-{
-    struct stat status;
-    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-    if (fd < 0)
-        return errno == EACCES; // another user's: it cannot be asked
-    bool held = false;
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
-        held = false;
-    else if (flock(fd, LOCK_SH | LOCK_NB) != 0)
-        held = errno == EWOULDBLOCK;
-    else if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_current(fd, directory, name))
-        remove_left(directory, name);
-    close(fd);
-    return held;
-}
-
-// Whether the file was made or renamed a moment ago.
-static bool is_young(const struct stat *status)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return status->st_ctim.tv_sec <= now.tv_sec &&
-           now.tv_sec - status->st_ctim.tv_sec <= LEAVE_ALONE_S;
-}
-
-// Removes a file in the making, or one of the dead, once it was left alone long enough.
-static void remove_old(int directory, const char *name)
-{
-    struct stat status;
-
-    if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && !is_young(&status))
-        unlinkat(directory, name, 0);
-}
-
-struct making {
-    const char *directory;
-    const char *lock_path;
-    mode_t mode;
-    uid_t owner;
-    gid_t group;
-    talus__prepare_fn *prepare;
-    void *arg;
-};
-
-// Locks the new file and makes it ready.
-static int prepare_file(const struct making *making, int fd)
-{
-    if (fchmod(fd, making->mode) != 0)
-        return -1;
-    // What root makes in a user's directory is the user's.
-    if (geteuid() == 0 && making->owner != 0 && fchown(fd, making->owner, making->group) != 0)
-        return -1;
-    while (flock(fd, LOCK_EX) != 0) {
-        if (errno != EINTR)
-            return -1;
-    }
-    if (making->prepare)
-        making->prepare(fd, making->arg);
-    return 0;
-}
-
-// Makes a file without a name, and gives it its name when it is locked. Returns its descriptor or
-// -1.
-static int make_nameless(const struct making *making)
+// By its descriptor, as somebody may exchange what the path leads to.
+static int share(int fd, const struct stat *directory, mode_t mode)
 {
     char self[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
-    int fd = open(making->directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    struct stat status;
 
-    if (fd < 0)
-        return -1;
+    if (fstat(fd, &status) != 0)
+        return talus__file_error();
+    // With a second name it may be a socket of ours that has nothing to do with this bus.
+    if (!S_ISSOCK(status.st_mode) || status.st_uid != geteuid() || status.st_nlink > 1)
+        return TALUS_EACCESS;
     snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-    if (prepare_file(making, fd) == 0 &&
-        linkat(AT_FDCWD, self, AT_FDCWD, making->lock_path, AT_SYMLINK_FOLLOW) == 0)
-        return fd;
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return -1;
-}
-
-// The same with a passing name, which others leave alone for a while.
-static int make_named(const struct making *making)
-{
-    char name[MAKING_SUFFIX + 1], path[PATH_MAX];
-
-    if (talus__random_name(name, MAKING_SUFFIX) != 0)
-        return -1;
-    if ((size_t)snprintf(path, sizeof path, "%s.%s", making->lock_path, name) >= sizeof path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return -1;
-    int failed = prepare_file(making, fd) != 0 || link(path, making->lock_path) != 0;
-    int saved = errno;
-    unlink(path);
-    if (!failed)
-        return fd;
-    close(fd);
-    errno = saved;
-    return -1;
-}
-
-// Returns the descriptor of the claimed file, or -1.
-static int make_lock(const struct making *making)
-{
-    for (int i = 0; i < CLAIM_TRIES; i++) {
-        int fd = make_nameless(making);
-        // No O_TMPFILE here, or no /proc (ENOENT: then the directory is missing, or the name is).
-        if (fd < 0 &&
-            (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL || errno == ENOENT))
-            fd = make_named(making);
-        if (fd >= 0 || errno != EEXIST)
-            return fd;
-        if (is_held(AT_FDCWD, making->lock_path))
-            break;
-    }
-    errno = EEXIST;
-    return -1;
-}
-
-static int keep_claim(struct talus__claim *claim)
-{
-    int error = talus__close_in_child(claim->fd);
-    if (error)
-        return error;
-    // The kernel may not tell of the closing of a file that was made without a name.
-    claim->bell = open(claim->lock_path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (claim->bell >= 0 && talus__close_in_child(claim->bell) != 0) {
-        close(claim->bell);
-        claim->bell = -1;
-    }
+    // Without /proc it cannot be done. Where only the user may enter, the mode does not matter.
+    if (chmod(self, mode) != 0 && !(errno == ENOENT && (directory->st_mode & 0077) == 0))
+        return talus__file_error();
+    if (geteuid() == 0 && directory->st_uid != 0 &&
+        fchownat(fd, "", directory->st_uid, directory->st_gid, AT_EMPTY_PATH) != 0)
+        return talus__file_error();
     return 0;
 }
 
-int talus__directory_claim_prepared(const char *path, enum talus__role role, const char *name,
-                                    talus__prepare_fn *prepare, void *arg,
-                                    struct talus__claim *claim)
+int talus__directory_share_socket(const char *path, const char *socket, unsigned mode)
 {
-    const char *suffix = role == TALUS__ROLE_PUBLISHER ? PUBLISHER_LOCK : SUBSCRIBER_LOCK;
-    struct talus__claim made = {.fd = -1, .bell = -1};
     struct stat status;
 
     if (stat(path, &status) != 0)
-        return system_error();
-    if (asprintf(&made.lock_path, "%s/%s%s", path, name, suffix) < 0)
-        return TALUS_ENOMEM;
-    // Others who may enter the directory may look at the lock, too.
-    const struct making making = {.directory = path,
-                                  .lock_path = made.lock_path,
-                                  .mode = 0600 | (status.st_mode & 0666),
-                                  .owner = status.st_uid,
-                                  .group = status.st_gid,
-                                  .prepare = prepare,
-                                  .arg = arg};
-    made.fd = make_lock(&making);
-    int error = made.fd >= 0 ? 0 : errno == EEXIST ? TALUS_EADDRINUSE : system_error();
-    if (!error) {
-        error = keep_claim(&made);
-        if (error) {
-            unlink(made.lock_path);
-            close(made.fd);
-        }
-    }
-    if (error) {
-        free(made.lock_path);
-        return error;
-    }
-    *claim = made;
-    return 0;
-}
-
-int talus__directory_claim(const char *path, enum talus__role role, const char *name,
-                           struct talus__claim *claim)
-{
-    return talus__directory_claim_prepared(path, role, name, NULL, NULL, claim);
-}
-
-bool talus__directory_holds(const struct talus__claim *claim)
-{
-    return claim->lock_path && is_current(claim->fd, AT_FDCWD, claim->lock_path);
-}
-
-static void close_claim(struct talus__claim *claim)
-{
-    if (claim->bell >= 0) {
-        talus__forget_in_child(claim->bell);
-        close(claim->bell);
-    }
-    talus__forget_in_child(claim->fd);
-    close(claim->fd);
-}
-
-static void free_claim(struct talus__claim *claim)
-{
-    free(claim->lock_path);
-    *claim = (struct talus__claim){.fd = -1, .bell = -1};
-}
-
-void talus__directory_release(struct talus__claim *claim, bool is_forked)
-{
-    if (!claim->lock_path)
-        return;
-    if (!is_forked) { // else the fork closed the descriptors
-        if (talus__directory_holds(claim)) {
-            if (ends_with(claim->lock_path, PUBLISHER_LOCK))
-                unlink_sockets(AT_FDCWD, claim->lock_path);
-            unlink(claim->lock_path);
-        }
-        close_claim(claim);
-    }
-    free_claim(claim);
-}
-
-void talus__directory_abandon(struct talus__claim *claim)
-{
-    if (!claim->lock_path)
-        return;
-    close_claim(claim);
-    free_claim(claim);
-}
-
-// Writes the path of the lock file, or of what the dead one left.
-static bool write_lock_path(char out[PATH_MAX], const char *path, const char *name,
-                            const char *suffix)
-{
-    return (size_t)snprintf(out, PATH_MAX, "%s/%s%s", path, name, suffix) < PATH_MAX;
-}
-
-bool talus__directory_has_lock(const char *path, const char *name)
-{
-    char file[PATH_MAX];
-
-    // In this order, as the one becomes the other.
-    return (write_lock_path(file, path, name, PUBLISHER_LOCK) && access(file, F_OK) == 0) ||
-           (write_lock_path(file, path, name, PUBLISHER_DEAD) && access(file, F_OK) == 0);
-}
-
-static int open_ledger(const char *path, const char *name, const char *suffix)
-{
-    char file[PATH_MAX];
-
-    if (!write_lock_path(file, path, name, suffix))
-        return -1;
-    return open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-}
-
-int talus__directory_open_ledger(const char *path, const char *name)
-{
-    int fd = open_ledger(path, name, PUBLISHER_LOCK);
-    return fd >= 0 || errno != ENOENT ? fd : open_ledger(path, name, PUBLISHER_DEAD);
+        return talus__file_error();
+    int fd = open(socket, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return talus__file_error();
+    int error = share(fd, &status, mode & 0666);
+    close(fd);
+    if (error == TALUS_EACCESS)
+        talus__log(TALUS_LOG_ERROR, "%s is not the socket that was bound there", socket);
+    return error;
 }
 
 int talus__directory_endpoint(const char *path, const char *name, const char *suffix, char *out,
@@ -488,108 +185,4 @@ int talus__directory_endpoint(const char *path, const char *name, const char *su
     if (size < 0 || (size_t)size >= capacity || (size_t)size - strlen("ipc://") > ADDRESS_MAX)
         return TALUS_EPATHTOOLONG;
     return 0;
-}
-
-// ---- Scanning
-
-struct lock_name {
-    enum talus__role role;
-    bool is_making;
-    bool is_dead;
-    char owner[TALUS_ORIGIN_MAX + 1];
-};
-
-// Whether a file is a lock file, and whose.
-static bool parse_lock_name(const char *file, struct lock_name *lock)
-{
-    const char *dot = strchr(file, '.');
-    size_t size = dot ? (size_t)(dot - file) : 0;
-
-    if (!dot || !talus__is_origin(file, size))
-        return false;
-    lock->is_dead = strcmp(dot, PUBLISHER_DEAD) == 0;
-    if (lock->is_dead || strncmp(dot, PUBLISHER_LOCK, strlen(PUBLISHER_LOCK)) == 0) {
-        lock->role = TALUS__ROLE_PUBLISHER;
-        dot += strlen(PUBLISHER_LOCK);
-    } else if (strncmp(dot, SUBSCRIBER_LOCK, strlen(SUBSCRIBER_LOCK)) == 0) {
-        lock->role = TALUS__ROLE_SUBSCRIBER;
-        dot += strlen(SUBSCRIBER_LOCK);
-    } else {
-        return false;
-    }
-    lock->is_making = *dot == '.' && strlen(dot) == 1 + MAKING_SUFFIX;
-    memcpy(lock->owner, file, size);
-    lock->owner[size] = '\0';
-    return *dot == '\0' || lock->is_making;
-}
-
-int talus__directory_scan(const char *path, enum talus__role role, talus__directory_fn *fn,
-                          void *arg)
-{
-    const struct dirent *entry;
-    DIR *directory = opendir(path);
-
-    if (!directory)
-        return system_error();
-    while (errno = 0, (entry = readdir(directory)) != NULL) {
-        struct lock_name lock;
-        if (!parse_lock_name(entry->d_name, &lock))
-            continue;
-        if (lock.is_making || lock.is_dead) {
-            remove_old(dirfd(directory), entry->d_name);
-            continue;
-        }
-        bool lives = is_held(dirfd(directory), entry->d_name);
-        if (lives && lock.role == role && fn(lock.owner, arg) != 0) {
-            errno = 0;
-            break;
-        }
-    }
-    int error = errno ? system_error() : 0;
-    closedir(directory);
-    return error;
-}
-
-// ---- Watching
-
-int talus__directory_watch(const char *path)
-{
-    const uint32_t events = IN_CREATE | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |
-                            IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
-    int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-
-    if (watch >= 0 && inotify_add_watch(watch, path, events) < 0) {
-        int saved = errno;
-        close(watch);
-        errno = saved;
-        return -1;
-    }
-    return watch;
-}
-
-static void tell_of_publisher(const struct inotify_event *event, talus__directory_fn *fn, void *arg)
-{
-    struct lock_name lock;
-
-    if ((event->mask & (IN_CREATE | IN_MOVED_TO)) && event->len > 0 &&
-        parse_lock_name(event->name, &lock) && lock.role == TALUS__ROLE_PUBLISHER &&
-        !lock.is_making && !lock.is_dead)
-        fn(lock.owner, arg);
-}
-
-bool talus__directory_drain(int watch, talus__directory_fn *fn, void *arg)
-{
-    _Alignas(struct inotify_event) char events[4096];
-    bool had_any = false;
-    ssize_t size;
-
-    while ((size = read(watch, events, sizeof events)) > 0) {
-        had_any = true;
-        for (const char *at = events; fn && at < events + size;) {
-            const struct inotify_event *event = (const struct inotify_event *)at;
-            tell_of_publisher(event, fn, arg);
-            at += sizeof *event + event->len;
-        }
-    }
-    return had_any;
 }

@@ -16,50 +16,23 @@
 #include <talus/error.h>
 
 #include "context.h"
+#include "lock_file.h"
 
 #define SCHEME "ipc://"
 #define TRIES  64 // how often the lock file may vanish between opening and locking it
-
-static int system_error(void)
-{
-    switch (errno) {
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        return TALUS_EACCESS;
-    case EWOULDBLOCK:
-        return TALUS_EADDRINUSE;
-    case ENAMETOOLONG:
-        return TALUS_EPATHTOOLONG;
-    case ENOMEM:
-        return TALUS_ENOMEM;
-    default:
-        return TALUS_ESYSTEM;
-    }
-}
-
-// Whether the open file is still the one in the directory: its last holder may have removed it
-// after we opened it, and then a lock on it keeps nobody out.
-static bool is_current(int fd, const char *path)
-{
-    struct stat ours, theirs;
-
-    return fstat(fd, &ours) == 0 && stat(path, &theirs) == 0 && ours.st_dev == theirs.st_dev &&
-           ours.st_ino == theirs.st_ino;
-}
 
 static int open_locked(const char *path, int *out)
 {
     for (int i = 0; i < TRIES; i++) {
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
-            return system_error();
+            return talus__file_error();
         if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-            int error = system_error();
+            int error = talus__file_error();
             close(fd);
             return error;
         }
-        if (is_current(fd, path)) {
+        if (talus__is_current(fd, AT_FDCWD, path)) {
             *out = fd;
             return 0;
         }
@@ -75,7 +48,7 @@ static int check_unused(const char *path)
     struct stat status;
 
     if (lstat(path, &status) != 0)
-        return errno == ENOENT ? 0 : system_error();
+        return errno == ENOENT ? 0 : talus__file_error();
     if (!S_ISSOCK(status.st_mode))
         return TALUS_EADDRINUSE; // libzmq would delete the file
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -24,7 +24,7 @@ struct header {
     char origin[TALUS_ORIGIN_MAX + 8];
 };
 
-_Static_assert(sizeof(struct header) == sizeof(struct talus__ledger_header), "the same layout");
+TALUS__LEDGER_HEADER_IS_AT(struct header);
 
 static int compare(const void *one, const void *other)
 {

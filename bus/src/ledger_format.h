@@ -4,6 +4,7 @@
 #define TALUS__LEDGER_FORMAT_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <talus/topic.h>
@@ -29,7 +30,24 @@ struct talus__ledger_slot {
     _Atomic uint64_t last; // seq of the newest event sent to the session; 0: it is forgotten
 };
 
+// As docs/protocol.md says.
+#define TALUS__LEDGER_IS_AT(type, member, offset)                                                  \
+    _Static_assert(offsetof(type, member) == (offset), "the documented offset of " #member)
+#define TALUS__LEDGER_HEADER_IS_AT(type)                                                           \
+    TALUS__LEDGER_IS_AT(type, magic, 0);                                                           \
+    TALUS__LEDGER_IS_AT(type, version, 8);                                                         \
+    TALUS__LEDGER_IS_AT(type, ring_slots, 12);                                                     \
+    TALUS__LEDGER_IS_AT(type, key, 16);                                                            \
+    TALUS__LEDGER_IS_AT(type, table, 24);                                                          \
+    TALUS__LEDGER_IS_AT(type, sent, 32);                                                           \
+    TALUS__LEDGER_IS_AT(type, watermark, 40);                                                      \
+    TALUS__LEDGER_IS_AT(type, origin, 48);                                                         \
+    _Static_assert(sizeof(type) == 72, "the documented size")
+
+TALUS__LEDGER_HEADER_IS_AT(struct talus__ledger_header);
+TALUS__LEDGER_IS_AT(struct talus__ledger_slot, hash, 0);
+TALUS__LEDGER_IS_AT(struct talus__ledger_slot, last, 8);
 _Static_assert(sizeof(struct talus__ledger_header) <= TALUS__LEDGER_RING_AT, "it ends there");
-_Static_assert(sizeof(struct talus__ledger_slot) == 16, "as documented");
+_Static_assert(sizeof(struct talus__ledger_slot) == 16, "the documented size");
 
 #endif

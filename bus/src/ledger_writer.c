@@ -2,8 +2,10 @@
 // Writing the ledger.
 //
 // Invariants: every mapped byte was allocated with posix_fallocate, as a hole on a full file system
-// would be a SIGBUS. A slot's seq is written before its hash, a table before the header names it,
-// and the magic last. What cannot be allocated ends the ledger, never the broadcaster.
+// would be a SIGBUS, and nobody can take it away, as nobody may write to the file
+// (directory_lock.c). Only its owner, by changing the mode first, and root can; they can end the
+// process anyway. A slot's seq is written before its hash, a table before the header names it, and
+// the magic last. What cannot be allocated ends the ledger, never the broadcaster.
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 
 #include "ledger.h"
 #include "ledger_format.h"
+#include "lock_file.h"
 #include "log.h"
 
 #define FIRST_BITS 8u // log2 of the first table's slots: one page
@@ -25,11 +28,13 @@ static size_t table_bytes(size_t slots)
 // Allocates the file up to `size` and maps `bytes` of it. NULL: it cannot be had.
 static void *map(int fd, uint64_t offset, size_t bytes)
 {
-    int error;
+    int error = EFBIG;
 
-    do
-        error = posix_fallocate(fd, (off_t)offset, (off_t)bytes);
-    while (error == EINTR);
+    if (talus__may_grow(offset + bytes)) {
+        do
+            error = posix_fallocate(fd, (off_t)offset, (off_t)bytes);
+        while (error == EINTR);
+    }
     if (error) {
         errno = error;
         return NULL;
@@ -228,7 +233,10 @@ void talus__ledger_forget(struct talus__ledger_writer *writer, uint64_t hash, ui
         at = find(writer->slots, writer->slot_mask, hash);
     if (!at || atomic_load_explicit(&at->hash, memory_order_relaxed) != hash)
         return;
-    writer->live -= atomic_load_explicit(&at->last, memory_order_relaxed) != 0;
+    uint64_t last = atomic_load_explicit(&at->last, memory_order_relaxed);
+    if (last > watermark) // another session with this hash has it, too
+        return;
+    writer->live -= last != 0;
     atomic_store_explicit(&at->last, 0, memory_order_release);
 }
 

@@ -15,8 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <talus/error.h>
@@ -53,6 +55,40 @@ struct names {
     char names[NAMES_MAX][32];
 };
 
+// ---- Faults: a file system without O_TMPFILE, and a clock that was set
+
+static bool has_no_tmpfile;
+static time_t clock_step; // seconds
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+
+int __wrap_open(const char *path, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = va_arg(arguments, mode_t); // given or not, it may be taken
+    va_end(arguments);
+
+    if (has_no_tmpfile && (flags & O_TMPFILE) == O_TMPFILE) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    return __real_open(path, flags, mode);
+}
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int result = __real_clock_gettime(clock, now);
+    if (clock == CLOCK_REALTIME)
+        now->tv_sec += clock_step;
+    return result;
+}
+
+// ---- The fixture
+
 static int set_up(void **state)
 {
     static struct fixture fixture;
@@ -67,9 +103,13 @@ static int tear_down(void **state)
 {
     const struct fixture *fixture = *state;
 
+    has_no_tmpfile = false;
+    clock_step = 0;
     scratch_remove(fixture->root);
     return 0;
 }
+
+// ---- Helpers
 
 static int ignore_name(const char *name, void *arg)
 {
@@ -89,11 +129,11 @@ static int on_name(const char *name, void *arg)
 static size_t scan(const char *path, enum talus__role role, struct names *names)
 {
     names->count = 0;
-    assert_int_equal(talus__directory_scan(path, role, on_name, names), 0);
+    assert_int_equal(talus__directory_scan(path, role, on_name, names, NULL), 0);
     return names->count;
 }
 
-static void touch(const char *directory, const char *name)
+static void make_file(const char *directory, const char *name, const char *text)
 {
     char path[SCRATCH_PATH_MAX];
     FILE *file;
@@ -101,7 +141,19 @@ static void touch(const char *directory, const char *name)
     scratch_join(path, directory, name);
     file = fopen(path, "w");
     assert_non_null(file);
-    fclose(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void touch(const char *directory, const char *name)
+{
+    make_file(directory, name, "");
+}
+
+// What a dead process left: its lock files are not empty.
+static void leave_lock(const char *directory, const char *name)
+{
+    make_file(directory, name, "x");
 }
 
 // ---- Opening
@@ -195,12 +247,12 @@ static void test_directory_of_a_user_is_open_to_root(void **state)
     assert_int_equal(stat(fixture->path, &status), 0);
     assert_int_equal(status.st_uid, 4711);
     assert_int_equal(status.st_mode & 07777, 0700);
-    // What root leaves there is the user's.
+    // The user may read root's lock file, and neither write to it nor make that possible.
     assert_int_equal(
         talus__directory_claim(fixture->path, TALUS__ROLE_SUBSCRIBER, "rootsub1", &claim), 0);
     assert_int_equal(fstat(claim.fd, &status), 0);
-    assert_int_equal(status.st_uid, 4711);
-    assert_int_equal(status.st_gid, 4712);
+    assert_int_equal(status.st_uid, 0);
+    assert_int_equal(status.st_mode & 07777, 0444);
     talus__directory_release(&claim, false);
     assert_int_equal(chown(fixture->path, 0, 0), 0);
 }
@@ -333,8 +385,9 @@ static void test_directory_claim_without_directory_fails(void **state)
         talus__directory_claim("/nonexistent", TALUS__ROLE_PUBLISHER, "origin01", &claim),
         TALUS_ESYSTEM);
     assert_null(claim.lock_path);
-    assert_int_equal(talus__directory_scan("/nonexistent", TALUS__ROLE_PUBLISHER, on_name, &names),
-                     TALUS_ESYSTEM);
+    assert_int_equal(
+        talus__directory_scan("/nonexistent", TALUS__ROLE_PUBLISHER, on_name, &names, NULL),
+        TALUS_ESYSTEM);
     assert_int_equal(errno, ENOENT);
     assert_int_equal(talus__directory_watch("/nonexistent"), -1);
 }
@@ -392,10 +445,10 @@ static void test_directory_scan_removes_what_the_dead_left(void **state)
     assert_int_equal(
         talus__directory_claim(fixture->path, TALUS__ROLE_PUBLISHER, "living01", &living), 0);
     touch(fixture->path, "living01.pub");
-    touch(fixture->path, "dead0001.pub.lock");
+    leave_lock(fixture->path, "dead0001.pub.lock");
     touch(fixture->path, "dead0001.pub");
     touch(fixture->path, "dead0001.replay");
-    touch(fixture->path, "dead0002.sub.lock");
+    leave_lock(fixture->path, "dead0002.sub.lock");
     touch(fixture->path, "dead0003.pub.lock.abcdefgh"); // died while making it
     assert_int_equal(scan(fixture->path, TALUS__ROLE_PUBLISHER, &names), 1);
     assert_string_equal(names.names[0], "living01");
@@ -403,9 +456,6 @@ static void test_directory_scan_removes_what_the_dead_left(void **state)
     // are left alone for a while.
     assert_int_equal(scratch_count(fixture->path), 4);
     assert_true(scratch_has(fixture->path, "dead0001.pub.dead"));
-    int ledger = talus__directory_open_ledger(fixture->path, "dead0001");
-    assert_true(ledger >= 0);
-    close(ledger);
     assert_true(talus__directory_has_lock(fixture->path, "dead0001"));
     assert_false(talus__directory_has_lock(fixture->path, "dead0002"));
     talus__directory_release(&living, false);
@@ -424,6 +474,94 @@ static void test_directory_claim_takes_over_from_the_dead(void **state)
     talus__directory_release(&claim, false);
 }
 
+static bool scan_unsettled(const char *path)
+{
+    bool is_unsettled;
+
+    assert_int_equal(
+        talus__directory_scan(path, TALUS__ROLE_PUBLISHER, ignore_name, NULL, &is_unsettled), 0);
+    return is_unsettled;
+}
+
+// An empty file that nobody holds is of a program that has not locked it yet, until it is old.
+static void test_directory_scan_waits_for_the_lock_of_a_new_file(void **state)
+{
+    const struct fixture *fixture = *state;
+    char path[SCRATCH_PATH_MAX];
+    struct names names;
+
+    touch(fixture->path, "origin01.pub.lock");
+    touch(fixture->path, "origin01.pub");
+    assert_true(scan_unsettled(fixture->path));
+    assert_false(talus__directory_has_lock(fixture->path, "origin01"));
+    assert_int_equal(scratch_count(fixture->path), 2);
+    scratch_join(path, fixture->path, "origin01.pub.lock");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_false(scan_unsettled(fixture->path));
+    assert_true(talus__directory_has_lock(fixture->path, "origin01"));
+    assert_int_equal(scan(fixture->path, TALUS__ROLE_PUBLISHER, &names), 1);
+    close(fd);
+    clock_step = 12;
+    assert_false(scan_unsettled(fixture->path));
+    clock_step = 0;
+    assert_true(scratch_has(fixture->path, ".pub.dead"));
+    assert_int_equal(scratch_count(fixture->path), 1);
+    assert_true(talus__directory_has_lock(fixture->path, "origin01"));
+}
+
+// What the dead left stays for ten seconds, also if the clock was set meanwhile.
+static void test_directory_scan_keeps_the_dead_for_a_while(void **state)
+{
+    const struct fixture *fixture = *state;
+    const time_t young[] = {0, 8, -8}, old[] = {12, -12};
+
+    for (size_t i = 0; i < sizeof old / sizeof old[0]; i++) {
+        leave_lock(fixture->path, "dead0001.pub.lock");
+        for (size_t j = 0; j < sizeof young / sizeof young[0]; j++) {
+            clock_step = young[j];
+            scan_unsettled(fixture->path);
+            assert_true(scratch_has(fixture->path, ".pub.dead"));
+        }
+        clock_step = old[i];
+        scan_unsettled(fixture->path);
+        assert_int_equal(scratch_count(fixture->path), 0);
+    }
+}
+
+static void check_is_no_ledger(const char *path)
+{
+    assert_int_equal(talus__directory_open_ledger(path, "origin01"), -1);
+    assert_int_equal(errno, ENODATA);
+}
+
+static void test_directory_opens_ledgers_only(void **state)
+{
+    const struct fixture *fixture = *state;
+    char path[SCRATCH_PATH_MAX];
+
+    scratch_join(path, fixture->path, "origin01.pub.lock");
+    assert_int_equal(talus__directory_open_ledger(fixture->path, "origin01"), -1);
+    assert_int_equal(errno, ENOENT);
+    make_file(fixture->path, "origin01.pub.lock", "");
+    check_is_no_ledger(fixture->path);
+    make_file(fixture->path, "origin01.pub.lock", "something else");
+    check_is_no_ledger(fixture->path);
+    make_file(fixture->path, "origin01.pub.lock", "TLEDGER1");
+    int fd = talus__directory_open_ledger(fixture->path, "origin01");
+    assert_true(fd >= 0);
+    close(fd);
+    assert_false(scan_unsettled(fixture->path));
+    fd = talus__directory_open_ledger(fixture->path, "origin01"); // of the dead one now
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(talus__directory_open_ledger(fixture->path, "origin01"), -1);
+    assert_int_equal(errno, EINVAL);
+}
+
+// ---- Many at once
+
 #define CLAIMS   2000
 #define SCANNERS 3
 
@@ -437,7 +575,7 @@ static void *scan_on(void *arg)
     while (!atomic_load(scanner->is_over)) {
         if (poll(&item, 1, 10) > 0)
             talus__directory_drain(watch, NULL, NULL);
-        talus__directory_scan(scanner->path, TALUS__ROLE_PUBLISHER, ignore_name, NULL);
+        talus__directory_scan(scanner->path, TALUS__ROLE_PUBLISHER, ignore_name, NULL, NULL);
         scanner->scans++;
     }
     close(watch);
@@ -462,10 +600,8 @@ static void *claim_on(void *arg)
     return NULL;
 }
 
-// A claim never fails since others look: its file has no name before it is locked.
-static void test_directory_claims_are_not_disturbed_by_those_who_look(void **state)
+static void check_claims_are_not_disturbed(const struct fixture *fixture)
 {
-    const struct fixture *fixture = *state;
     static atomic_bool is_over;
     struct scanner scanners[SCANNERS];
     struct claimer claimers[2];
@@ -490,7 +626,87 @@ static void test_directory_claims_are_not_disturbed_by_those_who_look(void **sta
         pthread_join(threads[i], NULL);
         assert_true(scanners[i].scans > 0);
     }
+    assert_int_equal(scratch_count(fixture->path), 0);
 }
+
+// A claim never fails since others look: its file has no name before it is locked.
+static void test_directory_claims_are_not_disturbed_by_those_who_look(void **state)
+{
+    check_claims_are_not_disturbed(*state);
+}
+
+static void test_directory_claims_without_tmpfile_are_not_disturbed(void **state)
+{
+    has_no_tmpfile = true;
+    check_claims_are_not_disturbed(*state);
+}
+
+// ---- A lock file from its making to its end
+
+static void write_first(int fd, void *arg)
+{
+    (void)arg;
+    assert_int_equal(write(fd, "ledger", 6), 6);
+}
+
+static void check_claim(const struct fixture *fixture, mode_t directory_mode, mode_t mode)
+{
+    struct talus__claim claim = {.fd = -1}, other = {.fd = -1};
+    struct stat status;
+    struct names names;
+
+    assert_int_equal(chmod(fixture->path, directory_mode), 0);
+    int watch = talus__directory_watch(fixture->path);
+    assert_true(watch >= 0);
+    assert_int_equal(talus__directory_claim_prepared(fixture->path, TALUS__ROLE_PUBLISHER,
+                                                     "origin01", write_first, NULL, &claim),
+                     0);
+    assert_true(talus__directory_holds(&claim));
+    assert_int_equal(scratch_count(fixture->path), 1); // nothing is left of the making
+    assert_int_equal(fstat(claim.fd, &status), 0);
+    assert_int_equal(status.st_mode & 07777, mode);
+    assert_int_equal(status.st_size, 6);
+    assert_int_equal(
+        talus__directory_claim(fixture->path, TALUS__ROLE_PUBLISHER, "origin01", &other),
+        TALUS_EADDRINUSE);
+    assert_int_equal(scan(fixture->path, TALUS__ROLE_PUBLISHER, &names), 1);
+    assert_int_equal(
+        talus__directory_claim(fixture->path, TALUS__ROLE_SUBSCRIBER, "origin01", &other), 0);
+    assert_int_equal(fstat(other.fd, &status), 0);
+    assert_true(status.st_size > 0); // else it would look like one in the making
+    talus__directory_release(&other, false);
+    talus__directory_drain(watch, NULL, NULL);
+    talus__directory_abandon(&claim);
+    assert_true(talus__directory_drain(watch, NULL, NULL)); // its closing is told
+    close(watch);
+    assert_int_equal(scan(fixture->path, TALUS__ROLE_PUBLISHER, &names), 0);
+    assert_true(scratch_has(fixture->path, ".pub.dead"));
+    clock_step = 12;
+    assert_false(scan_unsettled(fixture->path));
+    clock_step = 0;
+    assert_int_equal(scratch_count(fixture->path), 0);
+}
+
+static void check_claims(const struct fixture *fixture)
+{
+    check_claim(fixture, 0700, 0400);
+    check_claim(fixture, 0750, 0440);
+    check_claim(fixture, 0770, 0440);
+    check_claim(fixture, 0777, 0444);
+}
+
+static void test_directory_claim_from_its_making_to_its_end(void **state)
+{
+    check_claims(*state);
+}
+
+static void test_directory_claim_without_tmpfile(void **state)
+{
+    has_no_tmpfile = true;
+    check_claims(*state);
+}
+
+// ---- Processes
 
 static int claim_and_wait(const char *path)
 {
@@ -560,7 +776,7 @@ static int claim_often(const char *path)
         if (talus__random_name(name, 12) != 0 ||
             talus__directory_claim(path, TALUS__ROLE_PUBLISHER, name, &claim) != 0)
             return 1;
-        if (talus__directory_scan(path, TALUS__ROLE_PUBLISHER, on_name, &names) != 0 ||
+        if (talus__directory_scan(path, TALUS__ROLE_PUBLISHER, on_name, &names, NULL) != 0 ||
             !talus__directory_holds(&claim))
             return 2;
         bool is_seen = false;
@@ -603,6 +819,12 @@ int main(int argc, char **argv)
         TEST(test_directory_of_a_user_is_open_to_root),
         TEST(test_directory_in_a_place_open_to_a_group_is_refused),
         TEST(test_directory_claims_are_not_disturbed_by_those_who_look),
+        TEST(test_directory_claims_without_tmpfile_are_not_disturbed),
+        TEST(test_directory_claim_from_its_making_to_its_end),
+        TEST(test_directory_claim_without_tmpfile),
+        TEST(test_directory_scan_waits_for_the_lock_of_a_new_file),
+        TEST(test_directory_scan_keeps_the_dead_for_a_while),
+        TEST(test_directory_opens_ledgers_only),
         TEST(test_directory_that_is_a_file_is_refused),
         TEST(test_directory_claim_holds_until_it_is_released),
         TEST(test_directory_scan_does_not_free_locks_of_its_own_process),

@@ -45,20 +45,18 @@ typedef struct talus_subscriber_options {
                                  // delivered without a check of order and duplicates
     int receive_high_water_mark; // messages that may wait to be received; default 100,000; 0: no
                                  // bound. What is dropped beyond it is asked for again
-    size_t receive_bytes;     // … and their bytes, with 256 for each message; default 64 MiB. The
-                              // bounds are kept to within a tenth of a second
-    int live_timeout_ms;      // how long a join waits for the known broadcasters; default 1,000
-    size_t held_events;       // events that are held back while one before them is asked for:
-    size_t held_bytes;        // default 10,000 and 16 MiB over all sessions. Later ones are let
-                              // go and asked for, too
-    int heal_timeout_ms;      // how long a broadcaster that is asked may give no answer before
-                              // a gap is told; default 5,000
-    int origin_timeout_ms;    // how long a broadcaster whose connection is lost may stay away
-                              // before it counts as lost; default 10,000. The death of one in a
-                              // bus directory is known at once
-    int head_wait_ms;         // how long events wait for an unknown broadcaster's head before it
-                              // counts as a plain publisher; default 250. A head may be among
-                              // dropped messages: then heal_timeout_ms, and a gap
+    int live_timeout_ms;         // how long a join waits for the known broadcasters; default 1,000
+    size_t held_events;          // events that are held back while one before them is asked for:
+    size_t held_bytes;           // default 10,000 and 16 MiB over all sessions. Later ones are let
+                                 // go and asked for, too
+    int heal_timeout_ms;         // how long a broadcaster that is asked may give no answer before
+                                 // a gap is told; default 5,000
+    int origin_timeout_ms;       // how long a broadcaster whose connection is lost may stay away
+                                 // before it counts as lost; default 10,000. The death of one in a
+                                 // bus directory is known at once
+    int head_wait_ms;            // how long events wait for an unknown broadcaster's head before it
+                                 // counts as a plain publisher; default 250. A head may be among
+                                 // dropped messages: then heal_timeout_ms, and a gap
     int heartbeat_ms;         // how often the beats of broadcasters are looked for, and one of our
                               // own is sent (every 50 at most), by a thread of the library;
                               // default 500; 0: never
@@ -67,6 +65,9 @@ typedef struct talus_subscriber_options {
     int reconnect_ms;         // first wait before a lost connection is made anew, where this
     int reconnect_max_ms;     // side connects; default 100; it doubles up to this; default 5,000
     unsigned directory_mode;  // of the bus directory, if it must be made; default 0700
+    size_t receive_bytes; // bytes of the messages that may wait to be received, with 256 for each;
+                          // default 64 MiB. This bound and receive_high_water_mark are kept to
+                          // within a tenth of a second
 } talus_subscriber_options_t;
 
 // Fills in the defaults. Any thread. Does not block.
@@ -226,6 +227,8 @@ typedef struct talus_subscriber_stats {
     uint64_t sessions;        // sessions joined now
     uint64_t origins;         // broadcasters known now
     uint64_t receive_dropped; // messages dropped beyond receive_high_water_mark and receive_bytes
+    uint64_t directory_overflows; // times that more happened in a bus directory than its watch
+                                  // keeps, while nobody received
 } talus_subscriber_stats_t;
 
 // The subscriber's thread. Does not block.

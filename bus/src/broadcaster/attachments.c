@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <zmq.h>
 
 #include <talus/error.h>
@@ -42,9 +41,9 @@ static int bind_socket(void *socket, const char *endpoint, char **resolved)
 }
 
 // The socket's own mode comes from the umask. Until it is set, the directory's mode guards it.
-static int set_mode(const char *endpoint, unsigned mode)
+static int share_socket(const char *directory, const char *endpoint, unsigned mode)
 {
-    return chmod(endpoint + strlen("ipc://"), mode & 0666) == 0 ? 0 : TALUS_ESYSTEM;
+    return talus__directory_share_socket(directory, endpoint + strlen("ipc://"), mode);
 }
 
 // ---- The replay socket
@@ -200,11 +199,11 @@ static int attach_directory(struct talus__attachments *attachments,
     if (!error && options->router) {
         error = bind_replay(attachments, options->router, replay);
         if (!error)
-            error = set_mode(replay, mode);
+            error = share_socket(path, replay, mode);
     }
     if (!error)
         error = bind_socket(options->socket, endpoint, &attachment->endpoint);
-    return error ? error : set_mode(endpoint, mode);
+    return error ? error : share_socket(path, endpoint, mode);
 }
 
 static int attach_one(struct talus__attachments *attachments, struct talus__attachment *attachment,

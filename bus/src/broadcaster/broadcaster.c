@@ -135,7 +135,7 @@ static void await_subscribers(talus_broadcaster_t *broadcaster)
         const char *directory = broadcaster->attachments.items[i].directory;
         if (directory)
             talus__directory_scan(directory, TALUS__ROLE_SUBSCRIBER, on_subscriber,
-                                  &broadcaster->publisher);
+                                  &broadcaster->publisher, NULL);
     }
 }
 

@@ -136,8 +136,8 @@ static int scan_directories(talus_broadcaster_t *broadcaster, struct living *liv
         const char *directory = broadcaster->attachments.items[i].directory;
         if (!directory)
             continue;
-        int error =
-            talus__directory_scan(directory, TALUS__ROLE_SUBSCRIBER, on_living_subscriber, living);
+        int error = talus__directory_scan(directory, TALUS__ROLE_SUBSCRIBER, on_living_subscriber,
+                                          living, NULL);
         if (error)
             return error;
     }

@@ -20,9 +20,10 @@
 #include "zmq_error.h"
 
 #define ENDPOINT_CAPACITY 1024
+#define SOMEBODY          12     // characters of the name of one of which nothing is known
 #define GREET_MS          300    // for connections to come about
 #define SECOND_LOOK_MS    100    // a dead one's lock is free a moment after its file was closed
-#define LOOK_MS           500    // between scans of a directory that cannot be watched
+#define LOOK_MS           500    // between scans of a directory whose watch does not tell all
 #define REOPEN_MS         1000   // between tries to open a lost directory, or to find room
 #define CLEAN_MS          12000  // until what a dead one left may be removed
 #define GONE_MS           500    // for what a dead one had sent to arrive
@@ -276,25 +277,31 @@ static void close_watch(struct talus__bus_directory *directory)
     directory->watch = -1;
 }
 
+static void note_crowd(struct talus__bus_directory *directory, bool has_left_out)
+{
+    if (has_left_out && !directory->is_crowded)
+        talus__log(TALUS_LOG_WARNING, "%s: broadcasters are left out: too many, or no memory",
+                   directory->path);
+    directory->is_crowded = has_left_out;
+}
+
 // Looks who is there, and says when to look again if nothing tells. TALUS_ESYSTEM: the directory
 // cannot be read.
 static int look(struct talus__peers *peers, struct talus__bus_directory *directory, long long now)
 {
     struct scan scan = {.peers = peers, .directory = directory};
+    bool is_unsettled;
 
     for_each_peer(peers, directory, now, forget_seen);
-    int error =
-        talus__directory_scan(directory->path, TALUS__ROLE_PUBLISHER, on_broadcaster, &scan);
+    int error = talus__directory_scan(directory->path, TALUS__ROLE_PUBLISHER, on_broadcaster, &scan,
+                                      &is_unsettled);
     if (error)
         return error;
     for_each_peer(peers, directory, now, notice_gone);
-    if (scan.has_left_out && !directory->is_crowded)
-        talus__log(TALUS_LOG_WARNING, "%s: broadcasters are left out: too many, or no memory",
-                   directory->path);
-    directory->is_crowded = scan.has_left_out;
-    directory->look_at = directory->watch < 0    ? now + LOOK_MS
-                         : directory->is_crowded ? now + REOPEN_MS
-                                                 : 0;
+    note_crowd(directory, scan.has_left_out);
+    directory->look_at = directory->watch < 0 || is_unsettled ? now + LOOK_MS
+                         : directory->is_crowded              ? now + REOPEN_MS
+                                                              : 0;
     directory->look_at = sooner(directory->look_at, directory->clean_at);
     tend_by(peers, directory->look_at);
     return 0;
@@ -348,21 +355,58 @@ static void tend_directory(struct talus__peers *peers, struct talus__bus_directo
         enter_again(peers, directory, now);
 }
 
-// Called for each broadcaster that came since the last look. If it has died meanwhile, the look
-// will miss it like any other that is gone, so that what it emitted is told to be lost. One that
-// left nothing behind ended in good order: it had handed over all that it emitted.
-static int on_newcomer(const char *name, void *arg)
+// A broadcaster came since the last look. If it has died meanwhile, the look will miss it like any
+// other that is gone, so that what it emitted is told to be lost. One that left nothing behind
+// ended in good order, and had handed over all that it emitted, unless it is known to have died:
+// its file may have been removed since.
+static void on_newcomer(struct scan *scan, const char *name, bool has_died)
 {
-    const struct scan *scan = arg;
+    const char *path = scan->directory->path;
     char endpoint[ENDPOINT_CAPACITY];
 
-    if (talus__directory_endpoint(scan->directory->path, name, "pub", endpoint, sizeof endpoint) !=
-            0 ||
-        talus__table_find(&scan->peers->table, endpoint, strlen(endpoint)) ||
-        !talus__directory_has_lock(scan->directory->path, name))
-        return 0;
-    add_listed(scan->peers, scan->directory, name, endpoint);
-    return 0;
+    if (talus__directory_endpoint(path, name, "pub", endpoint, sizeof endpoint) != 0 ||
+        talus__table_find(&scan->peers->table, endpoint, strlen(endpoint)))
+        return;
+    // The ledger first: what is open stays when the file goes.
+    int ledger = talus__directory_open_ledger(path, name);
+    if (ledger < 0 && !has_died && !talus__directory_has_lock(path, name))
+        return;
+    struct talus__peer *peer = add_listed(scan->peers, scan->directory, name, endpoint);
+    scan->has_left_out |= !peer;
+    if (peer && peer->origin->ledger < 0)
+        peer->origin->ledger = ledger;
+    else if (ledger >= 0)
+        close(ledger);
+}
+
+// The watch could not keep all that happened: any number of broadcasters may have come, emitted and
+// died. One of which nothing is known stands for them.
+static void on_overflow(struct talus__peers *peers, const struct talus__bus_directory *directory)
+{
+    char name[SOMEBODY + 1];
+    struct talus__origin *origin = NULL;
+
+    peers->overflows++;
+    talus__log(TALUS_LOG_WARNING,
+               "%s: more happened than its watch keeps: broadcasters that came and died meanwhile "
+               "are not known, so each session is told of a loss",
+               directory->path);
+    if (talus__random_name(name, SOMEBODY) == 0)
+        origin = talus__origins_get(peers->origins, name, SOMEBODY);
+    if (!origin)
+        return;
+    talus__origin_list(peers->origins, origin);
+    talus__origin_unlist(peers->origins, origin);
+}
+
+static void on_news(enum talus__directory_news news, const char *name, void *arg)
+{
+    struct scan *scan = arg;
+
+    if (news == TALUS__NEWS_LOST)
+        on_overflow(scan->peers, scan->directory);
+    else
+        on_newcomer(scan, name, news == TALUS__NEWS_CAME_AND_DIED);
 }
 
 // Returns whether anything had changed.
@@ -371,8 +415,9 @@ static bool on_watch(struct talus__peers *peers, struct talus__bus_directory *di
     long long now = talus__monotonic_ms();
     struct scan scan = {.peers = peers, .directory = directory};
 
-    if (!talus__directory_drain(directory->watch, on_newcomer, &scan))
+    if (!talus__directory_drain(directory->watch, on_news, &scan))
         return false;
+    note_crowd(directory, scan.has_left_out);
     // Whoever removes the whole directory is let finish before we make it again.
     if (talus__directory_holds(&directory->claim))
         look(peers, directory, now);

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "broadcaster/table.h"
 #include "directory.h"
@@ -39,6 +40,7 @@ struct talus__peers {
     size_t lock_count;
     size_t max;            // peers of the directories
     size_t listed_count;   // of them there are
+    uint64_t overflows;    // of watches
     size_t ungreeted;      // configured endpoints of which nobody was heard yet
     long long greet_until; // joins wait so long for them, at the beginning; 0: no more
     unsigned mode;         // of directories

@@ -278,5 +278,6 @@ void talus_subscriber_stats(const talus_subscriber_t *subscriber, talus_subscrib
     stats->origins = subscriber->origins.table.count;
     stats->held = subscriber->heals.held_events;
     stats->receive_dropped = atomic_load_explicit(&subscriber->inbox.dropped, memory_order_relaxed);
+    stats->directory_overflows = subscriber->peers.overflows;
     stats->malformed += atomic_load_explicit(&subscriber->inbox.malformed, memory_order_relaxed);
 }
