@@ -82,6 +82,12 @@ test('a loss told twice where the answer to the join was lost: beyond the bound'
 test('a gap for somebody who joined long after all of it: needless', () =>
   assert.deepEqual(account([connect, ...join('s', 20_000, ''), gap('s', 'o.0', '')]).counts, { 'origin_lost on ipc': 1 }));
 
+test('all of one that was met after it had counted as gone: two causes', () => {
+  const late = [[20_000, 'gap', 's', 'o.9', '', 'origin_lost'], [20_001, 'gap', 's', 'o.0', 'o.3', 'history']];
+  const again = [connect, ...join('s', 20_000, '')];
+  assert.deepEqual(account([...all, cut, ...again, ...late], { fate: 'alive', isRemote: true }).counts, { 'offset of a CONNECT': 1, 'met after the join': 1 });
+});
+
 test('all of it told again to one that had joined long before: beyond the bound', () => {
   const twice = [connect, ...join('s', 20_000, ''), gap('s', 'o.0', 'o.8', 'history'), gap('s', 'o.0', 'o.6', 'history')];
   assert.deepEqual(account(twice, { fate: 'alive', isRemote: true }).beyond, ['needless gaps: met after the join']);

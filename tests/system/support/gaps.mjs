@@ -80,6 +80,8 @@ function circumstances(origin, { resumed, state, since, wasRecovered }) {
 export function causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder, isUnheard, isWhole }) {
   if (isUnsure) return 'unsure';
   if (!origin) return 'unproven';
+  const isMetLate = reason === 'history' && origin.isRemote && isWhole && !isOlder; // no answer begins before the event that was named
+  if (isMetLate && origin.next(session, 0) !== Infinity) return 'met after the join';
   if (isAnswer && isImplied) return 'offset of a CONNECT';
   if (!origin.isOurs && origin.numbers.size === 0) return 'idle gateway';
   if (origin.next(session, 0) === Infinity) return 'stranger';
@@ -87,7 +89,7 @@ export function causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure
   if (isOlder) return 'lost before the join';
   if (isAnswer && origin.fate !== 'alive') return 'since its origin is gone';
   if (!origin.isOurs) return 'presence of a gateway';
-  if (reason === 'history') return origin.isRemote && isWhole ? 'met after the join' : 'history';
+  if (reason === 'history') return 'history';
   if (origin.isShort) return 'short life';
   return origin.isRemote ? 'origin_lost on tcp' : 'origin_lost on ipc';
 }
