@@ -22,17 +22,20 @@
 // owed, and whatever comes is to be without holes from its first event on.
 //
 // Who was in a session before and joins it with SINCE, the newest event that it had there, goes on
-// where it was, the presence of gateways aside: everything after it is owed, of SINCE's origin exactly; of the others, too, unless
-// an unproven gap comes before all else, which is told only where others have sent. Since one event
-// id does not say what it has of the others, these events may come again, once and in order; so may
-// those of SINCE's origin where a gap without end says that the gateway does not know it. What a
-// gateway cannot know of is not owed of them: of an origin that was gone before the join, and of
-// the gateways, whose lives this program does not follow.
+// where it was, the presence of gateways aside: everything after it is owed, of SINCE's origin
+// exactly; of the others, too, unless an unproven gap comes before all else, which is told only
+// where others have sent. Since one event id does not say what it has of the others, these events
+// may come again, once and in order; so may those of SINCE's origin where a gap without end says
+// that the gateway does not know it. What a gateway cannot know of is not owed of them: of an
+// origin that was gone before the join, and of the gateways, whose lives this program does not
+// follow.
 
 import { GapAccounts } from './gaps.mjs';
 
 // A broadcaster over tcp that is killed sooner than one who is stopped goes on, and connects anew,
 // may never have met the consumer, and nothing could tell of it (in a bus directory its files do).
+// One that ends in good order waits for nobody who did not reach it: it may not have met the consumer
+// either, if its life was that short, and the connection to it was cut or silent in that time.
 const UNMET_MS = 12_000;
 const NAMED_MS = 4_000; // less than the shortest --recovery-window: so long a CONNECT's offset counts
 const REPAIR_MS = 12_000; // the longest until a loss is told: the time-outs of the bus together
@@ -124,6 +127,7 @@ export class Consumer {
     this.held = []; // lines between disconnect and connect
     this.offset = ''; // of the last event that came
     this.named = ''; // in the CONNECT of this connection, which began anew
+    this.heard = new Set(); // the origins of which anything came
     this.joinedSince = new Set(); // the sessions that were joined since then
     this.counts = { implied: 0, deliveries: 0, gaps: {}, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, unproven: 0, again: 0 };
   }
@@ -212,6 +216,7 @@ export class Consumer {
     }
     if (offset === '') return;
     const [name, seq] = parse(offset);
+    this.heard.add(name);
     const position = seat.positions.get(name);
     if (!position) {
       seat.positions.set(name, new Position(seq));
@@ -262,6 +267,7 @@ export class Consumer {
     const [name, seq] = parse(id);
     const origin = this.emitted.origin(name);
     const scope = this.scope(session);
+    this.heard.add(name);
     this.counts.deliveries++;
     const seat = this.seatOf(session, 'an event', id);
     if (!seat) return;
@@ -314,6 +320,7 @@ export class Consumer {
     if (!seat) return;
     if (after === '') return this.unproven(session, seat, first, reason);
     const [name, lower] = parse(after);
+    this.heard.add(name);
     const origin = this.emitted.origin(name);
     const text = `${after} ${first} ${reason}`;
     const upper = first === '' ? Infinity : parse(first)[1];
@@ -407,11 +414,20 @@ export class Consumer {
   missing(origin, session, seat) {
     const position = seat.positions.get(origin.name);
     const isMet = position && position.again < 0;
-    if (!isMet && origin.isRemote && origin.fate === 'killed' && (position || origin.life < UNMET_MS)) return [];
+    if (!isMet && origin.isRemote && this.mayBeUnmet(origin, seat, position)) return [];
     // The client may have come to just that gateway, which tells its own presence without ids.
     if (seat.resumed === origin.name && !origin.isOurs) return [];
     if (position?.isOver && !(position.mayGoOn && origin.fate === 'alive')) return [];
     return this.unheard(origin, session, seat);
+  }
+
+  /** Whether a broadcaster over tcp may be gone before the consumer, or the gateway where it joined, met it. */
+  mayBeUnmet(origin, seat, position) {
+    if (origin.life >= UNMET_MS) {
+      const isCarried = position && origin.fate === 'killed'; // from another gateway, maybe, than that of this join
+      return isCarried && origin.died - seat.since < UNMET_MS;
+    }
+    return origin.fate === 'killed' || (origin.fate === 'ended' && origin.wasCut && !this.heard.has(origin.name));
   }
 
   /** The session's events of the origin, up to a number, that are owed and were neither heard nor told missing. */
