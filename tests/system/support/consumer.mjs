@@ -84,6 +84,7 @@ class Seat {
     this.resumed = ''; // the origin of `since`, if it was joined so
     this.heldSince = since; // ms; of the other origins: when the seat that it goes on from was taken
     this.isProven = false; // no unproven gap was told
+    this.unproven = ''; // the one that was told, as text
     this.isAnswering = false; // `joined` was heard, and no event yet
     this.isImplied = false; // … by the offset of its CONNECT, which may be of another session
   }
@@ -364,13 +365,14 @@ export class Consumer {
   /** What others than `since`'s origin sent may be missing. */
   unproven(session, seat, first, reason) {
     const text = `unproven ${first} ${reason}`;
+    if (seat.unproven === text && seat.wasRecovered && seat.isAnswering) return; // like any gap, it may come again
     if (!seat.resumed || !seat.isAnswering) return this.problem('an unproven gap that answers no join', session, '', 'nothing', text);
     const isOther = seat.isImplied && !this.isOf(session, seat.named); // it says nothing of this one
     if (!isOther && !seat.positions.get(seat.resumed)?.isOver && !this.hasOthers(session, seat))
       this.problem('an unproven gap where one origin alone had sent', session, seat.resumed, 'nothing', text);
     this.counts.unproven++;
-    this.accounts.take({ consumer: this.name, session, origin: null, reason, text, missing: this.unheardOfOthers(session, seat), seat });
-    seat.isProven = false;
+    this.accounts.take({ consumer: this.name, session, origin: null, reason, text, missing: this.unheardOfOthers(session, seat), seat: this.haveSeveralSent(session, seat, isOther) ? seat : null });
+    Object.assign(seat, { isProven: false, unproven: text });
     for (const name of [...seat.positions.keys()]) if (name !== seat.resumed || isOther) seat.positions.delete(name);
   }
 
@@ -385,6 +387,13 @@ export class Consumer {
     for (const origin of this.emitted.origins.values())
       if (origin.name !== seat.resumed) sum += origin.since(session, seat.heldSince + CLOCK_MS).filter((seq) => seq > (seat.positions.get(origin.name)?.upTo ?? 0)).length;
     return sum;
+  }
+
+  /** Whether a join with since, or the offset of its CONNECT, came where others than its origin have sent: gateways, too. */
+  haveSeveralSent(session, seat, isOther) {
+    let count = isOther ? 1 : 0; // the named event is of another session
+    for (const origin of this.emitted.origins.values()) if (origin.first(session) <= seat.since + CLOCK_MS) count++;
+    return count > 1;
   }
 
   hasOthers(session, seat) {

@@ -17,7 +17,7 @@ export const CAUSES = {
   'since its origin is gone': { bound: ({ seats }) => 2 * seats, why: 'nobody knows what else it had sent: one a join, and one if it comes back and is lost again' },
   'offset of a CONNECT': { bound: ({ seats }) => seats, why: 'the gateway does not know of which session it is: one a join' },
   'lost before the join': { bound: ({ seats }) => seats, why: 'that it was lost was not known yet when the consumer joined: one a join and origin' },
-  unproven: { bound: ({ count }) => count, why: 'one event id says nothing of other broadcasters; the checker tells where there are none' },
+  unproven: { bound: ({ seats }) => seats, why: 'one event id says nothing of other broadcasters: one a join with since or offset, where several have sent' },
   history: { bound: NEVER, why: 'an origin that is there says what it has not kept' },
 };
 
@@ -29,7 +29,7 @@ export class GapAccounts {
 
   /**
    * Takes a gap: `missing` events that its consumer was owed were named by it. `seat` stands for the
-   * consumer's time in the session, which is told once of one origin's loss.
+   * consumer's time in the session, which is told once of one origin's loss; null: nothing may be told there.
    */
   take({ consumer, session, origin, reason, text, missing, seat, isAnswer = false, isImplied = false, isOlder = false }) {
     if (missing > 0 || reason === 'refused') {
@@ -41,7 +41,7 @@ export class GapAccounts {
     if (!account) this.causes.set(cause, (account = { count: 0, seats: new Map(), examples: [] }));
     account.count++;
     const told = account.seats.get(seat) ?? new Set();
-    account.seats.set(seat, told.add(origin?.name));
+    if (seat) account.seats.set(seat, told.add(origin?.name));
     if (account.examples.length < 5) account.examples.push({ consumer, session, text, fate: origin?.fate });
   }
 
