@@ -17,12 +17,10 @@
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <talus/error.h>
-#include <talus/topic.h>
 
 #include "context.h"
 #include "log.h"
@@ -31,11 +29,10 @@
 #define PUBLISHER_LOCK  ".pub.lock"
 #define SUBSCRIBER_LOCK ".sub.lock"
 #define PUBLISHER_DEAD  ".pub.dead"
-#define LONGEST_SUFFIX  ".replay" // of a socket
+#define LONGEST_SUFFIX  ".replay" // of a socket: see TALUS__DIRECTORY_PATH_MAX
 #define MAKING_SUFFIX   8         // random characters of a lock file in the making
 #define CLAIM_TRIES     64        // how often a dead one's file may be in the way of a claim
 #define LEAVE_ALONE_S   10        // files in the making, and those of the dead
-#define ADDRESS_MAX     (sizeof((struct sockaddr_un *)0)->sun_path - 1)
 
 static int system_error(void)
 {
@@ -158,7 +155,7 @@ static int check_directory(const char *path, unsigned mode)
 
 int talus__directory_open(const char *path, unsigned mode)
 {
-    if (strlen(path) + 1 + TALUS_ORIGIN_MAX + strlen(LONGEST_SUFFIX) > ADDRESS_MAX)
+    if (strlen(path) > TALUS__DIRECTORY_PATH_MAX)
         return TALUS_EPATHTOOLONG;
 
     char *copy = strdup(path);
@@ -485,7 +482,8 @@ int talus__directory_endpoint(const char *path, const char *name, const char *su
                               size_t capacity)
 {
     int size = snprintf(out, capacity, "ipc://%s/%s.%s", path, name, suffix);
-    if (size < 0 || (size_t)size >= capacity || (size_t)size - strlen("ipc://") > ADDRESS_MAX)
+    if (size < 0 || (size_t)size >= capacity ||
+        (size_t)size - strlen("ipc://") > TALUS__SOCKET_PATH_MAX)
         return TALUS_EPATHTOOLONG;
     return 0;
 }
