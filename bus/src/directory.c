@@ -8,17 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <talus/error.h>
-#include <talus/topic.h>
 
 #include "lock_file.h"
 #include "log.h"
 
-#define LONGEST_SUFFIX ".replay" // of a socket
-#define ADDRESS_MAX    (sizeof((struct sockaddr_un *)0)->sun_path - 1)
+#define LONGEST_SUFFIX ".replay" // of a socket: see TALUS__DIRECTORY_PATH_MAX
 
 // Root may use a user's bus, which the user named to it. Its own default is not named by anybody:
 // somebody else's directory there is a trap.
@@ -124,7 +121,7 @@ static int check_directory(const char *path, unsigned mode)
 
 int talus__directory_open(const char *path, unsigned mode)
 {
-    if (strlen(path) + 1 + TALUS_ORIGIN_MAX + strlen(LONGEST_SUFFIX) > ADDRESS_MAX)
+    if (strlen(path) > TALUS__DIRECTORY_PATH_MAX)
         return TALUS_EPATHTOOLONG;
 
     char *copy = strdup(path);
@@ -182,7 +179,8 @@ int talus__directory_endpoint(const char *path, const char *name, const char *su
                               size_t capacity)
 {
     int size = snprintf(out, capacity, "ipc://%s/%s.%s", path, name, suffix);
-    if (size < 0 || (size_t)size >= capacity || (size_t)size - strlen("ipc://") > ADDRESS_MAX)
+    if (size < 0 || (size_t)size >= capacity ||
+        (size_t)size - strlen("ipc://") > TALUS__SOCKET_PATH_MAX)
         return TALUS_EPATHTOOLONG;
     return 0;
 }

@@ -28,6 +28,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/un.h>
+
+#include <talus/topic.h>
+
+// The longest path, in bytes: that of the longest socket in it still fits into a Unix address.
+#define TALUS__SOCKET_PATH_MAX (sizeof((struct sockaddr_un *)0)->sun_path - 1)
+#define TALUS__DIRECTORY_PATH_MAX                                                                  \
+    (TALUS__SOCKET_PATH_MAX - TALUS_ORIGIN_MAX - sizeof "/.replay" + 1)
 
 enum talus__role { TALUS__ROLE_PUBLISHER, TALUS__ROLE_SUBSCRIBER };
 

@@ -14,6 +14,8 @@
 #include <talus/error.h>
 #include <talus/subscriber.h>
 
+#include "directory.h"
+
 // The longest default is ipc:// and a path of the system.
 #define DEFAULT_MAX (PATH_MAX + 32)
 
@@ -55,6 +57,26 @@ static bool is_directory(const char *path, size_t size)
     return size >= 2 && memcmp(path + size - 2, "/*", 2) == 0 && *path != '@';
 }
 
+// What follows ipc://.
+static int classify_path(const char *path, size_t size, bool binds, bool is_bound,
+                         enum talus__endpoint_kind *kind, const char **start, size_t *length)
+{
+    if (!is_directory(path, size)) {
+        if (!binds && *path == '*')
+            return TALUS_EENDPOINT;
+        return size <= TALUS__SOCKET_PATH_MAX ? 0 : TALUS_EPATHTOOLONG;
+    }
+    if (binds != is_bound || size == 2) // `ipc:///*` would be the root directory
+        return TALUS_EENDPOINT;
+    size -= 2;
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    *kind = TALUS__ENDPOINT_DIRECTORY;
+    *start = path;
+    *length = size;
+    return size <= TALUS__DIRECTORY_PATH_MAX ? 0 : TALUS_EPATHTOOLONG;
+}
+
 static int classify(const char *text, size_t size, char prefix, bool is_bound,
                     enum talus__endpoint_kind *kind, const char **start, size_t *length)
 {
@@ -70,19 +92,7 @@ static int classify(const char *text, size_t size, char prefix, bool is_bound,
     if (!has_prefix(text, size, "ipc://"))
         return TALUS_EENDPOINT;
 
-    const char *path = text + 6;
-    size_t path_size = size - 6;
-    if (!is_directory(path, path_size))
-        return binds || *path != '*' ? 0 : TALUS_EENDPOINT;
-    if (binds != is_bound || path_size == 2) // `ipc:///*` would be the root directory
-        return TALUS_EENDPOINT;
-    path_size -= 2;
-    while (path_size > 1 && path[path_size - 1] == '/')
-        path_size--;
-    *kind = TALUS__ENDPOINT_DIRECTORY;
-    *start = path;
-    *length = path_size;
-    return 0;
+    return classify_path(text + 6, size - 6, binds, is_bound, kind, start, length);
 }
 
 static int parse_one(const char *text, size_t size, bool is_bound, struct talus__endpoint *endpoint)
@@ -95,6 +105,8 @@ static int parse_one(const char *text, size_t size, bool is_bound, struct talus_
     const char *start;
     size_t length;
     int error = classify(text, size, prefix, is_bound, &endpoint->kind, &start, &length);
+    if (!error && length > TALUS__ENDPOINT_TEXT_MAX)
+        error = TALUS_EENDPOINT;
     if (error)
         return error;
     endpoint->text = strndup(start, length);

@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define TALUS__ENDPOINTS_MAX 64 // endpoints in one list
+#define TALUS__ENDPOINTS_MAX     64   // endpoints in one list
+#define TALUS__ENDPOINT_TEXT_MAX 1000 // bytes of one
 
 enum talus__endpoint_kind {
     TALUS__ENDPOINT_DIRECTORY, // `text` is the directory's path
@@ -31,8 +32,9 @@ struct talus__endpoints {
 // and the side that this caller takes in a bus directory.
 // Returns 0; TALUS_EENDPOINT: the list or one of its endpoints is empty, a transport other than
 // tcp, ipc and inproc, a tcp endpoint without a port, a wildcard to connect to, a bus directory
-// with the prefix of the other side, more than TALUS__ENDPOINTS_MAX; TALUS_ENOMEM. Nothing is to
-// be freed after an error.
+// with the prefix of the other side, more than TALUS__ENDPOINTS_MAX, one longer than
+// TALUS__ENDPOINT_TEXT_MAX; TALUS_EPATHTOOLONG: a path, or the sockets of a bus directory, does not
+// fit into a Unix address; TALUS_ENOMEM. Nothing is to be freed after an error.
 int talus__endpoints_parse(const char *list, bool is_bound, struct talus__endpoints *endpoints);
 
 // Frees what a successful parse made. Safe on a zeroed struct.

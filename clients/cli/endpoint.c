@@ -22,8 +22,9 @@ static size_t append(char *out, size_t size, const char *list, bool connects)
         size_t length = strcspn(next, ",");
         bool is_plain = length > 0 && next[0] != '@' && next[0] != '>';
         const char *prefix = connects && is_plain && !is_directory(next, length) ? ">" : "";
-        size += (size_t)snprintf(out + size, ENDPOINT_MAX - size, "%s%s%.*s", size ? "," : "",
-                                 prefix, (int)length, next);
+        const char *comma = size > 0 || next != list ? "," : ""; // also after an empty one
+        size += (size_t)snprintf(out + size, ENDPOINT_MAX - size, "%s%s%.*s", comma, prefix,
+                                 (int)length, next);
         next = next[length] ? next + length + 1 : NULL;
     }
     return size;
@@ -42,14 +43,16 @@ int endpoint_resolve(const option_list_t *buses, bool connects, char endpoint[EN
         size = append(endpoint, size, buses->items[i], connects);
     }
     if (buses->count == 0) {
+        const char *variable = getenv("TALUS_BUS");
+        bool is_named = variable && *variable;
+        report_bus_variable(is_named ? "TALUS_BUS" : NULL);
         int error = talus_default_endpoint(standard, sizeof(standard));
+        if (error && is_named) // longer than any endpoint may be
+            return report_bus_error("open a bus", variable, TALUS_EENDPOINT);
         if (error) {
-            report("cannot tell the default bus (from TALUS_BUS or XDG_RUNTIME_DIR): %s",
-                   error == TALUS_ETOOLARGE ? "it is too long" : talus_strerror(error));
+            report("cannot tell the default bus: XDG_RUNTIME_DIR is too long");
             return EXIT_USAGE;
         }
-        const char *variable = getenv("TALUS_BUS");
-        report_bus_variable(variable && *variable ? "TALUS_BUS" : NULL);
         size = append(endpoint, 0, standard, connects);
     }
     if (size >= ENDPOINT_MAX) {

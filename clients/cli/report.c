@@ -3,14 +3,16 @@
 #include "clients/cli/report.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <talus.h>
 
-enum { LINE_BYTES = 2048 };
+enum { LINE_BYTES = 2048, SHOWN_BYTES = 200 }; // … of an endpoint, which may be of any length
 
 static const char *command_name;
 static const char *bus_variable;
@@ -89,15 +91,28 @@ void report_bus_variable(const char *name)
     bus_variable = name;
 }
 
+// As much of a text as a line shows: whole characters of UTF-8.
+static int shown_size(const char *text)
+{
+    size_t size = strnlen(text, SHOWN_BYTES + 1);
+    if (size <= SHOWN_BYTES)
+        return (int)size;
+    size = SHOWN_BYTES;
+    while (size > SHOWN_BYTES - 3 && ((unsigned char)text[size] & 0xc0) == 0x80)
+        size--;
+    return (int)size;
+}
+
 int report_bus_error(const char *action, const char *endpoint, int error)
 {
     int cause = errno;
-    const char *before = bus_variable ? " of " : "";
-    const char *variable = bus_variable ? bus_variable : "";
-    if (error == TALUS_ESYSTEM && cause != 0)
-        report("cannot %s on \"%s\"%s%s: %s", action, endpoint, before, variable, strerror(cause));
-    else
-        report("cannot %s on \"%s\"%s%s: %s%s", action, endpoint, before, variable,
-               talus_strerror(error), advice(error));
-    return error == TALUS_EENDPOINT ? EXIT_USAGE : EXIT_FAILED;
+    bool is_system = error == TALUS_ESYSTEM && cause != 0;
+    const char *value = bus_variable ? getenv(bus_variable) : NULL;
+    const char *shown = value ? value : endpoint;
+    int size = shown_size(shown);
+    report("cannot %s on \"%.*s%s\"%s%s: %s%s", action, size, shown, shown[size] ? "…" : "",
+           value ? " of " : "", value ? bus_variable : "",
+           is_system ? strerror(cause) : talus_strerror(error), is_system ? "" : advice(error));
+    bool is_usage = error == TALUS_EENDPOINT || error == TALUS_EPATHTOOLONG;
+    return is_usage ? EXIT_USAGE : EXIT_FAILED;
 }

@@ -24,11 +24,13 @@ void report_command(const char *command);
 void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void report_list(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 
-// The endpoint of later bus errors comes from this variable, which they name; NULL: from none.
+// The endpoint of later bus errors comes from this variable: they name it and show its value, cut
+// short. NULL: from none.
 void report_bus_variable(const char *name);
 
 // Says why `action` ("listen", "publish") on `endpoint` failed with a TALUS_E… (errno still being
-// that of the call) and what to do. Returns the exit status for it.
+// that of the call) and what to do. Returns the exit status for it: EXIT_USAGE where the endpoint
+// itself is wrong (malformed, or its path too long), as in the gateway.
 int report_bus_error(const char *action, const char *endpoint, int error);
 
 #endif

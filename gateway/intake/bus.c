@@ -241,11 +241,8 @@ static void take_over(struct intake *intake, struct intake_request *request)
         gw_metric_add(&intake->metrics, GW_TAKEN_OVER, 1);
         restore(intake, request, names ? QUIETLY : TELL);
     } else {
-        for (unsigned i = 1; names && i < count; i++) {
-            struct intake_session *session = intake__find_session(intake, names[i]);
-            if (session)
-                intake__presence(session, talus_type_session_disconnected, request->past, NULL);
-        }
+        for (unsigned i = 1; names && i < count; i++)
+            intake__tell_gone(intake, names[i], request->past);
         answer(request, INTAKE_UNKNOWN);
     }
     free(names);

@@ -4,6 +4,7 @@
 #include "gateway/intake/intake.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 // Bytes of presence that the bus can ask for again: some four thousand clients that came or went. A
 // gateway has many clients, and what it keeps of each counts.
 #define PRESENCE_HISTORY ((size_t)1 << 20)
+#define SHOWN_BYTES      200 // of an endpoint, in an error
 
 void intake_options_init(struct intake_options *options)
 {
@@ -36,19 +38,37 @@ void intake_options_init(struct intake_options *options)
     };
 }
 
+// As much of an endpoint, which may be of any length, as a line shows: whole characters of UTF-8.
+static int shown_size(const char *endpoint)
+{
+    size_t size = strnlen(endpoint, SHOWN_BYTES + 1);
+    if (size <= SHOWN_BYTES)
+        return (int)size;
+    size = SHOWN_BYTES;
+    while (size > SHOWN_BYTES - 3 && ((unsigned char)endpoint[size] & 0xc0) == 0x80)
+        size--;
+    return (int)size;
+}
+
 // Names the endpoint also where it is the default, since that is where people have to look.
 static bool complain(char *error, size_t error_size, const char *verb, const char *endpoint,
                      int result)
 {
     const char *reason = result == TALUS_ESYSTEM ? strerror(errno) : talus_strerror(result);
     const char *variable = getenv("TALUS_BUS");
-    char fallback[512] = "";
-    bool is_default = !endpoint && talus_default_endpoint(fallback, sizeof fallback) == TALUS_OK;
-    const char *name = endpoint                ? endpoint
-                       : variable && *variable ? "the default bus (TALUS_BUS) "
-                                               : "the default bus ";
-    snprintf(error, error_size, "cannot %s on %s%s: %s", verb, name, is_default ? fallback : "",
-             reason);
+    char fallback[PATH_MAX + 32];
+    const char *source = "";
+    if (!endpoint && variable && *variable) {
+        source = "the default bus (TALUS_BUS) ";
+        endpoint = variable;
+    } else if (!endpoint) {
+        source = "the default bus ";
+        int unknown = talus_default_endpoint(fallback, sizeof fallback);
+        endpoint = unknown ? "(XDG_RUNTIME_DIR is too long)" : fallback;
+    }
+    int size = shown_size(endpoint);
+    snprintf(error, error_size, "cannot %s on %s%.*s%s: %s", verb, source, size, endpoint,
+             endpoint[size] ? "…" : "", reason);
     return false;
 }
 

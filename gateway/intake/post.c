@@ -116,3 +116,12 @@ void intake__free_request(struct intake_request *request)
     free(request->departure);
     free(request);
 }
+
+void intake__tell_gone(struct intake *intake, const char *session, const char *client)
+{
+    struct intake_session *found = intake__find_session(intake, session);
+    if (found)
+        intake__presence(found, talus_type_session_disconnected, client, NULL);
+    else
+        tell_bus(intake, talus_type_session_disconnected, session, client);
+}

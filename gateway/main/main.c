@@ -185,6 +185,7 @@ int main(int argc, char **argv)
     gateway_fini(&gateway);
     if (is_up)
         gw_log(GW_LOG_INFO, "main", "stopped");
-    bool is_usage = gateway.bus_error == TALUS_EENDPOINT; // as for other options and variables
+    // As for other options and variables, and as in the talus tool.
+    bool is_usage = gateway.bus_error == TALUS_EENDPOINT || gateway.bus_error == TALUS_EPATHTOOLONG;
     return is_up ? 0 : is_usage ? 2 : 1;
 }

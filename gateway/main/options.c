@@ -22,6 +22,7 @@
 #define VALUES_MAX   64              // of one option
 #define NAME_SIZE    (PATH_MAX + 64) // of an option, with the file where it stands
 #define TEXT_MAX     256             // bytes of a path or a namespace
+#define DEFAULT_BUS  "default: $TALUS_BUS, else the user's bus directory"
 #define HELP_COLUMNS 100
 #define HELP_INDENT  31
 
@@ -63,11 +64,9 @@ static const struct row rows[] = {
     {"path", "PATH", "path of the Socket.IO endpoint", "/socket.io/", PATH, 0, 0, AT(path), 0},
     {"namespace", "NAME", "Socket.IO namespace of the sessions", "/graph", NAMESPACE, 0, 0, AT(nsp),
      0},
-    {"bus", "ENDPOINT", "bus to listen on, repeatable; by default the bus directory of libtalus",
-     NULL, LIST, 0, 0, AT(bus), 0},
-    {"publish", "ENDPOINT",
-     "where to publish who comes and goes; by default the bus directory of libtalus", NULL, TEXT, 0,
-     0, AT(publish), 0},
+    {"bus", "ENDPOINT", "bus to listen on, repeatable; " DEFAULT_BUS, NULL, LIST, 0, 0, AT(bus), 0},
+    {"publish", "ENDPOINT", "where to publish who comes and goes; " DEFAULT_BUS, NULL, TEXT, 0, 0,
+     AT(publish), 0},
     {"directory-mode", "MODE",
      "who may use a bus directory that the gateway makes, as an octal mode: 0770 for a group",
      "0700", MODE, 0700, 0777, AT(directory_mode), 0},
@@ -195,18 +194,28 @@ static bool add(struct reading *reading, size_t row, enum source source, const c
     return true;
 }
 
-// Prints an option and its explanation, of which what does not fit goes on the next line.
-static void print_option(const char *flag, const char *help)
+// Prints words, of which what does not fit goes on the next line, below the first.
+static void print_words(int indent, const char *text)
 {
-    int column = printf("  %-*s", HELP_INDENT - 3, flag);
-    while (*help) {
-        int size = (int)strcspn(help, " ");
-        if (column + 1 + size > HELP_COLUMNS)
-            column = printf("\n%*s", HELP_INDENT - 1, "") - 1;
-        column += printf(" %.*s", size, help);
-        help += size + (help[size] == ' ');
+    int column = indent;
+    for (const char *word = text; *word;) {
+        int size = (int)strcspn(word, " ");
+        bool is_first = word == text;
+        if (!is_first && column + 1 + size > HELP_COLUMNS) {
+            printf("\n%*s", indent, "");
+            column = indent;
+            is_first = true;
+        }
+        column += printf("%s%.*s", is_first ? "" : " ", size, word);
+        word += size + (word[size] == ' ');
     }
     printf("\n");
+}
+
+static void print_option(const char *flag, const char *help)
+{
+    printf("  %-*s ", HELP_INDENT - 3, flag);
+    print_words(HELP_INDENT, help);
 }
 
 static void print_help(void)
@@ -225,11 +234,12 @@ static void print_help(void)
     print_option("--config FILE", "file with lines such as: ping-interval = 10000");
     print_option("--version", "print the version");
     print_option("--help", "print this");
-    printf(
-        "\nEach option can also be set by a variable, such as TALUS_GATEWAY_PING_INTERVAL, or in\n"
-        "the file. A flag beats a variable, a variable beats the file. Only what is repeatable\n"
-        "may be given twice in one of them. Several values of one\n"
-        "variable are separated by commas. TALUS_BUS names the default bus.\n");
+    printf("\n");
+    print_words(
+        0, "Each option can also be set by a variable, such as TALUS_GATEWAY_PING_INTERVAL, or "
+           "in the file. A flag beats a variable, a variable beats the file. Only what is "
+           "repeatable may be given twice in one of them. Several values of one variable are "
+           "separated by commas.");
 }
 
 static enum options_result gather_flags(struct reading *reading, int argc, char **argv)

@@ -10,10 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <talus/error.h>
 #include <talus/subscriber.h>
+#include <talus/topic.h>
 
 #include "endpoint.h"
 
@@ -90,6 +92,49 @@ static void test_endpoint_malformed_is_refused(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         if (talus__endpoints_parse(bad[i], true, &endpoints) != TALUS_EENDPOINT)
             fail_msg("'%s' was not refused", bad[i]);
+    }
+}
+
+// `before`, `size` times an a, `after`.
+static int parse_long(const char *before, size_t size, const char *after, bool is_bound)
+{
+    char list[4096];
+    struct talus__endpoints endpoints;
+
+    memset(stpcpy(list, before), 'a', size);
+    strcpy(list + strlen(before) + size, after);
+    int error = talus__endpoints_parse(list, is_bound, &endpoints);
+    if (!error)
+        talus__endpoints_fini(&endpoints);
+    return error;
+}
+
+static void test_endpoint_path_too_long_for_a_socket_is_refused_on_both_sides(void **state)
+{
+    const size_t path_max = sizeof((struct sockaddr_un *)0)->sun_path - 1;
+    const size_t directory_max = path_max - strlen("/.replay") - TALUS_ORIGIN_MAX;
+
+    (void)state;
+    for (int is_bound = 0; is_bound < 2; is_bound++) {
+        assert_int_equal(parse_long("ipc:///", path_max - 1, "", is_bound), 0);
+        assert_int_equal(parse_long("ipc:///", path_max, "", is_bound), TALUS_EPATHTOOLONG);
+        assert_int_equal(parse_long("@ipc:///", 3000, "", is_bound), TALUS_EPATHTOOLONG);
+        assert_int_equal(parse_long("ipc:///", directory_max - 1, "/*", is_bound), 0);
+        assert_int_equal(parse_long("ipc:///", directory_max - 1, "//*", is_bound), 0);
+        assert_int_equal(parse_long("ipc:///", directory_max, "/*", is_bound), TALUS_EPATHTOOLONG);
+        assert_int_equal(parse_long("ipc:///", 3000, "/*", is_bound), TALUS_EPATHTOOLONG);
+    }
+}
+
+static void test_endpoint_too_long_is_refused_on_both_sides(void **state)
+{
+    const size_t max = TALUS__ENDPOINT_TEXT_MAX - strlen("inproc://");
+
+    (void)state;
+    for (int is_bound = 0; is_bound < 2; is_bound++) {
+        assert_int_equal(parse_long("inproc://", max, "", is_bound), 0);
+        assert_int_equal(parse_long("inproc://", max + 1, "", is_bound), TALUS_EENDPOINT);
+        assert_int_equal(parse_long(">tcp://", 3000, ":1", is_bound), TALUS_EENDPOINT);
     }
 }
 
@@ -178,6 +223,8 @@ int main(void)
         cmocka_unit_test(test_endpoint_list_keeps_its_order),
         cmocka_unit_test(test_endpoint_malformed_is_refused),
         cmocka_unit_test(test_endpoint_directory_of_the_other_side_is_refused),
+        cmocka_unit_test(test_endpoint_path_too_long_for_a_socket_is_refused_on_both_sides),
+        cmocka_unit_test(test_endpoint_too_long_is_refused_on_both_sides),
         cmocka_unit_test(test_endpoint_too_many_are_refused),
         cmocka_unit_test_setup_teardown(test_endpoint_default_prefers_the_variable,
                                         unset_environment, unset_environment),

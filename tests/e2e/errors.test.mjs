@@ -300,11 +300,9 @@ test('a port in use, and a page that is not there, are said', async () => {
     /cannot listen on carrier:\/\/pigeon: the endpoint is malformed/);
   await assertRefused(['--listen', '127.0.0.1:0', '--listen', '[::1]:0'], 2,
     /--listen: takes one value, and was given "127\.0\.0\.1:0" and "\[::1\]:0"/);
-  for (const [endpoint, message, status = 1] of [
+  for (const [endpoint, message] of [
     ['ipc:///dev/null/*', /cannot publish on the default bus \(TALUS_BUS\) ipc:\/\/\/dev\/null\/\*: Not a directory/],
-    [`ipc:///tmp/${'a'.repeat(120)}/*`, /cannot publish on the default bus \(TALUS_BUS\) ipc:\/\/\/tmp\/a+\/\*: .*too long/],
-    ['nonsense', /cannot publish on the default bus \(TALUS_BUS\) nonsense: the endpoint is malformed/, 2],
   ]) {
-    await assertRefused([], status, message, { TALUS_BUS: endpoint });
+    await assertRefused([], 1, message, { TALUS_BUS: endpoint });
   }
 });

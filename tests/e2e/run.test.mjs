@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// scripts/run: a Ctrl-C in each of its phases ends it, and leaves neither a process nor a file behind.
+// scripts/run: a Ctrl-C in each of its phases, or a signal to the script alone, ends it, and leaves
+// neither a process nor a file behind.
 // Small scripts stand for apt, npm and the compiler, since those need a network and minutes.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -15,6 +17,8 @@ import { binDir } from './support/program.mjs';
 const source = path.resolve(path.dirname(new URL(import.meta.url).pathname), '../../scripts/run');
 const NOTHING = '#!/bin/sh\nexit 0\n';
 const WAITING = '#!/bin/sh\necho waiting\nexec sleep 60\n'; // dies of the signal, as a compiler does
+const WORKING = '#!/bin/sh\nsh -c "echo waiting; sleep 60; echo on" | cat\n'; // has children of children, as a build does
+const STUBBORN = '#!/bin/sh\ntrap "" TERM HUP\nsh -c "echo waiting; sleep 60; sleep 60"\n';
 const CATCHING = "#!/bin/sh\nsleep 60 & trap 'kill $!; wait; exit 0' INT\necho waiting\nwait\n"; // ends well, as npm may
 
 async function place(t, { setup = NOTHING, build = NOTHING } = {}) {
@@ -29,16 +33,22 @@ async function place(t, { setup = NOTHING, build = NOTHING } = {}) {
   return folder;
 }
 
-function isGroupAlive(pid) {
-  try {
-    process.kill(-pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+/** Whether a process of the group lives; one that nobody has waited for yet does not. */
+function isGroupAlive(group) {
+  return readdirSync('/proc').some((pid) => {
+    let stat;
+    try {
+      stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    } catch {
+      return false; // no process, or no more
+    }
+    const [state, , itsGroup] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return Number(itsGroup) === group && state !== 'Z';
+  });
 }
 
-async function interrupted(t, folder, args, isReached) {
+/** `send` gets the id of the script's process, which leads a group. */
+async function interrupted(t, folder, args, isReached, send = (pid) => process.kill(-pid, 'SIGINT')) {
   const env = { ...process.env, TMPDIR: path.join(folder, 'tmp'), TALUS_BUS: `ipc://${folder}/bus/*` };
   const child = spawn('bash', [path.join(folder, 'scripts/run'), ...args], { env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   t.after(() => isGroupAlive(child.pid) && process.kill(-child.pid, 'SIGKILL'));
@@ -54,7 +64,7 @@ async function interrupted(t, folder, args, isReached) {
     child.stderr.on('data', look);
   });
   await within(Promise.race([reached, exited.then(() => { throw new Error(`ended early: ${output}`); })]), `${isReached} of scripts/run`);
-  process.kill(-child.pid, 'SIGINT'); // as a terminal does
+  send(child.pid); // by default as a terminal does
   const [code, signal] = await within(exited, 'end of scripts/run');
   await within(closed, 'end of what scripts/run started');
   assert.equal(isGroupAlive(child.pid), false);
@@ -69,6 +79,25 @@ for (const phase of ['setup', 'build'])
       const { code, signal } = await interrupted(t, folder, [], /waiting/);
       assert.deepEqual([code, signal], [130, null]);
     });
+
+for (const phase of ['setup', 'build'])
+  for (const [signal, kind, text] of [['SIGTERM', 'dies of it', WAITING], ['SIGHUP', 'works', WORKING], ['SIGINT', 'works', WORKING], ['SIGTERM', 'works', WORKING], ['SIGTERM', 'ignores it', STUBBORN]])
+    test(`${signal} to the script alone in ${phase}, which ${kind}`, async (t) => {
+      const folder = await place(t, { [phase]: text });
+      const result = await interrupted(t, folder, [], /waiting/, (pid) => process.kill(pid, signal));
+      assert.deepEqual([result.code, result.signal], [130, null]);
+      assert.doesNotMatch(result.output, /on$/m);
+    });
+
+test('a phase that fails ends the script with its status', async (t) => {
+  const folder = await place(t, { setup: '#!/bin/sh\nread line\necho "got $line" >&2\nexit 7\n' });
+  const child = spawn('bash', [path.join(folder, 'scripts/run')], { stdio: ['pipe', 'ignore', 'pipe'] });
+  child.stdin.end('input\n');
+  let said = '';
+  child.stderr.on('data', (data) => (said += data));
+  const [code] = await within(once(child, 'close'), 'end of scripts/run');
+  assert.deepEqual([code, said], [7, 'got input\n']);
+});
 
 test('Ctrl-C while the gateway starts', async (t) => {
   const folder = await place(t, { build: '#!/bin/sh\necho built\n' });

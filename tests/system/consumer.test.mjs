@@ -169,6 +169,34 @@ const BAD = {
   'events after a join without an offset': [[connect(), join[0], [550, 'joined', 's', ''], ...events(8, 9)], /after the join are missing/],
 };
 
+/** The other is reached over tcp, and nothing of it came after the join at 600 ms. */
+const REMOTE = { isRemote: true, fate: 'killed', life: 20_000 };
+const othersSilent = [...resumed('o.3', had), ...rest];
+/** Nothing of the other came at all. */
+const neverHeard = [connect(), ...join, ...events(2, 3, 4, 6, 7, 8, 9)];
+/** … it was heard of before the session was left, and joined again at 600 ms. */
+const heardBefore = [connect(), ...join, ...had, [1, 'leave', 's'], [1, 'left', 's'], [590, 'ask', 's'], [600, 'joined', 's', 'o.6'], ...events(7, 8, 9)];
+const ENDED = { isRemote: true, fate: 'ended', wasCut: true, life: 1300, died: 1000 };
+
+const UNMET = {
+  'killed soon after a join with since': [othersSilent, { ...REMOTE, died: 12_500 }],
+  'killed soon after its start': [neverHeard, { ...REMOTE, life: 11_900, died: 11_950 }],
+  'ended while the connection was cut': [neverHeard, ENDED],
+};
+
+const MET = {
+  'killed long after a join with since': [othersSilent, { ...REMOTE, died: 12_700 }],
+  'killed soon after a join with since, in the bus directory': [othersSilent, { ...REMOTE, isRemote: false, died: 12_500 }],
+  'ended after a join with since': [othersSilent, ENDED],
+  'killed long after its start': [neverHeard, { ...REMOTE, died: 12_500 }],
+  'ended without a cut': [neverHeard, { ...ENDED, wasCut: false }],
+  'ended after a long life with a cut': [neverHeard, { ...ENDED, life: 12_100 }],
+  'ended in the bus directory': [neverHeard, { ...ENDED, isRemote: false }],
+  'ended after it was heard in the same seat': [[connect(), ...join, ...had, ...rest], ENDED],
+  'ended after it was heard in a seat before': [heardBefore, ENDED],
+  'cut, and alive': [neverHeard, { ...ENDED, fate: 'alive' }],
+};
+
 const GONE = { last: 2, fate: 'killed', died: 595 };
 
 for (const [name, lines] of Object.entries(GOOD)) test(`${name}: in order`, () => assert.deepEqual(verdict(lines), []));
@@ -178,5 +206,9 @@ for (const [name, lines] of Object.entries(GOOD_WITH_OTHERS))
   test(`${name}: in order`, () => assert.deepEqual(verdict(lines, { others: {} }), []));
 for (const [name, [lines, expected]] of Object.entries(BAD_WITH_OTHERS))
   test(`${name}: told`, () => assert.match(verdict(lines, { others: {} }).join('; '), expected));
+for (const [name, [lines, others]] of Object.entries(UNMET))
+  test(`an origin ${name}: not owed`, () => assert.deepEqual(verdict(lines, { others }), []));
+for (const [name, [lines, others]] of Object.entries(MET))
+  test(`an origin ${name}: owed`, () => assert.match(verdict(lines, { others }).join('; '), /newest events are missing/));
 test('an origin that was gone before the join is not owed', () =>
   assert.deepEqual(verdict([...resumed('o.3', had), ...rest], { others: GONE }), []));

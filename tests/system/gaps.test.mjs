@@ -97,6 +97,37 @@ test('all of it told again to one that had joined long before: beyond the bound'
 test('an unproven gap where the other sent while one was away: needed', () =>
   assert.equal(account([connect, ...join('s', 50, ''), ...events(1), cut, connect, [590, 'ask', 's', 'o.1'], [600, 'joined', 's', 'o.6'], [601, 'gap', 's', '', '', 'history']]).needed, 1));
 
+const unproven = [961, 'gap', 's', '', '', 'history'];
+const [allowedUnproven] = ALLOWED.unproven;
+
+test('an unproven gap told twice to one join: beyond the bound', () => {
+  const { counts, beyond } = account([...allowedUnproven, unproven], { fate: 'alive' });
+  assert.deepEqual([counts, beyond], [{ unproven: 2 }, ['needless gaps: unproven']]);
+});
+
+test('an unproven gap told again by a recovery: counted once', () => {
+  const { counts, beyond } = account([...allowedUnproven, cut, unproven, [1000, 'connect', 'id', true]], { fate: 'alive' });
+  assert.deepEqual([counts, beyond], [{ unproven: 1 }, []]);
+});
+
+test('an unproven gap in a session where one alone has sent: beyond the bound', () => {
+  const joined = [[950, 'ask', 'other', 'o.5'], [960, 'joined', 'other', ''], [961, 'gap', 'other', '', '', 'history']];
+  const { counts, beyond } = account([connect, ...join('other', 10, ''), [500, 'event', 'other', 'o.5', 5], cut, connect, ...joined], { fate: 'alive' });
+  assert.deepEqual([counts, beyond], [{ unproven: 1 }, ['needless gaps: unproven']]);
+});
+
+test('an unproven gap after an offset of another session, where one has sent: counted', () => {
+  const joined = [[950, 'ask', 'other'], [960, 'joined', 'other', ''], [961, 'gap', 'other', '', '', 'history']];
+  const { counts, beyond } = account([...all, cut, [940, 'connect', 'id', false], ...joined], { fate: 'alive' });
+  assert.deepEqual([counts, beyond], [{ unproven: 1 }, []]);
+});
+
+test('an unproven gap after an offset of another session, where nobody has sent: beyond the bound', () => {
+  const joined = [[950, 'ask', 'quiet'], [960, 'joined', 'quiet', ''], [961, 'gap', 'quiet', '', '', 'history']];
+  const { counts, beyond } = account([...all, cut, [940, 'connect', 'id', false], ...joined], { fate: 'alive' });
+  assert.deepEqual([counts, beyond], [{ unproven: 1 }, ['needless gaps: unproven']]);
+});
+
 test('every bound has its reason', () => {
   for (const { why } of Object.values(CAUSES)) assert.ok(why.length > 10);
 });

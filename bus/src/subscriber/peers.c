@@ -559,8 +559,7 @@ static int attach(struct talus__peers *peers, const struct talus__endpoint *endp
     char text[ENDPOINT_CAPACITY];
     int error = TALUS_EENDPOINT;
 
-    if (strlen(endpoint->text) + strlen("ipc:///*") >= sizeof text)
-        return TALUS_EENDPOINT;
+    _Static_assert(sizeof text > TALUS__ENDPOINT_TEXT_MAX + sizeof "ipc:///*", "room for each");
     strcpy(text, endpoint->text);
     switch (endpoint->kind) {
     case TALUS__ENDPOINT_DIRECTORY:

@@ -219,6 +219,55 @@ static void test_recovery_keeps_no_session_from_those_who_are_here(void **state)
     client_close(client);
 }
 
+struct ear {
+    talus_subscriber_t *subscriber;
+    const char *type, *client; // of the event that is awaited
+};
+
+static bool hears(void *arg)
+{
+    const struct ear *ear = arg;
+    const talus_delivery_t *delivery;
+    while (talus_subscriber_receive(ear->subscriber, 0, &delivery) == 0) {
+        const talus_event_t *event = delivery->event;
+        if (event && strcmp(event->type, ear->type) == 0 &&
+            memmem(event->data, event->data_size, ear->client, strlen(ear->client)))
+            return true;
+    }
+    return false;
+}
+
+static void test_recovery_that_fails_is_told_of_sessions_that_are_let_go_with_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake_options options;
+    struct identity self = {0};
+    struct ear ear = {0};
+    intake_options_init(&options);
+    options.recovery_window_ms = WINDOW_MS;
+    options.max_lingering = 0;
+    start(fixture, &options);
+    assert_int_equal(talus_subscriber_new(&ear.subscriber, fixture->endpoint, NULL), 0);
+    assert_int_equal(talus_subscriber_join(ear.subscriber, "s"), 0);
+    struct client *before = connect_client(fixture, &self);
+    read_connect(before, &self);
+    join(before, "s");
+    char sid[sizeof self.sid];
+    strcpy(sid, self.sid);
+    ear.client = sid;
+    ear.type = "session-connected";
+    bed_wait(&fixture->base.bed, hears, &ear);
+    strcpy(self.offset, "abcdefgh.1");                      // of nobody
+    struct client *client = connect_client(fixture, &self); // takes its own place
+    assert_false(read_connect(client, &self));
+    assert_int_equal(metric(fixture, GW_BUS_SESSIONS), 0);
+    ear.type = "session-disconnected";
+    bed_wait(&fixture->base.bed, hears, &ear);
+    client_close(before);
+    client_close(client);
+    talus_subscriber_destroy(&ear.subscriber);
+}
+
 static void test_recovery_can_be_off(void **state)
 {
     struct fixture *fixture = *state;
@@ -377,6 +426,7 @@ int main(void)
         TEST_BOUND(test_recovery_forgets_the_oldest_beyond_its_bound),
         TEST_BOUND(test_recovery_is_bounded_by_the_sessions_of_those_who_went),
         TEST_BOUND(test_recovery_keeps_no_session_from_those_who_are_here),
+        TEST_BOUND(test_recovery_that_fails_is_told_of_sessions_that_are_let_go_with_it),
         TEST_BOUND(test_recovery_can_be_off),
         TEST_BOUND(test_since_holds_a_session_that_lingers),
     };

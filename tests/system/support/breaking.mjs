@@ -144,7 +144,9 @@ export class BreakableWorld extends World {
   }
 
   async silenceBus({ away, how }) {
-    const goOn = this.random.pick(this.busProxies.filter(Boolean)).silence();
+    const proxy = this.random.pick(this.busProxies.filter(Boolean));
+    const goOn = proxy.silence();
+    this.noteBreak(proxy);
     await wait(away);
     goOn(how);
   }
@@ -169,10 +171,17 @@ export class BreakableWorld extends World {
     proxy.isShut = false;
   }
 
+  /** Notes that the broadcaster behind a proxy cannot be reached; startBroadcaster does for one that comes while it lasts. */
+  noteBreak(proxy) {
+    const { origin } = this.broadcasters[this.busProxies.indexOf(proxy)];
+    if (origin.fate === 'alive' && proxy.isBroken) origin.wasCut = true;
+  }
+
   async cutBus({ away }) {
     const proxy = this.random.pick(this.busProxies.filter(Boolean));
     if (proxy.isShut) return;
     proxy.isShut = true;
+    this.noteBreak(proxy);
     proxy.cut();
     await wait(away);
     proxy.isShut = false;

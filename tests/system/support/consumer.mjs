@@ -23,17 +23,20 @@
 // owed, and whatever comes is to be without holes from its first event on.
 //
 // Who was in a session before and joins it with SINCE, the newest event that it had there, goes on
-// where it was, the presence of gateways aside: everything after it is owed, of SINCE's origin exactly; of the others, too, unless
-// an unproven gap comes before all else, which is told only where others have sent. Since one event
-// id does not say what it has of the others, these events may come again, once and in order; so may
-// those of SINCE's origin where a gap without end says that the gateway does not know it. What a
-// gateway cannot know of is not owed of them: of an origin that was gone before the join, and of
-// the gateways, whose lives this program does not follow.
+// where it was, the presence of gateways aside: everything after it is owed, of SINCE's origin
+// exactly; of the others, too, unless an unproven gap comes before all else, which is told only
+// where others have sent. Since one event id does not say what it has of the others, these events
+// may come again, once and in order; so may those of SINCE's origin where a gap without end says
+// that the gateway does not know it. What a gateway cannot know of is not owed of them: of an
+// origin that was gone before the join, and of the gateways, whose lives this program does not
+// follow.
 
 import { GapAccounts } from './gaps.mjs';
 
 // A broadcaster over tcp that is killed sooner than one who is stopped goes on, and connects anew,
 // may never have met the consumer, and nothing could tell of it (in a bus directory its files do).
+// One that ends in good order waits for nobody who did not reach it: it may not have met the consumer
+// either, if its life was that short, and the connection to it was cut or silent in that time.
 const UNMET_MS = 12_000;
 const NAMED_MS = 4_000; // less than the shortest --recovery-window: so long a CONNECT's offset counts
 const REPAIR_MS = 12_000; // the longest until a loss is told: the time-outs of the bus together
@@ -82,6 +85,7 @@ class Seat {
     this.resumed = ''; // the origin of `since`, if it was joined so
     this.heldSince = since; // ms; of the other origins: when the seat that it goes on from was taken
     this.isProven = false; // no unproven gap was told
+    this.unproven = ''; // the one that was told, as text
     this.isAnswering = false; // `joined` was heard, and no event yet
     this.isImplied = false; // … by the offset of its CONNECT, which may be of another session
     this.isUnsure = false; // … as one that was here before, whose offset says nothing
@@ -127,6 +131,7 @@ export class Consumer {
     this.offset = ''; // of the last event that came
     this.named = ''; // in the CONNECT of this connection, which began anew
     this.isUnsure = false; // whether what it has may be unknown
+    this.heard = new Set(); // the origins of which anything came
     this.joinedSince = new Set(); // the sessions that were joined since then
     this.counts = { implied: 0, deliveries: 0, gaps: {}, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, unproven: 0, again: 0 };
   }
@@ -216,6 +221,7 @@ export class Consumer {
     }
     if (offset === '') return;
     const [name, seq] = parse(offset);
+    this.heard.add(name);
     const position = seat.positions.get(name);
     if (!position) {
       seat.positions.set(name, new Position(seq));
@@ -267,6 +273,7 @@ export class Consumer {
     const [name, seq] = parse(id);
     const origin = this.emitted.origin(name);
     const scope = this.scope(session);
+    this.heard.add(name);
     this.counts.deliveries++;
     const seat = this.seatOf(session, 'an event', id);
     if (!seat) return;
@@ -319,6 +326,7 @@ export class Consumer {
     if (!seat) return;
     if (after === '') return this.unproven(session, seat, first, reason);
     const [name, lower] = parse(after);
+    this.heard.add(name);
     const origin = this.emitted.origin(name);
     const text = `${after} ${first} ${reason}`;
     const upper = first === '' ? Infinity : parse(first)[1];
@@ -362,8 +370,9 @@ export class Consumer {
   /** What others than `since`'s origin sent may be missing. */
   unproven(session, seat, first, reason) {
     const text = `unproven ${first} ${reason}`;
+    if (seat.unproven === text && seat.wasRecovered && seat.isAnswering) return; // like any gap, it may come again
     if (seat.isUnsure && seat.isAnswering) {
-      seat.isUnsure = false; // once
+      Object.assign(seat, { isUnsure: false, unproven: text }); // once
       this.accounts.take({ consumer: this.name, session, origin: null, reason, text, missing: 0, seat, isUnsure: true });
       return;
     }
@@ -372,8 +381,8 @@ export class Consumer {
     if (!isOther && !seat.positions.get(seat.resumed)?.isOver && !this.hasOthers(session, seat))
       this.problem('an unproven gap where one origin alone had sent', session, seat.resumed, 'nothing', text);
     this.counts.unproven++;
-    this.accounts.take({ consumer: this.name, session, origin: null, reason, text, missing: this.unheardOfOthers(session, seat), seat });
-    seat.isProven = false;
+    this.accounts.take({ consumer: this.name, session, origin: null, reason, text, missing: this.unheardOfOthers(session, seat), seat: this.haveSeveralSent(session, seat, isOther) ? seat : null });
+    Object.assign(seat, { isProven: false, unproven: text });
     for (const name of [...seat.positions.keys()]) if (name !== seat.resumed || isOther) seat.positions.delete(name);
   }
 
@@ -388,6 +397,13 @@ export class Consumer {
     for (const origin of this.emitted.origins.values())
       if (origin.name !== seat.resumed) sum += origin.since(session, seat.heldSince + CLOCK_MS).filter((seq) => seq > (seat.positions.get(origin.name)?.upTo ?? 0)).length;
     return sum;
+  }
+
+  /** Whether a join with since, or the offset of its CONNECT, came where others than its origin have sent: gateways, too. */
+  haveSeveralSent(session, seat, isOther) {
+    let count = isOther ? 1 : 0; // the named event is of another session
+    for (const origin of this.emitted.origins.values()) if (origin.first(session) <= seat.since + CLOCK_MS) count++;
+    return count > 1;
   }
 
   hasOthers(session, seat) {
@@ -417,11 +433,20 @@ export class Consumer {
   missing(origin, session, seat) {
     const position = seat.positions.get(origin.name);
     const isMet = position && position.again < 0;
-    if (!isMet && origin.isRemote && origin.fate === 'killed' && (position || origin.life < UNMET_MS)) return [];
+    if (!isMet && origin.isRemote && this.mayBeUnmet(origin, seat, position)) return [];
     // The client may have come to just that gateway, which tells its own presence without ids.
     if (seat.resumed === origin.name && !origin.isOurs) return [];
     if (position?.isOver && !(position.mayGoOn && origin.fate === 'alive')) return [];
     return this.unheard(origin, session, seat);
+  }
+
+  /** Whether a broadcaster over tcp may be gone before the consumer, or the gateway where it joined, met it. */
+  mayBeUnmet(origin, seat, position) {
+    if (origin.life >= UNMET_MS) {
+      const isCarried = position && origin.fate === 'killed'; // from another gateway, maybe, than that of this join
+      return isCarried && origin.died - seat.since < UNMET_MS;
+    }
+    return origin.fate === 'killed' || (origin.fate === 'ended' && origin.wasCut && !this.heard.has(origin.name));
   }
 
   /** The session's events of the origin, up to a number, that are owed and were neither heard nor told missing. */

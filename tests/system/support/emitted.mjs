@@ -57,7 +57,8 @@ export class Origin {
     this.fate = 'alive'; // 'killed', 'ended'
     this.isShort = false; // it lives to emit some events at once
     this.isRemote = false; // over tcp: nothing but its connection tells that it was there
-    this.life = Infinity; // ms, until it was killed
+    this.wasCut = false; // … which was cut or silent at some time of its life
+    this.life = Infinity; // ms, until it was killed or told to end
     this.died = Infinity; // ms since the epoch, when it was killed or told to end
     this.sessions = new Map(); // session -> {seqs, times in ms (0: not known)}
     this.numbers = new Map(); // seq -> {session, n: the payload's number}

@@ -115,7 +115,8 @@ export class Flood {
     this.program.child.stdout.resume();
   }
 
-  async settle() {
+  /** Waits until nothing is owed, and reports what is when the time is over. */
+  async settle(ms = SETTLE_MS) {
     this.clients?.write('settle\n');
     let owed = [];
     const isDone = () => {
@@ -125,7 +126,7 @@ export class Flood {
       owed = this.logs.flatMap((log) => [...log.owed()].map((each) => ({ consumer: this.name, ...each })));
       return owed.length === 0 || this.hasEnded;
     };
-    await this.until(isDone, 'end of it', SETTLE_MS).catch(() => {});
+    await this.becomes(isDone, ms);
     if (!this.hasEnded) for (const problem of owed) this.world.report(problem);
   }
 
@@ -135,14 +136,18 @@ export class Flood {
     return exitCode !== null || signalCode !== null;
   }
 
-  /** Reads the logs until it is so. */
   async until(isSo, what, ms = 20_000) {
+    if (!(await this.becomes(isSo, ms))) throw new Error(`${this.name}: no ${what} within ${ms} ms`);
+  }
+
+  /** Reads the logs until it is so, or the time is over; gives whether it is so. */
+  async becomes(isSo, ms) {
     for (const end = performance.now() + ms; ; await wait(LOOK_MS)) {
       this.clients?.write('flush\n');
       for (const log of this.logs) log.read();
       this.program.lines.length = 0; // the log has them
-      if (isSo()) return;
-      if (performance.now() > end) throw new Error(`${this.name}: no ${what} within ${ms} ms`);
+      if (isSo()) return true;
+      if (performance.now() > end) return false;
     }
   }
 

@@ -21,7 +21,7 @@ export const CAUSES = {
   'join whose answer was lost': { bound: ({ seats }) => seats, why: 'its connection was cut and recovered, and only the gateway knows since when it is in the session: one a consumer, session and life' },
   'lost before the join': { bound: ({ seats }) => seats, why: 'that it was lost was not known yet when the consumer joined: one a join and origin' },
   'met after the join': { bound: ({ seats }) => seats, why: 'its connection was cut when the session became live, so all of it is owed, however old: one a consumer, session and life' },
-  unproven: { bound: ({ count }) => count, why: 'one event id says nothing of other broadcasters; the checker tells where there are none' },
+  unproven: { bound: ({ seats }) => seats, why: 'one event id says nothing of other broadcasters: one a join with since or offset, where several have sent' },
   history: { bound: NEVER, why: 'an origin that is there says what it has not kept' },
 };
 
@@ -33,21 +33,21 @@ export class GapAccounts {
 
   /**
    * Takes a gap: `missing` events that its consumer was owed were named by it. `seat` stands for the
-   * consumer's time in the session, which is told once of one origin's loss. Where `joined` was lost
-   * with a connection that was recovered, the consumer does not know what it is owed.
+   * consumer's time in the session, which is told once of one origin's loss; null: nothing may be told there.
+   * Where `joined` was lost with a connection that was recovered, the consumer does not know what it is owed.
    */
   take({ consumer, session, origin, reason, text, missing, seat, isAnswer = false, isImplied = false, isUnsure = false, isOlder = false }) {
     if (missing > 0 || reason === 'refused') {
       this.needed++;
       return;
     }
-    const cause = causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder, isUnheard: seat.state === 'asked', isWhole: text.startsWith(`${origin?.name}.0 `) });
+    const cause = causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder, isUnheard: seat?.state === 'asked', isWhole: text.startsWith(`${origin?.name}.0 `) });
     let account = this.causes.get(cause);
     if (!account) this.causes.set(cause, (account = { count: 0, seats: new Map(), examples: [] }));
     account.count++;
     const told = account.seats.get(seat) ?? new Set();
-    account.seats.set(seat, told.add(origin?.name));
-    if (account.examples.length < KEPT) account.examples.push({ consumer, session, text, ...circumstances(origin, seat) });
+    if (seat) account.seats.set(seat, told.add(origin?.name));
+    if (account.examples.length < KEPT) account.examples.push({ consumer, session, text, ...circumstances(origin, seat ?? {}) });
   }
 
   get needless() {

@@ -69,6 +69,11 @@ export class Proxy {
     this.pairs.delete(pair);
   }
 
+  /** Whether it refuses connections, or some of them are silent. */
+  get isBroken() {
+    return this.isShut || [...this.pairs].some(({ isSilent }) => isSilent);
+  }
+
   /** That share of the connections, evenly over their age. */
   some(share) {
     return [...this.pairs].filter((_, i) => Math.floor((i + 1) * share) !== Math.floor(i * share));

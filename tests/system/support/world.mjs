@@ -98,6 +98,7 @@ export class World {
     const [, origin, at] = await program.line(/^ready (\S+) (\S+)$/);
     broadcaster.origin = this.emitted.addBroadcaster(origin, file);
     broadcaster.origin.isRemote = index >= ON_TCP;
+    broadcaster.origin.wasCut = this.busProxies[index]?.isBroken ?? false;
     broadcaster.born = performance.now();
     if (this.busProxies[index]) this.busProxies[index].target = Number(at.match(/:(\d+)$/)[1]);
   }
