@@ -167,8 +167,8 @@ static struct talus__held *make_held(talus_subscriber_t *subscriber, uint64_t se
     *held = (struct talus__held){.seq = seq, .prev = prev, .bytes = bytes};
     zmq_msg_init(&held->topic);
     zmq_msg_init(&held->body);
-    zmq_msg_move(&held->topic, &subscriber->topic);
-    zmq_msg_move(&held->body, &subscriber->body);
+    talus__frame_keep(&held->topic, &subscriber->topic);
+    talus__frame_keep(&held->body, &subscriber->body);
     heals->held_events++;
     heals->held_bytes += bytes;
     return held;

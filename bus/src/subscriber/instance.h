@@ -54,9 +54,10 @@ struct talus_subscriber {
     talus_subscriber_t *self; // for the call for the descriptor, whose caller cannot see a change
     unsigned generation;      // of forks
     void *context;
-    void *socket;              // SUB
-    struct talus__inbox inbox; // of `socket`
-    struct talus__post post;   // whoever reads `socket` and the askers' holds it
+    void *socket;                    // SUB
+    struct talus__inbox inbox;       // of `socket`
+    struct talus__inbox_bound bound; // of `inbox`
+    struct talus__post post;         // whoever reads `socket` and the askers' holds it
     int epoll;
     int timer; // fires at armed_at
     int wake;
@@ -79,11 +80,13 @@ struct talus_subscriber {
     size_t recoveries;    // that were asked for and have not ended
     bool prefers_answers; // whose turn it is: the askers', or the socket's
     talus_subscriber_stats_t stats;
+    uint64_t malformed_found; // of those that the inboxes count: logged
     struct talus__log_gate malformed_gate, refused_gate, hole_gate, gap_gate;
 
     // What was given last: the delivery borrows from here.
     zmq_msg_t topic;
     zmq_msg_t body;
+    struct talus__source source; // of a message from a socket or an inbox
     talus_delivery_t delivery;
     talus_event_t event;
     char session[TALUS_SESSION_MAX + 1];
@@ -129,8 +132,18 @@ enum talus__intake {
 // Takes the next message. Returns one of the above, or an error.
 int talus__take_message(talus_subscriber_t *subscriber);
 
+// Messages that the inboxes found not to have two frames. The guard counts, too, so it changes.
+static inline uint64_t talus__inboxes_malformed(const talus_subscriber_t *subscriber)
+{
+    return atomic_load_explicit(&subscriber->bound.malformed, memory_order_relaxed) +
+           atomic_load_explicit(&subscriber->askers.waiting.malformed, memory_order_relaxed);
+}
+
 // Counts a message that is none of ours. Returns TALUS__INTAKE_HANDLED.
 int talus__on_malformed(talus_subscriber_t *subscriber, const char *what);
+
+// Logs what the inboxes have found malformed since the last call.
+void talus__log_inboxes(talus_subscriber_t *subscriber);
 
 // A head in subscriber->body. Returns what talus__take_message does.
 int talus__on_head(talus_subscriber_t *subscriber, const struct talus__topic *topic);

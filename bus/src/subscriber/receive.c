@@ -131,6 +131,7 @@ static int tend(talus_subscriber_t *subscriber, int timeout_ms, bool is_drained)
     uint64_t expirations;
 
     subscriber->untended = 0;
+    talus__log_inboxes(subscriber);
     if (is_drained)
         lower(subscriber);
     talus__arm_timer(subscriber);
