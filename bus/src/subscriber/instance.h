@@ -38,12 +38,6 @@
 #include "peers.h"
 #include "wire.h"
 
-// The earlier of two moments, of which 0 is never.
-static inline long long talus__earlier(long long one, long long other)
-{
-    return one == 0 || (other != 0 && other < one) ? other : one;
-}
-
 // Holds back all but one line a second of a kind.
 struct talus__log_gate {
     long long opens_at;
