@@ -157,6 +157,7 @@ static int tend(talus_subscriber_t *subscriber, int timeout_ms, bool is_drained)
         }
     }
     if (count > 0) {
+        subscriber->inbox.is_emptied = false; // connecting and disconnecting read the descriptor
         long long now = talus__monotonic_ms();
         talus__peers_tend(&subscriber->peers, now, is_drained);
         talus__beats_tend(subscriber, now, is_drained);
