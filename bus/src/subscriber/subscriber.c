@@ -175,6 +175,9 @@ static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *
     error = talus__peers_init(&subscriber->peers, endpoints, &peers_options);
     if (error)
         return error;
+    if (talus__guard_watch(&subscriber->post,
+                           talus__monitor_descriptor(&subscriber->peers.monitor)) != 0)
+        return TALUS_ESYSTEM;
     talus__raise(subscriber); // binding and connecting may have read what the descriptors told
     talus__arm_timer(subscriber);
     talus__leave(subscriber);
