@@ -89,6 +89,7 @@ static void send_range(struct fixture *fixture, const char *topic, int first, in
 static size_t expect_taken_from(struct talus__inbox *inbox, const char *topic, int number)
 {
     struct talus__source source;
+    char digits[16] = "";
     zmq_msg_t frames[2];
 
     assert_true(inbox->count > 0);
@@ -98,8 +99,9 @@ static size_t expect_taken_from(struct talus__inbox *inbox, const char *topic, i
     assert_true(source.is_kept);
     assert_int_equal(zmq_msg_size(&frames[0]), strlen(topic));
     assert_memory_equal(zmq_msg_data(&frames[0]), topic, strlen(topic));
-    assert_int_equal(atoi(zmq_msg_data(&frames[1])), number);
     size_t size = zmq_msg_size(&frames[1]);
+    memcpy(digits, zmq_msg_data(&frames[1]), size < sizeof digits ? size : sizeof digits - 1);
+    assert_int_equal(atoi(digits), number);
     zmq_msg_close(&frames[0]);
     zmq_msg_close(&frames[1]);
     return size;
