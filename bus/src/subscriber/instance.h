@@ -12,7 +12,8 @@
 //   live.c        joining and leaving, and when a join is live
 //
 // Below them, each on its own: origins.c (who there is), joined.c (what is joined, and how far one
-// is), peers.c (sockets and bus directories), monitor.c (connections), askers.c (requests).
+// is), peers.c (sockets and bus directories), monitor.c and backlog.c (connections), askers.c
+// (requests), inbox.c and guard.c (what comes while the owner stands still).
 //
 // Invariant: the epoll descriptor is readable whenever a call of talus_subscriber_receive could
 // give something. What lies in the socket's queue is not seen by the kernel, so the event
