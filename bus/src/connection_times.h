@@ -15,7 +15,9 @@
 // 4.3.4 a heartbeat on a connection whose input rests, and that the peer has left, aborts the
 // process (stream_engine_base.cpp, out_event). The bus has heartbeats of its own; that a host is
 // gone is told by the kernel, within three seconds.
-#define TALUS__TCP_MAXRT_MS 3000 // unconfirmed bytes for so long: the connection is cut
+// Bytes that wait for so long, unconfirmed, or (Linux from 5.11 on) since the peer's process reads
+// nothing: the connection is cut.
+#define TALUS__TCP_MAXRT_MS 3000
 #define TALUS__TCP_OPTIONS(is_on)                                                                  \
     {ZMQ_TCP_KEEPALIVE, (is_on) ? 1 : -1}, {ZMQ_TCP_KEEPALIVE_IDLE, (is_on) ? 1 : -1},             \
         {ZMQ_TCP_KEEPALIVE_INTVL, (is_on) ? 1 : -1}, {ZMQ_TCP_KEEPALIVE_CNT, (is_on) ? 2 : -1},    \

@@ -41,4 +41,10 @@ int talus__random_name(char *out, size_t size);
 unsigned long long talus__now_us(void);
 long long talus__monotonic_ms(void);
 
+// The earlier of two moments, of which 0 is never.
+static inline long long talus__earlier(long long one, long long other)
+{
+    return one == 0 || (other != 0 && other < one) ? other : one;
+}
+
 #endif

@@ -459,7 +459,8 @@ static void show_stats(struct intake *intake)
     talus_subscriber_stats(intake->subscriber, &stats);
     gw_metric_set(&intake->metrics, GW_BUS_HOLES, (int64_t)stats.holes);
     gw_metric_set(&intake->metrics, GW_BUS_HEALED, (int64_t)stats.healed);
-    gw_metric_set(&intake->metrics, GW_BUS_RECEIVE_DROPPED, (int64_t)stats.receive_dropped);
+    gw_metric_set(&intake->metrics, GW_BUS_RECEIVE_DROPPED,
+                  (int64_t)(stats.receive_dropped + stats.answers_dropped));
     gw_metric_set(&intake->metrics, GW_BUS_DIRECTORY_OVERFLOWS, (int64_t)stats.directory_overflows);
     gw_metric_set(&intake->metrics, GW_BUS_MALFORMED, (int64_t)stats.malformed);
     gw_metric_set(&intake->metrics, GW_BUS_OVER_BOUNDS, (int64_t)stats.refused_bounds);

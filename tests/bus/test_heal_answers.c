@@ -15,47 +15,10 @@
 #include "expect.h"
 #include "heal_fixture.h"
 #include "raw_publisher.h"
+#include "replay_socket.h"
 #include "request.h"
 
 // ---- Strange broadcasters
-
-static void publish_head(struct raw_publisher *raw, const char *topic, uint64_t seq,
-                         const char *replay)
-{
-    uint8_t body[TALUS__HEAD_BODY_MAX];
-    const struct talus__head head = {.origin = raw->origin,
-                                     .origin_size = strlen(raw->origin),
-                                     .seq = seq,
-                                     .replay = replay,
-                                     .replay_size = strlen(replay)};
-
-    raw_publish_frames(raw, topic, body, talus__head_encode(body, sizeof body, &head));
-}
-
-// Joins "s", whose newest event is 5, with a bare publisher that names `replay`.
-static void publish_to_live(struct heal_fixture *fixture, struct raw_publisher *raw,
-                            const char *replay)
-{
-    raw_publisher_open(raw, ZMQ_XPUB, "origin01", NULL);
-    raw_publisher_bind(raw, NULL);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, raw->endpoint);
-    raw_publisher_expect(raw, "$bus/");
-    publish_head(raw, "$bus/$hello", 5, replay);
-    pump_until(subscriber, origins_are, 1);
-    raw_publisher_expect_ready(raw);
-    assert_int_equal(talus_subscriber_join(subscriber, "s"), 0);
-    raw_publisher_expect(raw, "s/");
-    publish_head(raw, "s/$head", 5, replay);
-    expect_live(subscriber, "s", true);
-}
-
-// The same, and has it miss events 6 and 7.
-static void miss_events(struct heal_fixture *fixture, struct raw_publisher *raw, const char *replay)
-{
-    publish_to_live(fixture, raw, replay);
-    raw_publish(raw, "s/t", 8, 7);
-    raw_publish(raw, "s/t", 9, 8);
-}
 
 static void expect_lost_then_events(struct heal_fixture *fixture)
 {
@@ -126,82 +89,6 @@ static void test_heal_gives_up_on_one_that_answers_nonsense(void **state)
 }
 
 // ---- A bound on what is held back
-
-// A replay socket that answers when, and what, the test wants.
-struct replay_socket {
-    void *context;
-    void *router;
-    char endpoint[64];
-    char identity[256]; // of who asked last
-    size_t identity_size;
-};
-
-static void replay_open(struct replay_socket *replay)
-{
-    const int no_linger = 0;
-    size_t size = sizeof replay->endpoint;
-
-    replay->context = zmq_ctx_new();
-    replay->router = zmq_socket(replay->context, ZMQ_ROUTER);
-    zmq_setsockopt(replay->router, ZMQ_LINGER, &no_linger, sizeof no_linger);
-    assert_int_equal(zmq_bind(replay->router, TCP), 0);
-    assert_int_equal(zmq_getsockopt(replay->router, ZMQ_LAST_ENDPOINT, replay->endpoint, &size), 0);
-}
-
-static void replay_close(struct replay_socket *replay)
-{
-    zmq_close(replay->router);
-    zmq_ctx_term(replay->context);
-}
-
-// Waits for a request for a replay, while the subscriber delivers nothing. Gives its `after`.
-static uint64_t replay_expect_request(struct replay_socket *replay, talus_subscriber_t *subscriber)
-{
-    const talus_delivery_t *delivery;
-    struct talus__request request;
-    uint8_t bytes[TALUS__REPLAY_REQUEST];
-
-    for (int i = 0; i < EXPECT_DEADLINE_MS / 20; i++) {
-        int size =
-            zmq_recv(replay->router, replay->identity, sizeof replay->identity, ZMQ_DONTWAIT);
-        if (size < 0) {
-            assert_int_equal(talus_subscriber_receive(subscriber, 20, &delivery), TALUS_ETIMEOUT);
-            continue;
-        }
-        replay->identity_size = (size_t)size;
-        size = zmq_recv(replay->router, bytes, sizeof bytes, 0);
-        assert_in_range(size, 1, sizeof bytes);
-        if (talus__request_decode(bytes, (size_t)size, &request) == 0 &&
-            request.kind == TALUS__REQUEST_REPLAY)
-            return request.after;
-    }
-    fail_msg("no replay is asked for");
-    return 0;
-}
-
-static void replay_send(struct replay_socket *replay, const char *topic, const void *body,
-                        size_t size)
-{
-    assert_true(zmq_send(replay->router, replay->identity, replay->identity_size, ZMQ_SNDMORE) > 0);
-    assert_true(zmq_send(replay->router, topic, strlen(topic), ZMQ_SNDMORE) > 0);
-    assert_true(zmq_send(replay->router, body, size, 0) > 0);
-}
-
-// Answers with the events of "s" from `first` to `last`, of which the history has them all.
-static void replay_answer(struct replay_socket *replay, const char *origin, uint64_t first,
-                          uint64_t last)
-{
-    uint8_t body[256];
-    const struct talus__end end = {.origin = origin,
-                                   .origin_size = strlen(origin),
-                                   .first = 1,
-                                   .head = last,
-                                   .is_complete = true};
-
-    for (uint64_t seq = first; seq <= last; seq++)
-        replay_send(replay, "s/t", body, raw_encode(body, origin, seq, seq - 1, "\x80", 1));
-    replay_send(replay, "s/$end", body, talus__end_encode(body, &end));
-}
 
 static bool has_received(const talus_subscriber_stats_t *stats, uint64_t value)
 {
@@ -393,7 +280,7 @@ static void test_recovery_without_an_answer_says_what_deliveries_bring(void **st
     uint64_t request;
 
     fixture->options.heal_timeout_ms = 100;
-    publish_to_live(fixture, &raw, "tcp://127.0.0.1:1");
+    join_raw(fixture, &raw, "tcp://127.0.0.1:1");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_int_equal(talus_subscriber_recover(fixture->subscriber, cases[i].session,
                                                   cases[i].since, &request),

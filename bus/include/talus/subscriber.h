@@ -218,17 +218,19 @@ typedef struct talus_subscriber_stats {
     uint64_t unproven;        // events delivered of plain publishers, of which nothing proves that
                               // none before them is missing
     uint64_t held;            // events that are held back now
-    uint64_t malformed;       // messages that are no talus event
+    uint64_t malformed;       // messages that are no talus event, or no answer to what was asked
     uint64_t refused_bounds;  // events over max_body, max_depth, max_bin
     uint64_t heads;           // $head markers received
     uint64_t asked;           // requests sent to replay sockets
-    uint64_t ask_timeouts;    // times that one was not answered in time
+    uint64_t ask_timeouts;    // times that a broadcaster did not answer in time
     uint64_t live_incomplete; // LIVE deliveries that were not complete
     uint64_t sessions;        // sessions joined now
     uint64_t origins;         // broadcasters known now
     uint64_t receive_dropped; // messages dropped beyond receive_high_water_mark and receive_bytes
     uint64_t directory_overflows; // times that more happened in a bus directory than its watch
                                   // keeps, while nobody received
+    uint64_t answers_dropped; // messages of broadcasters' answers dropped since more than 16 MiB of
+                              // them waited to be received; they are asked for again
 } talus_subscriber_stats_t;
 
 // The subscriber's thread. Does not block.

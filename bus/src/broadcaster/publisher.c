@@ -219,22 +219,17 @@ static bool drain_queue(struct talus__publisher *publisher)
 // events, and else once a millisecond. ZeroMQ's descriptor tells of new commands alone, and a send
 // takes them in: so a socket is read until it is empty between its last send and a sleep.
 
-static long long earlier(long long one, long long other)
-{
-    return one == 0 || (other != 0 && other < one) ? other : one;
-}
-
 // How long it may sleep if nothing happens, in the form that poll takes.
 static int timeout_of(struct talus__publisher *publisher)
 {
     long long at = talus__repeats_due(&publisher->repeats);
 
-    at = earlier(at, talus__history_due(&publisher->history));
-    at = earlier(at, publisher->replay.retry_at);
-    at = earlier(at, publisher->beat_at);
-    at = earlier(at, publisher->tick_at);
+    at = talus__earlier(at, talus__history_due(&publisher->history));
+    at = talus__earlier(at, publisher->replay.retry_at);
+    at = talus__earlier(at, publisher->beat_at);
+    at = talus__earlier(at, publisher->tick_at);
     if (talus__queue_has_message(&publisher->queue))
-        at = earlier(at, publisher->hold_until);
+        at = talus__earlier(at, publisher->hold_until);
     if (at == 0)
         return -1;
     long long left = at - talus__monotonic_ms();

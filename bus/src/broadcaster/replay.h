@@ -57,12 +57,6 @@ void talus__replay_fini(struct talus__replay *replay);
 // at once. `now`: monotonic clock, milliseconds.
 bool talus__replay_run(struct talus__replay *replay, long long now);
 
-// Whether requests are open.
-static inline bool talus__replay_is_busy(const struct talus__replay *replay)
-{
-    return replay->turn != NULL;
-}
-
 // For talus__history.on_evict; `arg` is the replay.
 void talus__replay_on_evict(struct talus__message *message, void *arg);
 

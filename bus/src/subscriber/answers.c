@@ -354,28 +354,38 @@ static void end_heal(talus_subscriber_t *subscriber, struct talus__heal *heal,
     talus__heal_advanced(subscriber, heal);
 }
 
-// There may be more than one answer holds; else it is told.
+// There is more than this answer held: asks for what comes after it. Returns whether it could.
+static bool ask_on(talus_subscriber_t *subscriber, struct talus__origin *origin,
+                   const struct talus__ask *ask)
+{
+    struct talus__ask *next = talus__ask_new(TALUS__ASK_RECOVER, ask->session, ask->after);
+
+    if (!next)
+        return false;
+    next->request = ask->request;
+    next->gap_first = ask->gap_first;
+    next->gap_after = ask->gap_after;
+    next->stream = ask->stream;
+    next->has_stream = ask->has_stream;
+    return talus__askers_ask(&subscriber->askers, origin, next) == 0;
+}
+
+// Whatever is known to have been sent and did not come is asked for, or told to be missing.
 static int end_recovery(talus_subscriber_t *subscriber, struct talus__asker *asker,
                         struct talus__ask *ask, const struct talus__end *end)
 {
-    bool is_further = ask->after > ask->since;
+    uint64_t newest = end->head > ask->after ? end->head : ask->after;
 
-    if (end->first > ask->after + 1)
+    if (end->first > ask->after + 1) {
         note_missing(ask, end->first);
-    if (ask->after < end->head && is_further && end->first <= ask->after + 1) {
-        struct talus__ask *next = talus__ask_new(TALUS__ASK_RECOVER, ask->session, ask->after);
-        if (next) {
-            next->request = ask->request;
-            next->gap_first = ask->gap_first;
-            next->gap_after = ask->gap_after;
-            next->stream = ask->stream;
-            next->has_stream = ask->has_stream;
-            if (talus__askers_ask(&subscriber->askers, asker->origin, next) == 0)
-                return TALUS__INTAKE_HANDLED;
-        }
+        ask->after = end->first - 1;
     }
-    set_recovered(subscriber, ask->session, asker->origin->name, ask->request,
-                  end->head > ask->after ? end->head : ask->after);
+    if (ask->after < end->head) {
+        if (ask->after > ask->since && ask_on(subscriber, asker->origin, ask))
+            return TALUS__INTAKE_HANDLED;
+        note_missing(ask, end->head + 1);
+    }
+    set_recovered(subscriber, ask->session, asker->origin->name, ask->request, newest);
     if (ask->gap_first > 0)
         set_missing(subscriber, ask->gap_after, ask->gap_first, TALUS_GAP_HISTORY);
     return TALUS__INTAKE_EVENT;
@@ -421,8 +431,8 @@ int talus__take_answer(talus_subscriber_t *subscriber)
     if (!subscriber->askers.may_have_answers)
         return TALUS__INTAKE_EMPTY;
     talus__zmq_release(zmq_msg_data(&subscriber->body)); // of the message before
-    struct talus__asker *asker =
-        talus__askers_receive(&subscriber->askers, &subscriber->topic, &subscriber->body);
+    struct talus__asker *asker = talus__askers_receive(&subscriber->askers, &subscriber->topic,
+                                                       &subscriber->body, &subscriber->source);
     if (!asker)
         return TALUS__INTAKE_EMPTY;
     talus__zmq_acquire(zmq_msg_data(&subscriber->body));

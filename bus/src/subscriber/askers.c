@@ -20,13 +20,12 @@
 #include "log.h"
 #include "request.h"
 
-#define ASK_MS            1000  // without an answer, before asking again
-#define IDLE_MS           10000 // before a connection is closed that is not needed
-#define SENT_MOST         16    // asks of one broadcaster on their way
-#define EVENTS_PER_ASK    1000  // so that many askers have their turns
-#define ASKERS_MOST       256   // sockets; ZeroMQ has about a thousand for the process
-#define WAITING_MOST      20000 // messages of an answer that wait for a slow owner …
-#define WAITING_BYTES     ((size_t)16 << 20)
+#define ASK_MS            1000               // without an answer, before asking again
+#define IDLE_MS           10000              // before a connection is closed that is not needed
+#define SENT_MOST         16                 // asks of one broadcaster on their way
+#define EVENTS_PER_ASK    1000               // so that many askers have their turns
+#define ASKERS_MOST       256                // sockets; ZeroMQ has about a thousand for the process
+#define LEAST_BYTES       ((size_t)32 << 10) // that an asker's answers may take in any case
 #define ASKS_MOST         1000000
 #define ENDPOINT_CAPACITY 1024
 
@@ -56,7 +55,7 @@ struct talus__ask *talus__ask_heads_new(const char *const *sessions, size_t coun
     if (!ask)
         return NULL;
     ask->kind = TALUS__ASK_HEADS;
-    ask->heads_left = count;
+    ask->heads = ask->heads_left = count;
     ask->size = talus__request_encode_heads(ask->bytes, capacity, sessions, count);
     return ask;
 }
@@ -122,7 +121,7 @@ static void close_socket(struct talus__askers *askers, struct talus__asker *aske
     epoll_ctl(askers->epoll, EPOLL_CTL_DEL, asker->fd, NULL);
     talus__guard_unwatch(askers->post, asker->fd);
     talus__inbox_fini(&asker->inbox);
-    asker->inbox.has_dropped = false;
+    asker->inbox.is_cut = false;
     zmq_close(asker->socket);
     asker->socket = NULL;
 }
@@ -149,8 +148,9 @@ static struct talus__asker *add_asker(struct talus__askers *askers, struct talus
     if (!asker)
         return NULL;
     asker->origin = origin;
-    asker->inbox.max_messages = WAITING_MOST;
-    asker->inbox.max_bytes = WAITING_BYTES;
+    asker->inbox.bound = &askers->waiting;
+    asker->inbox.least_bytes = LEAST_BYTES;
+    asker->inbox.is_stream = true;
     asker->before = askers->last;
     if (askers->last)
         askers->last->next = asker;
@@ -291,10 +291,10 @@ struct talus__ask *talus__asker_take(struct talus__askers *askers, struct talus_
 
 void talus__asker_reset(struct talus__askers *askers, struct talus__asker *asker)
 {
-    askers->stats->ask_timeouts++;
     close_socket(askers, asker);
     asker->unsent = asker->first;
     asker->sent = 0;
+    asker->first->heads_left = asker->first->heads; // only the first is answered in part
     asker->asked_at = talus__monotonic_ms();
     send_asks(askers, asker);
     tend_asker_by(askers, asker);
@@ -303,13 +303,14 @@ void talus__asker_reset(struct talus__askers *askers, struct talus__asker *asker
 // ---- Receiving
 
 static bool receive_from(struct talus__askers *askers, struct talus__asker *asker, zmq_msg_t *topic,
-                         zmq_msg_t *body)
+                         zmq_msg_t *body, struct talus__source *source)
 {
     if (asker->inbox.count > 0) {
-        talus__inbox_take(&asker->inbox, topic, body);
+        talus__inbox_take(&asker->inbox, topic, body, source);
         asker->progress_at = asker->asked_at = talus__monotonic_ms();
         return true;
     }
+    source->is_kept = false;
     while (zmq_msg_recv(topic, asker->socket, ZMQ_DONTWAIT) >= 0) {
         askers->is_emptied = false;
         bool is_pair = zmq_msg_more(topic) && zmq_msg_recv(body, asker->socket, ZMQ_DONTWAIT) >= 0;
@@ -317,7 +318,7 @@ static bool receive_from(struct talus__askers *askers, struct talus__asker *aske
             asker->progress_at = asker->asked_at = talus__monotonic_ms();
             return true;
         }
-        askers->stats->malformed++;
+        atomic_fetch_add_explicit(&askers->waiting.malformed, 1, memory_order_relaxed);
         while (is_pair && zmq_msg_more(body)) {
             if (zmq_msg_recv(body, asker->socket, ZMQ_DONTWAIT) < 0)
                 break;
@@ -335,19 +336,20 @@ static void ask_again(struct talus__askers *askers, struct talus__asker *asker)
         close_socket(askers, asker);
 }
 
-struct talus__asker *talus__askers_receive(struct talus__askers *askers, void *topic, void *body)
+struct talus__asker *talus__askers_receive(struct talus__askers *askers, zmq_msg_t *topic,
+                                           zmq_msg_t *body, struct talus__source *source)
 {
     bool is_asked_again = false;
 
     if (!askers->may_have_answers)
         return NULL;
     for (struct talus__asker *asker = askers->first; asker; asker = asker->next) {
-        if (asker->inbox.count == 0 && asker->inbox.has_dropped) {
+        if (asker->inbox.count == 0 && asker->inbox.is_cut) {
             is_asked_again |= asker->first != NULL;
             ask_again(askers, asker);
             continue;
         }
-        if (!asker->socket || !receive_from(askers, asker, topic, body))
+        if (!asker->socket || !receive_from(askers, asker, topic, body, source))
             continue;
         // To the end of the list, so that the others have their turn.
         if (asker != askers->last) {
@@ -374,7 +376,7 @@ bool talus__askers_pull(struct talus__askers *askers, size_t most)
             continue;
         talus__inbox_pull(&asker->inbox, most / askers->count + 1);
         is_emptied &= asker->inbox.is_emptied;
-        askers->may_have_answers |= asker->inbox.count > 0 || asker->inbox.has_dropped;
+        askers->may_have_answers |= asker->inbox.count > 0 || asker->inbox.is_cut;
     }
     askers->is_emptied = is_emptied;
     return askers->may_have_answers;
@@ -386,7 +388,6 @@ static void fail_all(struct talus__askers *askers, struct talus__asker *asker)
 {
     struct talus__ask *ask = asker->first;
 
-    askers->stats->ask_timeouts++;
     close_socket(askers, asker);
     asker->first = asker->last = asker->unsent = NULL;
     asker->sent = 0;
@@ -408,14 +409,18 @@ void talus__askers_tend(struct talus__askers *askers, long long now)
     askers->tend_at = 0;
     while (asker) {
         struct talus__asker *next = asker->next;
+        if (asker->inbox.count > 0 || asker->inbox.is_cut)
+            asker->progress_at = asker->asked_at = now; // it has answered: its owner was away
         if (!asker->first && now >= asker->progress_at + IDLE_MS) {
             close_asker(askers, asker);
         } else if (!asker->first) {
             tend_by(askers, asker->progress_at + IDLE_MS);
         } else if (now >= asker->progress_at + askers->options->heal_timeout_ms) {
+            askers->stats->ask_timeouts++;
             fail_all(askers, asker);
             close_asker(askers, asker);
         } else if (now >= asker->asked_at + ASK_MS) {
+            askers->stats->ask_timeouts++;
             talus__asker_reset(askers, asker);
         } else {
             tend_asker_by(askers, asker);

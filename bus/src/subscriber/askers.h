@@ -4,6 +4,8 @@
 // A broadcaster answers the requests of one socket in order, so the answer that arrives is that of
 // the first ask. One that does not answer for ASK_MS is asked again over a new connection, since a
 // request may have been lost with the old one; what it says no more for `timeout_ms` has failed.
+// What their answers make wait for a slow owner has one bound over all askers; what does not fit is
+// asked for again when the owner has taken what did.
 #ifndef TALUS__ASKERS_H
 #define TALUS__ASKERS_H
 
@@ -36,7 +38,8 @@ struct talus__ask {
     uint64_t gap_first;       // … and before this one are missing; 0: none is
     uint64_t stream;          // RECOVER: when it began, the session's deliveries were to go on …
     bool has_stream;          // … after this one, if at all
-    size_t heads_left;        // HEADS
+    size_t heads;             // HEADS: how many are asked for …
+    size_t heads_left;        // … and have not come
     const char *session;      // HEAL, RECOVER: NUL-terminated
     size_t size;              // HEADS: bytes of the encoded request
     uint8_t bytes[];          // the session, or the request
@@ -66,6 +69,7 @@ struct talus__askers {
     int epoll;
     struct talus__asker *first;
     struct talus__asker *last;
+    struct talus__inbox_bound waiting; // of the inboxes
     size_t count;
     size_t open_asks;
     bool may_have_answers;
@@ -82,7 +86,7 @@ struct talus__askers {
 // The event data of what askers add to the epoll descriptor.
 #define TALUS__ASKERS_SOURCE 9u
 
-// Everything is set but the lists. Closes sockets and frees asks, without on_failed.
+// Everything is set but the lists and the bound. Closes sockets and frees asks, without on_failed.
 void talus__askers_fini(struct talus__askers *askers, bool is_forked);
 
 // Make an ask, to be given to talus__askers_ask. NULL: out of memory.
@@ -96,7 +100,8 @@ int talus__askers_ask(struct talus__askers *askers, struct talus__origin *origin
 
 // Receives one frame pair of some answer. Returns the asker that it is of; NULL: there is none now.
 // The frames are initialised; a message that has not two frames is counted and passed over.
-struct talus__asker *talus__askers_receive(struct talus__askers *askers, void *topic, void *body);
+struct talus__asker *talus__askers_receive(struct talus__askers *askers, zmq_msg_t *topic,
+                                           zmq_msg_t *body, struct talus__source *source);
 
 // For the guard: takes in what has come, up to `most` messages of all askers together, of which
 // each has its share. Returns whether there is something to receive.
@@ -105,7 +110,7 @@ bool talus__askers_pull(struct talus__askers *askers, size_t most);
 // The first ask is answered: takes it off, to be freed by the caller.
 struct talus__ask *talus__asker_take(struct talus__askers *askers, struct talus__asker *asker);
 
-// The answers make no sense: asks anew over another connection.
+// The answers make no sense, or a part of them is lost: asks anew over another connection.
 void talus__asker_reset(struct talus__askers *askers, struct talus__asker *asker);
 
 // Asks again and gives up, as time goes on.

@@ -167,8 +167,8 @@ static struct talus__held *make_held(talus_subscriber_t *subscriber, uint64_t se
     *held = (struct talus__held){.seq = seq, .prev = prev, .bytes = bytes};
     zmq_msg_init(&held->topic);
     zmq_msg_init(&held->body);
-    zmq_msg_move(&held->topic, &subscriber->topic);
-    zmq_msg_move(&held->body, &subscriber->body);
+    talus__frame_keep(&held->topic, &subscriber->topic);
+    talus__frame_keep(&held->body, &subscriber->body);
     heals->held_events++;
     heals->held_bytes += bytes;
     return held;
@@ -325,7 +325,7 @@ void talus__heals_hear(talus_subscriber_t *subscriber, const struct talus__origi
 static bool has_dropped(talus_subscriber_t *subscriber, long long now)
 {
     struct talus__heals *heals = &subscriber->heals;
-    uint64_t dropped = atomic_load_explicit(&subscriber->inbox.dropped, memory_order_relaxed);
+    uint64_t dropped = atomic_load_explicit(&subscriber->bound.dropped, memory_order_relaxed);
 
     if (dropped != heals->dropped) {
         heals->dropped = dropped;

@@ -10,6 +10,8 @@
 #include "zmq_handover.h"
 
 #define FIRST_CAPACITY 64
+#define COPIED_MOST    8192 // bytes of a frame; libzmq allocates a larger one by itself
+#define INLINE_MOST    33   // bytes of a frame that libzmq keeps in zmq_msg_t
 
 static void count_one(_Atomic uint64_t *counter)
 {
@@ -30,12 +32,33 @@ static void free_slots(struct talus__inbox *inbox)
     inbox->capacity = inbox->first = 0;
 }
 
+void talus__frame_keep(zmq_msg_t *kept, zmq_msg_t *frame)
+{
+    size_t size = zmq_msg_size(frame);
+    bool is_copied = size > INLINE_MOST && size < COPIED_MOST;
+
+    if (is_copied && zmq_msg_init_size(kept, size) != 0) {
+        zmq_msg_init(kept); // as the failed call left it half made
+        is_copied = false;
+    }
+    if (!is_copied) {
+        zmq_msg_move(kept, frame);
+        return;
+    }
+    memcpy(zmq_msg_data(kept), zmq_msg_data(frame), size);
+    talus__zmq_release(zmq_msg_data(frame));
+    zmq_msg_close(frame);
+    zmq_msg_init(frame);
+}
+
 void talus__inbox_fini(struct talus__inbox *inbox)
 {
     for (size_t i = 0; i < inbox->count; i++) {
         struct talus__inbox_slot *slot = &inbox->slots[(inbox->first + i) & (inbox->capacity - 1)];
         close_message(&slot->topic, &slot->body);
+        free(slot->host);
     }
+    inbox->bound->bytes -= inbox->bytes;
     inbox->count = inbox->bytes = 0;
     free_slots(inbox);
 }
@@ -54,6 +77,8 @@ static bool grow(struct talus__inbox *inbox)
         zmq_msg_init(&slots[i].body);
         zmq_msg_move(&slots[i].topic, &from->topic);
         zmq_msg_move(&slots[i].body, &from->body);
+        slots[i].fd = from->fd;
+        slots[i].host = from->host;
     }
     free(inbox->slots);
     inbox->slots = slots;
@@ -74,12 +99,17 @@ static bool is_marker(zmq_msg_t *topic)
 
 static bool has_room(const struct talus__inbox *inbox, size_t size, bool is_marker)
 {
-    size_t bytes = inbox->max_bytes + (is_marker ? inbox->max_bytes / 4 : 0);
-    size_t messages = inbox->max_messages + (is_marker ? inbox->max_messages / 4 + 1 : 0);
+    const struct talus__inbox_bound *bound = inbox->bound;
+    bool is_more = is_marker && !inbox->is_stream;
+    size_t bytes = bound->max_bytes + (is_more ? bound->max_bytes / 4 : 0);
+    size_t messages = inbox->max_messages + (is_more ? inbox->max_messages / 4 + 1 : 0);
 
-    // A message alone is always taken, however large: the socket bounds it.
-    return inbox->count == 0 ||
-           ((inbox->max_messages == 0 || inbox->count < messages) && inbox->bytes + size <= bytes);
+    // So that it can get on, an inbox may have one message, however large (the socket bounds it),
+    // unless the others use all there is.
+    if (inbox->count == 0 && bound->bytes < bound->max_bytes)
+        return true;
+    return (inbox->max_messages == 0 || inbox->count < messages) &&
+           (bound->bytes + size <= bytes || inbox->bytes + size <= inbox->least_bytes);
 }
 
 static size_t size_of(zmq_msg_t *topic, zmq_msg_t *body)
@@ -87,25 +117,42 @@ static size_t size_of(zmq_msg_t *topic, zmq_msg_t *body)
     return zmq_msg_size(topic) + zmq_msg_size(body) + TALUS__INBOX_OVERHEAD;
 }
 
+static void drop(struct talus__inbox *inbox, zmq_msg_t *topic, zmq_msg_t *body)
+{
+    count_one(&inbox->bound->dropped);
+    inbox->is_cut = inbox->is_stream;
+    close_message(topic, body);
+}
+
+// Only markers name a way back, for which the peer's address is needed.
+static char *host_of(zmq_msg_t *body, bool is_marker)
+{
+    const char *host = is_marker ? zmq_msg_gets(body, "Peer-Address") : NULL;
+
+    return host && strlen(host) <= TALUS__HOST_MAX ? strdup(host) : NULL;
+}
+
 static void put(struct talus__inbox *inbox, zmq_msg_t *topic, zmq_msg_t *body)
 {
     size_t size = size_of(topic, body);
+    bool is_of_bus = is_marker(topic);
 
-    if (!has_room(inbox, size, is_marker(topic)) ||
+    if (inbox->is_cut || !has_room(inbox, size, is_of_bus) ||
         (inbox->count == inbox->capacity && !grow(inbox))) {
-        count_one(&inbox->dropped);
-        inbox->has_dropped = true;
-        close_message(topic, body);
+        drop(inbox, topic, body);
         return;
     }
     struct talus__inbox_slot *slot =
         &inbox->slots[(inbox->first + inbox->count) & (inbox->capacity - 1)];
+    slot->fd = zmq_msg_get(body, ZMQ_SRCFD);
+    slot->host = host_of(body, is_of_bus);
     zmq_msg_init(&slot->topic);
     zmq_msg_init(&slot->body);
-    zmq_msg_move(&slot->topic, topic);
-    zmq_msg_move(&slot->body, body);
+    talus__frame_keep(&slot->topic, topic);
+    talus__frame_keep(&slot->body, body);
     inbox->count++;
     inbox->bytes += size;
+    inbox->bound->bytes += size;
     zmq_msg_close(topic);
     zmq_msg_close(body);
 }
@@ -149,16 +196,28 @@ void talus__inbox_pull(struct talus__inbox *inbox, size_t most)
             inbox->is_emptied = true;
             return;
         }
-        count_one(&inbox->malformed);
+        count_one(&inbox->bound->malformed);
     }
     inbox->is_emptied = false;
 }
 
-void talus__inbox_take(struct talus__inbox *inbox, zmq_msg_t *topic, zmq_msg_t *body)
+static void take_source(struct talus__inbox_slot *slot, struct talus__source *source)
+{
+    source->is_kept = true;
+    source->fd = slot->fd;
+    strcpy(source->host, slot->host ? slot->host : "");
+    free(slot->host);
+}
+
+void talus__inbox_take(struct talus__inbox *inbox, zmq_msg_t *topic, zmq_msg_t *body,
+                       struct talus__source *source)
 {
     struct talus__inbox_slot *slot = &inbox->slots[inbox->first];
+    size_t size = size_of(&slot->topic, &slot->body);
 
-    inbox->bytes -= size_of(&slot->topic, &slot->body);
+    inbox->bytes -= size;
+    inbox->bound->bytes -= size;
+    take_source(slot, source);
     zmq_msg_move(topic, &slot->topic);
     zmq_msg_move(body, &slot->body);
     zmq_msg_close(&slot->topic);

@@ -4,11 +4,16 @@
 // Such a socket has no high-water mark (connection_times.h says why), so what waits in ZeroMQ has
 // no bound. While the owner keeps up, it takes straight from the socket, and the ring is empty.
 // When it does not, `talus__inbox_pull` moves what waits into the ring, which has bounds in
-// messages and bytes; what is beyond them is dropped and counted. A subscriber notices that like
-// any other loss, by `prev` and heads. As markers are how it notices, they may use a quarter more
-// of both bounds.
+// messages and bytes; what is beyond them is dropped and counted.
 //
-// Invariant: what is in the ring came before what is in the socket.
+// On the bus a subscriber notices what was dropped like any other loss, by `prev` and heads. As
+// markers are how it notices, they may use a quarter more of both bounds. The end of an answer, on
+// the other hand, says that all of it has come. So in the inbox of an asker (`is_stream`) whatever
+// follows a dropped message is dropped too, until the owner has asked again: what the ring holds is
+// the beginning of what was sent.
+//
+// Invariants: what is in the ring came before what is in the socket. The bytes of a bound are the
+// sum over its inboxes.
 #ifndef TALUS__INBOX_H
 #define TALUS__INBOX_H
 
@@ -20,26 +25,49 @@
 
 // What a message in the ring takes beside its bytes: its two frames, and ZeroMQ's block.
 #define TALUS__INBOX_OVERHEAD 256u
+#define TALUS__HOST_MAX       63u // bytes of a numeric address
+
+// Bytes are those of frames, and TALUS__INBOX_OVERHEAD for each message.
+struct talus__inbox_bound {
+    size_t max_bytes;           // of all inboxes that share it
+    size_t bytes;               // in their rings
+    _Atomic uint64_t dropped;   // messages beyond the bounds, or without memory
+    _Atomic uint64_t malformed; // messages that do not have two frames
+};
+
+// Where a message came from. What ZeroMQ knows about that is lost when a frame is copied.
+struct talus__source {
+    bool is_kept;                   // the members below are set; else ask the message
+    int fd;                         // of the connection; -1: none
+    char host[TALUS__HOST_MAX + 1]; // of the peer, for markers; "": not known
+};
 
 struct talus__inbox_slot {
     zmq_msg_t topic;
     zmq_msg_t body;
+    int fd;
+    char *host; // owned; NULL: not known
 };
 
 struct talus__inbox {
-    void *socket;                    // borrowed
-    size_t max_messages;             // 0: no bound
-    size_t max_bytes;                // bytes of frames and TALUS__INBOX_OVERHEAD for each message
+    void *socket;                     // borrowed
+    struct talus__inbox_bound *bound; // borrowed
+    size_t max_messages;              // 0: no bound
+    size_t least_bytes;               // that it may use, however much the others do
+    bool is_stream;
+    bool is_cut;                     // a stream: a message was dropped, until the owner clears this
     bool is_emptied;                 // the socket was found empty after it was read last
-    bool has_dropped;                // since the owner cleared it
     struct talus__inbox_slot *slots; // owned; a ring
     size_t capacity;                 // a power of two, or 0
     size_t first;
     size_t count;
     size_t bytes;
-    _Atomic uint64_t dropped;   // events beyond the bounds, or without memory
-    _Atomic uint64_t malformed; // messages that have not two frames
 };
+
+// Moves a frame that is to be kept into an initialised one. A small frame is copied: it may lie in
+// a receive buffer of ZeroMQ's, which is many times larger, and which it would keep. Without memory
+// it is moved as it is.
+void talus__frame_keep(zmq_msg_t *kept, zmq_msg_t *frame);
 
 // The bounds and the socket are set, the rest is zero. Closes what is in the ring.
 void talus__inbox_fini(struct talus__inbox *inbox);
@@ -49,6 +77,7 @@ void talus__inbox_fini(struct talus__inbox *inbox);
 void talus__inbox_pull(struct talus__inbox *inbox, size_t most);
 
 // Moves the oldest message of the ring into initialised frames. The ring is not empty.
-void talus__inbox_take(struct talus__inbox *inbox, zmq_msg_t *topic, zmq_msg_t *body);
+void talus__inbox_take(struct talus__inbox *inbox, zmq_msg_t *topic, zmq_msg_t *body,
+                       struct talus__source *source);
 
 #endif

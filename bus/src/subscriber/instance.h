@@ -13,7 +13,8 @@
 //   live.c        joining and leaving, and when a join is live
 //
 // Below them, each on its own: origins.c (who there is), joined.c (what is joined, and how far one
-// is), peers.c (sockets and bus directories), monitor.c (connections), askers.c (requests).
+// is), peers.c (sockets and bus directories), monitor.c and backlog.c (connections), askers.c
+// (requests), inbox.c and guard.c (what comes while the owner stands still).
 //
 // Invariant: the epoll descriptor is readable whenever a call of talus_subscriber_receive could
 // give something. What lies in the socket's queue is not seen by the kernel, so the event
@@ -40,12 +41,6 @@
 #include "peers.h"
 #include "wire.h"
 
-// The earlier of two moments, of which 0 is never.
-static inline long long talus__earlier(long long one, long long other)
-{
-    return one == 0 || (other != 0 && other < one) ? other : one;
-}
-
 // Holds back all but one line a second of a kind.
 struct talus__log_gate {
     long long opens_at;
@@ -56,9 +51,10 @@ struct talus_subscriber {
     talus_subscriber_t *self; // for the call for the descriptor, whose caller cannot see a change
     unsigned generation;      // of forks
     void *context;
-    void *socket;              // SUB
-    struct talus__inbox inbox; // of `socket`
-    struct talus__post post;   // whoever reads `socket` and the askers' holds it
+    void *socket;                    // SUB
+    struct talus__inbox inbox;       // of `socket`
+    struct talus__inbox_bound bound; // of `inbox`
+    struct talus__post post;         // whoever reads `socket` and the askers' holds it
     int epoll;
     int timer; // fires at armed_at
     int wake;
@@ -82,11 +78,13 @@ struct talus_subscriber {
     size_t recoveries;    // that were asked for and have not ended
     bool prefers_answers; // whose turn it is: the askers', or the socket's
     talus_subscriber_stats_t stats;
+    uint64_t malformed_found; // of those that the inboxes count: logged
     struct talus__log_gate malformed_gate, refused_gate, hole_gate, gap_gate;
 
     // What was given last: the delivery borrows from here.
     zmq_msg_t topic;
     zmq_msg_t body;
+    struct talus__source source; // of a message from a socket or an inbox
     talus_delivery_t delivery;
     talus_event_t event;
     char session[TALUS_SESSION_MAX + 1];
@@ -132,8 +130,18 @@ enum talus__intake {
 // Takes the next message. Returns one of the above, or an error.
 int talus__take_message(talus_subscriber_t *subscriber);
 
+// Messages that the inboxes found not to have two frames. The guard counts, too, so it changes.
+static inline uint64_t talus__inboxes_malformed(const talus_subscriber_t *subscriber)
+{
+    return atomic_load_explicit(&subscriber->bound.malformed, memory_order_relaxed) +
+           atomic_load_explicit(&subscriber->askers.waiting.malformed, memory_order_relaxed);
+}
+
 // Counts a message that is none of ours. Returns TALUS__INTAKE_HANDLED.
 int talus__on_malformed(talus_subscriber_t *subscriber, const char *what);
+
+// Logs what the inboxes have found malformed since the last call.
+void talus__log_inboxes(talus_subscriber_t *subscriber);
 
 // A head in subscriber->body. Returns what talus__take_message does.
 int talus__on_head(talus_subscriber_t *subscriber, const struct talus__topic *topic);

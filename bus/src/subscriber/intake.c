@@ -35,14 +35,30 @@ bool talus__may_log(struct talus__log_gate *gate, unsigned long long *held_back)
     return true;
 }
 
-int talus__on_malformed(talus_subscriber_t *subscriber, const char *what)
+static void log_malformed(talus_subscriber_t *subscriber, const char *what, uint64_t count)
 {
     unsigned long long held_back;
 
-    subscriber->stats.malformed++;
+    subscriber->malformed_gate.held_back += count - 1;
     if (talus__may_log(&subscriber->malformed_gate, &held_back))
         talus__log(TALUS_LOG_WARNING, "a message was dropped: %s (and %llu more)", what, held_back);
+}
+
+int talus__on_malformed(talus_subscriber_t *subscriber, const char *what)
+{
+    subscriber->stats.malformed++;
+    log_malformed(subscriber, what, 1);
     return TALUS__INTAKE_HANDLED;
+}
+
+void talus__log_inboxes(talus_subscriber_t *subscriber)
+{
+    uint64_t found = talus__inboxes_malformed(subscriber);
+
+    if (found == subscriber->malformed_found)
+        return;
+    log_malformed(subscriber, "it does not have two frames", found - subscriber->malformed_found);
+    subscriber->malformed_found = found;
 }
 
 // ---- Events
@@ -130,11 +146,28 @@ void talus__set_gap(talus_subscriber_t *subscriber, const char *session, const c
                    talus_gap_reason_name(reason), held_back);
 }
 
+// The descriptor of the connection that the message came through; -1: none.
+static int connection_of(talus_subscriber_t *subscriber)
+{
+    return subscriber->source.is_kept ? subscriber->source.fd
+                                      : zmq_msg_get(&subscriber->body, ZMQ_SRCFD);
+}
+
+// The address of the peer that a marker came from; NULL: it is not known.
+static const char *host_of(talus_subscriber_t *subscriber)
+{
+    const struct talus__source *source = &subscriber->source;
+
+    if (source->is_kept)
+        return *source->host ? source->host : NULL;
+    return zmq_msg_gets(&subscriber->body, "Peer-Address");
+}
+
 // The message came through a connection: if that stands, its origin is here, even if the hello that
 // it began with was dropped from a full inbox, or was read after the end of the connection before.
 static void meet(talus_subscriber_t *subscriber, struct talus__origin *origin)
 {
-    int connection = zmq_msg_get(&subscriber->body, ZMQ_SRCFD);
+    int connection = connection_of(subscriber);
 
     // The descriptor may have been another connection's before: first hear of its end.
     talus__peers_read_monitor(&subscriber->peers);
@@ -211,9 +244,8 @@ static bool learn_replay(talus_subscriber_t *subscriber, struct talus__origin *o
          memcmp(origin->named, head->replay, head->replay_size) == 0))
         return false;
     if (!talus__replay_choose(head->replay, head->replay_size,
-                              talus__transport_of(zmq_msg_get(&subscriber->body, ZMQ_SRCFD)),
-                              zmq_msg_gets(&subscriber->body, "Peer-Address"), chosen,
-                              sizeof chosen))
+                              talus__transport_of(connection_of(subscriber)), host_of(subscriber),
+                              chosen, sizeof chosen))
         return false;
     char *named = malloc(head->replay_size + 1);
     char *replay = strdup(chosen);
@@ -324,6 +356,7 @@ static int receive_frames(talus_subscriber_t *subscriber)
         return errno == EINTR ? TALUS__INTAKE_HANDLED : TALUS_ESYSTEM;
     }
     subscriber->inbox.is_emptied = false;
+    subscriber->source.is_kept = false;
     if (!zmq_msg_more(&subscriber->topic))
         return talus__on_malformed(subscriber, "it has one frame only");
     talus__zmq_release(zmq_msg_data(&subscriber->body)); // of the message before
@@ -342,7 +375,8 @@ int talus__take_message(talus_subscriber_t *subscriber)
 
     if (subscriber->inbox.count > 0) {
         talus__zmq_release(zmq_msg_data(&subscriber->body)); // of the message before
-        talus__inbox_take(&subscriber->inbox, &subscriber->topic, &subscriber->body);
+        talus__inbox_take(&subscriber->inbox, &subscriber->topic, &subscriber->body,
+                          &subscriber->source);
     } else {
         int taken = receive_frames(subscriber);
         if (taken != TALUS__INTAKE_EVENT)

@@ -89,8 +89,10 @@ static bool is_answered(talus_subscriber_t *subscriber, struct talus__joined *jo
 {
     if (!talus__joined_is_answered(joined, &subscriber->origins))
         return false;
-    return !talus__peers_meet(&subscriber->peers) ||
-           talus__joined_is_answered(joined, &subscriber->origins);
+    if (!talus__peers_meet(&subscriber->peers))
+        return true;
+    subscriber->inbox.is_emptied = false; // connecting has read the descriptor
+    return talus__joined_is_answered(joined, &subscriber->origins);
 }
 
 void talus__live_check(talus_subscriber_t *subscriber, struct talus__joined *joined)

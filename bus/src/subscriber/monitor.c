@@ -15,7 +15,7 @@
 
 #define EVENTS       (ZMQ_EVENT_CONNECTED | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED)
 #define EVENT_SIZE   6 // bytes: the event (16 bits) and its value (32 bits)
-#define ENDPOINT_MAX 512
+#define ENDPOINT_MAX TALUS__BACKLOG_ENDPOINT
 #define FD_MOST      (1 << 24)
 #define WORD_BITS    64
 
@@ -50,6 +50,7 @@ void talus__monitor_close(struct talus__monitor *monitor, bool is_forked)
     }
     free(monitor->up);
     free(monitor->outgoing);
+    talus__backlog_fini(&monitor->backlog);
     *monitor = (struct talus__monitor){0};
 }
 
@@ -128,33 +129,71 @@ bool talus__monitor_is_quiet(const struct talus__monitor *monitor)
     return true;
 }
 
-void talus__monitor_read(struct talus__monitor *monitor, talus__connection_fn *fn, void *arg)
-{
-    for (;;) {
-        uint8_t frame[EVENT_SIZE];
-        char endpoint[ENDPOINT_MAX];
-        uint16_t kind;
-        int32_t value;
+struct event {
+    uint16_t kind;
+    int32_t fd;
+    char endpoint[ENDPOINT_MAX];
+};
 
+// Receives the next event. False: there is none now.
+static bool receive(struct talus__monitor *monitor, struct event *event)
+{
+    uint8_t frame[EVENT_SIZE];
+
+    for (;;) {
         int size = zmq_recv(monitor->socket, frame, sizeof frame, ZMQ_DONTWAIT);
         if (size < 0 && errno == EINTR)
             continue;
         if (size < 0)
-            return;
-        int endpoint_size = zmq_recv(monitor->socket, endpoint, sizeof endpoint, ZMQ_DONTWAIT);
+            return false;
+        int endpoint_size =
+            zmq_recv(monitor->socket, event->endpoint, sizeof event->endpoint, ZMQ_DONTWAIT);
         if (size != EVENT_SIZE || endpoint_size < 0)
             continue;
-        if ((size_t)endpoint_size >= sizeof endpoint)
-            endpoint_size = sizeof endpoint - 1;
-        endpoint[endpoint_size] = '\0';
-        memcpy(&kind, frame, sizeof kind);
-        memcpy(&value, frame + sizeof kind, sizeof value);
-
-        struct talus__connection_event event = {
-            .is_up = kind != ZMQ_EVENT_DISCONNECTED, .fd = value, .endpoint = endpoint};
-        set_up(monitor, event.fd, event.is_up, kind == ZMQ_EVENT_CONNECTED);
-        fn(&event, arg);
+        if ((size_t)endpoint_size >= sizeof event->endpoint)
+            endpoint_size = sizeof event->endpoint - 1;
+        event->endpoint[endpoint_size] = '\0';
+        memcpy(&event->kind, frame, sizeof event->kind);
+        memcpy(&event->fd, frame + sizeof event->kind, sizeof event->fd);
+        return true;
     }
+}
+
+static void tell(struct talus__monitor *monitor, uint16_t kind, int fd, const char *endpoint,
+                 talus__connection_fn *fn, void *arg)
+{
+    struct talus__connection_event event = {
+        .is_up = kind != ZMQ_EVENT_DISCONNECTED, .fd = fd, .endpoint = endpoint};
+
+    set_up(monitor, event.fd, event.is_up, kind == ZMQ_EVENT_CONNECTED);
+    fn(&event, arg);
+}
+
+void talus__monitor_read(struct talus__monitor *monitor, talus__connection_fn *fn, void *arg)
+{
+    struct talus__backlog_entry *entry;
+    struct event event;
+
+    while ((entry = talus__backlog_take(&monitor->backlog))) {
+        if (entry->has_ended)
+            tell(monitor, ZMQ_EVENT_DISCONNECTED, entry->fd, entry->endpoint, fn, arg);
+        if (entry->kind != ZMQ_EVENT_DISCONNECTED)
+            tell(monitor, entry->kind, entry->fd, entry->endpoint, fn, arg);
+        free(entry);
+    }
+    while (receive(monitor, &event))
+        tell(monitor, event.kind, event.fd, event.endpoint, fn, arg);
+}
+
+bool talus__monitor_pull(struct talus__monitor *monitor)
+{
+    struct event event;
+
+    // Without memory it waits in the queue.
+    while (talus__backlog_reserve(&monitor->backlog) && receive(monitor, &event))
+        talus__backlog_add(&monitor->backlog, event.fd, event.endpoint, event.kind,
+                           event.kind == ZMQ_EVENT_DISCONNECTED);
+    return talus__monitor_has_backlog(monitor);
 }
 
 const char *talus__transport_of(int fd)

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 // What ZeroMQ tells about a socket's connections: which came about, which are gone.
 //
-// There is no thread: the owner of the socket reads the monitor, too. Its queue has no bound, since
-// a full one would hold up ZeroMQ's own thread; connections come and go at human pace.
+// The owner of the socket reads the monitor, too; while it stands still, the guard does, into a
+// backlog. Its queue has no bound, since a full one would hold up ZeroMQ's own thread.
 #ifndef TALUS__MONITOR_H
 #define TALUS__MONITOR_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "backlog.h"
 
 struct talus__connection_event {
     bool is_up;           // else it is gone
@@ -24,6 +26,7 @@ struct talus__monitor {
     uint64_t *up;       // owned: a bit for each descriptor that is a connection now
     uint64_t *outgoing; // owned: … that this side has made
     size_t words;
+    struct talus__backlog backlog;
 };
 
 // Starts to watch `socket`, before it binds or connects. `name` is unique in the process.
@@ -37,8 +40,16 @@ void talus__monitor_close(struct talus__monitor *monitor, bool is_forked);
 // The descriptor to wait on, edge-triggered as ZeroMQ's are: read the monitor whenever it fires.
 int talus__monitor_descriptor(const struct talus__monitor *monitor);
 
-// Reads all that there is. Does not block.
+// Reads all that there is, the backlog first. Does not block.
 void talus__monitor_read(struct talus__monitor *monitor, talus__connection_fn *fn, void *arg);
+
+// For the guard: reads all that there is into the backlog. Returns whether that has something.
+bool talus__monitor_pull(struct talus__monitor *monitor);
+
+static inline bool talus__monitor_has_backlog(const struct talus__monitor *monitor)
+{
+    return monitor->backlog.first != NULL;
+}
 
 // Whether the descriptor is a connection, as of the last read.
 bool talus__monitor_is_up(const struct talus__monitor *monitor, int fd);

@@ -50,12 +50,6 @@ static void tend_by(struct talus__peers *peers, long long at)
         peers->tend_at = at;
 }
 
-// The earlier of two moments, of which 0 is never.
-static long long sooner(long long one, long long other)
-{
-    return one == 0 || (other != 0 && other < one) ? other : one;
-}
-
 // ---- Connections
 
 static int connect_socket(void *socket, const char *endpoint)
@@ -302,7 +296,7 @@ static int look(struct talus__peers *peers, struct talus__bus_directory *directo
     directory->look_at = directory->watch < 0 || is_unsettled ? now + LOOK_MS
                          : directory->is_crowded              ? now + REOPEN_MS
                                                               : 0;
-    directory->look_at = sooner(directory->look_at, directory->clean_at);
+    directory->look_at = talus__earlier(directory->look_at, directory->clean_at);
     tend_by(peers, directory->look_at);
     return 0;
 }

@@ -79,7 +79,8 @@ static bool pull(void *arg)
 
     talus__inbox_pull(&subscriber->inbox, PULLED_MOST);
     bool has_answers = talus__askers_pull(&subscriber->askers, PULLED_MOST);
-    return has_answers || subscriber->inbox.count > 0;
+    bool has_connections = talus__monitor_pull(&subscriber->peers.monitor);
+    return has_answers || has_connections || subscriber->inbox.count > 0;
 }
 
 static int post_open(talus_subscriber_t *subscriber, int fd)
@@ -132,6 +133,9 @@ static int tend(talus_subscriber_t *subscriber, int timeout_ms, bool is_drained)
     uint64_t expirations;
 
     subscriber->untended = 0;
+    talus__log_inboxes(subscriber);
+    if (talus__monitor_has_backlog(&subscriber->peers.monitor))
+        talus__peers_read_monitor(&subscriber->peers);
     if (is_drained)
         lower(subscriber);
     talus__arm_timer(subscriber);
@@ -157,6 +161,7 @@ static int tend(talus_subscriber_t *subscriber, int timeout_ms, bool is_drained)
         }
     }
     if (count > 0) {
+        subscriber->inbox.is_emptied = false; // connecting and disconnecting read the descriptor
         long long now = talus__monotonic_ms();
         talus__peers_tend(&subscriber->peers, now, is_drained);
         talus__beats_tend(subscriber, now, is_drained);

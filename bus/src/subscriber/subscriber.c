@@ -24,6 +24,7 @@
 #define SESSIONS_MOST     (1u << 26)
 #define BYTES_MOST        ((size_t)1 << 40)
 #define ORIGINS_MOST      (1u << 20)
+#define ANSWERS_BYTES     ((size_t)16 << 20) // of answers that wait to be received
 #define MILLISECONDS_MOST (24 * 60 * 60 * 1000)
 
 // A message larger than this ends the connection it came through. It must be so much larger than
@@ -120,7 +121,8 @@ static int init(talus_subscriber_t *subscriber, const talus_subscriber_options_t
     subscriber->options = *options;
     subscriber->options.ignore_origin = NULL; // origins.c has it
     subscriber->inbox.max_messages = (size_t)options->receive_high_water_mark;
-    subscriber->inbox.max_bytes = options->receive_bytes;
+    subscriber->inbox.bound = &subscriber->bound;
+    subscriber->bound.max_bytes = options->receive_bytes;
     subscriber->askers.is_emptied = true;
     subscriber->heals.max_events = options->held_events;
     subscriber->heals.max_bytes = options->held_bytes;
@@ -153,7 +155,8 @@ static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *
     int error = talus__descriptors_open(subscriber);
     if (error)
         return error;
-    subscriber->askers = (struct talus__askers){.context = subscriber->context,
+    subscriber->askers = (struct talus__askers){.waiting.max_bytes = ANSWERS_BYTES,
+                                                .context = subscriber->context,
                                                 .origins = &subscriber->origins,
                                                 .epoll = subscriber->epoll,
                                                 .post = &subscriber->post,
@@ -172,6 +175,9 @@ static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *
     error = talus__peers_init(&subscriber->peers, endpoints, &peers_options);
     if (error)
         return error;
+    if (talus__guard_watch(&subscriber->post,
+                           talus__monitor_descriptor(&subscriber->peers.monitor)) != 0)
+        return TALUS_ESYSTEM;
     talus__heartbeat_init(subscriber);
     talus__raise(subscriber); // binding and connecting may have read what the descriptors told
     talus__arm_timer(subscriber);
@@ -277,7 +283,9 @@ void talus_subscriber_stats(const talus_subscriber_t *subscriber, talus_subscrib
     stats->sessions = talus__joined_count(&subscriber->joined);
     stats->origins = subscriber->origins.table.count;
     stats->held = subscriber->heals.held_events;
-    stats->receive_dropped = atomic_load_explicit(&subscriber->inbox.dropped, memory_order_relaxed);
+    stats->malformed += talus__inboxes_malformed(subscriber);
+    stats->receive_dropped = atomic_load_explicit(&subscriber->bound.dropped, memory_order_relaxed);
+    stats->answers_dropped =
+        atomic_load_explicit(&subscriber->askers.waiting.dropped, memory_order_relaxed);
     stats->directory_overflows = subscriber->peers.overflows;
-    stats->malformed += atomic_load_explicit(&subscriber->inbox.malformed, memory_order_relaxed);
 }

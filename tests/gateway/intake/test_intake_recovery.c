@@ -246,7 +246,7 @@ static void test_recovery_that_fails_is_told_of_sessions_that_are_let_go_with_it
     intake_options_init(&options);
     options.recovery_window_ms = WINDOW_MS;
     options.max_lingering = 0;
-    start(fixture, &options);
+    start_intake(fixture, &options);
     assert_int_equal(talus_subscriber_new(&ear.subscriber, fixture->endpoint, NULL), 0);
     assert_int_equal(talus_subscriber_join(ear.subscriber, "s"), 0);
     struct client *before = connect_client(fixture, &self);
