@@ -219,8 +219,8 @@ void intake__post(struct intake *intake, const struct intake_session *session,
 // NULL, its worker gets what it is to tell with that request, and not by a letter.
 void intake__presence(struct intake_session *session, const char *type, const char *client,
                       struct intake_request *carrier);
-// The same of a client that went, by the session's name: the session may have been let go meanwhile,
-// and then the bus alone is told.
+// The same of a client that went, by the session's name: the session may have been let go
+// meanwhile, and then the bus alone is told.
 void intake__tell_gone(struct intake *intake, const char *session, const char *client);
 
 // bus.c: lets the session go after a while, unless somebody is in it or it is held for somebody.

@@ -162,8 +162,8 @@ struct sio_socket *sio_namespace_find(struct sio_namespace *nsp, const char *id)
 void sio_socket_disconnect(struct sio_socket *socket, bool close);
 // Closes its connection without a word at the level of Socket.IO, so that the client comes back.
 void sio_socket_drop(struct sio_socket *socket);
-// The same without waiting for the client: its connection is taken to be dead. on_disconnect runs in
-// this turn, with the reason "transport close"; also of one that is being closed, which is not
+// The same without waiting for the client: its connection is taken to be dead. on_disconnect runs
+// in this turn, with the reason "transport close"; also of one that is being closed, which is not
 // waited for any longer, and whose own reason is overwritten. No effect on one that has ended.
 void sio_socket_abort(struct sio_socket *socket);
 
