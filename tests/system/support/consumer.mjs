@@ -321,7 +321,7 @@ export class Consumer {
     return event?.session === session && (n === null || n === event.n);
   }
 
-  gap(_, session, after, first, reason) {
+  gap(time, session, after, first, reason) {
     const seat = this.seatOf(session, 'a gap', after);
     if (!seat) return;
     if (after === '') return this.unproven(session, seat, first, reason);
@@ -334,7 +334,7 @@ export class Consumer {
     if (position?.gap === text && seat.wasRecovered) return; // a gap has no id that would be an offset: it may come again
     this.counts.gaps[reason] = (this.counts.gaps[reason] ?? 0) + 1;
     const isAnswer = seat.resumed !== '' && name === seat.resumed && position?.received === position?.resumedAt;
-    const account = (missing) => this.accounts.take({ consumer: this.name, session, origin, reason, text, missing, seat, isAnswer, isImplied: seat.isImplied, isOlder: missing === 0 && this.wasLostBefore(origin, session, seat, lower, upper) });
+    const account = (missing) => this.accounts.take({ consumer: this.name, session, origin, reason, text, missing, seat, isAnswer, isImplied: seat.isImplied, isOlder: missing === 0 && this.wasLostBefore(origin, session, seat, lower, upper, time) });
     if (position?.isOver && first === '') {
       this.counts.empty++; // that it is lost has been told
       account(0);
@@ -361,10 +361,14 @@ export class Consumer {
     }
   }
 
-  /** Whether a gap names what was emitted shortly before its consumer came, and was still asked for then. */
-  wasLostBefore(origin, session, seat, lower, upper) {
+  /**
+   * Whether a gap names what was emitted shortly before its consumer came, and was still asked for then;
+   * or before `time`, where the answer to its join was lost and it was recovered: when it came is not known.
+   */
+  wasLostBefore(origin, session, seat, lower, upper, time) {
     const from = Math.max(lower, seat.positions.get(origin.name)?.upTo ?? 0);
-    return origin.since(session, seat.since - REPAIR_MS, upper - 1).some((seq) => seq > from);
+    const came = seat.state === 'asked' && seat.wasRecovered ? time : seat.since;
+    return origin.since(session, came - REPAIR_MS, upper - 1).some((seq) => seq > from);
   }
 
   /** What others than `since`'s origin sent may be missing. */
