@@ -7,8 +7,13 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <talus.h>
 
@@ -17,7 +22,8 @@
 #include "heal_fixture.h"
 
 #define CHILDREN 8
-#define LIVES    13 // of each
+#define LIVES    13  // of each
+#define HELD_MS  500 // how long first events wait for subscribers that live
 
 static int emit_one(const char *endpoint)
 {
@@ -117,6 +123,135 @@ static void test_handover_of_nothing_is_quick(void **state)
     assert_int_equal(talus_broadcaster_close(&fixture->broadcasters[0]), 0);
 }
 
+// ---- Subscribers that are not ready in time
+
+// A subscriber that lives in the directory and does not receive, so it is never ready.
+static void start_unready(struct heal_fixture *fixture, int linger_ms)
+{
+    fixture->publishing.linger_ms = linger_ms;
+    join_live(heal_subscribe(fixture, fixture->bus), "s");
+    heal_emit(heal_broadcast(fixture, 0, fixture->bus), "s");
+}
+
+static long long cpu_ms(void)
+{
+    struct timespec used;
+
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used), 0);
+    return used.tv_sec * 1000LL + used.tv_nsec / 1000000;
+}
+
+static void test_handover_waits_without_spinning(void **state)
+{
+    struct heal_fixture *fixture = *state;
+
+    start_unready(fixture, 6 * HELD_MS);
+    long long before = cpu_ms();
+    assert_int_equal(talus_broadcaster_close(&fixture->broadcasters[0]), TALUS_ETIMEOUT);
+    assert_true(cpu_ms() - before < HELD_MS);
+}
+
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+// The time is the caller's, and a signal does not end it.
+static void test_handover_goes_on_after_a_signal(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    const struct sigaction action = {.sa_handler = on_alarm};
+    struct sigaction before;
+    const struct itimerval soon = {.it_value = {.tv_usec = 10000},
+                                   .it_interval = {.tv_usec = 10000}};
+    const struct itimerval never = {.it_value = {0}};
+    const int linger_ms = 400;
+
+    start_unready(fixture, linger_ms);
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+    long long begun = talus__monotonic_ms();
+    int error = talus_broadcaster_close(&fixture->broadcasters[0]);
+    long long took = talus__monotonic_ms() - begun;
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    sigaction(SIGALRM, &before, NULL);
+    assert_int_equal(error, TALUS_ETIMEOUT);
+    assert_true(took >= linger_ms / 2);
+}
+
+static bool silent_are(const talus_broadcaster_stats_t *stats, uint64_t value)
+{
+    return stats->silent == value;
+}
+
+static bool beats_reach(const talus_broadcaster_stats_t *stats, uint64_t value)
+{
+    return stats->beats >= value;
+}
+
+static void serve_until(bool (*is_so)(const talus_broadcaster_stats_t *stats, uint64_t value),
+                        uint64_t value, struct heal_fixture *fixture)
+{
+    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    talus_broadcaster_stats_t stats;
+    const talus_delivery_t *delivery;
+
+    do {
+        assert_true(talus__monotonic_ms() < deadline);
+        assert_int_equal(talus_subscriber_receive(fixture->subscriber, 10, &delivery),
+                         TALUS_ETIMEOUT);
+        talus_broadcaster_stats(fixture->broadcasters[0], &stats);
+    } while (!is_so(&stats, value));
+}
+
+// Makes the subscriber meet the broadcaster through the proxy alone: the broadcaster's sockets in
+// the directory cannot be reached, its ledger can.
+static void meet_by_proxy(struct heal_fixture *fixture)
+{
+    char endpoint[2 * ENDPOINT_MAX], file[ENDPOINT_MAX];
+
+    snprintf(endpoint, sizeof endpoint, "%s," TCP, fixture->bus);
+    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, endpoint);
+    for (int i = 0; i < 2; i++) {
+        snprintf(file, sizeof file, "%s/bus/%s.%s", fixture->root,
+                 talus_broadcaster_origin(broadcaster), i == 0 ? "pub" : "replay");
+        assert_int_equal(unlink(file), 0);
+    }
+    tcp_proxy_start(&fixture->proxy, heal_port_of(talus_broadcaster_endpoint(broadcaster)));
+    snprintf(endpoint, sizeof endpoint, "%s,tcp://127.0.0.1:%d", fixture->bus, fixture->proxy.port);
+    heal_subscribe(fixture, endpoint);
+    serve_until(beats_reach, 1, fixture);
+}
+
+// The subscription to the session does not arrive in time, that to the bus has: a farewell would
+// come, and say that nothing is missing.
+static void test_handover_that_fails_says_no_farewell(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    char after[TALUS_ID_MAX + 1], first[TALUS_ID_MAX + 1];
+
+    fixture->options.heartbeat_ms = 100;
+    fixture->options.heartbeat_timeout_ms = EXPECT_DEADLINE_MS;
+    fixture->options.live_timeout_ms = 100;
+    fixture->publishing.heartbeat_ms = 100;
+    fixture->publishing.heartbeat_timeout_ms = 300;
+    fixture->publishing.linger_ms = 200;
+    meet_by_proxy(fixture);
+    const char *origin = talus_broadcaster_origin(fixture->broadcasters[0]);
+    snprintf(after, sizeof after, "%s.0", origin);
+    snprintf(first, sizeof first, "%s.2", origin);
+    tcp_proxy_hold(&fixture->proxy, true);
+    serve_until(silent_are, 1, fixture);
+    assert_int_equal(talus_subscriber_join(fixture->subscriber, "s"), 0);
+    expect_live(fixture->subscriber, "s", false);
+    heal_emit(fixture->broadcasters[0], "s");
+    assert_int_equal(talus_broadcaster_close(&fixture->broadcasters[0]), TALUS_ETIMEOUT);
+    tcp_proxy_hold(&fixture->proxy, false);
+    expect_gap(fixture->subscriber, "s", after, first, TALUS_GAP_ORIGIN_LOST);
+    wait_forgotten(fixture);
+    assert_int_equal(heal_stats_of(fixture).gaps, 1);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3) {
@@ -129,9 +264,9 @@ int main(int argc, char **argv)
     }
 #define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_handover_short_lives_deliver),
-        TEST(test_handover_says_what_it_could_not_do),
-        TEST(test_handover_of_nothing_is_quick),
+        TEST(test_handover_short_lives_deliver),    TEST(test_handover_says_what_it_could_not_do),
+        TEST(test_handover_of_nothing_is_quick),    TEST(test_handover_waits_without_spinning),
+        TEST(test_handover_goes_on_after_a_signal), TEST(test_handover_that_fails_says_no_farewell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

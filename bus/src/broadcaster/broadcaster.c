@@ -242,8 +242,13 @@ static bool await_ready(talus_broadcaster_t *broadcaster)
         return true;
     atomic_store_explicit(&broadcaster->publisher.closing, true, memory_order_release);
     // What is left of the time is for sending to those who are.
-    int wait_ms = broadcaster->linger_ms - broadcaster->linger_ms / 4;
-    int error = talus_broadcaster_wait_subscribers(broadcaster, 0, wait_ms, NULL);
+    long long deadline =
+        talus__monotonic_ms() + broadcaster->linger_ms - broadcaster->linger_ms / 4;
+    int error;
+    do {
+        long long left = deadline - talus__monotonic_ms();
+        error = talus_broadcaster_wait_subscribers(broadcaster, 0, left > 0 ? (int)left : 0, NULL);
+    } while (error == TALUS_ETIMEOUT && errno == EINTR); // a signal does not end the time
     return error == 0 || error == TALUS_ENOSUBSCRIBER;
 }
 
@@ -264,7 +269,7 @@ int talus_broadcaster_close(talus_broadcaster_t **reference)
     }
     long long deadline = talus__monotonic_ms() + broadcaster->linger_ms;
     bool is_handed_over = await_ready(broadcaster);
-    is_handed_over &= talus__publisher_stop(&broadcaster->publisher, deadline) == 0;
+    is_handed_over &= talus__publisher_stop(&broadcaster->publisher, deadline, is_handed_over) == 0;
     talus__context_unref();
     if (!is_handed_over) {
         talus__log(TALUS_LOG_WARNING,

@@ -111,6 +111,7 @@ void talus__say_bye(struct talus__publisher *publisher, long long deadline)
     while ((sent++ % REPEATS_PER_TURN || talus__monotonic_ms() < deadline) &&
            (session = talus__repeats_drain(&publisher->repeats)))
         repeat_head(publisher, session);
-    if (publisher->newest == talus__queue_newest(&publisher->queue) && !session)
+    if (publisher->has_farewell && publisher->newest == talus__queue_newest(&publisher->queue) &&
+        !session)
         send_head(publisher, TALUS__BYE_TOPIC, strlen(TALUS__BYE_TOPIC), publisher->newest);
 }

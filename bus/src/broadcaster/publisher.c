@@ -228,7 +228,9 @@ static int timeout_of(struct talus__publisher *publisher)
     at = talus__earlier(at, publisher->replay.retry_at);
     at = talus__earlier(at, publisher->beat_at);
     at = talus__earlier(at, publisher->tick_at);
-    if (talus__queue_has_message(&publisher->queue))
+    // At the end first events wait beyond that; a subscription or the stop wakes the thread.
+    if (talus__queue_has_message(&publisher->queue) &&
+        !atomic_load_explicit(&publisher->closing, memory_order_acquire))
         at = talus__earlier(at, publisher->hold_until);
     if (at == 0)
         return -1;
@@ -383,9 +385,11 @@ void talus__publisher_await(struct talus__publisher *publisher, const char *subs
         publisher->hold_until = talus__monotonic_ms() + HOLD_MS;
 }
 
-uint64_t talus__publisher_stop(struct talus__publisher *publisher, long long deadline)
+uint64_t talus__publisher_stop(struct talus__publisher *publisher, long long deadline,
+                               bool is_ready)
 {
     publisher->deadline = deadline;
+    publisher->has_farewell = is_ready;
     atomic_store_explicit(&publisher->stopping, true, memory_order_seq_cst);
     talus__wakeup_notify(&publisher->wakeup);
     pthread_join(publisher->thread, NULL);

@@ -53,6 +53,7 @@ struct talus__publisher {
     long long tick_at;               // when to count the beats that did not come; 0: nobody beats
     long long beat_at;               // when the next is due; 0: nobody listens
     long long deadline;              // of the end
+    bool has_farewell;               // … which is said then: every subscriber was ready
     int socket_fd;                   // ZeroMQ's, of `socket`
     int router_fd;                   // of the replay socket; -1: there is none
     long long now;                   // of this turn, on the monotonic clock in milliseconds
@@ -110,7 +111,9 @@ void talus__publisher_await(struct talus__publisher *publisher, const char *subs
 
 // Sends what is queued, until `deadline` (on the monotonic clock in milliseconds) at most, closes
 // the sockets with what is left as their linger, and ends the thread. No emit may be under way.
-// Returns how many events were not sent.
-uint64_t talus__publisher_stop(struct talus__publisher *publisher, long long deadline);
+// `is_ready`: all subscribers were ready; else no farewell is said, which would tell those who miss
+// something that they do not. Returns how many events were not sent.
+uint64_t talus__publisher_stop(struct talus__publisher *publisher, long long deadline,
+                               bool is_ready);
 
 #endif
