@@ -84,7 +84,9 @@ static void proceed(talus_subscriber_t *subscriber, struct talus__heal *heal)
     const struct talus__origin *origin = heal->origin;
 
     heal->deadline = 0;
-    if (origin->replay) {
+    if (origin->is_lost) {
+        talus__heal_fail(subscriber, heal, TALUS_GAP_ORIGIN_LOST);
+    } else if (origin->replay) {
         talus__heal_ask(subscriber, heal);
     } else if (origin->speaks_heads) {
         talus__heal_fail(subscriber, heal, TALUS_GAP_HISTORY); // it offers none
@@ -127,6 +129,10 @@ void talus__heal_ask(talus_subscriber_t *subscriber, struct talus__heal *heal)
 
     if (heal->ask || heal->is_failed || !heal->origin->replay)
         return;
+    if (heal->origin->is_lost) {
+        talus__heal_fail(subscriber, heal, TALUS_GAP_ORIGIN_LOST);
+        return;
+    }
     struct talus__ask *ask = talus__ask_new(TALUS__ASK_HEAL, heal->joined->name, position->last);
     if (ask) {
         ask->heal = heal;

@@ -96,7 +96,8 @@ void talus__heal_fail(talus_subscriber_t *subscriber, struct talus__heal *heal,
 // The origin died without a farewell.
 void talus__heal_lose(talus_subscriber_t *subscriber, struct talus__heal *heal);
 
-// Asks, if a way to ask is known and nothing is being asked.
+// Asks, if a way to ask is known and nothing is being asked. An origin that is lost is not asked:
+// the heal fails.
 void talus__heal_ask(talus_subscriber_t *subscriber, struct talus__heal *heal);
 
 // Ends it with what it holds.

@@ -215,7 +215,7 @@ static int on_event(talus_subscriber_t *subscriber, const struct talus__topic *t
     }
     if (!error)
         subscriber->stats.received++;
-    if (origin && (origin->is_departing || origin->is_away))
+    if (origin && (origin->is_departing || origin->is_away || origin->is_lost))
         meet_again(subscriber, origin);
     if (origin)
         return talus__order_event(subscriber, topic, &body, origin, error);
@@ -287,7 +287,7 @@ int talus__on_head(talus_subscriber_t *subscriber, const struct talus__topic *to
 
     if (!origin)
         return TALUS__INTAKE_HANDLED;
-    if (origin->is_departing)
+    if (origin->is_departing || origin->is_lost)
         meet_again(subscriber, origin);
     subscriber->stats.heads++;
     struct talus__joined *joined =

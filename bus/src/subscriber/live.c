@@ -62,8 +62,34 @@ void talus__on_origin_removed(struct talus__origin *origin, void *arg)
 
 // ---- LIVE
 
+static bool has_answered(const talus_subscriber_t *subscriber, struct talus__joined *joined,
+                         const struct talus__origin *origin)
+{
+    const struct talus__position *position =
+        talus__position_find(joined, talus__origin_refer(&subscriber->origins, origin));
+    return position && position->has_baseline;
+}
+
+// Those that have not answered and are away are not waited for. They may come back with events of
+// the session, until they are told to be lost.
+static size_t count_away(const talus_subscriber_t *subscriber, struct talus__joined *joined)
+{
+    const struct talus__origins *origins = &subscriber->origins;
+    size_t count = 0;
+
+    for (size_t i = 0; origins->departing > 0 && i < origins->slot_count; i++) {
+        const struct talus__origin *origin = origins->slots[i].origin;
+        count += origin && origin->is_departing && origin->is_away &&
+                 talus__origin_may_return(origin) && !has_answered(subscriber, joined, origin);
+    }
+    return count;
+}
+
 static void settle(talus_subscriber_t *subscriber, struct talus__joined *joined, bool is_complete)
 {
+    size_t away = count_away(subscriber, joined);
+
+    is_complete &= away == 0;
     joined->is_live = true;
     joined->live_turn = ++subscriber->origins.turn;
     joined->is_complete = is_complete;
@@ -72,8 +98,9 @@ static void settle(talus_subscriber_t *subscriber, struct talus__joined *joined,
     if (is_complete)
         return;
     subscriber->stats.live_incomplete++;
-    talus__log(TALUS_LOG_INFO, "session '%s' is live without all broadcasters: %u of %zu answered",
-               joined->name, joined->answered, subscriber->origins.waited);
+    talus__log(TALUS_LOG_INFO,
+               "session '%s' is live without all broadcasters: %u of %zu answered, %zu are away",
+               joined->name, joined->answered, subscriber->origins.waited, away);
 }
 
 // At the beginning joins wait a moment for those who are being connected to, so that the sessions
@@ -133,14 +160,6 @@ void talus__live_greeted(talus_subscriber_t *subscriber)
         return;
     peers->greet_until = 0;
     check_all(subscriber, true);
-}
-
-static bool has_answered(const talus_subscriber_t *subscriber, struct talus__joined *joined,
-                         const struct talus__origin *origin)
-{
-    const struct talus__position *position =
-        talus__position_find(joined, talus__origin_refer(&subscriber->origins, origin));
-    return position && position->has_baseline;
 }
 
 // Those that did not answer are not waited for by every later join, unless they are known to live.

@@ -118,6 +118,7 @@ static void lose(talus_subscriber_t *subscriber, struct talus__origin *origin)
                : has_ledger    ? " without a word; its ledger says what it had sent"
                                : " without a word, and without a ledger");
     talus__origin_pin(&subscriber->origins, origin);
+    origin->is_lost = true;
     talus__askers_give_up(&subscriber->askers, origin);
     lose_positions(subscriber, origin, has_ledger ? &ledger : NULL);
     if (has_ledger)

@@ -88,9 +88,11 @@ static bool is_here(const struct talus__origin *origin)
 // Brings what follows from an origin's state up to date; `was_kept` is from before the change.
 static void update(struct talus__origins *origins, struct talus__origin *origin, bool was_kept)
 {
-    if (is_here(origin) && origin->is_departing) {
+    if (is_here(origin)) {
+        origin->is_lost = false;
+        if (origin->is_departing)
+            origins->departing--;
         origin->is_departing = false;
-        origins->departing--;
     }
     bool kept = is_kept(origin);
     bool waited =
@@ -267,8 +269,11 @@ static void begin_departing(struct talus__origins *origins, struct talus__origin
 {
     if (is_here(origin) || origin->is_departing || origin->is_ignored)
         return;
-    if (origin->is_told) { // it stood still, and now it is dead: nothing new
-        origin->is_dead = is_gone_for_good(origin);
+    // It stood still, and that was told: nothing is new, unless it is dead by now and a ledger says
+    // what it has emitted since.
+    bool is_final = is_gone_for_good(origin);
+    if (origin->is_told && !(is_final && origin->ledger >= 0)) {
+        origin->is_dead = is_final;
         return;
     }
     origin->is_departing = true;

@@ -41,6 +41,7 @@ struct talus__origin {
     bool speaks_heads; // it sent a marker: it is no plain publisher
     bool is_away;      // its beats stopped, until it is heard again
     bool is_told;      // … and that was told as a loss
+    bool is_lost;      // it counts as lost until it is here again: it is no use asking it
     int beat_ms;       // between its beats; 0: it has sent none
     unsigned beats_missed;
     bool is_ready_topic;     // the subscription $ready/SUBSCRIBER/ORIGIN stands
