@@ -10,9 +10,12 @@
 //     if (error != 0)
 //         fprintf(stderr, "node-7 was not told: %s\n", talus_strerror(error));
 //
-// Emitting puts the encoded event into a bounded queue; one thread inside owns the ZeroMQ socket
-// and sends. All functions may be called from any thread, except that nothing may be called while
-// or after talus_broadcaster_destroy runs. After fork(), the child's calls return TALUS_EFORKED.
+// Emitting puts the encoded event into a bounded queue; one thread inside, started by
+// talus_broadcaster_new, owns the ZeroMQ socket and sends. What is emitted in the first half second
+// waits in the queue until the subscribers that lived in the bus directory at the start are ready:
+// half a second at most, and no longer than half of the queue is free. All functions may be called
+// from any thread, except that nothing may be called while or after talus_broadcaster_destroy runs.
+// After fork(), the child's calls return TALUS_EFORKED.
 #ifndef TALUS_BROADCASTER_H
 #define TALUS_BROADCASTER_H
 
@@ -61,8 +64,7 @@ typedef struct talus_broadcaster_options {
     int reconnect_ms;         // first wait before a lost connection is made anew, where this side
     int reconnect_max_ms;     // connects; default 100; it doubles up to this; default 5,000
     int linger_ms;            // how long close and destroy may take to hand over what was emitted;
-                              // default 1,000; at least 1, and what is below 100 still lets ZeroMQ
-                              // take 100
+                              // default 1,000; at least 1. ZeroMQ may take 100 ms more
     unsigned directory_mode;  // of the bus directory, if it must be made; default 0700
     bool is_presence_only; // it sends nothing but who comes and goes (a gateway): its origin starts
                            // with TALUS_PRESENCE_ORIGIN; default false
@@ -86,14 +88,16 @@ TALUS_API int talus_broadcaster_new(talus_broadcaster_t **broadcaster, const cha
 // Hands over what was emitted, and frees the broadcaster, whatever it returns. On a bus directory
 // it waits until every subscriber that lives there is ready (see
 // talus_broadcaster_wait_subscribers), if anything was emitted; then it sends what is queued, says
-// farewell, removes the broadcaster's files and releases its callbacks. All that takes `linger_ms`
-// at most. `broadcaster`: consumed and set to NULL. NULL-safe. Returns 0; TALUS_ETIMEOUT: something
-// may not have been handed over to every subscriber; on a bus directory those that miss events are
-// told which (a gap with reason TALUS_GAP_ORIGIN_LOST). 0 does not say that a subscriber which
-// reads slowly has read: it is told what it misses, too. Not from one of its callbacks. Blocks up
-// to linger_ms; while another broadcaster or subscriber of this process lives, what ZeroMQ has
-// taken is sent in the background instead, for as long. In a forked child it frees what it can,
-// leaves files and sockets to the parent, and returns 0.
+// farewell, removes the broadcaster's files and releases its callbacks. `broadcaster`: consumed and
+// set to NULL. NULL-safe. Returns 0; TALUS_ETIMEOUT: something may not have been handed over to
+// every subscriber, and no farewell was said: on a bus directory those that miss events are told
+// which (a gap with reason TALUS_GAP_ORIGIN_LOST), subscribers at its other endpoints that they may
+// have missed some (such a gap without end, after their origin_timeout_ms). 0 does not say that a
+// subscriber which reads slowly has read: it is told what it misses, too. Not from one of its
+// callbacks. Blocks up to linger_ms, which a signal does not shorten, and 100 ms more for ZeroMQ;
+// while another broadcaster or subscriber of this process lives, what ZeroMQ has taken is sent in
+// the background instead, for as long. In a forked child it frees what it can, leaves files and
+// sockets to the parent, and returns 0.
 TALUS_API int talus_broadcaster_close(talus_broadcaster_t **broadcaster);
 
 // The same for those who do not ask: what could not be handed over is logged as a warning.
@@ -236,7 +240,8 @@ TALUS_API int talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaste
 
 // Waits until everything emitted before the call has been handed to ZeroMQ.
 // Returns 0; TALUS_ETIMEOUT, with errno EINTR if a signal interrupted the wait; TALUS_ESYSTEM: no
-// descriptor is left to wait with; TALUS_EFORKED.
+// descriptor is left to wait with; TALUS_EFORKED. In a broadcaster's first half second less time
+// than that may not do: beside a subscriber that is stopped, first events wait for so long.
 // Any thread. Blocks up to the time-out (-1: for ever).
 TALUS_API int talus_broadcaster_flush(talus_broadcaster_t *broadcaster,
                                       int timeout_ms) TALUS_MUST_USE;

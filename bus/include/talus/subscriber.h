@@ -15,7 +15,10 @@
 // gaps.
 //
 // A subscriber belongs to one thread at a time. A thread of the library's, one for the process,
-// bounds what waits for subscribers that do not receive; it takes no signals. What a subscriber has
+// bounds what waits for subscribers that do not receive; it takes no signals. It runs as long as
+// the process has a subscriber. A call for a subscriber waits while that thread reads for it:
+// 100,000 messages at most, and a few log lines. This is meant by "waits for the library's thread"
+// below, and holds for talus_subscriber_receive with any time-out, too. What a subscriber has
 // to do in the background (meeting broadcasters that start, letting go of those that end) it does
 // while it receives: so receive, or watch the descriptor, also when nothing is expected.
 #ifndef TALUS_SUBSCRIBER_H
@@ -84,11 +87,13 @@ TALUS_API int talus_default_endpoint(char *buffer, size_t capacity) TALUS_MUST_U
 // `options`: NULL for the defaults; copied.
 // Returns 0 with `*subscriber` owned by the caller; TALUS_EENDPOINT, TALUS_EPATHTOOLONG,
 // TALUS_EADDRINUSE, TALUS_EADDRNOTAVAIL, TALUS_EACCESS, TALUS_EINVAL, TALUS_ENOMEM, TALUS_ESYSTEM.
-// Blocks only for file and socket set-up: broadcasters need not be there yet.
+// Starts the library's thread if it does not run. Blocks only for file and socket set-up:
+// broadcasters need not be there yet.
 TALUS_API int talus_subscriber_new(talus_subscriber_t **subscriber, const char *endpoint,
                                    const talus_subscriber_options_t *options) TALUS_MUST_USE;
 
-// Closes the sockets, removes the subscriber's files, frees it. NULL-safe. Does not block.
+// Closes the sockets, removes the subscriber's files, frees it. NULL-safe. Waits for the library's
+// thread, and ends it if this was the last subscriber of the process.
 TALUS_API void talus_subscriber_destroy(talus_subscriber_t **subscriber);
 
 // The endpoints it is bound or connected to, comma-separated, wildcards resolved; a bus directory
@@ -100,13 +105,13 @@ TALUS_API const char *talus_subscriber_endpoint(const talus_subscriber_t *subscr
 // When every broadcaster that is known has answered, or live_timeout_ms is over, a
 // TALUS_DELIVERY_LIVE comes.
 // Returns 0 (also when it was joined already: then LIVE comes again); TALUS_ESESSION;
-// TALUS_ELIMIT: max_sessions; TALUS_ENOMEM; TALUS_EFORKED. Does not block.
+// TALUS_ELIMIT: max_sessions; TALUS_ENOMEM; TALUS_EFORKED. Waits for the library's thread.
 TALUS_API int talus_subscriber_join(talus_subscriber_t *subscriber,
                                     const char *session) TALUS_MUST_USE;
 
 // Ends the subscription: its events are delivered no more, nor its LIVE. ZeroMQ is told a second
 // later, so that a session that is joined again meanwhile is live at once.
-// Returns 0; TALUS_ENOTFOUND: it was not joined; TALUS_EFORKED. Does not block.
+// Returns 0; TALUS_ENOTFOUND: it was not joined; TALUS_EFORKED. Waits for the library's thread.
 TALUS_API int talus_subscriber_leave(talus_subscriber_t *subscriber, const char *session);
 
 // Asks a broadcaster for what it sent to a session after an event, as its history has it. The
@@ -122,8 +127,8 @@ TALUS_API int talus_subscriber_leave(talus_subscriber_t *subscriber, const char 
 // there can be any. `session`: "" for the events for everybody; not "*". `since`: an event id,
 // ORIGIN.SEQ; SEQ 0: from the origin's beginning. `request`: receives the number that the answer's
 // deliveries have. Returns 0; TALUS_ESESSION; TALUS_EINVAL: `since` is no event id; TALUS_ELIMIT:
-// too many broadcasters are known, or 10,000 requests are open; TALUS_ENOMEM; TALUS_EFORKED. Does
-// not block.
+// too many broadcasters are known, or 10,000 requests are open; TALUS_ENOMEM; TALUS_EFORKED. Waits
+// for the library's thread.
 TALUS_API int talus_subscriber_recover(talus_subscriber_t *subscriber, const char *session,
                                        const char *since, uint64_t *request) TALUS_MUST_USE;
 
@@ -162,8 +167,9 @@ typedef struct talus_delivery {
     // RECOVERED: id of the origin's newest event of the session; SEQ 0: none.
     const char *newest;
 
-    // LIVE: false if some known broadcaster had not answered in time: its later events come once it
-    // does. RECOVERED: false if events are missing, as for a GAP.
+    // LIVE: false if some known broadcaster had not answered in time, or is away (its heartbeats
+    // stopped; after origin_timeout_ms it counts as lost, and as known no more): its later events
+    // come once it answers. RECOVERED: false if events are missing, as for a GAP.
     bool complete;
 
     // GAP, and RECOVERED if not complete: missing are the events of `origin` in the session after
@@ -189,10 +195,12 @@ typedef struct talus_delivery {
 // Gives the next delivery, which lives until the next call with this subscriber.
 // `timeout_ms`: 0 asks without waiting; -1 waits for ever.
 // Events of one origin and session come in emit order, each once; where some are missing, a GAP
-// comes in their place. A broadcaster that is killed can have sent events that nobody got: a GAP
-// without end (`first` "") tells that for each joined session, unless it said that it ends. So does
-// one that came to a bus directory and went again before it could be heard; of one that did so
-// behind another endpoint, nobody knows.
+// comes in their place. A broadcaster that is killed can have emitted events that nobody got. In a
+// bus directory it leaves a ledger, which says what these are: a GAP over exactly that comes for
+// each joined session of which something is missing, also of a broadcaster that died before it
+// could be heard. Where there is no ledger (another endpoint, or another program's broadcaster), a
+// GAP without end (`first` "") comes for each joined session that it had sent to; of one that came
+// and died behind another endpoint before it could be heard, nobody knows.
 // Returns 0; TALUS_ETIMEOUT: nothing came; TALUS_ENOMEM; TALUS_ESYSTEM; TALUS_EFORKED; interrupted
 // by a signal: TALUS_ETIMEOUT with errno EINTR. With time-out 0 it may return TALUS_ETIMEOUT while
 // a flood of what is not to be delivered goes on: the descriptor stays readable then. What is
