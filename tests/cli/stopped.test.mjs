@@ -60,9 +60,9 @@ test('a tap whose reader stands still outlives its broadcaster, in bounded memor
 
   // The tap is ready for a new broadcaster when it has read what came before it said hello.
   tap.child.stdout.resume();
-  const last = bus.start(['emit', '--wait-subscriber', '3600', 's', 'last']);
+  const one = bus.start(['emit', '--wait-subscriber', '3600', 's', 'last']);
   await tap.lineAfterMany(/"type":"last"/);
-  assert.equal((await last.end()).status, 0);
+  assert.equal((await one.end()).status, 0);
   const memory = memoryOf(tap.child.pid);
   t.diagnostic(`the tap had ${Math.round(memory)} MB`);
   assert.ok(memory < MEMORY_MB || IS_SANITIZED, `${memory} MB`);

@@ -69,9 +69,9 @@ for (const [cause, [lines, fate]] of Object.entries(ALLOWED))
   test(`a gap told to one that missed nothing (${cause}): counted`, () =>
     assert.deepEqual(account(lines, fate), { needed: 0, counts: { [cause]: 1 }, beyond: [], problems: [] }));
 
-test('a gap told after a recovery, to one whose answer to its join was lost: as if lost before the join', () => {
+test('a gap told after a recovery, to one whose answer to its join was lost: counted as that', () => {
   const { counts, beyond } = account([connect, [500, 'ask', 's'], cut, [1000, 'connect', 'id', true], [1000, 'ask', 's'], gap('s', 'o.0', 'o.10')], { isShort: true, fate: 'ended' });
-  assert.deepEqual([counts, beyond], [{ 'lost before the join': 1 }, []]);
+  assert.deepEqual([counts, beyond], [{ 'join whose answer was lost': 1 }, []]);
 });
 
 test('the loss of an origin over tcp told twice: beyond the bound', () => {

@@ -131,7 +131,7 @@ export class Consumer {
     this.offset = ''; // of the last event that came
     this.named = ''; // in the CONNECT of this connection, which began anew
     this.isUnsure = false; // whether what it has may be unknown
-    this.heard = new Set(); // the origins of which anything came
+    this.heard = new Set(); // `ORIGIN SESSION`, where anything of it came or was told
     this.joinedSince = new Set(); // the sessions that were joined since then
     this.counts = { implied: 0, deliveries: 0, gaps: {}, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, unproven: 0, again: 0 };
   }
@@ -221,7 +221,7 @@ export class Consumer {
     }
     if (offset === '') return;
     const [name, seq] = parse(offset);
-    this.heard.add(name);
+    this.heard.add(`${name} ${session}`);
     const position = seat.positions.get(name);
     if (!position) {
       seat.positions.set(name, new Position(seq));
@@ -273,7 +273,7 @@ export class Consumer {
     const [name, seq] = parse(id);
     const origin = this.emitted.origin(name);
     const scope = this.scope(session);
-    this.heard.add(name);
+    this.heard.add(`${name} ${session}`);
     this.counts.deliveries++;
     const seat = this.seatOf(session, 'an event', id);
     if (!seat) return;
@@ -326,7 +326,7 @@ export class Consumer {
     if (!seat) return;
     if (after === '') return this.unproven(session, seat, first, reason);
     const [name, lower] = parse(after);
-    this.heard.add(name);
+    this.heard.add(`${name} ${session}`);
     const origin = this.emitted.origin(name);
     const text = `${after} ${first} ${reason}`;
     const upper = first === '' ? Infinity : parse(first)[1];
@@ -437,7 +437,7 @@ export class Consumer {
   missing(origin, session, seat) {
     const position = seat.positions.get(origin.name);
     const isMet = position && position.again < 0;
-    if (!isMet && origin.isRemote && this.mayBeUnmet(origin, seat, position)) return [];
+    if (!isMet && origin.isRemote && this.mayBeUnmet(origin, session, seat, position)) return [];
     // The client may have come to just that gateway, which tells its own presence without ids.
     if (seat.resumed === origin.name && !origin.isOurs) return [];
     if (position?.isOver && !(position.mayGoOn && origin.fate === 'alive')) return [];
@@ -445,12 +445,12 @@ export class Consumer {
   }
 
   /** Whether a broadcaster over tcp may be gone before the consumer, or the gateway where it joined, met it. */
-  mayBeUnmet(origin, seat, position) {
+  mayBeUnmet(origin, session, seat, position) {
     if (origin.life >= UNMET_MS) {
       const isCarried = position && origin.fate === 'killed'; // from another gateway, maybe, than that of this join
       return isCarried && origin.died - seat.since < UNMET_MS;
     }
-    return origin.fate === 'killed' || (origin.fate === 'ended' && origin.wasCut && !this.heard.has(origin.name));
+    return origin.fate === 'killed' || (origin.fate === 'ended' && origin.wasCut && !this.heard.has(`${origin.name} ${session}`));
   }
 
   /** The session's events of the origin, up to a number, that are owed and were neither heard nor told missing. */
