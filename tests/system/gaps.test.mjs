@@ -93,6 +93,12 @@ test('all of one that was met after it had counted as gone: two causes', () => {
   assert.deepEqual(account([...all, cut, ...again, ...late], { fate: 'alive', isRemote: true }).counts, { 'offset of a CONNECT': 1, 'met after the join': 1 });
 });
 
+test('an answer to an offset, and the loss of that origin later: two causes; at once: beyond the bound', () => {
+  const told = (at) => account([...all, cut, connect, ...join('other', 950, ''), gap('other', 'o.4', 'o.9'), [at, 'gap', 'other', 'o.8', '', 'origin_lost']], { isRemote: true });
+  assert.deepEqual(told(6000).counts, { 'offset of a CONNECT': 1, 'origin_lost on tcp': 1 });
+  assert.deepEqual(told(1000).beyond, ['needless gaps: offset of a CONNECT']);
+});
+
 test('all of it told again to one that had joined long before: beyond the bound', () => {
   const twice = [connect, ...join('s', 20_000, ''), gap('s', 'o.0', 'o.8', 'history'), gap('s', 'o.0', 'o.6', 'history')];
   assert.deepEqual(account(twice, { fate: 'alive', isRemote: true }).beyond, ['needless gaps: met after the join']);
