@@ -132,7 +132,7 @@ struct intake_worker {
     atomic_bool is_lost;      // it is on its way
 };
 
-// Who has sent to a session, as far as `since` has to know: see since.c.
+// Who has sent to a session, as far as `since` has to know: see origins.c.
 struct intake_origins {
     char first[TALUS_ORIGIN_MAX + 1]; // whom it was heard from first; "": nobody yet
     uint64_t others;                  // index of the first event of another one; 0: it was before
@@ -235,10 +235,8 @@ struct intake_session *intake__find_session(const struct intake *intake, const c
 // bus.c: counts a client in, and answers. The request may say that it cannot be.
 void intake__join(struct intake_session *session, struct intake_request *request);
 
-// ---- since.c, bus thread
+// ---- origins.c, bus thread
 
-void intake__sinces_init(struct intake *intake);
-void intake__sinces_fini(struct intake *intake);
 void intake__origins_init(struct intake_origins *origins);
 // The session is live.
 void intake__origins_begin(struct intake_origins *origins, const talus_delivery_t *live);
@@ -248,6 +246,15 @@ void intake__origins_note(struct intake_origins *origins, const talus_event_t *e
 // Whether a gateway's broadcaster says who came or went. What else comes under such an origin
 // counts as any other broadcaster's.
 bool intake__is_gateway_presence(const talus_event_t *event);
+// Whether an id is of a gateway's broadcaster, which tells of nothing but presence.
+bool intake__is_presence_id(const char *id);
+// Whether another one than that of an event id sent something before that index.
+bool intake__has_others(const struct intake_origins *origins, const char *id, uint64_t index);
+
+// ---- since.c and since_queue.c, bus thread
+
+void intake__sinces_init(struct intake *intake);
+void intake__sinces_fini(struct intake *intake);
 // Looks for what a client that joins a live session missed. True: it waits, and intake__join
 // follows when that is known; false: it is in the request, or a gap is.
 bool intake__join_since(struct intake_session *session, struct intake_request *request);

@@ -14,122 +14,10 @@
 // client may have or not. So it is told that this is not known (a gap of nobody), unless there are
 // none, which each session remembers from its beginning on, however short the log is.
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "gateway/base/log.h"
-#include "gateway/intake/internal.h"
-
-#define ASKED_MAX          256   // histories asked for at a time; each as much as a client may miss
-#define WAITING_MAX        16384 // joins that wait for one, about 10 MiB
-#define QUEUE_PATIENCE_MS  10000 // for a history to be asked for
-#define STREAM_PATIENCE_MS 1000  // for the live stream to reach the history's end
-
-struct intake_since {
-    struct list link;         // of intake->sinces, or of intake->since_queue
-    struct list session_link; // of session->sinces
-    struct list followers;    // joins that are told the same
-    struct intake_session *session;
-    struct intake_request *request; // the join
-    uint64_t after;                 // seq of the client's event
-    uint64_t id;                    // of the question to the broadcaster
-    bool is_asked;
-    bool is_known;  // the client's event is known to be one of the session
-    uint64_t mark;  // index of the newest event when it was asked
-    uint64_t end;   // seq of the history's newest event
-    uint64_t last;  // seq of the newest event that was found; 0: none was
-    uint64_t heard; // seq up to which the session's stream came of the broadcaster meanwhile
-    size_t told;    // what the request had before the missing was told
-    bool is_answered;
-    bool is_lost;     // the broadcaster did not answer …
-    bool is_followed; // … but the stream goes on after the event, or after `end`
-    bool is_over;     // the stream has told that it is lost without end
-    bool is_cut;      // more than a client may miss, or no use
-    bool is_unproven; // of the other broadcasters, and that is told
-    struct intake_missed found;
-    struct gw_deadline deadline;
-};
-
-// ---- Parts of ids
-
-// The size of the origin in ORIGIN.SEQ, and the seq. 0: it is no event id.
-static size_t split_id(const char *id, uint64_t *seq)
-{
-    const char *dot = strchr(id, '.');
-    if (!dot || dot[1] < '0' || dot[1] > '9')
-        return 0;
-    char *end;
-    *seq = strtoull(dot + 1, &end, 10);
-    return *end == '\0' ? (size_t)(dot - id) : 0;
-}
-
-// The event with that seq of the origin in `like`.
-static void format_id(char to[TALUS_ID_MAX + 1], const char *like, uint64_t seq)
-{
-    snprintf(to, TALUS_ID_MAX + 1, "%.*s.%" PRIu64, (int)strcspn(like, "."), like, seq);
-}
-
-static bool is_of_origin(const char *id, const char *like)
-{
-    size_t size = strcspn(like, ".");
-    return strncmp(id, like, size) == 0 && id[size] == '.';
-}
-
-// ---- Who has sent
-
-// Whether an id is of a gateway's broadcaster, which tells of nothing but presence.
-static bool is_presence_id(const char *id)
-{
-    return strncmp(id, TALUS_PRESENCE_ORIGIN, sizeof TALUS_PRESENCE_ORIGIN - 1) == 0;
-}
-
-static bool is_presence_type(const char *type)
-{
-    return strcmp(type, talus_type_session_connected) == 0 ||
-           strcmp(type, talus_type_session_disconnected) == 0;
-}
-
-bool intake__is_gateway_presence(const talus_event_t *event)
-{
-    return is_presence_id(event->id) && is_presence_type(event->type);
-}
-
-void intake__origins_init(struct intake_origins *origins)
-{
-    *origins = (struct intake_origins){.others = UINT64_MAX};
-}
-
-static void hear(struct intake_origins *origins, const char *id, uint64_t index)
-{
-    size_t size = strcspn(id, ".");
-    if (origins->first[0] == '\0' && size < sizeof origins->first)
-        memcpy(origins->first, id, size); // the rest is zero
-    else if (origins->others == UINT64_MAX && !is_of_origin(id, origins->first))
-        origins->others = index;
-}
-
-void intake__origins_begin(struct intake_origins *origins, const talus_delivery_t *live)
-{
-    if (live->newest[0] != '\0')
-        hear(origins, live->newest, 0);
-    if (!live->is_only_origin)
-        origins->others = 0;
-}
-
-void intake__origins_note(struct intake_origins *origins, const talus_event_t *event,
-                          uint64_t index)
-{
-    if (!intake__is_gateway_presence(event))
-        hear(origins, event->id, index);
-}
-
-// Whether another one than that of an event id sent something before that index.
-static bool has_others(const struct intake_origins *origins, const char *id, uint64_t index)
-{
-    return origins->others < index || (origins->first[0] && !is_of_origin(id, origins->first));
-}
+#include "gateway/intake/event_id.h"
+#include "gateway/intake/since.h"
 
 // ---- Telling
 
@@ -155,7 +43,7 @@ static void tell_unknown(struct intake_session *session, struct intake_request *
                          talus_gap_reason_t reason, bool is_unproven)
 {
     tell_gap(session->intake, request, request->since, "", reason);
-    if (!is_unproven && has_others(&session->origins, request->since, UINT64_MAX))
+    if (!is_unproven && intake__has_others(&session->origins, request->since, UINT64_MAX))
         tell_gap(session->intake, request, "", "", TALUS_GAP_HISTORY);
 }
 
@@ -172,7 +60,7 @@ static bool is_within(const struct event_log_entry *entry, const char *origin, u
     bool is_gap = entry->id[0] == '\0';
     const char *id = is_gap ? entry->encoded->gap_end : entry->id;
     uint64_t seq;
-    return is_of_origin(id, origin) && split_id(id, &seq) && seq <= end + is_gap;
+    return event_id_is_of(id, origin) && event_id_split(id, &seq) && seq <= end + is_gap;
 }
 
 // Appends what the log has after an index, but for the origin's (unless that is NULL) up to `end`.
@@ -196,7 +84,7 @@ static bool find_in_log(struct intake *intake, struct intake_session *session,
     uint64_t index = session_log_find(log, request->since);
     if (index == 0 || log->gone > index)
         return false;
-    bool is_unproven = has_others(&session->origins, request->since, index);
+    bool is_unproven = intake__has_others(&session->origins, request->since, index);
     if (is_unproven)
         tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
     size_t told = intake_missed_count(&request->missed);
@@ -208,20 +96,6 @@ static bool find_in_log(struct intake *intake, struct intake_session *session,
 }
 
 // ---- The broadcaster's history
-
-static void free_since(struct intake_since *since)
-{
-    struct intake *intake = since->session->intake;
-    gw_deadline_stop(&since->deadline);
-    list_remove(&since->link);
-    list_remove(&since->session_link);
-    if (since->is_asked)
-        intake->since_count--;
-    intake->since_waiting--;
-    since->session->held--;
-    intake_missed_fini(&since->found);
-    free(since);
-}
 
 static void join_followers(struct intake_since *since)
 {
@@ -253,7 +127,7 @@ static void let_join(struct intake_since *since)
     struct intake_request *request = since->request;
     session->held++; // it stays until all have joined
     join_followers(since);
-    free_since(since);
+    intake__since_free(since);
     session->held--;
     intake__join(session, request);
     gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task); // to ask the next
@@ -273,14 +147,14 @@ static void tell_instead(struct intake_since *since)
                      since->is_unproven);
         return;
     }
-    format_id(first, request->since, upto + 1);
+    event_id_format(first, request->since, upto + 1);
     if (upto > since->after)
         tell_gap(session->intake, request, request->since, first, TALUS_GAP_ORIGIN_LOST);
-    if (!since->is_unproven && has_others(&session->origins, request->since, UINT64_MAX))
+    if (!since->is_unproven && intake__has_others(&session->origins, request->since, UINT64_MAX))
         tell_gap(session->intake, request, "", "", TALUS_GAP_HISTORY);
 }
 
-static void finish(struct intake_since *since)
+void intake__since_finish(struct intake_since *since)
 {
     struct intake_session *session = since->session;
     struct intake_request *request = since->request;
@@ -291,109 +165,6 @@ static void finish(struct intake_since *since)
     if (!is_whole)
         tell_instead(since);
     let_join(since);
-}
-
-// In the queue: the history could not be asked for in time. Else the stream is still behind: what
-// was found would come again with it, or be told missing.
-static void on_patience_over(struct gw_deadline *deadline)
-{
-    struct intake_since *since = LIST_ENTRY(deadline, struct intake_since, deadline);
-    since->is_cut = true;
-    finish(since);
-}
-
-static bool ask(struct intake_since *since)
-{
-    struct intake_session *session = since->session;
-    struct intake *intake = session->intake;
-    const char *id = since->request->since;
-    char before[TALUS_ID_MAX + 1];
-    since->mark = intake->log.newest;
-    if (since->request->is_implied && since->after > 0) {
-        // If the event itself comes, it is one of the session.
-        format_id(before, id, since->after - 1);
-        id = before;
-    }
-    int error = talus_subscriber_recover(intake->subscriber, session->name, id, &since->id);
-    if (error) {
-        gw_log(GW_LOG_DEBUG, "intake", "what came to session %s since %s cannot be asked for: %s",
-               session->name, id, talus_strerror(error));
-        return false;
-    }
-    gw_deadline_stop(&since->deadline);
-    list_remove(&since->link);
-    list_append(&intake->sinces, &since->link);
-    since->is_asked = true;
-    intake->since_count++;
-    gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task);
-    return true;
-}
-
-static struct intake_since *find_same(const struct intake_session *session,
-                                      const struct intake_request *request)
-{
-    for (struct list *at = session->sinces.next; at != &session->sinces; at = at->next) {
-        struct intake_since *since = LIST_ENTRY(at, struct intake_since, session_link);
-        if (!since->is_cut && since->request->is_implied == request->is_implied &&
-            strcmp(since->request->since, request->since) == 0)
-            return since;
-    }
-    return NULL;
-}
-
-// NULL: out of memory.
-static struct intake_since *enqueue(struct intake_session *session, struct intake_request *request)
-{
-    struct intake *intake = session->intake;
-    struct intake_since *since = calloc(1, sizeof *since);
-    if (!since)
-        return NULL;
-    since->session = session;
-    since->request = request;
-    split_id(request->since, &since->after);
-    list_init(&since->followers);
-    intake_missed_init(&since->found, intake->options.max_missed);
-    gw_deadline_init(&since->deadline, on_patience_over);
-    gw_deadline_start(&intake->since_queue_deadlines, &since->deadline);
-    list_append(&intake->since_queue, &since->link);
-    list_append(&session->sinces, &since->session_link);
-    intake__hold(session);
-    intake->since_waiting++;
-    return since;
-}
-
-// Lets the join wait for a history. False: it cannot.
-static bool wait_for_history(struct intake_session *session, struct intake_request *request)
-{
-    struct intake *intake = session->intake;
-    struct intake_since *since = find_same(session, request);
-    if (intake->since_waiting >= WAITING_MAX)
-        return false;
-    if (since) {
-        list_append(&since->followers, &request->link);
-        intake->since_waiting++;
-        return true;
-    }
-    since = enqueue(session, request);
-    if (!since)
-        return false;
-    if (intake->since_count >= ASKED_MAX || ask(since))
-        return true;
-    free_since(since);
-    return false;
-}
-
-// Those that cannot be asked for are told so.
-void intake__sinces_ask(struct intake *intake)
-{
-    while (intake->since_count < ASKED_MAX && !list_is_empty(&intake->since_queue)) {
-        struct intake_since *since =
-            LIST_ENTRY(intake->since_queue.next, struct intake_since, link);
-        if (ask(since))
-            continue;
-        since->is_cut = true;
-        finish(since);
-    }
 }
 
 bool intake__join_since(struct intake_session *session, struct intake_request *request)
@@ -408,13 +179,14 @@ bool intake__join_since(struct intake_session *session, struct intake_request *r
     if (find_in_log(intake, session, request))
         return false;
     // The newest event needs no history; nor is anything owed of a gateway's presence.
-    if (strcmp(request->since, session->newest) == 0 || is_presence_id(request->since)) {
+    if (strcmp(request->since, session->newest) == 0 || intake__is_presence_id(request->since)) {
         // An event that a gateway sent says nothing of those that nobody here has heard of.
-        if (has_others(&session->origins, request->since, UINT64_MAX) || session->newest[0] == '\0')
+        if (intake__has_others(&session->origins, request->since, UINT64_MAX) ||
+            session->newest[0] == '\0')
             tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
         return false;
     }
-    if (wait_for_history(session, request))
+    if (intake__since_wait(session, request))
         return true;
     tell_unknown(session, request, TALUS_GAP_HISTORY, false);
     return false;
@@ -427,9 +199,9 @@ static void tell_missing_before(struct intake_since *since, const talus_delivery
     struct intake *intake = since->session->intake;
     const char *after = delivery->after;
     uint64_t seq;
-    if (!split_id(after, &seq) || seq < since->after)
+    if (!event_id_split(after, &seq) || seq < since->after)
         after = since->request->since;
-    if (!split_id(delivery->first, &seq) || seq > since->after + 1)
+    if (!event_id_split(delivery->first, &seq) || seq > since->after + 1)
         tell_gap(intake, since->request, after, delivery->first, delivery->reason);
     else if (!since->is_lost && !since->is_unproven)
         // Missing is the client's event, or one of another session. A broadcaster that is lost has
@@ -442,7 +214,7 @@ static void tell_missing_before(struct intake_since *since, const talus_delivery
 static void tell_missing(struct intake_since *since, const talus_delivery_t *delivery)
 {
     uint64_t after;
-    if (since->is_lost && split_id(delivery->after, &after) && after < since->last)
+    if (since->is_lost && event_id_split(delivery->after, &after) && after < since->last)
         intake_missed_truncate(&since->found, 0); // it had a hole, and all of it counts as missing
     if (!since->is_lost || intake_missed_count(&since->found) == 0) {
         tell_missing_before(since, delivery);
@@ -489,7 +261,7 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
         return;
     since->is_answered = true;
     since->is_lost = delivery->reason == TALUS_GAP_ORIGIN_LOST;
-    split_id(delivery->newest, &since->end);
+    event_id_split(delivery->newest, &since->end);
     if (since->end < since->after)
         since->end = since->after; // it was asked for from the event before
     since->is_known |=
@@ -504,7 +276,7 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
     // The session knows of some that libtalus has forgotten since.
     since->is_unproven =
         !delivery->is_only_origin ||
-        has_others(&since->session->origins, since->request->since, since->mark + 1);
+        intake__has_others(&since->session->origins, since->request->since, since->mark + 1);
     if (since->is_unproven)
         tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
     since->told = intake_missed_count(&since->request->missed);
@@ -517,7 +289,7 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
     // of the stream says so.
     bool is_nothing_found = !delivery->complete && intake_missed_count(&since->found) == 0;
     if (delivery->is_reached || is_nothing_found)
-        finish(since);
+        intake__since_finish(since);
     else
         gw_deadline_start(&intake->since_deadlines, &since->deadline);
 }
@@ -530,13 +302,13 @@ static void hear_up_to(struct intake_session *session, const char *id, uint64_t 
          at = next) {
         struct intake_since *since = LIST_ENTRY(at, struct intake_since, link);
         next = at->next;
-        if (since->session != session || !is_of_origin(id, since->request->since))
+        if (since->session != session || !event_id_is_of(id, since->request->since))
             continue;
         since->is_over |= seq == UINT64_MAX;
         if (seq > since->heard)
             since->heard = seq;
         if (since->is_answered && seq >= since->end)
-            finish(since);
+            intake__since_finish(since);
     }
 }
 
@@ -550,38 +322,6 @@ void intake__sinces_hear_gap(struct intake_session *session, const talus_deliver
     uint64_t first;
     if (gap->first[0] == '\0')
         hear_up_to(session, gap->after, UINT64_MAX); // nothing more will come
-    else if (split_id(gap->first, &first) && first > 0)
+    else if (event_id_split(gap->first, &first) && first > 0)
         hear_up_to(session, gap->first, first - 1);
-}
-
-void intake__sinces_init(struct intake *intake)
-{
-    list_init(&intake->sinces);
-    list_init(&intake->since_queue);
-    gw_deadline_queue_init(&intake->since_deadlines, intake->loop, STREAM_PATIENCE_MS);
-    gw_deadline_queue_init(&intake->since_queue_deadlines, intake->loop, QUEUE_PATIENCE_MS);
-}
-
-static void drop_all(struct list *sinces)
-{
-    while (!list_is_empty(sinces)) {
-        struct intake_since *since = LIST_ENTRY(sinces->next, struct intake_since, link);
-        struct intake_request *request = since->request;
-        while (!list_is_empty(&since->followers)) {
-            struct intake_request *follower =
-                LIST_ENTRY(since->followers.next, struct intake_request, link);
-            list_remove(&follower->link);
-            intake__drop_request(&follower->mail);
-        }
-        free_since(since);
-        intake__drop_request(&request->mail);
-    }
-}
-
-void intake__sinces_fini(struct intake *intake)
-{
-    drop_all(&intake->sinces);
-    drop_all(&intake->since_queue);
-    gw_deadline_queue_fini(&intake->since_deadlines);
-    gw_deadline_queue_fini(&intake->since_queue_deadlines);
 }
