@@ -1,19 +1,35 @@
 // SPDX-License-Identifier: MIT
 #include "gateway/intake/event_id.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define ORIGIN_MIN 8
+
 size_t event_id_split(const char *id, uint64_t *seq)
 {
-    const char *dot = strchr(id, '.');
-    if (!dot || dot[1] < '0' || dot[1] > '9')
+    size_t origin = strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789");
+    if (origin < ORIGIN_MIN || origin > TALUS_ORIGIN_MAX || id[origin] != '.')
         return 0;
-    char *end;
-    *seq = strtoull(dot + 1, &end, 10);
-    return *end == '\0' ? (size_t)(dot - id) : 0;
+    const char *number = id + origin + 1;
+    size_t digits = strspn(number, "0123456789");
+    if (digits == 0 || number[digits] != '\0' || (digits > 1 && number[0] == '0'))
+        return 0;
+    errno = 0;
+    uint64_t value = strtoull(number, NULL, 10);
+    if (errno != 0)
+        return 0;
+    *seq = value;
+    return origin;
+}
+
+bool event_id_check(const char *text, size_t size)
+{
+    uint64_t seq;
+    return strlen(text) == size && event_id_split(text, &seq) > 0;
 }
 
 void event_id_format(char to[TALUS_ID_MAX + 1], const char *like, uint64_t seq)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "gateway/base/log.h"
+#include "gateway/intake/event_id.h"
 #include "gateway/intake/seats.h"
 
 #define WAITING_MAX 64 // requests of one client that may wait
@@ -147,7 +148,7 @@ static const char *since_of(const struct client *client, const struct sio_messag
         return "";
     // It is said again in gaps, as it is.
     const char *text = json_string_value(since); // NULL: it is none
-    if (text && intake__is_event_id(text, json_string_length(since)))
+    if (text && event_id_check(text, json_string_length(since)))
         return text;
     refuse(client->socket, client->worker->metrics, "invalid_payload", "since is not an event id",
            ack);
