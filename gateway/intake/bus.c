@@ -2,9 +2,9 @@
 // The bus thread: sessions come and go with the workers' requests, deliveries of the subscriber go
 // out as letters.
 //
-// A mailbox has no bound, so letters have: while one worker is INTAKE_OWED_MAX bytes behind,
-// nothing is received. What comes meanwhile waits in ZeroMQ, up to its high-water mark; what is
-// lost there is noticed.
+// A mailbox has no bound, so letters and what answers bring have: while one worker is
+// INTAKE_OWED_MAX bytes behind, nothing is received. What comes meanwhile waits in ZeroMQ, up to
+// its high-water mark; what is lost there is noticed.
 //
 // A session that nobody has asked for yet is subscribed to, and its requests wait until the
 // subscription is live; from then on requests are worked off at once. When the last client has
@@ -140,6 +140,8 @@ static void answer(struct intake_request *request, enum intake_status status)
 {
     request->status = status;
     request->mail.deliver = intake__on_answer;
+    request->owed += intake_missed_size(&request->missed);
+    atomic_fetch_add(&request->worker->owed, request->owed);
     gw_loop_post(request->worker->loop, &request->mail);
 }
 

@@ -9,6 +9,7 @@
 #include <talus.h>
 
 #include "gateway/base/buffer.h"
+#include "gateway/base/chunk.h"
 #include "gateway/base/hash.h"
 #include "gateway/base/random.h"
 #include "gateway/intake/encode.h"
@@ -17,7 +18,7 @@
 #include "gateway/intake/missed.h"
 
 #define INTAKE_WORKERS_MAX 64
-#define INTAKE_OWED_MAX    ((size_t)8 << 20) // bytes of letters to one worker that may be under way
+#define INTAKE_OWED_MAX    ((size_t)8 << 20) // bytes that may be under way to one worker
 
 // ---- Mail from a worker to the bus thread, and back as its answer
 
@@ -90,6 +91,8 @@ struct intake_request {
     // the status is OK: what it is to be restored from.
     struct intake_departure *departure;
     struct intake_missed missed; // RECOVER, JOIN with `since`
+    struct chunk *shared;        // JOIN: the same, for several joins of its worker; or NULL
+    size_t owed;                 // bytes of it that count in the worker's `owed`
     char past[GW_ID_SIZE + 1];   // RECOVER: the id that the client had
     unsigned asked;              // RECOVER: workers that were asked for the client
     char client[GW_ID_SIZE + 1];
@@ -125,7 +128,7 @@ struct intake_worker {
     unsigned index;
     uint64_t newest;    // index of the newest event that it has given out; the worker's own
     size_t unanswered;  // requests under way that an answer is due to; the worker's own
-    atomic_size_t owed; // bytes of letters posted and not worked off
+    atomic_size_t owed; // bytes of letters and answers posted and not worked off
     atomic_int pace;    // enum intake_pace
     struct gw_mail ready_mail;
     struct gw_mail lost_mail; // the bus thread had no memory for a letter
