@@ -190,8 +190,9 @@ struct intake {
     size_t departed_bytes;
     struct list sinces; // histories that are asked for, for joins: see since.c
     size_t since_count;
-    struct list since_queue; // those that are still to be asked for
-    size_t since_waiting;    // joins that wait for one of either
+    struct intake_source *sources; // by broadcaster: the queues of those still to be asked for
+    struct list since_sources;     // whose queue has some, in turn
+    size_t since_waiting;          // joins that wait for one of either
     struct gw_deadline_queue since_deadlines;
     struct gw_deadline_queue since_queue_deadlines;
     struct gw_metrics metrics;
@@ -261,8 +262,8 @@ void intake__sinces_fini(struct intake *intake);
 // Looks for what a client that joins a live session missed. True: it waits, and intake__join
 // follows when that is known; false: it is in the request, or a gap is.
 bool intake__join_since(struct intake_session *session, struct intake_request *request);
-// Asks for the histories that wait for that, as many as may be asked for at a time. Not while a
-// delivery is being worked off.
+// Asks for the histories that wait for that, as many as may be asked for at a time. Not while the
+// histories that are asked for are walked through: some joins may end.
 void intake__sinces_ask(struct intake *intake);
 // Deliveries of what was asked for.
 void intake__on_replayed(struct intake *intake, const talus_delivery_t *delivery);

@@ -7,8 +7,8 @@
 // when the stream has reached the history's end, so that nothing comes twice. What cannot be proven
 // complete is told by a gap, before what was found, or after it where that is its place.
 //
-// So many histories are asked for at a time; further joins wait in a queue, and joins with the same
-// session and event share one history. A join that waits for too long is told a gap.
+// So many histories are asked for at a time; further joins wait (since_queue.c), and joins with the
+// same session and event share one history. A join that waits for too long is told a gap.
 //
 // An event id says nothing of the events of other broadcasters that came before it here: these the
 // client may have or not. So it is told that this is not known (a gap of nobody), unless there are

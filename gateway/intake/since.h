@@ -5,11 +5,21 @@
 
 #include "gateway/intake/internal.h"
 
+// A broadcaster that joins name. It is there while a history of it is asked for, or is to be.
+struct intake_source {
+    UT_hash_handle hh;
+    struct list link;  // of intake->since_sources, while the queue is not empty
+    struct list queue; // of those still to be asked for
+    size_t asked;      // histories that are asked for
+    char origin[TALUS_ORIGIN_MAX + 1];
+};
+
 struct intake_since {
-    struct list link;         // of intake->sinces, or of intake->since_queue
+    struct list link;         // of intake->sinces, or of the source's queue
     struct list session_link; // of session->sinces
     struct list followers;    // joins that are told the same
     struct intake_session *session;
+    struct intake_source *source;
     struct intake_request *request; // the join
     uint64_t after;                 // seq of the client's event
     uint64_t id;                    // of the question to the broadcaster

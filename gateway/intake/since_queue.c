@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The joins with `since` that wait for a history: those that are still to be asked for, and those
 // that have been.
+//
+// A broadcaster that stands still answers nothing for seconds, and whoever knows one of its events
+// can have it asked. So each has a queue of its own, they are asked in turn, one is asked for so
+// many at a time, and the last quarter is kept for those that are asked for nothing.
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,10 +12,67 @@
 #include "gateway/intake/event_id.h"
 #include "gateway/intake/since.h"
 
-#define ASKED_MAX          256   // histories asked for at a time; each as much as a client may miss
-#define WAITING_MAX        16384 // joins that wait for one, about 10 MiB
-#define QUEUE_PATIENCE_MS  10000 // for a history to be asked for
-#define STREAM_PATIENCE_MS 1000  // for the live stream to reach the history's end
+// ---- Broadcasters
+
+// That of an event id. NULL: out of memory.
+static struct intake_source *get_source(struct intake *intake, const char *id)
+{
+    char origin[TALUS_ORIGIN_MAX + 1] = "";
+    struct intake_source *source;
+    uint64_t seq;
+    memcpy(origin, id, event_id_split(id, &seq));
+    HASH_FIND_STR(intake->sources, origin, source);
+    if (source)
+        return source;
+    source = calloc(1, sizeof *source);
+    if (!source)
+        return NULL;
+    strcpy(source->origin, origin);
+    list_init(&source->link);
+    list_init(&source->queue);
+    HASH_ADD_STR(intake->sources, origin, source);
+    if (source->hh.tbl)
+        return source;
+    free(source);
+    return NULL;
+}
+
+// One has left its queue, or is not asked for any more.
+static void settle_source(struct intake *intake, struct intake_source *source)
+{
+    if (!list_is_empty(&source->queue))
+        return;
+    list_remove(&source->link);
+    if (source->asked > 0)
+        return;
+    HASH_DEL(intake->sources, source);
+    free(source);
+}
+
+static bool may_ask(const struct intake *intake, const struct intake_source *source)
+{
+    const size_t most = intake->options.max_histories;
+    if (intake->since_count >= most || source->asked >= intake->options.max_histories_of_one)
+        return false;
+    return intake->since_count < most - most / 4 || source->asked == 0;
+}
+
+// The next broadcaster in turn that may be asked. Those before it are being asked already, so they
+// are not more than max_histories.
+static struct intake_source *next_source(const struct intake *intake)
+{
+    if (intake->since_count >= intake->options.max_histories)
+        return NULL;
+    for (struct list *at = intake->since_sources.next; at != &intake->since_sources;
+         at = at->next) {
+        struct intake_source *source = LIST_ENTRY(at, struct intake_source, link);
+        if (may_ask(intake, source))
+            return source;
+    }
+    return NULL;
+}
+
+// ---- Joins
 
 void intake__since_free(struct intake_since *since)
 {
@@ -19,8 +80,11 @@ void intake__since_free(struct intake_since *since)
     gw_deadline_stop(&since->deadline);
     list_remove(&since->link);
     list_remove(&since->session_link);
-    if (since->is_asked)
+    if (since->is_asked) {
         intake->since_count--;
+        since->source->asked--;
+    }
+    settle_source(intake, since->source);
     intake->since_waiting--;
     since->session->held--;
     intake_missed_fini(&since->found);
@@ -58,7 +122,11 @@ static bool ask(struct intake_since *since)
     list_remove(&since->link);
     list_append(&intake->sinces, &since->link);
     since->is_asked = true;
+    since->source->asked++;
     intake->since_count++;
+    list_remove(&since->source->link); // now it is the others' turn
+    if (!list_is_empty(&since->source->queue))
+        list_append(&intake->since_sources, &since->source->link);
     gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task);
     return true;
 }
@@ -79,50 +147,51 @@ static struct intake_since *find_same(const struct intake_session *session,
 static struct intake_since *enqueue(struct intake_session *session, struct intake_request *request)
 {
     struct intake *intake = session->intake;
-    struct intake_since *since = calloc(1, sizeof *since);
+    struct intake_source *source = get_source(intake, request->since);
+    struct intake_since *since = source ? calloc(1, sizeof *since) : NULL;
+    if (source && !since)
+        settle_source(intake, source);
     if (!since)
         return NULL;
     since->session = session;
+    since->source = source;
     since->request = request;
     event_id_split(request->since, &since->after);
     list_init(&since->followers);
     intake_missed_init(&since->found, intake->options.max_missed);
     gw_deadline_init(&since->deadline, on_patience_over);
     gw_deadline_start(&intake->since_queue_deadlines, &since->deadline);
-    list_append(&intake->since_queue, &since->link);
+    list_append(&source->queue, &since->link);
+    if (list_is_empty(&source->link))
+        list_append(&intake->since_sources, &source->link);
     list_append(&session->sinces, &since->session_link);
     intake__hold(session);
     intake->since_waiting++;
     return since;
 }
 
-// Lets the join wait for a history. False: it cannot.
 bool intake__since_wait(struct intake_session *session, struct intake_request *request)
 {
     struct intake *intake = session->intake;
-    struct intake_since *since = find_same(session, request);
-    if (intake->since_waiting >= WAITING_MAX)
+    if (intake->since_waiting >= intake->options.max_since_waiting)
         return false;
+    struct intake_since *since = find_same(session, request);
     if (since) {
         list_append(&since->followers, &request->link);
         intake->since_waiting++;
         return true;
     }
-    since = enqueue(session, request);
-    if (!since)
+    if (!enqueue(session, request))
         return false;
-    if (intake->since_count >= ASKED_MAX || ask(since))
-        return true;
-    intake__since_free(since);
-    return false;
+    intake__sinces_ask(intake); // behind those that wait already
+    return true;
 }
 
-// Those that cannot be asked for are told so.
 void intake__sinces_ask(struct intake *intake)
 {
-    while (intake->since_count < ASKED_MAX && !list_is_empty(&intake->since_queue)) {
-        struct intake_since *since =
-            LIST_ENTRY(intake->since_queue.next, struct intake_since, link);
+    struct intake_source *source;
+    while ((source = next_source(intake))) {
+        struct intake_since *since = LIST_ENTRY(source->queue.next, struct intake_since, link);
         if (ask(since))
             continue;
         since->is_cut = true;
@@ -130,34 +199,39 @@ void intake__sinces_ask(struct intake *intake)
     }
 }
 
+// ---- Beginning and end
+
 void intake__sinces_init(struct intake *intake)
 {
     list_init(&intake->sinces);
-    list_init(&intake->since_queue);
-    gw_deadline_queue_init(&intake->since_deadlines, intake->loop, STREAM_PATIENCE_MS);
-    gw_deadline_queue_init(&intake->since_queue_deadlines, intake->loop, QUEUE_PATIENCE_MS);
+    list_init(&intake->since_sources);
+    gw_deadline_queue_init(&intake->since_deadlines, intake->loop, intake->options.since_stream_ms);
+    gw_deadline_queue_init(&intake->since_queue_deadlines, intake->loop,
+                           intake->options.since_queue_ms);
 }
 
-static void drop_all(struct list *sinces)
+static void drop(struct intake_since *since)
 {
-    while (!list_is_empty(sinces)) {
-        struct intake_since *since = LIST_ENTRY(sinces->next, struct intake_since, link);
-        struct intake_request *request = since->request;
-        while (!list_is_empty(&since->followers)) {
-            struct intake_request *follower =
-                LIST_ENTRY(since->followers.next, struct intake_request, link);
-            list_remove(&follower->link);
-            intake__drop_request(&follower->mail);
-        }
-        intake__since_free(since);
-        intake__drop_request(&request->mail);
+    struct intake_request *request = since->request;
+    while (!list_is_empty(&since->followers)) {
+        struct intake_request *follower =
+            LIST_ENTRY(since->followers.next, struct intake_request, link);
+        list_remove(&follower->link);
+        intake__drop_request(&follower->mail);
     }
+    intake__since_free(since);
+    intake__drop_request(&request->mail);
 }
 
 void intake__sinces_fini(struct intake *intake)
 {
-    drop_all(&intake->sinces);
-    drop_all(&intake->since_queue);
+    while (!list_is_empty(&intake->sinces))
+        drop(LIST_ENTRY(intake->sinces.next, struct intake_since, link));
+    while (!list_is_empty(&intake->since_sources)) {
+        struct intake_source *source =
+            LIST_ENTRY(intake->since_sources.next, struct intake_source, link);
+        drop(LIST_ENTRY(source->queue.next, struct intake_since, link));
+    }
     gw_deadline_queue_fini(&intake->since_deadlines);
     gw_deadline_queue_fini(&intake->since_queue_deadlines);
 }

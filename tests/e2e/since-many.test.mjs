@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Many joins with `since` at once: what they take of the gateway's memory.
+// Many joins with `since` at once: what they take of the gateway's memory, and whom they hold up.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { Reader } from './support/account.mjs';
-import { startAll, stopAll } from './support/program.mjs';
+import { ask, connected } from './support/client.mjs';
+import { next, within } from './support/deadline.mjs';
+import { startAll, startService, stopAll } from './support/program.mjs';
 import { text } from './support/wire.mjs';
 
 let bus, gateway, service;
@@ -48,4 +50,29 @@ test('joins that miss the same share its memory', async (t) => {
     assert.deepEqual(got, [...Array(9).fill('large'), 'last']);
   }
   assert.ok(most < 16 * 1024, `${COUNT} joins took ${most} KiB`);
+});
+
+// The stopped one is asked, and has 5 s to answer.
+test('joins at a stopped broadcaster do not hold up those at another', async (t) => {
+  const stopped = startService(bus);
+  t.after(() => {
+    stopped.child.kill('SIGCONT');
+    return stopped.stop();
+  });
+  await stopped.line(/^ready/);
+  const theirs = await emit(stopped, 'emit elsewhere step 1');
+  const ours = await emit(service, 'emit well step 1');
+  await emit(service, 'emit well step 2');
+  const sockets = await Promise.all(Array.from({ length: 9 }, () => connected(gateway.url, { transports: ['websocket'] })));
+  t.after(() => sockets.forEach((socket) => socket.disconnect()));
+  const well = sockets.pop();
+  stopped.child.kill('SIGSTOP');
+  const answered = sockets.flatMap((socket, i) =>
+    Array.from({ length: 100 }, (_, j) => ask(socket, 'join_session', { session_id: `stopped-${i}-${j}`, since: theirs })),
+  );
+  answered.forEach((each) => each.catch(() => {})); // not all within the test
+  const isFirst = Promise.race([...answered.map((each) => each.then(() => false)), next(well, 'step').then(() => true)]);
+  await Promise.all(sockets.map((socket) => ask(socket, 'ping'))); // they have arrived
+  well.emit('join_session', { session_id: 'well', since: ours });
+  assert.ok(await within(isFirst, 'answer'), 'a join at the stopped broadcaster was answered first');
 });

@@ -9,17 +9,22 @@
 
 #include "tests/gateway/intake/intake_fixture.h"
 
-#define ASKED_MAX         256
-#define WAITING_MAX       16384
+#define ASKED_MAX         64 // of one broadcaster, of ASKED_IN_ALL
+#define ASKED_IN_ALL      96 // the last quarter is for those that are asked for nothing
+#define WAITING_MAX       600
 #define QUEUE_PATIENCE_MS 10000
-#define ELSEWHERE         300 // events of a session that nobody is in: joins name them
+#define ELSEWHERE         100 // events of a session that nobody is in: joins name them
 #define MORE              20  // than may be asked for at a time
 
 static struct intake_options options_without_presence(void)
 {
     struct intake_options options;
     intake_options_init(&options);
-    options.presence_limit = 0; // rooms are not told who comes: there are thousands
+    options.presence_limit = 0; // rooms are not told who comes: there are hundreds
+    options.max_histories = ASKED_IN_ALL;
+    options.max_histories_of_one = ASKED_MAX;
+    options.max_since_waiting = WAITING_MAX;
+    options.since_queue_ms = QUEUE_PATIENCE_MS;
     return options;
 }
 
@@ -53,16 +58,21 @@ static const char *event_id(const struct fixture *fixture, unsigned seq)
 
 // Joins of clients that are gone when the answer comes, each with an event of its own if they are
 // not more than ELSEWHERE; else several name the same.
-static void post_joins(struct fixture *fixture, size_t count)
+static void post_joins_at(struct fixture *fixture, const char *origin, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct intake_request *request =
             intake__new_request(&fixture->intake->workers[0], INTAKE_JOIN, "s", "nobody");
         assert_non_null(request);
-        strcpy(request->since, event_id(fixture, (unsigned)(i % ELSEWHERE) + 1));
+        snprintf(request->since, sizeof request->since, "%s.%zu", origin, i % ELSEWHERE + 1);
         intake__post_request(request);
     }
     harness_settle(&fixture->base);
+}
+
+static void post_joins(struct fixture *fixture, size_t count)
+{
+    post_joins_at(fixture, talus_broadcaster_origin(fixture->bus), count);
 }
 
 static struct client *connect_one(struct fixture *fixture)
@@ -152,6 +162,31 @@ static void test_since_more_than_may_be_asked_for_at_a_time(void **state)
         client_close(clients[i]);
 }
 
+// One broadcaster, or a few, that do not answer leave room for others.
+static void test_since_asks_one_broadcaster_for_so_much(void **state)
+{
+    enum { KEPT = ASKED_IN_ALL / 4, FOR_ALL = ASKED_IN_ALL - KEPT };
+    struct fixture *fixture = *state;
+    char origin[] = "third000";
+    arrange(fixture);
+    hold_bus_up(fixture);
+    post_joins(fixture, ELSEWHERE);
+    assert_int_equal(fixture->intake->since_count, ASKED_MAX);
+    post_joins_at(fixture, "second00", ELSEWHERE);
+    assert_int_equal(fixture->intake->since_count, FOR_ALL);
+    for (size_t i = 1; i <= KEPT; i++) {
+        snprintf(origin, sizeof origin, "third%03zu", i);
+        post_joins_at(fixture, origin, 2);
+        assert_int_equal(fixture->intake->since_count, FOR_ALL + i);
+    }
+    post_joins_at(fixture, "another1", 2);
+    assert_int_equal(fixture->intake->since_count, ASKED_IN_ALL);
+    assert_int_equal(fixture->intake->since_waiting, 2 * ELSEWHERE + 2 * KEPT + 2);
+    let_bus_go_on(fixture);
+    wait_answered(fixture);
+    assert_null(fixture->intake->sources);
+}
+
 static void test_since_joins_with_the_same_event_share_a_history(void **state)
 {
     enum { COUNT = 5 };
@@ -239,6 +274,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, intake_setup_folder, intake_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_since_more_than_may_be_asked_for_at_a_time),
+        TEST(test_since_asks_one_broadcaster_for_so_much),
         TEST(test_since_joins_with_the_same_event_share_a_history),
         TEST(test_since_waits_for_so_long_to_be_asked_for),
         TEST(test_since_past_the_queue_is_told_at_once),
