@@ -165,6 +165,7 @@ void intake__join(struct intake_session *session, struct intake_request *request
         intake__linger_if_unused(session);
         return;
     }
+    intake__count_incomplete(session->intake, request);
     if (!request->is_member) {
         count_in(session, request->worker);
         intake__presence(session, talus_type_session_connected, request->client, request);

@@ -36,6 +36,18 @@ enum intake_status {
     INTAKE_UNKNOWN,     // RECOVER: nothing is known of it any more, or too little
 };
 
+// Why a join with `since` is told a gap. Where there are several reasons, the last one counts.
+enum intake_incomplete {
+    INTAKE_COMPLETE,
+    INTAKE_UNPROVEN,       // the event does not say what the client has of others' events
+    INTAKE_NO_HISTORY,     // the broadcaster's does not reach back
+    INTAKE_NO_ANSWER,      // the broadcaster is gone, cannot be asked, or does not answer
+    INTAKE_TOO_MUCH,       // more than a client may miss, or than the log keeps
+    INTAKE_STREAM_TIMEOUT, // the live stream did not reach the history's end
+    INTAKE_QUEUE_TIMEOUT,  // the history could not be asked for in time
+    INTAKE_QUEUE_FULL,     // too many joins wait, or memory is out
+};
+
 // Of a client that is in a session and is left out by `skip`: the newest event that it was sent is
 // not the session's newest.
 struct intake_skip {
@@ -82,7 +94,8 @@ struct intake_request {
     bool is_implied; // JOIN: `since` is the offset of its CONNECT, perhaps of another session; "":
                      // it was here before, and what it has is not known
     enum intake_status status;
-    struct intake_encoded *presence; // JOIN that was new: what the room is told before `joined`
+    enum intake_incomplete incomplete; // JOIN with `since`
+    struct intake_encoded *presence;   // JOIN that was new: what the room is told before `joined`
     size_t active_clients;
     uint64_t index;                // of the session's newest event
     char offset[TALUS_ID_MAX + 1]; // RECOVER: what the client says; else the newest event's id
@@ -259,6 +272,8 @@ bool intake__has_others(const struct intake_origins *origins, const char *id, ui
 
 void intake__sinces_init(struct intake *intake);
 void intake__sinces_fini(struct intake *intake);
+// Counts the join if it is told a gap.
+void intake__count_incomplete(struct intake *intake, const struct intake_request *request);
 // Looks for what a client that joins a live session missed. True: it waits, and intake__join
 // follows when that is known; false: it is in the request, or a gap is.
 bool intake__join_since(struct intake_session *session, struct intake_request *request);

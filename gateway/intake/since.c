@@ -38,13 +38,42 @@ static void tell_gap(struct intake *intake, struct intake_request *request, cons
         intake_encoded_unref(encoded);
 }
 
+static void note_incomplete(struct intake_request *request, enum intake_incomplete why)
+{
+    if (why > request->incomplete)
+        request->incomplete = why;
+}
+
+void intake__count_incomplete(struct intake *intake, const struct intake_request *request)
+{
+    static const enum gw_metric metrics[] = {
+        [INTAKE_UNPROVEN] = GW_SINCE_UNPROVEN,
+        [INTAKE_NO_HISTORY] = GW_SINCE_HISTORY,
+        [INTAKE_NO_ANSWER] = GW_SINCE_NO_ANSWER,
+        [INTAKE_TOO_MUCH] = GW_SINCE_TOO_MUCH,
+        [INTAKE_STREAM_TIMEOUT] = GW_SINCE_STREAM_TIMEOUT,
+        [INTAKE_QUEUE_TIMEOUT] = GW_SINCE_QUEUE_TIMEOUT,
+        [INTAKE_QUEUE_FULL] = GW_SINCE_QUEUE_FULL,
+    };
+    if (request->incomplete != INTAKE_COMPLETE)
+        gw_metric_add(&intake->metrics, metrics[request->incomplete], 1);
+}
+
+// It is not known what the client has of the events that others sent.
+static void tell_unproven(struct intake *intake, struct intake_request *request)
+{
+    note_incomplete(request, INTAKE_UNPROVEN);
+    tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
+}
+
 // Nothing at all is known of what came after the event, nor of what others sent.
 static void tell_unknown(struct intake_session *session, struct intake_request *request,
-                         talus_gap_reason_t reason, bool is_unproven)
+                         talus_gap_reason_t reason, bool is_unproven, enum intake_incomplete why)
 {
+    note_incomplete(request, why);
     tell_gap(session->intake, request, request->since, "", reason);
     if (!is_unproven && intake__has_others(&session->origins, request->since, UINT64_MAX))
-        tell_gap(session->intake, request, "", "", TALUS_GAP_HISTORY);
+        tell_unproven(session->intake, request);
 }
 
 // ---- The log
@@ -86,12 +115,12 @@ static bool find_in_log(struct intake *intake, struct intake_session *session,
         return false;
     bool is_unproven = intake__has_others(&session->origins, request->since, index);
     if (is_unproven)
-        tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
+        tell_unproven(intake, request);
     size_t told = intake_missed_count(&request->missed);
     if (append_log(&request->missed, log, index, NULL, 0))
         return true;
     intake_missed_truncate(&request->missed, told);
-    tell_unknown(session, request, TALUS_GAP_HISTORY, is_unproven);
+    tell_unknown(session, request, TALUS_GAP_HISTORY, is_unproven, INTAKE_TOO_MUCH);
     return true;
 }
 
@@ -129,6 +158,7 @@ static void join_followers(struct intake_since *since)
         session->intake->since_waiting--;
         unsigned worker = request->worker->index;
         request->status = leader->status;
+        request->incomplete = leader->incomplete;
         request->shared = chunks[worker];
         request->owed = sizes[worker]; // once: it goes when the last of them is worked off
         sizes[worker] = 0;
@@ -163,20 +193,27 @@ static void tell_instead(struct intake_since *since)
 {
     struct intake_session *session = since->session;
     struct intake_request *request = since->request;
+    enum intake_incomplete why = since->cut_for   ? since->cut_for
+                                 : since->is_lost ? INTAKE_NO_ANSWER
+                                                  : INTAKE_TOO_MUCH;
     uint64_t upto = since->heard > since->end ? since->heard : since->end;
     char first[TALUS_ID_MAX + 1];
-    if (since->is_answered)
+    if (since->is_answered) {
         intake_missed_truncate(&request->missed, since->told); // that gap is part of this one
+        request->incomplete = since->is_unproven ? INTAKE_UNPROVEN : INTAKE_COMPLETE;
+    }
     if (!since->is_followed || since->is_over) {
         tell_unknown(session, request, since->is_lost ? TALUS_GAP_ORIGIN_LOST : TALUS_GAP_HISTORY,
-                     since->is_unproven);
+                     since->is_unproven, why);
         return;
     }
     event_id_format(first, request->since, upto + 1);
-    if (upto > since->after)
+    if (upto > since->after) {
+        note_incomplete(request, why);
         tell_gap(session->intake, request, request->since, first, TALUS_GAP_ORIGIN_LOST);
+    }
     if (!since->is_unproven && intake__has_others(&session->origins, request->since, UINT64_MAX))
-        tell_gap(session->intake, request, "", "", TALUS_GAP_HISTORY);
+        tell_unproven(session->intake, request);
 }
 
 void intake__since_finish(struct intake_since *since)
@@ -198,7 +235,7 @@ bool intake__join_since(struct intake_session *session, struct intake_request *r
     intake_missed_init(&request->missed, intake->options.max_missed);
     if (request->since[0] == '\0') {
         if (session->newest[0] != '\0')
-            tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
+            tell_unproven(intake, request);
         return false;
     }
     if (find_in_log(intake, session, request))
@@ -208,12 +245,12 @@ bool intake__join_since(struct intake_session *session, struct intake_request *r
         // An event that a gateway sent says nothing of those that nobody here has heard of.
         if (intake__has_others(&session->origins, request->since, UINT64_MAX) ||
             session->newest[0] == '\0')
-            tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
+            tell_unproven(intake, request);
         return false;
     }
     if (intake__since_wait(session, request))
         return true;
-    tell_unknown(session, request, TALUS_GAP_HISTORY, false);
+    tell_unknown(session, request, TALUS_GAP_HISTORY, false, INTAKE_QUEUE_FULL);
     return false;
 }
 
@@ -226,12 +263,14 @@ static void tell_missing_before(struct intake_since *since, const talus_delivery
     uint64_t seq;
     if (!event_id_split(after, &seq) || seq < since->after)
         after = since->request->since;
-    if (!event_id_split(delivery->first, &seq) || seq > since->after + 1)
+    if (!event_id_split(delivery->first, &seq) || seq > since->after + 1) {
+        note_incomplete(since->request, since->is_lost ? INTAKE_NO_ANSWER : INTAKE_NO_HISTORY);
         tell_gap(intake, since->request, after, delivery->first, delivery->reason);
-    else if (!since->is_lost && !since->is_unproven)
+    } else if (!since->is_lost && !since->is_unproven) {
         // Missing is the client's event, or one of another session. A broadcaster that is lost has
         // named the client's as the session's newest.
-        tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
+        tell_unproven(intake, since->request);
+    }
 }
 
 // A broadcaster that is lost while it answers leaves a gap after what came of it, any other
@@ -245,6 +284,7 @@ static void tell_missing(struct intake_since *since, const talus_delivery_t *del
         tell_missing_before(since, delivery);
         return;
     }
+    note_incomplete(since->request, INTAKE_NO_ANSWER);
     talus_delivery_t gap = *delivery;
     gap.session = since->request->session;
     struct intake_encoded *encoded = encoder_gap(since->session->intake->encoder, &gap);
@@ -294,7 +334,7 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
         (since->is_lost && session_log_find(&since->session->log, since->request->since) > 0);
     if (is_of_another_session(since)) {
         if (since->session->newest[0] != '\0') // else nobody has sent anything to it
-            tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
+            tell_unproven(intake, since->request);
         let_join(since);
         return;
     }
@@ -303,7 +343,7 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
         !delivery->is_only_origin ||
         intake__has_others(&since->session->origins, since->request->since, since->mark + 1);
     if (since->is_unproven)
-        tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
+        tell_unproven(intake, since->request);
     since->told = intake_missed_count(&since->request->missed);
     if (!delivery->complete)
         tell_missing(since, delivery);

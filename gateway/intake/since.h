@@ -37,6 +37,7 @@ struct intake_since {
     bool is_cut;      // more than a client may miss, or no use
     bool is_unproven; // of the other broadcasters, and that is told
     struct intake_missed found;
+    enum intake_incomplete cut_for; // of is_cut, if that is known
     struct gw_deadline deadline;
 };
 

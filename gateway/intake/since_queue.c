@@ -97,6 +97,7 @@ static void on_patience_over(struct gw_deadline *deadline)
 {
     struct intake_since *since = LIST_ENTRY(deadline, struct intake_since, deadline);
     since->is_cut = true;
+    since->cut_for = since->is_asked ? INTAKE_STREAM_TIMEOUT : INTAKE_QUEUE_TIMEOUT;
     intake__since_finish(since);
 }
 
@@ -195,6 +196,7 @@ void intake__sinces_ask(struct intake *intake)
         if (ask(since))
             continue;
         since->is_cut = true;
+        since->cut_for = INTAKE_NO_ANSWER;
         intake__since_finish(since);
     }
 }

@@ -140,6 +140,12 @@ static void wait_answered(struct fixture *fixture)
     assert_int_equal(fixture->intake->since_count, 0);
 }
 
+static void expect_incomplete(const struct fixture *fixture, enum gw_metric why, int64_t count)
+{
+    for (int i = GW_SINCE_UNPROVEN; i <= GW_SINCE_QUEUE_FULL; i++)
+        assert_int_equal(metric(fixture, (enum gw_metric)i), (enum gw_metric)i == why ? count : 0);
+}
+
 static void test_since_more_than_may_be_asked_for_at_a_time(void **state)
 {
     struct fixture *fixture = *state;
@@ -157,6 +163,7 @@ static void test_since_more_than_may_be_asked_for_at_a_time(void **state)
     wait_answered(fixture);
     for (unsigned i = 0; i < ASKED_MAX + MORE; i++)
         expect_missed(clients[i]);
+    expect_incomplete(fixture, GW_SINCE_QUEUE_FULL, 0);
     assert_int_equal(count_clients(fixture, "s"), ASKED_MAX + MORE);
     for (unsigned i = 0; i < ASKED_MAX + MORE; i++)
         client_close(clients[i]);
@@ -185,6 +192,8 @@ static void test_since_asks_one_broadcaster_for_so_much(void **state)
     let_bus_go_on(fixture);
     wait_answered(fixture);
     assert_null(fixture->intake->sources);
+    // Nobody knows those broadcasters; the first one has everything.
+    expect_incomplete(fixture, GW_SINCE_NO_ANSWER, ELSEWHERE + 2 * KEPT + 2);
 }
 
 static void test_since_joins_with_the_same_event_share_a_history(void **state)
@@ -225,6 +234,7 @@ static void test_since_waits_for_so_long_to_be_asked_for(void **state)
     assert_int_equal(fixture->intake->since_count, ASKED_MAX);
     assert_int_equal(fixture->intake->since_waiting, ASKED_MAX);
     assert_int_equal(count_clients(fixture, "s"), 1);
+    expect_incomplete(fixture, GW_SINCE_QUEUE_TIMEOUT, 1);
     client_close(client);
     let_bus_go_on(fixture);
     wait_answered(fixture);
@@ -246,6 +256,7 @@ static void test_since_past_the_queue_is_told_at_once(void **state)
         expect_gap(fixture, client, seq);
         client_close(client);
     }
+    expect_incomplete(fixture, GW_SINCE_QUEUE_FULL, 2);
     // Whoever has the newest event needs no history.
     struct client *newest = join_since(fixture, ELSEWHERE + 1);
     read_message(newest, "42/graph,[\"joined\"");
@@ -256,6 +267,35 @@ static void test_since_past_the_queue_is_told_at_once(void **state)
     wait_answered(fixture);
     read_message(last, "42/graph,[\"joined\"");
     client_close(last);
+}
+
+// The same gap is told to all that share the history, and each of them counts.
+static void test_since_more_than_a_client_may_miss_is_told(void **state)
+{
+    enum { COUNT = 3, EVENTS = 20, MISSED_MAX = 400 };
+    struct fixture *fixture = *state;
+    struct client *clients[COUNT];
+    arrange(fixture);
+    fixture->intake->options.max_missed = MISSED_MAX;
+    for (int i = 0; i < EVENTS; i++)
+        emit(fixture, "s", NULL);
+    for (int i = 0; i < COUNT; i++)
+        clients[i] = connect_one(fixture);
+    hold_bus_up(fixture);
+    for (int i = 0; i < COUNT; i++)
+        put_join(clients[i], "s", event_id(fixture, ELSEWHERE));
+    wait_waiting(fixture, COUNT);
+    let_bus_go_on(fixture);
+    wait_answered(fixture);
+    for (int i = 0; i < COUNT; i++) {
+        expect_gap(fixture, clients[i], ELSEWHERE);
+        client_close(clients[i]);
+    }
+    expect_incomplete(fixture, GW_SINCE_TOO_MUCH, COUNT);
+    struct client *client = join_since(fixture, ELSEWHERE + 1); // which the log has
+    expect_gap(fixture, client, ELSEWHERE + 1);
+    client_close(client);
+    expect_incomplete(fixture, GW_SINCE_TOO_MUCH, COUNT + 1);
 }
 
 // Everything that waits is freed: AddressSanitizer sees to it.
@@ -278,6 +318,7 @@ int main(void)
         TEST(test_since_joins_with_the_same_event_share_a_history),
         TEST(test_since_waits_for_so_long_to_be_asked_for),
         TEST(test_since_past_the_queue_is_told_at_once),
+        TEST(test_since_more_than_a_client_may_miss_is_told),
         TEST(test_since_ends_with_joins_that_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
