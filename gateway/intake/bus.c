@@ -422,7 +422,7 @@ static void on_event(struct intake *intake, const talus_event_t *event)
     intake_encoded_unref(encoded);
 }
 
-static bool is_behind(const struct intake_worker *worker)
+bool intake__is_behind(const struct intake_worker *worker)
 {
     return atomic_load(&worker->owed) > INTAKE_OWED_MAX;
 }
@@ -432,13 +432,13 @@ static bool must_wait(struct intake *intake)
 {
     for (unsigned i = 0; i < intake->worker_count; i++) {
         struct intake_worker *worker = &intake->workers[i];
-        if (!is_behind(worker))
+        if (!intake__is_behind(worker))
             continue;
         int expected = INTAKE_FREE;
         atomic_compare_exchange_strong(&worker->pace, &expected, INTAKE_AWAITED);
         // It may have caught up before it could see that.
         expected = INTAKE_AWAITED;
-        if (is_behind(worker) ||
+        if (intake__is_behind(worker) ||
             !atomic_compare_exchange_strong(&worker->pace, &expected, INTAKE_FREE))
             return true;
     }
@@ -505,6 +505,7 @@ static void receive(struct intake *intake)
             uv_poll_stop(intake->watch);
             return;
         }
+        intake__sinces_go_on(intake);
         intake__sinces_ask(intake);
         int error = talus_subscriber_receive(intake->subscriber, 0, &delivery);
         if (error == TALUS_ETIMEOUT) {

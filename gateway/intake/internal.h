@@ -205,7 +205,8 @@ struct intake {
     size_t since_count;
     struct intake_source *sources; // by broadcaster: the queues of those still to be asked for
     struct list since_sources;     // whose queue has some, in turn
-    size_t since_waiting;          // joins that wait for one of either
+    struct list since_paced;       // joins for what the log has, whose worker is behind
+    size_t since_waiting;          // joins that wait for one of all these
     struct gw_deadline_queue since_deadlines;
     struct gw_deadline_queue since_queue_deadlines;
     struct gw_metrics metrics;
@@ -249,6 +250,8 @@ void intake__hold(struct intake_session *session);
 // bus.c
 struct intake_session *intake__find_session(const struct intake *intake, const char *name);
 
+// bus.c: whether so much is under way to a worker that no more is to be.
+bool intake__is_behind(const struct intake_worker *worker);
 // bus.c: counts a client in, and answers. The request may say that it cannot be.
 void intake__join(struct intake_session *session, struct intake_request *request);
 
@@ -277,6 +280,8 @@ void intake__count_incomplete(struct intake *intake, const struct intake_request
 // Looks for what a client that joins a live session missed. True: it waits, and intake__join
 // follows when that is known; false: it is in the request, or a gap is.
 bool intake__join_since(struct intake_session *session, struct intake_request *request);
+// Answers those that the log has the events for, as long as their workers are not behind.
+void intake__sinces_go_on(struct intake *intake);
 // Asks for the histories that wait for that, as many as may be asked for at a time. Not while the
 // histories that are asked for are walked through: some joins may end.
 void intake__sinces_ask(struct intake *intake);

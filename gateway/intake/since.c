@@ -106,12 +106,19 @@ static bool append_log(struct intake_missed *to, const struct session_log *log, 
     return true;
 }
 
+// The index of the event that the client has, if the log has all that came after it; else 0.
+static uint64_t find_index(const struct session_log *log, const char *since)
+{
+    uint64_t index = session_log_find(log, since);
+    return log->gone > index ? 0 : index;
+}
+
 static bool find_in_log(struct intake *intake, struct intake_session *session,
                         struct intake_request *request)
 {
     const struct session_log *log = &session->log;
-    uint64_t index = session_log_find(log, request->since);
-    if (index == 0 || log->gone > index)
+    uint64_t index = find_index(log, request->since);
+    if (index == 0)
         return false;
     bool is_unproven = intake__has_others(&session->origins, request->since, index);
     if (is_unproven)
@@ -188,6 +195,15 @@ static void let_join(struct intake_since *since)
     gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task); // to ask the next
 }
 
+bool intake__since_find(struct intake_since *since)
+{
+    struct intake_session *session = since->session;
+    if (!find_in_log(session->intake, session, since->request))
+        return false;
+    let_join(since);
+    return true;
+}
+
 // What was found cannot be given, or not all that the stream brought since.
 static void tell_instead(struct intake_since *since)
 {
@@ -238,17 +254,20 @@ bool intake__join_since(struct intake_session *session, struct intake_request *r
             tell_unproven(intake, request);
         return false;
     }
-    if (find_in_log(intake, session, request))
+    bool is_newest = strcmp(request->since, session->newest) == 0;
+    bool is_paced = !is_newest && intake__is_behind(request->worker) &&
+                    find_index(&session->log, request->since) > 0;
+    if (!is_paced && find_in_log(intake, session, request))
         return false;
     // The newest event needs no history; nor is anything owed of a gateway's presence.
-    if (strcmp(request->since, session->newest) == 0 || intake__is_presence_id(request->since)) {
+    if (is_newest || intake__is_presence_id(request->since)) {
         // An event that a gateway sent says nothing of those that nobody here has heard of.
         if (intake__has_others(&session->origins, request->since, UINT64_MAX) ||
             session->newest[0] == '\0')
             tell_unproven(intake, request);
         return false;
     }
-    if (intake__since_wait(session, request))
+    if (intake__since_wait(session, request, is_paced))
         return true;
     tell_unknown(session, request, TALUS_GAP_HISTORY, false, INTAKE_QUEUE_FULL);
     return false;

@@ -15,11 +15,11 @@ struct intake_source {
 };
 
 struct intake_since {
-    struct list link;         // of intake->sinces, or of the source's queue
+    struct list link;         // of intake->sinces or ->since_paced, or of the source's queue
     struct list session_link; // of session->sinces
     struct list followers;    // joins that are told the same
     struct intake_session *session;
-    struct intake_source *source;
+    struct intake_source *source;   // NULL: that of a join for what the log has
     struct intake_request *request; // the join
     uint64_t after;                 // seq of the client's event
     uint64_t id;                    // of the question to the broadcaster
@@ -41,10 +41,14 @@ struct intake_since {
     struct gw_deadline deadline;
 };
 
-// since_queue.c: lets the join wait for a history. False: it cannot.
-bool intake__since_wait(struct intake_session *session, struct intake_request *request);
+// since_queue.c: lets the join wait for a history or, if the log has it, for its worker. False: it
+// cannot.
+bool intake__since_wait(struct intake_session *session, struct intake_request *request,
+                        bool is_logged);
 // since_queue.c: frees it without its request.
 void intake__since_free(struct intake_since *since);
+// since.c: lets it join with what the log has, and frees it. False: the log does not have it.
+bool intake__since_find(struct intake_since *since);
 // since.c: lets it join with what was found, or a gap, and frees it.
 void intake__since_finish(struct intake_since *since);
 

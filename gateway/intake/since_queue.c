@@ -5,6 +5,9 @@
 // A broadcaster that stands still answers nothing for seconds, and whoever knows one of its events
 // can have it asked. So each has a queue of its own, they are asked in turn, one is asked for so
 // many at a time, and the last quarter is kept for those that are asked for nothing.
+//
+// Joins whose events the log has are answered at once, unless their worker is behind: each answer
+// takes as much memory as a client may miss, until its worker has taken it.
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,11 +87,19 @@ void intake__since_free(struct intake_since *since)
         intake->since_count--;
         since->source->asked--;
     }
-    settle_source(intake, since->source);
+    if (since->source)
+        settle_source(intake, since->source);
     intake->since_waiting--;
     since->session->held--;
     intake_missed_fini(&since->found);
     free(since);
+}
+
+static void cut(struct intake_since *since, enum intake_incomplete why)
+{
+    since->is_cut = true;
+    since->cut_for = why;
+    intake__since_finish(since);
 }
 
 // In the queue: the history could not be asked for in time. Else the stream is still behind: what
@@ -96,9 +107,7 @@ void intake__since_free(struct intake_since *since)
 static void on_patience_over(struct gw_deadline *deadline)
 {
     struct intake_since *since = LIST_ENTRY(deadline, struct intake_since, deadline);
-    since->is_cut = true;
-    since->cut_for = since->is_asked ? INTAKE_STREAM_TIMEOUT : INTAKE_QUEUE_TIMEOUT;
-    intake__since_finish(since);
+    cut(since, since->is_asked ? INTAKE_STREAM_TIMEOUT : INTAKE_QUEUE_TIMEOUT);
 }
 
 static bool ask(struct intake_since *since)
@@ -144,34 +153,45 @@ static struct intake_since *find_same(const struct intake_session *session,
     return NULL;
 }
 
+// Behind those that are to be asked for, too, of its broadcaster. False: out of memory.
+static bool queue_up(struct intake_since *since)
+{
+    struct intake *intake = since->session->intake;
+    struct intake_source *source = get_source(intake, since->request->since);
+    if (!source)
+        return false;
+    since->source = source;
+    list_remove(&since->link);
+    list_append(&source->queue, &since->link);
+    if (list_is_empty(&source->link))
+        list_append(&intake->since_sources, &source->link);
+    return true;
+}
+
 // NULL: out of memory.
-static struct intake_since *enqueue(struct intake_session *session, struct intake_request *request)
+static struct intake_since *new_since(struct intake_session *session,
+                                      struct intake_request *request)
 {
     struct intake *intake = session->intake;
-    struct intake_source *source = get_source(intake, request->since);
-    struct intake_since *since = source ? calloc(1, sizeof *since) : NULL;
-    if (source && !since)
-        settle_source(intake, source);
+    struct intake_since *since = calloc(1, sizeof *since);
     if (!since)
         return NULL;
     since->session = session;
-    since->source = source;
     since->request = request;
     event_id_split(request->since, &since->after);
     list_init(&since->followers);
     intake_missed_init(&since->found, intake->options.max_missed);
     gw_deadline_init(&since->deadline, on_patience_over);
     gw_deadline_start(&intake->since_queue_deadlines, &since->deadline);
-    list_append(&source->queue, &since->link);
-    if (list_is_empty(&source->link))
-        list_append(&intake->since_sources, &source->link);
+    list_append(&intake->since_paced, &since->link);
     list_append(&session->sinces, &since->session_link);
     intake__hold(session);
     intake->since_waiting++;
     return since;
 }
 
-bool intake__since_wait(struct intake_session *session, struct intake_request *request)
+bool intake__since_wait(struct intake_session *session, struct intake_request *request,
+                        bool is_logged)
 {
     struct intake *intake = session->intake;
     if (intake->since_waiting >= intake->options.max_since_waiting)
@@ -182,10 +202,28 @@ bool intake__since_wait(struct intake_session *session, struct intake_request *r
         intake->since_waiting++;
         return true;
     }
-    if (!enqueue(session, request))
+    since = new_since(session, request);
+    if (!since || is_logged)
+        return since != NULL;
+    if (!queue_up(since)) {
+        intake__since_free(since);
         return false;
+    }
     intake__sinces_ask(intake); // behind those that wait already
     return true;
+}
+
+void intake__sinces_go_on(struct intake *intake)
+{
+    while (!list_is_empty(&intake->since_paced)) {
+        struct intake_since *since =
+            LIST_ENTRY(intake->since_paced.next, struct intake_since, link);
+        if (intake__is_behind(since->request->worker))
+            return;
+        // The log may have let it go meanwhile.
+        if (!intake__since_find(since) && !queue_up(since))
+            cut(since, INTAKE_QUEUE_FULL);
+    }
 }
 
 void intake__sinces_ask(struct intake *intake)
@@ -193,11 +231,8 @@ void intake__sinces_ask(struct intake *intake)
     struct intake_source *source;
     while ((source = next_source(intake))) {
         struct intake_since *since = LIST_ENTRY(source->queue.next, struct intake_since, link);
-        if (ask(since))
-            continue;
-        since->is_cut = true;
-        since->cut_for = INTAKE_NO_ANSWER;
-        intake__since_finish(since);
+        if (!ask(since))
+            cut(since, INTAKE_NO_ANSWER);
     }
 }
 
@@ -206,6 +241,7 @@ void intake__sinces_ask(struct intake *intake)
 void intake__sinces_init(struct intake *intake)
 {
     list_init(&intake->sinces);
+    list_init(&intake->since_paced);
     list_init(&intake->since_sources);
     gw_deadline_queue_init(&intake->since_deadlines, intake->loop, intake->options.since_stream_ms);
     gw_deadline_queue_init(&intake->since_queue_deadlines, intake->loop,
@@ -229,6 +265,8 @@ void intake__sinces_fini(struct intake *intake)
 {
     while (!list_is_empty(&intake->sinces))
         drop(LIST_ENTRY(intake->sinces.next, struct intake_since, link));
+    while (!list_is_empty(&intake->since_paced))
+        drop(LIST_ENTRY(intake->since_paced.next, struct intake_since, link));
     while (!list_is_empty(&intake->since_sources)) {
         struct intake_source *source =
             LIST_ENTRY(intake->since_sources.next, struct intake_source, link);

@@ -298,6 +298,57 @@ static void test_since_more_than_a_client_may_miss_is_told(void **state)
     expect_incomplete(fixture, GW_SINCE_TOO_MUCH, COUNT + 1);
 }
 
+// What the log has is not copied for one join after the other while their worker is behind.
+static void test_since_in_the_log_waits_for_a_worker_that_is_behind(void **state)
+{
+    enum { COUNT = 3 };
+    struct fixture *fixture = *state;
+    struct client *clients[COUNT];
+    arrange(fixture);
+    emit(fixture, "s", NULL);
+    emit(fixture, "s", NULL);
+    for (int i = 0; i < COUNT; i++)
+        clients[i] = connect_one(fixture);
+    hold_bus_up(fixture);
+    for (int i = 0; i < COUNT; i++)
+        put_join(clients[i], "s", event_id(fixture, ELSEWHERE + 1));
+    wait_waiting(fixture, COUNT);
+    assert_int_equal(fixture->intake->since_count, 0); // nobody is asked
+    // Who misses nothing is no burden.
+    struct client *newest = join_since(fixture, ELSEWHERE + 3);
+    read_message(newest, "42/graph,[\"joined\"");
+    client_close(newest);
+    let_bus_go_on(fixture);
+    wait_answered(fixture);
+    for (int i = 0; i < COUNT; i++) {
+        struct identity identity;
+        read_message(clients[i], "42/graph,[\"joined\"");
+        read_step(clients[i], &identity, ELSEWHERE + 2);
+        read_step(clients[i], &identity, ELSEWHERE + 3);
+        client_expect_silence(clients[i]);
+        client_close(clients[i]);
+    }
+    expect_incomplete(fixture, GW_SINCE_QUEUE_FULL, 0);
+}
+
+// The same, and then the log does not have it any more: its broadcaster is asked.
+static void test_since_in_the_log_may_be_gone_from_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct identity identity;
+    arrange(fixture);
+    emit(fixture, "s", NULL);
+    hold_bus_up(fixture);
+    struct client *client = join_since(fixture, ELSEWHERE + 1);
+    assert_int_equal(fixture->intake->since_waiting, 1);
+    event_log_expire(&fixture->intake->log, INT64_MAX);
+    let_bus_go_on(fixture);
+    wait_answered(fixture);
+    read_message(client, "42/graph,[\"joined\"");
+    read_step(client, &identity, ELSEWHERE + 2);
+    client_close(client);
+}
+
 // Everything that waits is freed: AddressSanitizer sees to it.
 static void test_since_ends_with_joins_that_wait(void **state)
 {
@@ -319,6 +370,8 @@ int main(void)
         TEST(test_since_waits_for_so_long_to_be_asked_for),
         TEST(test_since_past_the_queue_is_told_at_once),
         TEST(test_since_more_than_a_client_may_miss_is_told),
+        TEST(test_since_in_the_log_waits_for_a_worker_that_is_behind),
+        TEST(test_since_in_the_log_may_be_gone_from_it),
         TEST(test_since_ends_with_joins_that_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
