@@ -45,6 +45,8 @@ struct intake_since {
 // cannot.
 bool intake__since_wait(struct intake_session *session, struct intake_request *request,
                         bool is_logged);
+// since_queue.c: lets those join that are told the same as its request.
+void intake__since_join_followers(struct intake_since *since);
 // since_queue.c: frees it without its request.
 void intake__since_free(struct intake_since *since);
 // since.c: lets it join with what the log has, and frees it. False: the log does not have it.

@@ -236,6 +236,50 @@ void intake__sinces_ask(struct intake *intake)
     }
 }
 
+// ---- Followers
+
+// What all are told, in a chunk for each worker, as a chunk is one loop's. Gives the chunks with a
+// reference for each follower; NULL where there are none, or memory is out.
+static void share_missed(const struct intake_since *since, struct chunk *chunks[INTAKE_WORKERS_MAX])
+{
+    const struct sio_missed missed = intake_missed_view(&since->request->missed);
+    uint32_t counts[INTAKE_WORKERS_MAX] = {0};
+    for (struct list *at = since->followers.next; at != &since->followers; at = at->next)
+        counts[LIST_ENTRY(at, struct intake_request, link)->worker->index]++;
+    for (unsigned i = 0; i < INTAKE_WORKERS_MAX; i++) {
+        chunks[i] = counts[i] > 0 && missed.count > 0 ? sio_missed_chunk(&missed) : NULL;
+        if (chunks[i])
+            chunks[i]->refs = counts[i];
+    }
+}
+
+void intake__since_join_followers(struct intake_since *since)
+{
+    struct intake_session *session = since->session;
+    const struct intake_request *leader = since->request;
+    bool is_any = intake_missed_count(&leader->missed) > 0;
+    struct chunk *chunks[INTAKE_WORKERS_MAX];
+    size_t sizes[INTAKE_WORKERS_MAX];
+    share_missed(since, chunks);
+    for (unsigned i = 0; i < INTAKE_WORKERS_MAX; i++)
+        sizes[i] = chunks[i] ? chunks[i]->capacity : 0;
+    while (!list_is_empty(&since->followers)) {
+        struct intake_request *request =
+            LIST_ENTRY(since->followers.next, struct intake_request, link);
+        list_remove(&request->link);
+        session->intake->since_waiting--;
+        unsigned worker = request->worker->index;
+        request->status = leader->status;
+        request->incomplete = leader->incomplete;
+        request->shared = chunks[worker];
+        request->owed = sizes[worker]; // once: it goes when the last of them is worked off
+        sizes[worker] = 0;
+        if (is_any && !request->shared)
+            request->status = INTAKE_UNAVAILABLE;
+        intake__join(session, request);
+    }
+}
+
 // ---- Beginning and end
 
 void intake__sinces_init(struct intake *intake)
