@@ -325,12 +325,18 @@ static void test_intake_answers_that_miss_the_same_share_it(void **state)
     start(fixture, &options);
     listen_for_presence(fixture);
     assert_int_equal(talus_broadcaster_new(&bus, fixture->endpoint, NULL), 0);
+    // The intake has met it, and so can ask it; the ear has, too.
+    while (talus_broadcaster_wait_subscribers(bus, 2, 0, NULL) != 0) {
+        give_time(fixture, false);
+        hear(fixture);
+    }
     memset(data + 3, 'x', sizeof data - 3);
     talus_emit_t event = {.session = "s", .type = "first"};
     assert_int_equal(talus_emit(bus, &event, &since), 0);
     event = (talus_emit_t){.session = "s", .type = "blob", .data = data, .data_size = sizeof data};
     for (int i = 0; i < BLOBS; i++)
         assert_int_equal(talus_emit(bus, &event, NULL), 0);
+    assert_int_equal(talus_broadcaster_flush(bus, BED_PATIENCE_MS), 0); // before anybody joins
     for (int i = 0; i < JOINS; i++)
         join_since(fixture, since.text);
     while (fixture->connected < JOINS) { // the worker does not turn
