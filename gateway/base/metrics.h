@@ -10,7 +10,8 @@
 
 #include "gateway/base/buffer.h"
 
-#define GW_DROPPED(reason) "talus_deliveries_dropped_total{reason=\"" reason "\"}"
+#define GW_SINCE_INCOMPLETE(reason) "talus_since_incomplete_total{reason=\"" reason "\"}"
+#define GW_DROPPED(reason)          "talus_deliveries_dropped_total{reason=\"" reason "\"}"
 
 // X(identifier, type, "name{labels}", "help"): rows of one name stand together, and the first one's
 // help is that of all. Of the deliveries holds, once nothing is under way and nobody may come back:
@@ -87,7 +88,15 @@
     X(RECOVERY_BYTES, gauge, "talus_recovery_log_bytes", "Events kept for those who come back")    \
     X(BUS_SESSIONS, gauge, "talus_bus_sessions", "Sessions subscribed to on the bus")              \
     X(BUS_JOIN_INCOMPLETE, counter, "talus_bus_join_incomplete_total",                             \
-      "Joins that went live before every broadcaster had answered")
+      "Joins that went live before every broadcaster had answered")                                \
+    X(SINCE_UNPROVEN, counter, GW_SINCE_INCOMPLETE("unproven"),                                    \
+      "Joins with an event that the client has which were told a gap")                             \
+    X(SINCE_HISTORY, counter, GW_SINCE_INCOMPLETE("history"), "")                                  \
+    X(SINCE_NO_ANSWER, counter, GW_SINCE_INCOMPLETE("no_answer"), "")                              \
+    X(SINCE_TOO_MUCH, counter, GW_SINCE_INCOMPLETE("too_much"), "")                                \
+    X(SINCE_STREAM_TIMEOUT, counter, GW_SINCE_INCOMPLETE("stream_timeout"), "")                    \
+    X(SINCE_QUEUE_TIMEOUT, counter, GW_SINCE_INCOMPLETE("queue_timeout"), "")                      \
+    X(SINCE_QUEUE_FULL, counter, GW_SINCE_INCOMPLETE("queue_full"), "")
 
 // Those that are also shown of each worker: X(identifier, type, "name", "help").
 #define GW_WORKER_METRICS(X)                                                                       \

@@ -2,9 +2,9 @@
 // The bus thread: sessions come and go with the workers' requests, deliveries of the subscriber go
 // out as letters.
 //
-// A mailbox has no bound, so letters have: while one worker is INTAKE_OWED_MAX bytes behind,
-// nothing is received. What comes meanwhile waits in ZeroMQ, up to its high-water mark; what is
-// lost there is noticed.
+// A mailbox has no bound, so letters and what answers bring have: while one worker is
+// INTAKE_OWED_MAX bytes behind, nothing is received. What comes meanwhile waits in ZeroMQ, up to
+// its high-water mark; what is lost there is noticed.
 //
 // A session that nobody has asked for yet is subscribed to, and its requests wait until the
 // subscription is live; from then on requests are worked off at once. When the last client has
@@ -140,6 +140,8 @@ static void answer(struct intake_request *request, enum intake_status status)
 {
     request->status = status;
     request->mail.deliver = intake__on_answer;
+    request->owed += intake_missed_size(&request->missed);
+    atomic_fetch_add(&request->worker->owed, request->owed);
     gw_loop_post(request->worker->loop, &request->mail);
 }
 
@@ -163,6 +165,7 @@ void intake__join(struct intake_session *session, struct intake_request *request
         intake__linger_if_unused(session);
         return;
     }
+    intake__count_incomplete(session->intake, request);
     if (!request->is_member) {
         count_in(session, request->worker);
         intake__presence(session, talus_type_session_connected, request->client, request);
@@ -419,7 +422,7 @@ static void on_event(struct intake *intake, const talus_event_t *event)
     intake_encoded_unref(encoded);
 }
 
-static bool is_behind(const struct intake_worker *worker)
+bool intake__is_behind(const struct intake_worker *worker)
 {
     return atomic_load(&worker->owed) > INTAKE_OWED_MAX;
 }
@@ -429,13 +432,13 @@ static bool must_wait(struct intake *intake)
 {
     for (unsigned i = 0; i < intake->worker_count; i++) {
         struct intake_worker *worker = &intake->workers[i];
-        if (!is_behind(worker))
+        if (!intake__is_behind(worker))
             continue;
         int expected = INTAKE_FREE;
         atomic_compare_exchange_strong(&worker->pace, &expected, INTAKE_AWAITED);
         // It may have caught up before it could see that.
         expected = INTAKE_AWAITED;
-        if (is_behind(worker) ||
+        if (intake__is_behind(worker) ||
             !atomic_compare_exchange_strong(&worker->pace, &expected, INTAKE_FREE))
             return true;
     }
@@ -502,6 +505,7 @@ static void receive(struct intake *intake)
             uv_poll_stop(intake->watch);
             return;
         }
+        intake__sinces_go_on(intake);
         intake__sinces_ask(intake);
         int error = talus_subscriber_receive(intake->subscriber, 0, &delivery);
         if (error == TALUS_ETIMEOUT) {

@@ -34,6 +34,11 @@ void intake_options_init(struct intake_options *options)
         .max_departed = 10000,
         .max_departed_bytes = (size_t)16 << 20,
         .max_missed = (size_t)1 << 20,
+        .max_histories = 256,
+        .max_histories_of_one = 64,
+        .max_since_waiting = 16384,
+        .since_queue_ms = 10000,
+        .since_stream_ms = 1000,
         .max_bus_sessions = 100000,
     };
 }

@@ -45,6 +45,15 @@ struct intake_options {
     size_t max_departed;         // who may come back, at most; default 10,000
     size_t max_departed_bytes;   // of what is kept of them; default 16 MiB
     size_t max_missed;           // bytes that one who comes back may have missed; default 1 MiB
+    // Histories that are asked for at a time, for joins with `since`: each may bring as much as a
+    // client may miss. Default 256, of which 64 of one broadcaster; the last quarter is for
+    // broadcasters that none is asked of. The other joins wait: 16,384 of all, for 10,000 ms.
+    size_t max_histories;
+    size_t max_histories_of_one;
+    size_t max_since_waiting; // joins, also those that are asked for
+    unsigned since_queue_ms;  // how long one waits to be asked for
+    unsigned since_stream_ms; // how long the live stream may take to reach a history's end; default
+                              // 1,000
     // Sessions subscribed to: each costs memory here and in every broadcaster. Beyond, those that
     // nobody is in go, and with them who might come back; then joins are `unavailable`. Default
     // 100,000.

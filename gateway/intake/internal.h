@@ -9,6 +9,7 @@
 #include <talus.h>
 
 #include "gateway/base/buffer.h"
+#include "gateway/base/chunk.h"
 #include "gateway/base/hash.h"
 #include "gateway/base/random.h"
 #include "gateway/intake/encode.h"
@@ -17,7 +18,7 @@
 #include "gateway/intake/missed.h"
 
 #define INTAKE_WORKERS_MAX 64
-#define INTAKE_OWED_MAX    ((size_t)8 << 20) // bytes of letters to one worker that may be under way
+#define INTAKE_OWED_MAX    ((size_t)8 << 20) // bytes that may be under way to one worker
 
 // ---- Mail from a worker to the bus thread, and back as its answer
 
@@ -33,6 +34,18 @@ enum intake_status {
     INTAKE_OK,
     INTAKE_UNAVAILABLE, // the bus cannot take the subscription
     INTAKE_UNKNOWN,     // RECOVER: nothing is known of it any more, or too little
+};
+
+// Why a join with `since` is told a gap. Where there are several reasons, the last one counts.
+enum intake_incomplete {
+    INTAKE_COMPLETE,
+    INTAKE_UNPROVEN,       // the event does not say what the client has of others' events
+    INTAKE_NO_HISTORY,     // the broadcaster's does not reach back
+    INTAKE_NO_ANSWER,      // the broadcaster is gone, cannot be asked, or does not answer
+    INTAKE_TOO_MUCH,       // more than a client may miss, or than the log keeps
+    INTAKE_STREAM_TIMEOUT, // the live stream did not reach the history's end
+    INTAKE_QUEUE_TIMEOUT,  // the history could not be asked for in time
+    INTAKE_QUEUE_FULL,     // too many joins wait, or memory is out
 };
 
 // Of a client that is in a session and is left out by `skip`: the newest event that it was sent is
@@ -81,7 +94,8 @@ struct intake_request {
     bool is_implied; // JOIN: `since` is the offset of its CONNECT, perhaps of another session; "":
                      // it was here before, and what it has is not known
     enum intake_status status;
-    struct intake_encoded *presence; // JOIN that was new: what the room is told before `joined`
+    enum intake_incomplete incomplete; // JOIN with `since`
+    struct intake_encoded *presence;   // JOIN that was new: what the room is told before `joined`
     size_t active_clients;
     uint64_t index;                // of the session's newest event
     char offset[TALUS_ID_MAX + 1]; // RECOVER: what the client says; else the newest event's id
@@ -90,6 +104,8 @@ struct intake_request {
     // the status is OK: what it is to be restored from.
     struct intake_departure *departure;
     struct intake_missed missed; // RECOVER, JOIN with `since`
+    struct chunk *shared;        // JOIN: the same, for several joins of its worker; or NULL
+    size_t owed;                 // bytes of it that count in the worker's `owed`
     char past[GW_ID_SIZE + 1];   // RECOVER: the id that the client had
     unsigned asked;              // RECOVER: workers that were asked for the client
     char client[GW_ID_SIZE + 1];
@@ -125,14 +141,14 @@ struct intake_worker {
     unsigned index;
     uint64_t newest;    // index of the newest event that it has given out; the worker's own
     size_t unanswered;  // requests under way that an answer is due to; the worker's own
-    atomic_size_t owed; // bytes of letters posted and not worked off
+    atomic_size_t owed; // bytes of letters and answers posted and not worked off
     atomic_int pace;    // enum intake_pace
     struct gw_mail ready_mail;
     struct gw_mail lost_mail; // the bus thread had no memory for a letter
     atomic_bool is_lost;      // it is on its way
 };
 
-// Who has sent to a session, as far as `since` has to know: see since.c.
+// Who has sent to a session, as far as `since` has to know: see origins.c.
 struct intake_origins {
     char first[TALUS_ORIGIN_MAX + 1]; // whom it was heard from first; "": nobody yet
     uint64_t others;                  // index of the first event of another one; 0: it was before
@@ -187,8 +203,10 @@ struct intake {
     size_t departed_bytes;
     struct list sinces; // histories that are asked for, for joins: see since.c
     size_t since_count;
-    struct list since_queue; // those that are still to be asked for
-    size_t since_waiting;    // joins that wait for one of either
+    struct intake_source *sources; // by broadcaster: the queues of those still to be asked for
+    struct list since_sources;     // whose queue has some, in turn
+    struct list since_paced;       // joins for what the log has, whose worker is behind
+    size_t since_waiting;          // joins that wait for one of all these
     struct gw_deadline_queue since_deadlines;
     struct gw_deadline_queue since_queue_deadlines;
     struct gw_metrics metrics;
@@ -232,13 +250,13 @@ void intake__hold(struct intake_session *session);
 // bus.c
 struct intake_session *intake__find_session(const struct intake *intake, const char *name);
 
+// bus.c: whether so much is under way to a worker that no more is to be.
+bool intake__is_behind(const struct intake_worker *worker);
 // bus.c: counts a client in, and answers. The request may say that it cannot be.
 void intake__join(struct intake_session *session, struct intake_request *request);
 
-// ---- since.c, bus thread
+// ---- origins.c, bus thread
 
-void intake__sinces_init(struct intake *intake);
-void intake__sinces_fini(struct intake *intake);
 void intake__origins_init(struct intake_origins *origins);
 // The session is live.
 void intake__origins_begin(struct intake_origins *origins, const talus_delivery_t *live);
@@ -248,11 +266,24 @@ void intake__origins_note(struct intake_origins *origins, const talus_event_t *e
 // Whether a gateway's broadcaster says who came or went. What else comes under such an origin
 // counts as any other broadcaster's.
 bool intake__is_gateway_presence(const talus_event_t *event);
+// Whether an id is of a gateway's broadcaster, which tells of nothing but presence.
+bool intake__is_presence_id(const char *id);
+// Whether another one than that of an event id sent something before that index.
+bool intake__has_others(const struct intake_origins *origins, const char *id, uint64_t index);
+
+// ---- since.c and since_queue.c, bus thread
+
+void intake__sinces_init(struct intake *intake);
+void intake__sinces_fini(struct intake *intake);
+// Counts the join if it is told a gap.
+void intake__count_incomplete(struct intake *intake, const struct intake_request *request);
 // Looks for what a client that joins a live session missed. True: it waits, and intake__join
 // follows when that is known; false: it is in the request, or a gap is.
 bool intake__join_since(struct intake_session *session, struct intake_request *request);
-// Asks for the histories that wait for that, as many as may be asked for at a time. Not while a
-// delivery is being worked off.
+// Answers those that the log has the events for, as long as their workers are not behind.
+void intake__sinces_go_on(struct intake *intake);
+// Asks for the histories that wait for that, as many as may be asked for at a time. Not while the
+// histories that are asked for are walked through: some joins may end.
 void intake__sinces_ask(struct intake *intake);
 // Deliveries of what was asked for.
 void intake__on_replayed(struct intake *intake, const talus_delivery_t *delivery);

@@ -19,6 +19,11 @@ size_t intake_missed_count(const struct intake_missed *missed)
     return missed->copies.size / sizeof(struct sio_missed_copy);
 }
 
+size_t intake_missed_size(const struct intake_missed *missed)
+{
+    return missed->frames.capacity + missed->copies.capacity;
+}
+
 static const struct sio_missed_copy *copies_of(const struct intake_missed *missed)
 {
     return (const void *)missed->copies.bytes;

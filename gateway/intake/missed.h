@@ -22,6 +22,8 @@ bool intake_missed_add(struct intake_missed *missed, const struct intake_encoded
 // Adds all of `more` behind. False: as above.
 bool intake_missed_join(struct intake_missed *missed, const struct intake_missed *more);
 size_t intake_missed_count(const struct intake_missed *missed);
+// Bytes of memory, in whole what is used of it.
+size_t intake_missed_size(const struct intake_missed *missed);
 // Forgets all but the first `count`.
 void intake_missed_truncate(struct intake_missed *missed, size_t count);
 // For sio_emit_missed; holds until `missed` changes.

@@ -113,6 +113,8 @@ void intake__free_request(struct intake_request *request)
     if (request->presence)
         intake_encoded_unref(request->presence);
     intake_missed_fini(&request->missed);
+    if (request->shared)
+        chunk_unref(request->shared);
     free(request->departure);
     free(request);
 }

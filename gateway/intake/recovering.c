@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gateway/base/log.h"
+#include "gateway/intake/event_id.h"
 #include "gateway/intake/seats.h"
 
 // ---- Departure
@@ -217,7 +218,7 @@ static void note_offset(struct sio_socket *socket, const char *offset)
         return;
     }
     strcpy(past->stale, offset);
-    past->is_unsure = !intake__is_event_id(offset, strlen(offset));
+    past->is_unsure = !event_id_check(offset, strlen(offset));
     let_stale_serve(client);
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "gateway/intake/seats.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,20 +26,6 @@ void intake__free_client(struct client *client)
     sio_socket_set_data(client->socket, NULL);
     free(client->past);
     free(client);
-}
-
-bool intake__is_event_id(const char *text, size_t size)
-{
-    size_t origin = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789");
-    if (origin < 8 || origin > TALUS_ORIGIN_MAX || text[origin] != '.')
-        return false;
-    const char *number = text + origin + 1;
-    size_t digits = strspn(number, "0123456789");
-    if (digits == 0 || origin + 1 + digits != size || (digits > 1 && number[0] == '0'))
-        return false;
-    errno = 0;
-    strtoull(number, NULL, 10);
-    return errno == 0;
 }
 
 struct seat *intake__find_seat(const struct client *client, const char *session)

@@ -43,9 +43,6 @@ struct client *intake__new_client(struct intake_worker *worker, struct sio_socke
 // Frees it with its seats; its socket's data is NULL then. NULL-safe.
 void intake__free_client(struct client *client);
 
-// Whether that can be an event id: 8 to 16 of a-z 0-9, a point, and a number.
-bool intake__is_event_id(const char *text, size_t size);
-
 // NULL: it is in no such session, nor on its way.
 struct seat *intake__find_seat(const struct client *client, const char *session);
 // NULL: out of memory.

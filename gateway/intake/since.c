@@ -7,129 +7,17 @@
 // when the stream has reached the history's end, so that nothing comes twice. What cannot be proven
 // complete is told by a gap, before what was found, or after it where that is its place.
 //
-// So many histories are asked for at a time; further joins wait in a queue, and joins with the same
-// session and event share one history. A join that waits for too long is told a gap.
+// So many histories are asked for at a time; further joins wait (since_queue.c), and joins with the
+// same session and event share one history. A join that waits for too long is told a gap.
 //
 // An event id says nothing of the events of other broadcasters that came before it here: these the
 // client may have or not. So it is told that this is not known (a gap of nobody), unless there are
 // none, which each session remembers from its beginning on, however short the log is.
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "gateway/base/log.h"
-#include "gateway/intake/internal.h"
-
-#define ASKED_MAX          256   // histories asked for at a time; each as much as a client may miss
-#define WAITING_MAX        16384 // joins that wait for one, about 10 MiB
-#define QUEUE_PATIENCE_MS  10000 // for a history to be asked for
-#define STREAM_PATIENCE_MS 1000  // for the live stream to reach the history's end
-
-struct intake_since {
-    struct list link;         // of intake->sinces, or of intake->since_queue
-    struct list session_link; // of session->sinces
-    struct list followers;    // joins that are told the same
-    struct intake_session *session;
-    struct intake_request *request; // the join
-    uint64_t after;                 // seq of the client's event
-    uint64_t id;                    // of the question to the broadcaster
-    bool is_asked;
-    bool is_known;  // the client's event is known to be one of the session
-    uint64_t mark;  // index of the newest event when it was asked
-    uint64_t end;   // seq of the history's newest event
-    uint64_t last;  // seq of the newest event that was found; 0: none was
-    uint64_t heard; // seq up to which the session's stream came of the broadcaster meanwhile
-    size_t told;    // what the request had before the missing was told
-    bool is_answered;
-    bool is_lost;     // the broadcaster did not answer …
-    bool is_followed; // … but the stream goes on after the event, or after `end`
-    bool is_over;     // the stream has told that it is lost without end
-    bool is_cut;      // more than a client may miss, or no use
-    bool is_unproven; // of the other broadcasters, and that is told
-    struct intake_missed found;
-    struct gw_deadline deadline;
-};
-
-// ---- Parts of ids
-
-// The size of the origin in ORIGIN.SEQ, and the seq. 0: it is no event id.
-static size_t split_id(const char *id, uint64_t *seq)
-{
-    const char *dot = strchr(id, '.');
-    if (!dot || dot[1] < '0' || dot[1] > '9')
-        return 0;
-    char *end;
-    *seq = strtoull(dot + 1, &end, 10);
-    return *end == '\0' ? (size_t)(dot - id) : 0;
-}
-
-// The event with that seq of the origin in `like`.
-static void format_id(char to[TALUS_ID_MAX + 1], const char *like, uint64_t seq)
-{
-    snprintf(to, TALUS_ID_MAX + 1, "%.*s.%" PRIu64, (int)strcspn(like, "."), like, seq);
-}
-
-static bool is_of_origin(const char *id, const char *like)
-{
-    size_t size = strcspn(like, ".");
-    return strncmp(id, like, size) == 0 && id[size] == '.';
-}
-
-// ---- Who has sent
-
-// Whether an id is of a gateway's broadcaster, which tells of nothing but presence.
-static bool is_presence_id(const char *id)
-{
-    return strncmp(id, TALUS_PRESENCE_ORIGIN, sizeof TALUS_PRESENCE_ORIGIN - 1) == 0;
-}
-
-static bool is_presence_type(const char *type)
-{
-    return strcmp(type, talus_type_session_connected) == 0 ||
-           strcmp(type, talus_type_session_disconnected) == 0;
-}
-
-bool intake__is_gateway_presence(const talus_event_t *event)
-{
-    return is_presence_id(event->id) && is_presence_type(event->type);
-}
-
-void intake__origins_init(struct intake_origins *origins)
-{
-    *origins = (struct intake_origins){.others = UINT64_MAX};
-}
-
-static void hear(struct intake_origins *origins, const char *id, uint64_t index)
-{
-    size_t size = strcspn(id, ".");
-    if (origins->first[0] == '\0' && size < sizeof origins->first)
-        memcpy(origins->first, id, size); // the rest is zero
-    else if (origins->others == UINT64_MAX && !is_of_origin(id, origins->first))
-        origins->others = index;
-}
-
-void intake__origins_begin(struct intake_origins *origins, const talus_delivery_t *live)
-{
-    if (live->newest[0] != '\0')
-        hear(origins, live->newest, 0);
-    if (!live->is_only_origin)
-        origins->others = 0;
-}
-
-void intake__origins_note(struct intake_origins *origins, const talus_event_t *event,
-                          uint64_t index)
-{
-    if (!intake__is_gateway_presence(event))
-        hear(origins, event->id, index);
-}
-
-// Whether another one than that of an event id sent something before that index.
-static bool has_others(const struct intake_origins *origins, const char *id, uint64_t index)
-{
-    return origins->others < index || (origins->first[0] && !is_of_origin(id, origins->first));
-}
+#include "gateway/intake/event_id.h"
+#include "gateway/intake/since.h"
 
 // ---- Telling
 
@@ -150,13 +38,42 @@ static void tell_gap(struct intake *intake, struct intake_request *request, cons
         intake_encoded_unref(encoded);
 }
 
+static void note_incomplete(struct intake_request *request, enum intake_incomplete why)
+{
+    if (why > request->incomplete)
+        request->incomplete = why;
+}
+
+void intake__count_incomplete(struct intake *intake, const struct intake_request *request)
+{
+    static const enum gw_metric metrics[] = {
+        [INTAKE_UNPROVEN] = GW_SINCE_UNPROVEN,
+        [INTAKE_NO_HISTORY] = GW_SINCE_HISTORY,
+        [INTAKE_NO_ANSWER] = GW_SINCE_NO_ANSWER,
+        [INTAKE_TOO_MUCH] = GW_SINCE_TOO_MUCH,
+        [INTAKE_STREAM_TIMEOUT] = GW_SINCE_STREAM_TIMEOUT,
+        [INTAKE_QUEUE_TIMEOUT] = GW_SINCE_QUEUE_TIMEOUT,
+        [INTAKE_QUEUE_FULL] = GW_SINCE_QUEUE_FULL,
+    };
+    if (request->incomplete != INTAKE_COMPLETE)
+        gw_metric_add(&intake->metrics, metrics[request->incomplete], 1);
+}
+
+// It is not known what the client has of the events that others sent.
+static void tell_unproven(struct intake *intake, struct intake_request *request)
+{
+    note_incomplete(request, INTAKE_UNPROVEN);
+    tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
+}
+
 // Nothing at all is known of what came after the event, nor of what others sent.
 static void tell_unknown(struct intake_session *session, struct intake_request *request,
-                         talus_gap_reason_t reason, bool is_unproven)
+                         talus_gap_reason_t reason, bool is_unproven, enum intake_incomplete why)
 {
+    note_incomplete(request, why);
     tell_gap(session->intake, request, request->since, "", reason);
-    if (!is_unproven && has_others(&session->origins, request->since, UINT64_MAX))
-        tell_gap(session->intake, request, "", "", TALUS_GAP_HISTORY);
+    if (!is_unproven && intake__has_others(&session->origins, request->since, UINT64_MAX))
+        tell_unproven(session->intake, request);
 }
 
 // ---- The log
@@ -172,7 +89,7 @@ static bool is_within(const struct event_log_entry *entry, const char *origin, u
     bool is_gap = entry->id[0] == '\0';
     const char *id = is_gap ? entry->encoded->gap_end : entry->id;
     uint64_t seq;
-    return is_of_origin(id, origin) && split_id(id, &seq) && seq <= end + is_gap;
+    return event_id_is_of(id, origin) && event_id_split(id, &seq) && seq <= end + is_gap;
 }
 
 // Appends what the log has after an index, but for the origin's (unless that is NULL) up to `end`.
@@ -189,55 +106,32 @@ static bool append_log(struct intake_missed *to, const struct session_log *log, 
     return true;
 }
 
+// The index of the event that the client has, if the log has all that came after it; else 0.
+static uint64_t find_index(const struct session_log *log, const char *since)
+{
+    uint64_t index = session_log_find(log, since);
+    return log->gone > index ? 0 : index;
+}
+
 static bool find_in_log(struct intake *intake, struct intake_session *session,
                         struct intake_request *request)
 {
     const struct session_log *log = &session->log;
-    uint64_t index = session_log_find(log, request->since);
-    if (index == 0 || log->gone > index)
+    uint64_t index = find_index(log, request->since);
+    if (index == 0)
         return false;
-    bool is_unproven = has_others(&session->origins, request->since, index);
+    bool is_unproven = intake__has_others(&session->origins, request->since, index);
     if (is_unproven)
-        tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
+        tell_unproven(intake, request);
     size_t told = intake_missed_count(&request->missed);
     if (append_log(&request->missed, log, index, NULL, 0))
         return true;
     intake_missed_truncate(&request->missed, told);
-    tell_unknown(session, request, TALUS_GAP_HISTORY, is_unproven);
+    tell_unknown(session, request, TALUS_GAP_HISTORY, is_unproven, INTAKE_TOO_MUCH);
     return true;
 }
 
 // ---- The broadcaster's history
-
-static void free_since(struct intake_since *since)
-{
-    struct intake *intake = since->session->intake;
-    gw_deadline_stop(&since->deadline);
-    list_remove(&since->link);
-    list_remove(&since->session_link);
-    if (since->is_asked)
-        intake->since_count--;
-    intake->since_waiting--;
-    since->session->held--;
-    intake_missed_fini(&since->found);
-    free(since);
-}
-
-static void join_followers(struct intake_since *since)
-{
-    struct intake_session *session = since->session;
-    const struct intake_request *leader = since->request;
-    while (!list_is_empty(&since->followers)) {
-        struct intake_request *request =
-            LIST_ENTRY(since->followers.next, struct intake_request, link);
-        list_remove(&request->link);
-        session->intake->since_waiting--;
-        request->status = leader->status;
-        if (!intake_missed_join(&request->missed, &leader->missed))
-            request->status = INTAKE_UNAVAILABLE;
-        intake__join(session, request);
-    }
-}
 
 // What the client named is an event of another session: of this one it says nothing.
 static bool is_of_another_session(const struct intake_since *since)
@@ -252,11 +146,20 @@ static void let_join(struct intake_since *since)
     struct intake *intake = session->intake;
     struct intake_request *request = since->request;
     session->held++; // it stays until all have joined
-    join_followers(since);
-    free_since(since);
+    intake__since_join_followers(since);
+    intake__since_free(since);
     session->held--;
     intake__join(session, request);
     gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task); // to ask the next
+}
+
+bool intake__since_find(struct intake_since *since)
+{
+    struct intake_session *session = since->session;
+    if (!find_in_log(session->intake, session, since->request))
+        return false;
+    let_join(since);
+    return true;
 }
 
 // What was found cannot be given, or not all that the stream brought since.
@@ -264,23 +167,30 @@ static void tell_instead(struct intake_since *since)
 {
     struct intake_session *session = since->session;
     struct intake_request *request = since->request;
+    enum intake_incomplete why = since->cut_for   ? since->cut_for
+                                 : since->is_lost ? INTAKE_NO_ANSWER
+                                                  : INTAKE_TOO_MUCH;
     uint64_t upto = since->heard > since->end ? since->heard : since->end;
     char first[TALUS_ID_MAX + 1];
-    if (since->is_answered)
+    if (since->is_answered) {
         intake_missed_truncate(&request->missed, since->told); // that gap is part of this one
+        request->incomplete = since->is_unproven ? INTAKE_UNPROVEN : INTAKE_COMPLETE;
+    }
     if (!since->is_followed || since->is_over) {
         tell_unknown(session, request, since->is_lost ? TALUS_GAP_ORIGIN_LOST : TALUS_GAP_HISTORY,
-                     since->is_unproven);
+                     since->is_unproven, why);
         return;
     }
-    format_id(first, request->since, upto + 1);
-    if (upto > since->after)
+    event_id_format(first, request->since, upto + 1);
+    if (upto > since->after) {
+        note_incomplete(request, why);
         tell_gap(session->intake, request, request->since, first, TALUS_GAP_ORIGIN_LOST);
-    if (!since->is_unproven && has_others(&session->origins, request->since, UINT64_MAX))
-        tell_gap(session->intake, request, "", "", TALUS_GAP_HISTORY);
+    }
+    if (!since->is_unproven && intake__has_others(&session->origins, request->since, UINT64_MAX))
+        tell_unproven(session->intake, request);
 }
 
-static void finish(struct intake_since *since)
+void intake__since_finish(struct intake_since *since)
 {
     struct intake_session *session = since->session;
     struct intake_request *request = since->request;
@@ -293,130 +203,31 @@ static void finish(struct intake_since *since)
     let_join(since);
 }
 
-// In the queue: the history could not be asked for in time. Else the stream is still behind: what
-// was found would come again with it, or be told missing.
-static void on_patience_over(struct gw_deadline *deadline)
-{
-    struct intake_since *since = LIST_ENTRY(deadline, struct intake_since, deadline);
-    since->is_cut = true;
-    finish(since);
-}
-
-static bool ask(struct intake_since *since)
-{
-    struct intake_session *session = since->session;
-    struct intake *intake = session->intake;
-    const char *id = since->request->since;
-    char before[TALUS_ID_MAX + 1];
-    since->mark = intake->log.newest;
-    if (since->request->is_implied && since->after > 0) {
-        // If the event itself comes, it is one of the session.
-        format_id(before, id, since->after - 1);
-        id = before;
-    }
-    int error = talus_subscriber_recover(intake->subscriber, session->name, id, &since->id);
-    if (error) {
-        gw_log(GW_LOG_DEBUG, "intake", "what came to session %s since %s cannot be asked for: %s",
-               session->name, id, talus_strerror(error));
-        return false;
-    }
-    gw_deadline_stop(&since->deadline);
-    list_remove(&since->link);
-    list_append(&intake->sinces, &since->link);
-    since->is_asked = true;
-    intake->since_count++;
-    gw_task_schedule(intake->loop, GW_PHASE_DISTRIBUTE, &intake->receive_task);
-    return true;
-}
-
-static struct intake_since *find_same(const struct intake_session *session,
-                                      const struct intake_request *request)
-{
-    for (struct list *at = session->sinces.next; at != &session->sinces; at = at->next) {
-        struct intake_since *since = LIST_ENTRY(at, struct intake_since, session_link);
-        if (!since->is_cut && since->request->is_implied == request->is_implied &&
-            strcmp(since->request->since, request->since) == 0)
-            return since;
-    }
-    return NULL;
-}
-
-// NULL: out of memory.
-static struct intake_since *enqueue(struct intake_session *session, struct intake_request *request)
-{
-    struct intake *intake = session->intake;
-    struct intake_since *since = calloc(1, sizeof *since);
-    if (!since)
-        return NULL;
-    since->session = session;
-    since->request = request;
-    split_id(request->since, &since->after);
-    list_init(&since->followers);
-    intake_missed_init(&since->found, intake->options.max_missed);
-    gw_deadline_init(&since->deadline, on_patience_over);
-    gw_deadline_start(&intake->since_queue_deadlines, &since->deadline);
-    list_append(&intake->since_queue, &since->link);
-    list_append(&session->sinces, &since->session_link);
-    intake__hold(session);
-    intake->since_waiting++;
-    return since;
-}
-
-// Lets the join wait for a history. False: it cannot.
-static bool wait_for_history(struct intake_session *session, struct intake_request *request)
-{
-    struct intake *intake = session->intake;
-    struct intake_since *since = find_same(session, request);
-    if (intake->since_waiting >= WAITING_MAX)
-        return false;
-    if (since) {
-        list_append(&since->followers, &request->link);
-        intake->since_waiting++;
-        return true;
-    }
-    since = enqueue(session, request);
-    if (!since)
-        return false;
-    if (intake->since_count >= ASKED_MAX || ask(since))
-        return true;
-    free_since(since);
-    return false;
-}
-
-// Those that cannot be asked for are told so.
-void intake__sinces_ask(struct intake *intake)
-{
-    while (intake->since_count < ASKED_MAX && !list_is_empty(&intake->since_queue)) {
-        struct intake_since *since =
-            LIST_ENTRY(intake->since_queue.next, struct intake_since, link);
-        if (ask(since))
-            continue;
-        since->is_cut = true;
-        finish(since);
-    }
-}
-
 bool intake__join_since(struct intake_session *session, struct intake_request *request)
 {
     struct intake *intake = session->intake;
     intake_missed_init(&request->missed, intake->options.max_missed);
     if (request->since[0] == '\0') {
         if (session->newest[0] != '\0')
-            tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
+            tell_unproven(intake, request);
         return false;
     }
-    if (find_in_log(intake, session, request))
+    bool is_newest = strcmp(request->since, session->newest) == 0;
+    bool is_paced = !is_newest && intake__is_behind(request->worker) &&
+                    find_index(&session->log, request->since) > 0;
+    if (!is_paced && find_in_log(intake, session, request))
         return false;
     // The newest event needs no history; nor is anything owed of a gateway's presence.
-    if (strcmp(request->since, session->newest) == 0 || is_presence_id(request->since)) {
+    if (is_newest || intake__is_presence_id(request->since)) {
         // An event that a gateway sent says nothing of those that nobody here has heard of.
-        if (has_others(&session->origins, request->since, UINT64_MAX) || session->newest[0] == '\0')
-            tell_gap(intake, request, "", "", TALUS_GAP_HISTORY);
+        if (intake__has_others(&session->origins, request->since, UINT64_MAX) ||
+            session->newest[0] == '\0')
+            tell_unproven(intake, request);
         return false;
     }
-    if (wait_for_history(session, request))
+    if (intake__since_wait(session, request, is_paced))
         return true;
-    tell_unknown(session, request, TALUS_GAP_HISTORY, false);
+    tell_unknown(session, request, TALUS_GAP_HISTORY, false, INTAKE_QUEUE_FULL);
     return false;
 }
 
@@ -427,14 +238,16 @@ static void tell_missing_before(struct intake_since *since, const talus_delivery
     struct intake *intake = since->session->intake;
     const char *after = delivery->after;
     uint64_t seq;
-    if (!split_id(after, &seq) || seq < since->after)
+    if (!event_id_split(after, &seq) || seq < since->after)
         after = since->request->since;
-    if (!split_id(delivery->first, &seq) || seq > since->after + 1)
+    if (!event_id_split(delivery->first, &seq) || seq > since->after + 1) {
+        note_incomplete(since->request, since->is_lost ? INTAKE_NO_ANSWER : INTAKE_NO_HISTORY);
         tell_gap(intake, since->request, after, delivery->first, delivery->reason);
-    else if (!since->is_lost && !since->is_unproven)
+    } else if (!since->is_lost && !since->is_unproven) {
         // Missing is the client's event, or one of another session. A broadcaster that is lost has
         // named the client's as the session's newest.
-        tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
+        tell_unproven(intake, since->request);
+    }
 }
 
 // A broadcaster that is lost while it answers leaves a gap after what came of it, any other
@@ -442,12 +255,13 @@ static void tell_missing_before(struct intake_since *since, const talus_delivery
 static void tell_missing(struct intake_since *since, const talus_delivery_t *delivery)
 {
     uint64_t after;
-    if (since->is_lost && split_id(delivery->after, &after) && after < since->last)
+    if (since->is_lost && event_id_split(delivery->after, &after) && after < since->last)
         intake_missed_truncate(&since->found, 0); // it had a hole, and all of it counts as missing
     if (!since->is_lost || intake_missed_count(&since->found) == 0) {
         tell_missing_before(since, delivery);
         return;
     }
+    note_incomplete(since->request, INTAKE_NO_ANSWER);
     talus_delivery_t gap = *delivery;
     gap.session = since->request->session;
     struct intake_encoded *encoded = encoder_gap(since->session->intake->encoder, &gap);
@@ -489,7 +303,7 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
         return;
     since->is_answered = true;
     since->is_lost = delivery->reason == TALUS_GAP_ORIGIN_LOST;
-    split_id(delivery->newest, &since->end);
+    event_id_split(delivery->newest, &since->end);
     if (since->end < since->after)
         since->end = since->after; // it was asked for from the event before
     since->is_known |=
@@ -497,16 +311,16 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
         (since->is_lost && session_log_find(&since->session->log, since->request->since) > 0);
     if (is_of_another_session(since)) {
         if (since->session->newest[0] != '\0') // else nobody has sent anything to it
-            tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
+            tell_unproven(intake, since->request);
         let_join(since);
         return;
     }
     // The session knows of some that libtalus has forgotten since.
     since->is_unproven =
         !delivery->is_only_origin ||
-        has_others(&since->session->origins, since->request->since, since->mark + 1);
+        intake__has_others(&since->session->origins, since->request->since, since->mark + 1);
     if (since->is_unproven)
-        tell_gap(intake, since->request, "", "", TALUS_GAP_HISTORY);
+        tell_unproven(intake, since->request);
     since->told = intake_missed_count(&since->request->missed);
     if (!delivery->complete)
         tell_missing(since, delivery);
@@ -517,7 +331,7 @@ void intake__on_recovered(struct intake *intake, const talus_delivery_t *deliver
     // of the stream says so.
     bool is_nothing_found = !delivery->complete && intake_missed_count(&since->found) == 0;
     if (delivery->is_reached || is_nothing_found)
-        finish(since);
+        intake__since_finish(since);
     else
         gw_deadline_start(&intake->since_deadlines, &since->deadline);
 }
@@ -530,13 +344,13 @@ static void hear_up_to(struct intake_session *session, const char *id, uint64_t 
          at = next) {
         struct intake_since *since = LIST_ENTRY(at, struct intake_since, link);
         next = at->next;
-        if (since->session != session || !is_of_origin(id, since->request->since))
+        if (since->session != session || !event_id_is_of(id, since->request->since))
             continue;
         since->is_over |= seq == UINT64_MAX;
         if (seq > since->heard)
             since->heard = seq;
         if (since->is_answered && seq >= since->end)
-            finish(since);
+            intake__since_finish(since);
     }
 }
 
@@ -550,38 +364,6 @@ void intake__sinces_hear_gap(struct intake_session *session, const talus_deliver
     uint64_t first;
     if (gap->first[0] == '\0')
         hear_up_to(session, gap->after, UINT64_MAX); // nothing more will come
-    else if (split_id(gap->first, &first) && first > 0)
+    else if (event_id_split(gap->first, &first) && first > 0)
         hear_up_to(session, gap->first, first - 1);
-}
-
-void intake__sinces_init(struct intake *intake)
-{
-    list_init(&intake->sinces);
-    list_init(&intake->since_queue);
-    gw_deadline_queue_init(&intake->since_deadlines, intake->loop, STREAM_PATIENCE_MS);
-    gw_deadline_queue_init(&intake->since_queue_deadlines, intake->loop, QUEUE_PATIENCE_MS);
-}
-
-static void drop_all(struct list *sinces)
-{
-    while (!list_is_empty(sinces)) {
-        struct intake_since *since = LIST_ENTRY(sinces->next, struct intake_since, link);
-        struct intake_request *request = since->request;
-        while (!list_is_empty(&since->followers)) {
-            struct intake_request *follower =
-                LIST_ENTRY(since->followers.next, struct intake_request, link);
-            list_remove(&follower->link);
-            intake__drop_request(&follower->mail);
-        }
-        free_since(since);
-        intake__drop_request(&request->mail);
-    }
-}
-
-void intake__sinces_fini(struct intake *intake)
-{
-    drop_all(&intake->sinces);
-    drop_all(&intake->since_queue);
-    gw_deadline_queue_fini(&intake->since_deadlines);
-    gw_deadline_queue_fini(&intake->since_queue_deadlines);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "gateway/base/log.h"
+#include "gateway/intake/event_id.h"
 #include "gateway/intake/seats.h"
 
 #define WAITING_MAX 64 // requests of one client that may wait
@@ -147,7 +148,7 @@ static const char *since_of(const struct client *client, const struct sio_messag
         return "";
     // It is said again in gaps, as it is.
     const char *text = json_string_value(since); // NULL: it is none
-    if (text && intake__is_event_id(text, json_string_length(since)))
+    if (text && event_id_check(text, json_string_length(since)))
         return text;
     refuse(client->socket, client->worker->metrics, "invalid_payload", "since is not an event id",
            ack);
@@ -282,6 +283,20 @@ static void tell_room(const struct intake_request *request)
     sio_room_emit_encoded(request->worker->nsp, request->session, &encoded, NULL);
 }
 
+static void give_missed(struct intake_worker *worker, struct sio_socket *socket,
+                        const struct intake_request *request)
+{
+    const struct sio_missed missed = intake_missed_view(&request->missed);
+    const size_t count = request->shared ? request->shared->copies : missed.count;
+    if (count == 0)
+        return;
+    if (request->shared ? sio_emit_missed_chunk(socket, request->shared)
+                        : sio_emit_missed(socket, &missed))
+        gw_metric_add(worker->metrics, GW_PUBLISHED, (int64_t)count);
+    else
+        sio_socket_drop(socket); // it comes back, and asks again
+}
+
 static void on_joined(struct client *client, struct seat *seat, struct intake_request *request)
 {
     struct intake_worker *worker = client->worker;
@@ -298,7 +313,7 @@ static void on_joined(struct client *client, struct seat *seat, struct intake_re
     seat->is_joined = true;
     if (!request->is_member) {
         seat->joined = request->index;
-        seat->is_since = intake_missed_count(&request->missed) > 0;
+        seat->is_since = request->shared || intake_missed_count(&request->missed) > 0;
     }
     json_t *data =
         json_pack("{s:s, s:s, s:I, s:s}", "session_id", seat->session, "client_id", request->client,
@@ -307,13 +322,7 @@ static void on_joined(struct client *client, struct seat *seat, struct intake_re
         tell(socket, "joined", data, request->ack);
     else
         sio_ack_drop(request->ack);
-    const struct sio_missed missed = intake_missed_view(&request->missed);
-    if (missed.count == 0)
-        return;
-    if (sio_emit_missed(socket, &missed))
-        gw_metric_add(worker->metrics, GW_PUBLISHED, (int64_t)missed.count);
-    else
-        sio_socket_drop(socket); // it comes back, and asks again
+    give_missed(worker, socket, request);
 }
 
 static void on_left(struct client *client, struct seat *seat, struct intake_request *request)
@@ -342,6 +351,16 @@ static void on_orphan(struct intake_request *request)
     say_gone(worker, request->session, request->client);
 }
 
+// So many bytes that were under way have been taken.
+static void work_off(struct intake_worker *worker, size_t size)
+{
+    size_t owed = atomic_fetch_sub(&worker->owed, size) - size;
+    int expected = INTAKE_AWAITED;
+    if (owed <= INTAKE_OWED_MAX / 2 &&
+        atomic_compare_exchange_strong(&worker->pace, &expected, INTAKE_READY))
+        gw_loop_post(worker->intake->loop, &worker->ready_mail);
+}
+
 void intake__on_answer(struct gw_mail *mail)
 {
     struct intake_request *request = LIST_ENTRY(mail, struct intake_request, mail);
@@ -350,6 +369,7 @@ void intake__on_answer(struct gw_mail *mail)
         return;
     }
     request->worker->unanswered--;
+    work_off(request->worker, request->owed);
     if (request->command == INTAKE_RECOVER) {
         intake__on_recovery_answer(request);
         intake__free_request(request);
@@ -391,11 +411,7 @@ void intake__on_letter(struct gw_mail *mail)
     size_t size = intake__letter_size(letter);
     intake_encoded_unref(encoded);
     free(letter);
-    size_t owed = atomic_fetch_sub(&worker->owed, size) - size;
-    int expected = INTAKE_AWAITED;
-    if (owed <= INTAKE_OWED_MAX / 2 &&
-        atomic_compare_exchange_strong(&worker->pace, &expected, INTAKE_READY))
-        gw_loop_post(worker->intake->loop, &worker->ready_mail);
+    work_off(worker, size);
 }
 
 // Whoever missed it comes back, and gets it from the log or hears that it starts anew.

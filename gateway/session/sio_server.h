@@ -190,6 +190,10 @@ void sio_ack_drop(struct sio_ack *ack);
 // CONNECT, and official clients hand them on once they are connected. False: neither, or memory is
 // out; nothing was counted.
 bool sio_emit_missed(struct sio_socket *socket, const struct sio_missed *missed);
+// The same for several sockets of one loop, which share the memory: a chunk of the messages with
+// one reference (NULL: out of memory), and the sending of it, which takes a reference of its own.
+struct chunk *sio_missed_chunk(const struct sio_missed *missed);
+bool sio_emit_missed_chunk(struct sio_socket *socket, struct chunk *chunk);
 
 // ---- Rooms: sets of sockets of one namespace, by name
 

@@ -268,7 +268,7 @@ bool sio_socket_resume(struct sio_socket *socket, const char *id)
     return false;
 }
 
-static struct chunk *chunk_of_missed(const struct sio_missed *missed)
+struct chunk *sio_missed_chunk(const struct sio_missed *missed)
 {
     if (missed->size > CHUNK_MARKED_MAX)
         return NULL;
@@ -283,13 +283,18 @@ static struct chunk *chunk_of_missed(const struct sio_missed *missed)
     return chunk;
 }
 
-bool sio_emit_missed(struct sio_socket *socket, const struct sio_missed *missed)
+bool sio_emit_missed_chunk(struct sio_socket *socket, struct chunk *chunk)
 {
     if (socket->state != SIO_SOCKET_DEFERRED && socket->state != SIO_SOCKET_CONNECTED)
         return false;
     sio__socket_settle(socket);
-    struct chunk *chunk = chunk_of_missed(missed);
-    bool is_sent = chunk && send_whole(socket->session, chunk);
+    return send_whole(socket->session, chunk);
+}
+
+bool sio_emit_missed(struct sio_socket *socket, const struct sio_missed *missed)
+{
+    struct chunk *chunk = sio_missed_chunk(missed);
+    bool is_sent = chunk && sio_emit_missed_chunk(socket, chunk);
     if (chunk)
         chunk_unref(chunk);
     return is_sent;

@@ -4,6 +4,7 @@
 //   emit SESSION TYPE NUMBER     one event with the payload {"n": NUMBER}; SESSION - is everybody
 //   skip SESSION TYPE CLIENT     one event that CLIENT is not to receive
 //   binary SESSION TYPE          one event with the payload {"bytes": <5 bytes>}
+//   large SESSION TYPE BYTES     one event with a string of so many bytes as its payload
 //   flood SESSION COUNT RATE     COUNT events "tick" {"n": 1…} at RATE a second (0: at once)
 // and answers each event with its id on a line of standard output. It is ready once the bus has a
 // subscriber that is; then it prints "ready ORIGIN".
@@ -67,6 +68,21 @@ static void typed(const char *session)
     say(talus_emit_external_template_update(bus, session, "t1", &id), &id);
 }
 
+// BYTES: up to 2^32 - 1.
+static int large(const char *session, const char *type, size_t size, talus_event_id_t *id)
+{
+    unsigned char *data = malloc(size + 5);
+    if (!data)
+        return TALUS_ENOMEM;
+    data[0] = 0xdb;
+    for (int i = 0; i < 4; i++)
+        data[1 + i] = (unsigned char)(size >> (24 - 8 * i));
+    memset(data + 5, 'x', size);
+    int error = emit(session, type, data, size + 5, NULL, id);
+    free(data);
+    return error;
+}
+
 static void flood(const char *session, unsigned long count, unsigned long rate)
 {
     struct timespec due;
@@ -100,6 +116,8 @@ static void obey(const char *verb, const char *session, const char *third, const
     else if (strcmp(verb, "emit") == 0)
         say(emit(session, third, data, encode_number(data, strtoul(fourth, NULL, 10)), NULL, &id),
             &id);
+    else if (strcmp(verb, "large") == 0)
+        say(large(session, third, strtoul(fourth, NULL, 10), &id), &id);
     else if (strcmp(verb, "skip") == 0)
         say(emit(session, third, NULL, 0, fourth, &id), &id);
     else if (strcmp(verb, "binary") == 0)

@@ -209,6 +209,15 @@ static void join(struct fixture *fixture, int session)
     intake__post_request(request);
 }
 
+static void join_since(struct fixture *fixture, const char *since)
+{
+    struct intake_request *request =
+        intake__new_request(&fixture->intake->workers[0], INTAKE_JOIN, "s", "nobody");
+    assert_non_null(request);
+    strcpy(request->since, since);
+    intake__post_request(request);
+}
+
 static void listen_for_presence(struct fixture *fixture)
 {
     const talus_delivery_t *delivery;
@@ -302,6 +311,46 @@ static void test_intake_is_settled_when_all_is_answered(void **state)
     }
 }
 
+// What joins with the same event missed waits for their worker once, and counts in what it is
+// behind.
+static void test_intake_answers_that_miss_the_same_share_it(void **state)
+{
+    enum { JOINS = 50, BLOBS = 15, MISSED = BLOBS * EVENT_SIZE };
+    static unsigned char data[EVENT_SIZE] = {0xda, (EVENT_SIZE - 3) >> 8, (EVENT_SIZE - 3) & 0xff};
+    struct fixture *fixture = *state;
+    struct intake_options options;
+    talus_broadcaster_t *bus;
+    talus_event_id_t since;
+    intake_options_init(&options);
+    start(fixture, &options);
+    listen_for_presence(fixture);
+    assert_int_equal(talus_broadcaster_new(&bus, fixture->endpoint, NULL), 0);
+    // The intake has met it, and so can ask it; the ear has, too.
+    while (talus_broadcaster_wait_subscribers(bus, 2, 0, NULL) != 0) {
+        give_time(fixture, false);
+        hear(fixture);
+    }
+    memset(data + 3, 'x', sizeof data - 3);
+    talus_emit_t event = {.session = "s", .type = "first"};
+    assert_int_equal(talus_emit(bus, &event, &since), 0);
+    event = (talus_emit_t){.session = "s", .type = "blob", .data = data, .data_size = sizeof data};
+    for (int i = 0; i < BLOBS; i++)
+        assert_int_equal(talus_emit(bus, &event, NULL), 0);
+    assert_int_equal(talus_broadcaster_flush(bus, BED_PATIENCE_MS), 0); // before anybody joins
+    for (int i = 0; i < JOINS; i++)
+        join_since(fixture, since.text);
+    while (fixture->connected < JOINS) { // the worker does not turn
+        give_time(fixture, false);
+        hear(fixture);
+    }
+    // That of the first join may have room to grow.
+    assert_in_range(atomic_load(&fixture->intake->workers[0].owed), 2 * MISSED, 4 * MISSED);
+    while (!intake_is_settled(fixture->intake, 0))
+        give_time(fixture, true);
+    assert_in_range(atomic_load(&fixture->intake->workers[0].owed), 0, MISSED); // presence
+    talus_broadcaster_destroy(&bus);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +369,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_intake_subscribes_to_so_many_sessions_and_no_more,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_intake_is_settled_when_all_is_answered, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_intake_answers_that_miss_the_same_share_it, setup,
                                         teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
