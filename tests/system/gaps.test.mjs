@@ -97,6 +97,8 @@ test('an answer to an offset, and the loss of that origin later: two causes; at 
   const told = (at) => account([...all, cut, connect, ...join('other', 950, ''), gap('other', 'o.4', 'o.9'), [at, 'gap', 'other', 'o.8', '', 'origin_lost']], { isRemote: true });
   assert.deepEqual(told(6000).counts, { 'offset of a CONNECT': 1, 'origin_lost on tcp': 1 });
   assert.deepEqual(told(1000).beyond, ['needless gaps: offset of a CONNECT']);
+  const between = account([...all, cut, connect, ...join('other', 950, ''), gap('other', 'o.4', 'o.9'), [1000, 'event', 'other', 'o.5', 5], gap('other', 'o.8', '')], { isRemote: true });
+  assert.deepEqual(between.beyond, []);
 });
 
 test('all of it told again to one that had joined long before: beyond the bound', () => {

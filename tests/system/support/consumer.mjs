@@ -59,7 +59,7 @@ class Position {
     this.again = -1; // the newest event that came a second time; -1: none may
     this.gap = null; // the last one told, as text, until an event comes
     this.gaps = []; // [after, before] of all that were told …
-    this.toldAt = 0; // … and when the first of them was, in ms
+    this.toldAt = ''; // … and when the first of them was, and after which event
   }
 
   /** Which of these numbers have come, and may not come again, as far as no gap has named them. */
@@ -334,7 +334,7 @@ export class Consumer {
     let position = seat.positions.get(name);
     if (position?.gap === text && seat.wasRecovered) return; // a gap has no id that would be an offset: it may come again
     this.counts.gaps[reason] = (this.counts.gaps[reason] ?? 0) + 1;
-    const isFirst = !position?.gaps.length || position.toldAt === time; // an answer is told at once
+    const isFirst = !position?.gaps.length || position.toldAt === `${time} ${seat.newest}`; // an answer is told at once
     const isAnswer = isFirst && seat.resumed !== '' && name === seat.resumed && position?.received === position?.resumedAt;
     const account = (missing) => this.accounts.take({ consumer: this.name, session, origin, reason, text, missing, seat, isAnswer, isImplied: seat.isImplied, isOlder: missing === 0 && this.wasLostBefore(origin, session, seat, lower, upper, time) });
     if (position?.isOver && first === '') {
@@ -352,7 +352,7 @@ export class Consumer {
     if (!told) this.counts.empty++;
     if (!position) seat.positions.set(name, (position = new Position(0)));
     position.gap = text;
-    if (!position.gaps.length) position.toldAt = time;
+    if (!position.gaps.length) position.toldAt = `${time} ${seat.newest}`;
     position.gaps.push([lower, upper]);
     if (first === '') {
       position.isOver = true;
