@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <time.h>
+
 #include <talus/error.h>
 
 #include "context.h"
@@ -92,4 +94,16 @@ void pump_until(talus_subscriber_t *subscriber,
 bool origins_are(const talus_subscriber_stats_t *stats, uint64_t value)
 {
     return stats->origins == value;
+}
+
+void pass_us(int us)
+{
+    const struct timespec time = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000L};
+
+    nanosleep(&time, NULL);
+}
+
+void pass_ms(int ms)
+{
+    pass_us(ms * 1000);
 }

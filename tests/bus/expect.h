@@ -31,6 +31,10 @@ void pump_until(talus_subscriber_t *subscriber,
                 bool (*is_so)(const talus_subscriber_stats_t *stats, uint64_t value),
                 uint64_t value);
 
+// Lets time pass: between two looks at something, or where time is what is tested.
+void pass_us(int us);
+void pass_ms(int ms);
+
 // For pump_until.
 bool origins_are(const talus_subscriber_stats_t *stats, uint64_t value);
 

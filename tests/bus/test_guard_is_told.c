@@ -31,13 +31,6 @@
 #define BOUND 5 // messages
 #define FLOOD 1000
 
-static void pass_ms(int ms)
-{
-    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
-
-    nanosleep(&time, NULL);
-}
-
 // ---- A post that keeps the guard busy
 
 struct busy_post {

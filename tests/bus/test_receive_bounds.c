@@ -32,13 +32,6 @@
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
 
-static void pass_us(int us)
-{
-    const struct timespec time = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000L};
-
-    nanosleep(&time, NULL);
-}
-
 static uint64_t answers_dropped(const talus_subscriber_stats_t *stats)
 {
     return stats->answers_dropped;

@@ -38,13 +38,6 @@
 #define PILE         1000 // events …
 #define PILE_BYTES   60000
 
-static void pass_ms(int ms)
-{
-    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
-
-    nanosleep(&time, NULL);
-}
-
 // Looks at the statistics until the subscriber, which nobody calls meanwhile, has dropped that
 // many.
 static void wait_until_dropped(struct heal_fixture *fixture, uint64_t count)

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { ask, connected, joined, settled } from './support/client.mjs';
 import { next } from './support/deadline.mjs';
-import { startAll, startGateway, startService, stopAll } from './support/program.mjs';
+import { emitted, startAll, startGateway, startService, stopAll } from './support/program.mjs';
 
 let bus, gateway, service;
 
@@ -14,10 +14,8 @@ before(async () => ({ bus, gateway, service } = await startAll()));
 
 after(() => stopAll({ bus, gateway, service }));
 
-async function step(session, n, by = service) {
-  const from = by.lines.length;
-  by.write(`emit ${session} step ${n}\n`);
-  return (await by.line(/^id (.*)/, from))[1];
+function step(session, n, by = service) {
+  return emitted(by, `emit ${session} step ${n}`);
 }
 
 /** A client of an earlier life of the gateway; what it names, it names once. */

@@ -7,7 +7,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import { Proxy } from '../system/support/proxy.mjs';
 import { ask, connected, joined, settled } from './support/client.mjs';
 import { next } from './support/deadline.mjs';
-import { startAll, startGateway, startService, stopAll } from './support/program.mjs';
+import { emitted, startAll, startGateway, startService, stopAll } from './support/program.mjs';
 
 let bus, service, idle; // the service is on the bus, so that it does answer
 let proxy, remote, gateway; // the one over tcp, which will not, and a gateway that has met both
@@ -31,10 +31,8 @@ beforeEach(async (t) => {
 });
 
 /** Has a service emit a step, and gives its event id. */
-async function step(session, n, by) {
-  const from = by.lines.length;
-  by.write(`emit ${session} step ${n}\n`);
-  return (await by.line(/^id (.*)/, from))[1];
+function step(session, n, by) {
+  return emitted(by, `emit ${session} step ${n}`);
 }
 
 /** The seqs of two ids that a gap names, and its reason; '' where it names none. */

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { Reader } from './support/account.mjs';
 import { ask, connected } from './support/client.mjs';
 import { next, within } from './support/deadline.mjs';
-import { startAll, startService, stopAll } from './support/program.mjs';
+import { emitted, startAll, startService, stopAll } from './support/program.mjs';
 import { text } from './support/wire.mjs';
 
 let bus, gateway, service;
@@ -15,13 +15,6 @@ let bus, gateway, service;
 before(async () => ({ bus, gateway, service } = await startAll()));
 
 after(() => stopAll({ bus, gateway, service }));
-
-/** Has a service emit an event, and gives its id. */
-async function emit(by, line) {
-  const from = by.lines.length;
-  by.write(`${line}\n`);
-  return (await by.line(/^id (.*)/, from))[1];
-}
 
 /** A value in KiB of a process's memory: VmRSS, or VmHWM, the most that it was. */
 async function memory(pid, name) {
@@ -35,9 +28,9 @@ const MOST_KIB = (process.env.TALUS_SANITIZE ? 48 : 16) * 1024;
 
 test('joins that miss the same share its memory', async (t) => {
   const COUNT = 100;
-  const since = await emit(service, 'emit same first 1');
-  for (let i = 0; i < 9; i++) await emit(service, 'large same large 100000');
-  await emit(service, 'emit same last 1');
+  const since = await emitted(service, 'emit same first 1');
+  for (let i = 0; i < 9; i++) await emitted(service, 'large same large 100000');
+  await emitted(service, 'emit same last 1');
   const readers = await Promise.all(Array.from({ length: COUNT }, () => Reader.open({ gateway })));
   t.after(() => readers.forEach((reader) => reader.wire.socket.destroy()));
   const before = await memory(gateway.pid, 'VmRSS');
@@ -63,9 +56,9 @@ test('joins at a stopped broadcaster do not hold up those at another', async (t)
     return stopped.stop();
   });
   await stopped.line(/^ready/);
-  const theirs = await emit(stopped, 'emit elsewhere step 1');
-  const ours = await emit(service, 'emit well step 1');
-  await emit(service, 'emit well step 2');
+  const theirs = await emitted(stopped, 'emit elsewhere step 1');
+  const ours = await emitted(service, 'emit well step 1');
+  await emitted(service, 'emit well step 2');
   const sockets = await Promise.all(Array.from({ length: 9 }, () => connected(gateway.url, { transports: ['websocket'] })));
   t.after(() => sockets.forEach((socket) => socket.disconnect()));
   const well = sockets.pop();

@@ -7,7 +7,7 @@ import { readdir } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { ask, connected, joined, settled } from './support/client.mjs';
 import { next } from './support/deadline.mjs';
-import { startAll, startGateway, startService, stopAll } from './support/program.mjs';
+import { emitted, startAll, startGateway, startService, stopAll } from './support/program.mjs';
 import { Proxy } from '../system/support/proxy.mjs';
 
 let bus, gateway, service;
@@ -17,10 +17,8 @@ before(async () => ({ bus, gateway, service } = await startAll()));
 after(() => stopAll({ bus, gateway, service }));
 
 /** Has a service emit a step, and gives its event id. */
-async function step(session, n, by = service) {
-  const from = by.lines.length;
-  by.write(`emit ${session} step ${n}\n`);
-  return (await by.line(/^id (.*)/, from))[1];
+function step(session, n, by = service) {
+  return emitted(by, `emit ${session} step ${n}`);
 }
 
 /** Joins with `since`; gives the socket once event `n` has come. */

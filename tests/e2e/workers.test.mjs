@@ -9,7 +9,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { ask, connected, joined, settled, upgraded } from './support/client.mjs';
 import { next, within } from './support/deadline.mjs';
-import { binDir, newBus, Program, startGateway, startService } from './support/program.mjs';
+import { emitted, binDir, newBus, Program, startGateway, startService } from './support/program.mjs';
 import { HANDSHAKE, text, Wire } from './support/wire.mjs';
 
 const WORKERS = 4;
@@ -31,11 +31,8 @@ after(async () => {
   assert.equal(code, 0);
 });
 
-async function emit(line) {
-  const from = service.lines.length;
-  service.write(line + '\n');
-  const [, id] = await service.line(/^id (.*)/, from);
-  return id;
+function emit(line) {
+  return emitted(service, line);
 }
 
 /** The values of a metric, of all its labels, in order. */

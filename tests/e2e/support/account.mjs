@@ -7,7 +7,7 @@ import http from 'node:http';
 import net from 'node:net';
 import { within } from './deadline.mjs';
 import { Polling } from './echo.mjs';
-import { newBus, Program, startGateway, startService, binDir } from './program.mjs';
+import { emitted, newBus, Program, startGateway, startService, binDir } from './program.mjs';
 import { HANDSHAKE, text, Wire } from './wire.mjs';
 
 const DEADLINE_MS = Number(process.env.TALUS_TEST_DEADLINE_MS ?? 20_000);
@@ -96,10 +96,8 @@ export class Account {
 
   /** Emits one event, and waits until the gateway has it; gives its id. */
   async emit(session, type, n) {
-    const from = this.service.lines.length;
     const events = await this.metric('talus_bus_events_total');
-    this.service.write(`emit ${session} ${type} ${n}\n`);
-    const [, id] = await this.service.line(/^id (.*)/, from);
+    const id = await emitted(this.service, `emit ${session} ${type} ${n}`);
     await this.metricIs('talus_bus_events_total', (value) => value > events);
     return id;
   }

@@ -126,6 +126,13 @@ export function startService(bus) {
   return new Program(path.join(testsDir, 'e2e_service'), [], bus.env);
 }
 
+/** Has such a service emit what the line says, and gives the event's id. */
+export async function emitted(service, line) {
+  const from = service.lines.length;
+  service.write(`${line}\n`);
+  return (await service.line(/^id (.*)/, from))[1];
+}
+
 /** What most tests need: a bus, a gateway on it, and a service that emits what it is told to. */
 export async function startAll({ gateway = [] } = {}) {
   const all = {};
