@@ -19,6 +19,7 @@
 
 #include <talus.h>
 
+#include "context.h"
 #include "raw_subscriber.h"
 #include "scratch.h"
 #include "wire.h"
@@ -444,7 +445,8 @@ static void test_broadcaster_forked_child_may_make_its_own(void **state)
 
 // ---- The end of both sides at once
 
-#define ROUNDS 25
+#define ROUNDS  25
+#define LEAVERS 200
 
 // Receives until it is killed. Raw, and forked before there is any other thread.
 static void run_doomed_subscriber(const char *endpoint, int told)
@@ -489,6 +491,34 @@ static void test_broadcaster_ends_while_its_subscriber_dies(void **state)
     assert_int_equal(scratch_count(directory), 0);
 }
 
+// A subscriber leaves just as the broadcaster does. What was sent to it and stays unsent must not
+// hold up the end until the linger is over.
+static void test_broadcaster_ends_at_once_as_its_subscriber_leaves(void **state)
+{
+    (void)state;
+    talus_broadcaster_options_t options;
+    struct raw_subscriber keeper;
+
+    talus_broadcaster_options_init(&options);
+    options.linger_ms = 2 * RAW_DEADLINE_MS;
+    raw_open(&keeper, NULL);
+    for (int round = 0; round < LEAVERS; round++) {
+        struct raw_subscriber raw;
+        talus_broadcaster_t *bus;
+        raw_open(&raw, keeper.context);
+        assert_int_equal(talus_broadcaster_new(&bus, ipc_endpoint, &options), 0);
+        raw_connect(&raw, ipc_endpoint);
+        raw_subscribe_live(&raw, "");
+        assert_int_equal(emit(bus), 0);
+        raw_expect_event(&raw, "s/t");
+        raw_close(&raw);
+        long long since = talus__monotonic_ms();
+        talus_broadcaster_destroy(&bus);
+        assert_true(talus__monotonic_ms() - since < RAW_DEADLINE_MS);
+    }
+    raw_close(&keeper);
+}
+
 #ifdef __SANITIZE_THREAD__
 // The doomed subscribers are forked children with ZeroMQ's threads.
 const char *__tsan_default_options(void);
@@ -519,6 +549,7 @@ int main(void)
         TEST(test_broadcaster_forked_child_may_make_its_own),
 #endif
         TEST(test_broadcaster_ends_while_its_subscriber_dies),
+        TEST(test_broadcaster_ends_at_once_as_its_subscriber_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

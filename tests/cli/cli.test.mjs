@@ -314,7 +314,9 @@ test('two taps get the same, and emit waits for both', async (t) => {
 
 test('several buses are published and heard at once', async (t) => {
   const bus = await Bus.open(t);
-  const tcp = await bus.tap('--bus', '@tcp://127.0.0.1:*', '--format', 'json', '--count', '1');
+  // Nobody waits for it beside the directory's: it is heard only where it was ready in time. It has
+  // no --count, as one that ends by itself may be met by the signal on its last steps.
+  const tcp = await bus.tap('--bus', '@tcp://127.0.0.1:*', '--format', 'json');
   const ipc = await bus.tap('--format', 'json', '--count', '1');
   const { status } = await bus.emit('--bus', bus.endpoint, '--bus', tcp.endpoint, 's', 't', '1');
   assert.equal(status, 0);

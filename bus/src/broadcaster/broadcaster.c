@@ -268,6 +268,7 @@ int talus_broadcaster_close(talus_broadcaster_t **reference)
         return 0;
     }
     long long deadline = talus__monotonic_ms() + broadcaster->linger_ms;
+    broadcaster->publisher.has_inproc = strstr(broadcaster->endpoint, "inproc://") != NULL;
     bool is_handed_over = await_ready(broadcaster);
     is_handed_over &= talus__publisher_stop(&broadcaster->publisher, deadline, is_handed_over) == 0;
     talus__context_unref();

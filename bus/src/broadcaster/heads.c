@@ -14,22 +14,34 @@
 #define REPEATS_PER_TURN 256
 
 // `every`: of a hello and a beat: milliseconds between beats; else 0.
-static void send_marker(struct talus__publisher *publisher, const char *topic, size_t topic_size,
-                        uint64_t seq, int every)
+static size_t encode_marker(const struct talus__publisher *publisher,
+                            uint8_t body[TALUS__HEAD_BODY_MAX], uint64_t seq, int every)
 {
-    uint8_t body[TALUS__HEAD_BODY_MAX];
     const struct talus__head head = {.origin = publisher->origin,
                                      .origin_size = strlen(publisher->origin),
                                      .seq = seq,
                                      .replay = publisher->replay.endpoint,
                                      .replay_size = strlen(publisher->replay.endpoint),
                                      .every = (uint64_t)every};
-    size_t size = talus__head_encode(body, sizeof body, &head);
+
+    return talus__head_encode(body, TALUS__HEAD_BODY_MAX, &head);
+}
+
+static void log_unsent(const char *topic, size_t topic_size)
+{
+    talus__log(TALUS_LOG_ERROR, "head %.*s was not sent: %s", (int)topic_size, topic,
+               zmq_strerror(errno));
+}
+
+static void send_marker(struct talus__publisher *publisher, const char *topic, size_t topic_size,
+                        uint64_t seq, int every)
+{
+    uint8_t body[TALUS__HEAD_BODY_MAX];
+    size_t size = encode_marker(publisher, body, seq, every);
 
     if (zmq_send(publisher->socket, topic, topic_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
         zmq_send(publisher->socket, body, size, ZMQ_DONTWAIT) < 0) {
-        talus__log(TALUS_LOG_ERROR, "head %.*s was not sent: %s", (int)topic_size, topic,
-                   zmq_strerror(errno));
+        log_unsent(topic, topic_size);
         return;
     }
     if (every == 0 || publisher->hello_due)
@@ -103,7 +115,21 @@ void talus__answer_heads(struct talus__publisher *publisher)
     talus__names_drain(&publisher->heads_due, talus__send_session_head, publisher);
 }
 
-void talus__say_bye(struct talus__publisher *publisher, long long deadline)
+static struct talus__farewell *send_farewell(struct talus__publisher *publisher)
+{
+    uint8_t body[TALUS__HEAD_BODY_MAX];
+    size_t size = encode_marker(publisher, body, publisher->newest, 0);
+    struct talus__farewell *farewell = talus__farewell_send(publisher->socket, TALUS__BYE_TOPIC,
+                                                            strlen(TALUS__BYE_TOPIC), body, size);
+
+    if (farewell)
+        talus__count_one(&publisher->heads);
+    else
+        log_unsent(TALUS__BYE_TOPIC, strlen(TALUS__BYE_TOPIC));
+    return farewell;
+}
+
+struct talus__farewell *talus__say_bye(struct talus__publisher *publisher, long long deadline)
 {
     const struct talus__session *session = NULL;
     int sent = 0;
@@ -113,5 +139,6 @@ void talus__say_bye(struct talus__publisher *publisher, long long deadline)
         repeat_head(publisher, session);
     if (publisher->has_farewell && publisher->newest == talus__queue_newest(&publisher->queue) &&
         !session)
-        send_head(publisher, TALUS__BYE_TOPIC, strlen(TALUS__BYE_TOPIC), publisher->newest);
+        return send_farewell(publisher);
+    return NULL;
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "farewell.h"
 #include "publisher.h"
 
 // Says that this broadcaster lives, if that is due, so that one that stands still is noticed.
@@ -20,7 +21,8 @@ bool talus__repeat_heads(struct talus__publisher *publisher);
 // Answers each subscription of this turn once: a head reaches everyone who is on the topic.
 void talus__answer_heads(struct talus__publisher *publisher);
 
-// The last heads, so that whoever lost the last events notices now, and the farewell.
-void talus__say_bye(struct talus__publisher *publisher, long long deadline);
+// The last heads, so that whoever lost the last events notices now, and the farewell. NULL: that is
+// not said, as not all was sent to everybody, or it could not be sent.
+struct talus__farewell *talus__say_bye(struct talus__publisher *publisher, long long deadline);
 
 #endif

@@ -294,10 +294,13 @@ static void finish(struct talus__publisher *publisher)
         talus__log(TALUS_LOG_WARNING, "%s ends with %llu events unsent", publisher->origin, unsent);
 
     serve_late(publisher, deadline);
-    talus__say_bye(publisher, deadline);
+    struct talus__farewell *farewell = talus__say_bye(publisher, deadline);
     while (talus__monotonic_ms() < deadline &&
            talus__replay_run(&publisher->replay, talus__monotonic_ms()))
         ;
+    if (!publisher->has_inproc)
+        talus__farewell_wait(farewell, deadline);
+    talus__farewell_free(farewell);
     long long left = deadline - talus__monotonic_ms();
     talus__socket_close(publisher->socket, left > 0 ? (int)left : 0);
     publisher->socket = NULL;

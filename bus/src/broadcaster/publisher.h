@@ -54,6 +54,7 @@ struct talus__publisher {
     long long beat_at;               // when the next is due; 0: nobody listens
     long long deadline;              // of the end
     bool has_farewell;               // … which is said then: every subscriber was ready
+    bool has_inproc;                 // … and whose receivers' reading is not waited for
     int socket_fd;                   // ZeroMQ's, of `socket`
     int router_fd;                   // of the replay socket; -1: there is none
     long long now;                   // of this turn, on the monotonic clock in milliseconds
@@ -110,7 +111,8 @@ int talus__publisher_start(struct talus__publisher *publisher, void *socket, voi
 void talus__publisher_await(struct talus__publisher *publisher, const char *subscriber);
 
 // Sends what is queued, until `deadline` (on the monotonic clock in milliseconds) at most, closes
-// the sockets with what is left as their linger, and ends the thread. No emit may be under way.
+// the sockets with what is left as their linger, and ends the thread. `publisher->has_inproc` may
+// be set before. No emit may be under way.
 // `is_ready`: all subscribers were ready; else no farewell is said, which would tell those who miss
 // something that they do not. Returns how many events were not sent.
 uint64_t talus__publisher_stop(struct talus__publisher *publisher, long long deadline,

@@ -54,9 +54,10 @@ void *talus__xpub_open(void *context, const talus_broadcaster_options_t *options
         {ZMQ_XPUB_VERBOSE, 1}, // each subscription is answered, not only a topic's first
         {ZMQ_RCVHWM, 0},       // else subscriptions are lost
         {ZMQ_SNDHWM, options->send_high_water_mark},
-        // From the start, as the pipe of a subscriber that dies lingers by what holds then: with
-        // the default, for ever, what was unsent stays and the context never ends.
-        {ZMQ_LINGER, safe_linger(options->linger_ms)},
+        // The pipe of a subscriber that dies lingers by what held when the socket was bound, and
+        // what nobody reads any more holds up the end of the context for so long. Closing sets
+        // another, for the pipes of those that live.
+        {ZMQ_LINGER, LEAST_LINGER_MS},
         {ZMQ_IMMEDIATE, 1}, // nothing is kept for a subscriber that is gone
         TALUS__TCP_OPTIONS(options->heartbeat_ms),
         {ZMQ_RECONNECT_IVL, options->reconnect_ms},
@@ -71,7 +72,7 @@ void *talus__router_open(void *context, const talus_broadcaster_options_t *optio
         {ZMQ_ROUTER_MANDATORY, 1}, // a full queue and a lost asker are told
         {ZMQ_RCVHWM, 0}, // a stopped input can abort the process; replay.c bounds what is open
         {ZMQ_SNDHWM, options->replay_high_water_mark},
-        {ZMQ_LINGER, safe_linger(options->linger_ms)},
+        {ZMQ_LINGER, LEAST_LINGER_MS},
         TALUS__TCP_OPTIONS(options->heartbeat_ms),
     };
     return open_socket(context, ZMQ_ROUTER, TALUS__REQUEST_MAX, values,
