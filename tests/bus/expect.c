@@ -13,7 +13,7 @@
 
 #include <talus/error.h>
 
-#include "context.h"
+#include "bus/src/zmq/context.h"
 
 static const talus_delivery_t *next(talus_subscriber_t *subscriber)
 {

@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "body.h"
-#include "request.h"
+#include "bus/src/codec/body.h"
+#include "bus/src/codec/request.h"
 
 struct raw_asker {
     void *context; // NULL: not its own

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <zmq.h>
 
-#include "body.h"
-#include "wire.h"
+#include "bus/src/codec/body.h"
+#include "bus/src/codec/wire.h"
 
 #define DEADLINE_MS 30000
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <zmq.h>
 
-#include "zmq_handover.h"
+#include "bus/src/zmq/zmq_handover.h"
 
 static void set_option(void *socket, int option, int value)
 {

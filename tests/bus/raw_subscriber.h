@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "body.h"
+#include "bus/src/codec/body.h"
 
 #define RAW_DEADLINE_MS 30000 // for what must come; no test waits so long when all is well
 

@@ -12,9 +12,9 @@
 
 #include <talus/error.h>
 
-#include "body.h"
+#include "bus/src/codec/body.h"
+#include "bus/src/codec/request.h"
 #include "expect.h"
-#include "request.h"
 
 void publish_head(struct raw_publisher *raw, const char *topic, uint64_t seq, const char *replay)
 {

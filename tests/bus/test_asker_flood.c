@@ -22,8 +22,8 @@
 
 #include <talus.h>
 
+#include "bus/src/zmq/context.h"
 #include "child.h"
-#include "context.h"
 #include "raw_asker.h"
 #include "raw_subscriber.h"
 #include "scratch.h"

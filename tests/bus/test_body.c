@@ -13,9 +13,9 @@
 #include <talus/error.h>
 #include <talus/topic.h>
 
-#include "body.h"
+#include "bus/src/codec/body.h"
+#include "bus/src/codec/wire.h"
 #include "vectors.h"
-#include "wire.h"
 
 static const struct talus__limits defaults = {TALUS__MAX_BODY, TALUS__MAX_DEPTH, TALUS__MAX_BIN};
 

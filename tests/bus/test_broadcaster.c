@@ -19,10 +19,10 @@
 
 #include <talus.h>
 
-#include "context.h"
+#include "bus/src/codec/wire.h"
+#include "bus/src/zmq/context.h"
 #include "raw_subscriber.h"
 #include "scratch.h"
-#include "wire.h"
 
 #define ENDPOINT_MAX (SCRATCH_PATH_MAX + 32)
 

@@ -15,8 +15,8 @@
 
 #include <talus.h>
 
-#include "broadcaster/pool.h"
-#include "broadcaster/sessions.h"
+#include "bus/src/broadcaster/pool.h"
+#include "bus/src/broadcaster/sessions.h"
 #include "failing_memory.h"
 #include "raw_subscriber.h"
 #include "scratch.h"

@@ -18,8 +18,8 @@
 #include <talus/error.h>
 #include <talus/subscriber.h>
 
+#include "bus/src/zmq/context.h"
 #include "child.h"
-#include "context.h"
 #include "expect.h"
 #include "raw_publisher.h"
 #include "scratch.h"

@@ -15,7 +15,7 @@
 #include <talus/error.h>
 #include <talus/log.h>
 
-#include "broadcaster/callbacks.h"
+#include "bus/src/api/callbacks.h"
 
 #define RECORD_MAX 64
 

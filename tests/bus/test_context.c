@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "context.h"
+#include "bus/src/zmq/context.h"
 
 // Runs `check` in a forked child and gives its result, 0 to 255.
 static int in_child(int (*check)(void *arg), void *arg)

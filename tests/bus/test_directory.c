@@ -24,9 +24,9 @@
 #include <talus/error.h>
 #include <talus/topic.h>
 
+#include "bus/src/zmq/context.h"
+#include "bus/src/zmq/directory/directory.h"
 #include "child.h"
-#include "context.h"
-#include "directory.h"
 #include "scratch.h"
 
 #define DEADLINE_MS 30000

@@ -17,7 +17,7 @@
 #include <talus/subscriber.h>
 #include <talus/topic.h>
 
-#include "endpoint.h"
+#include "bus/src/zmq/endpoint.h"
 
 static void expect_one(const char *list, bool is_bound, enum talus__endpoint_kind kind,
                        const char *text)

@@ -20,13 +20,13 @@
 
 #include <talus/error.h>
 
-#include "context.h"
-#include "directory.h"
+#include "bus/src/subscriber/instance.h"
+#include "bus/src/zmq/context.h"
+#include "bus/src/zmq/directory/directory.h"
+#include "bus/src/zmq/sub/guard.h"
 #include "expect.h"
 #include "heal_fixture.h"
 #include "raw_publisher.h"
-#include "subscriber/guard.h"
-#include "subscriber/instance.h"
 
 #define BOUND 5 // messages
 #define FLOOD 1000

@@ -17,7 +17,7 @@
 
 #include <talus.h>
 
-#include "context.h"
+#include "bus/src/zmq/context.h"
 #include "expect.h"
 #include "heal_fixture.h"
 

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "context.h"
+#include "bus/src/zmq/context.h"
 #include "expect.h"
 #include "heal_fixture.h"
 

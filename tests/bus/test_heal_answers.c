@@ -11,12 +11,12 @@
 #include <string.h>
 #include <zmq.h>
 
-#include "body.h"
+#include "bus/src/codec/body.h"
+#include "bus/src/codec/request.h"
 #include "expect.h"
 #include "heal_fixture.h"
 #include "raw_publisher.h"
 #include "replay_socket.h"
-#include "request.h"
 
 // ---- Strange broadcasters
 

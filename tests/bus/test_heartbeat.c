@@ -12,11 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "context.h"
+#include "bus/src/subscriber/instance.h"
+#include "bus/src/zmq/context.h"
 #include "expect.h"
 #include "heal_fixture.h"
 #include "raw_subscriber.h"
-#include "subscriber/instance.h"
 
 #define HEARTBEAT_MS 100
 #define TIMEOUT_MS   300

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "broadcaster/history.h"
-#include "broadcaster/pool.h"
-#include "broadcaster/repeats.h"
+#include "bus/src/broadcaster/history.h"
+#include "bus/src/broadcaster/pool.h"
+#include "bus/src/zmq/pub/repeats.h"
 
 #define HOUR_MS 3600000LL
 

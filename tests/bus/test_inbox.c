@@ -18,10 +18,10 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "bus/src/zmq/sub/guard.h"
+#include "bus/src/zmq/sub/inbox.h"
 #include "expect.h"
 #include "failing_memory.h"
-#include "subscriber/guard.h"
-#include "subscriber/inbox.h"
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define ALL        1000000 // for pulls that reach the end

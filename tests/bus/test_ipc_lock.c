@@ -19,7 +19,7 @@
 
 #include <talus/error.h>
 
-#include "ipc_lock.h"
+#include "bus/src/zmq/directory/ipc_lock.h"
 #include "scratch.h"
 
 static char directory[SCRATCH_PATH_MAX];

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "json_number.h"
+#include "bus/src/codec/json_number.h"
 
 static const char *text_of(double number)
 {

@@ -17,8 +17,8 @@
 
 #include <talus/error.h>
 
-#include "ledger.h"
-#include "ledger_format.h"
+#include "bus/src/codec/ledger.h"
+#include "bus/src/codec/ledger_format.h"
 #include "scratch.h"
 
 #define ORIGIN "origin01"

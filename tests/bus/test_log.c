@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "log.h"
+#include "bus/src/base/log.h"
 
 struct capture {
     int count;

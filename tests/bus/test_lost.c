@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "context.h"
+#include "bus/src/subscriber/instance.h"
+#include "bus/src/zmq/context.h"
 #include "expect.h"
 #include "heal_fixture.h"
 #include "stalled_log.h"
-#include "subscriber/instance.h"
 
 #define SESSIONS     200
 #define HEARTBEAT_MS 100

@@ -12,7 +12,7 @@
 
 #include <msgpack.h>
 
-#include "msgpack_reader.h"
+#include "bus/src/codec/msgpack_reader.h"
 
 static struct talus__msgpack_value read_one(const void *bytes, size_t size)
 {

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "directory.h"
+#include "bus/src/zmq/directory/directory.h"
 #include "expect.h"
 #include "heal_fixture.h"
 

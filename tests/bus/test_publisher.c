@@ -20,8 +20,8 @@
 
 #include <talus.h>
 
-#include "context.h"
-#include "directory.h"
+#include "bus/src/zmq/context.h"
+#include "bus/src/zmq/directory/directory.h"
 #include "raw_subscriber.h"
 #include "scratch.h"
 #include "stalled_log.h"

@@ -16,9 +16,9 @@
 
 #include <talus/error.h>
 
-#include "body.h"
-#include "broadcaster/queue.h"
-#include "broadcaster/wakeup.h"
+#include "bus/src/base/wakeup.h"
+#include "bus/src/broadcaster/queue.h"
+#include "bus/src/codec/body.h"
 
 #define PUTTERS     4
 #define EVENTS_EACH 20000

@@ -12,7 +12,7 @@
 
 #include <talus/error.h>
 
-#include "broadcaster/ready.h"
+#include "bus/src/zmq/pub/ready.h"
 
 #define ONE        "abcdefghijkl"
 #define OTHER      "mnopqrstuvwx"

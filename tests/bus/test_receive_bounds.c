@@ -20,15 +20,15 @@
 
 #include <talus/error.h>
 
-#include "body.h"
-#include "context.h"
+#include "bus/src/codec/body.h"
+#include "bus/src/codec/request.h"
+#include "bus/src/codec/wire.h"
+#include "bus/src/zmq/context.h"
 #include "expect.h"
 #include "heal_fixture.h"
 #include "raw_publisher.h"
 #include "replay_socket.h"
-#include "request.h"
 #include "stalled_log.h"
-#include "wire.h"
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
 

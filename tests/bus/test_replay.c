@@ -14,7 +14,7 @@
 
 #include <talus.h>
 
-#include "context.h"
+#include "bus/src/zmq/context.h"
 #include "raw_asker.h"
 #include "raw_subscriber.h"
 #include "scratch.h"

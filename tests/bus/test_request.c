@@ -12,8 +12,8 @@
 
 #include <talus/error.h>
 
-#include "request.h"
-#include "subscriber/askers.h"
+#include "bus/src/codec/request.h"
+#include "bus/src/zmq/sub/askers.h"
 
 #define LONGEST_SESSION                                                                            \
     "0123456789012345678901234567890123456789012345678901234567890123"                             \

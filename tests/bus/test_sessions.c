@@ -14,8 +14,8 @@
 
 #include <talus/error.h>
 
-#include "broadcaster/names.h"
-#include "broadcaster/sessions.h"
+#include "bus/src/base/names.h"
+#include "bus/src/broadcaster/sessions.h"
 
 #define MANY 20000
 

@@ -22,8 +22,8 @@
 
 #include <talus/error.h>
 
-#include "connection_times.h"
-#include "context.h"
+#include "bus/src/zmq/connection_times.h"
+#include "bus/src/zmq/context.h"
 #include "expect.h"
 #include "heal_fixture.h"
 #include "raw_publisher.h"

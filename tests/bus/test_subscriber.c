@@ -16,7 +16,7 @@
 #include <talus/subscriber.h>
 #include <talus/topic.h>
 
-#include "context.h"
+#include "bus/src/zmq/context.h"
 #include "expect.h"
 #include "raw_publisher.h"
 

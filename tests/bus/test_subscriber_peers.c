@@ -17,11 +17,11 @@
 #include <talus/error.h>
 #include <talus/subscriber.h>
 
-#include "context.h"
+#include "bus/src/subscriber/instance.h"
+#include "bus/src/zmq/context.h"
 #include "expect.h"
 #include "raw_publisher.h"
 #include "scratch.h"
-#include "subscriber/instance.h"
 
 #define ENDPOINTS_MAX 1024
 

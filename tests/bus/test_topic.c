@@ -13,8 +13,8 @@
 #include <talus/error.h>
 #include <talus/topic.h>
 
+#include "bus/src/codec/wire.h"
 #include "vectors.h"
-#include "wire.h"
 
 typedef int check_fn(const char *text, size_t size);
 

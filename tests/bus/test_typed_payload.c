@@ -13,7 +13,7 @@
 
 #include <talus/error.h>
 
-#include "typed_payload.h"
+#include "bus/src/codec/typed_payload.h"
 #include "vectors.h"
 
 enum { STORAGE = 64, MAX = 4096 };

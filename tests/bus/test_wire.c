@@ -12,8 +12,8 @@
 
 #include <talus/error.h>
 
+#include "bus/src/codec/wire.h"
 #include "vectors.h"
-#include "wire.h"
 
 static const char *const topic_kinds[] = {"event", "head", "end",    "hello",
                                           "bye",   "beat", "unknown"};

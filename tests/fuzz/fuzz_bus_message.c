@@ -8,10 +8,10 @@
 #include <talus/event.h>
 #include <talus/json.h>
 
-#include "body.h"
+#include "bus/src/codec/body.h"
+#include "bus/src/codec/request.h"
+#include "bus/src/codec/wire.h"
 #include "fuzz_check.h"
-#include "request.h"
-#include "wire.h"
 
 static const struct talus__limits limits = {2000, TALUS__MAX_DEPTH, TALUS__MAX_BIN};
 

@@ -11,9 +11,9 @@
 #include <talus/error.h>
 #include <talus/json.h>
 
-#include "body.h"
+#include "bus/src/codec/body.h"
+#include "bus/src/codec/json_number.h"
 #include "fuzz_check.h"
-#include "json_number.h"
 
 enum { INPUT_MAX = 2000, GROWTH_MAX = 32, OUTPUT_MAX = INPUT_MAX * GROWTH_MAX + GROWTH_MAX };
 

@@ -3,8 +3,8 @@
 // bounds and never tells of more than was emitted. The input is the file.
 #include <string.h>
 
+#include "bus/src/codec/ledger.h"
 #include "fuzz_check.h"
-#include "ledger.h"
 
 struct file {
     const uint8_t *bytes;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The history: one list over all messages, and one in each session, both in the order of seq. What
 // goes is always the oldest of its session; among all it may stand anywhere.
-#include "history.h"
+#include "bus/src/broadcaster/history.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Encoded events, shared by reference count.
-#include "message.h"
+#include "bus/src/broadcaster/message.h"
 
 #include <string.h>
 
 #include <talus/error.h>
 
-#include "body.h"
-#include "pool.h"
+#include "bus/src/broadcaster/pool.h"
+#include "bus/src/codec/body.h"
 
 int talus__message_new(struct talus__message **out, const struct talus__message_parts *parts)
 {

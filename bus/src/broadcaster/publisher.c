@@ -4,7 +4,7 @@
 // A head must speak of what went out on this socket, so sessions are advanced here, at the send,
 // and not at the emit. A turn of the loop does a bounded amount of each kind of work, so neither
 // a flood of events nor one of subscriptions holds up the other.
-#include "publisher.h"
+#include "bus/src/broadcaster/publisher.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -16,12 +16,12 @@
 
 #include <talus/error.h>
 
-#include "context.h"
-#include "heads.h"
-#include "log.h"
-#include "send.h"
-#include "sockets.h"
-#include "subscriptions.h"
+#include "bus/src/base/log.h"
+#include "bus/src/zmq/context.h"
+#include "bus/src/zmq/pub/heads.h"
+#include "bus/src/zmq/pub/send.h"
+#include "bus/src/zmq/pub/subscriptions.h"
+#include "bus/src/zmq/sockets.h"
 
 #define EVENTS_PER_TURN     256
 #define FIRST_REPEAT_MS     1000

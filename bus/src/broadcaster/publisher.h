@@ -13,16 +13,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "history.h"
-#include "ledger.h"
-#include "names.h"
-#include "queue.h"
-#include "ready.h"
-#include "repeats.h"
-#include "replay.h"
-#include "sessions.h"
-#include "waiters.h"
-#include "wakeup.h"
+#include "bus/src/base/names.h"
+#include "bus/src/base/waiters.h"
+#include "bus/src/base/wakeup.h"
+#include "bus/src/broadcaster/history.h"
+#include "bus/src/broadcaster/queue.h"
+#include "bus/src/broadcaster/sessions.h"
+#include "bus/src/codec/ledger.h"
+#include "bus/src/zmq/pub/ready.h"
+#include "bus/src/zmq/pub/repeats.h"
+#include "bus/src/zmq/pub/replay.h"
 
 struct talus__publisher {
     struct talus__queue queue;

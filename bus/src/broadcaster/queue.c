@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The emit queue.
-#include "queue.h"
+#include "bus/src/broadcaster/queue.h"
 
 #include <assert.h>
 #include <stdlib.h>

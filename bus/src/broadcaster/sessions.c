@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The last sent seq of each session. Since seqs only rise, the list from oldest to newest is also
 // in order of last seqs, so the watermark is the last seq of the session forgotten last.
-#include "sessions.h"
+#include "bus/src/broadcaster/sessions.h"
 
 #include <stdlib.h>
 #include <string.h>

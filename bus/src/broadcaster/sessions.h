@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "message.h"
-#include "table.h"
+#include "bus/src/base/table.h"
+#include "bus/src/broadcaster/message.h"
 
 struct talus__session {
     struct talus__node node; // first, so that a node is its session

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Answers of broadcasters: events for heals and recoveries, heads for joins, and their ends.
-#include "answers.h"
+#include "bus/src/subscriber/answers.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <talus/error.h>
 
-#include "context.h"
-#include "order.h"
-#include "request.h"
-#include "wire.h"
-#include "zmq_handover.h"
+#include "bus/src/codec/request.h"
+#include "bus/src/codec/wire.h"
+#include "bus/src/subscriber/order.h"
+#include "bus/src/zmq/context.h"
+#include "bus/src/zmq/zmq_handover.h"
 
 #define RECOVERIES_MOST 10000
 

@@ -3,8 +3,8 @@
 #ifndef TALUS__ANSWERS_H
 #define TALUS__ANSWERS_H
 
-#include "askers.h"
-#include "instance.h"
+#include "bus/src/subscriber/instance.h"
+#include "bus/src/zmq/sub/askers.h"
 
 // Takes the next message of an answer, as talus__take_message does.
 int talus__take_answer(talus_subscriber_t *subscriber);

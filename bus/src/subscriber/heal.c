@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 // Healing.
-#include "heal.h"
+#include "bus/src/subscriber/heal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "context.h"
-#include "instance.h"
-#include "log.h"
-#include "order.h"
-#include "wire.h"
-#include "zmq_handover.h"
+#include "bus/src/base/log.h"
+#include "bus/src/codec/wire.h"
+#include "bus/src/subscriber/instance.h"
+#include "bus/src/subscriber/order.h"
+#include "bus/src/zmq/context.h"
+#include "bus/src/zmq/zmq_handover.h"
 
 #define LOST_ASK_MS 100 // before a request is tried again that could not be made
 

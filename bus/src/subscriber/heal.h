@@ -18,9 +18,9 @@
 
 #include <talus/subscriber.h>
 
-#include "askers.h"
-#include "joined.h"
-#include "origins.h"
+#include "bus/src/subscriber/joined.h"
+#include "bus/src/subscriber/origins.h"
+#include "bus/src/zmq/sub/askers.h"
 
 // An event that is held back.
 struct talus__held {

@@ -29,17 +29,17 @@
 #include <talus/subscriber.h>
 #include <talus/topic.h>
 
-#include "askers.h"
-#include "body.h"
-#include "event_limits.h"
-#include "guard.h"
-#include "heal.h"
-#include "heartbeat.h"
-#include "inbox.h"
-#include "joined.h"
-#include "origins.h"
-#include "peers.h"
-#include "wire.h"
+#include "bus/src/codec/body.h"
+#include "bus/src/codec/event_limits.h"
+#include "bus/src/codec/wire.h"
+#include "bus/src/subscriber/heal.h"
+#include "bus/src/subscriber/joined.h"
+#include "bus/src/subscriber/origins.h"
+#include "bus/src/zmq/sub/askers.h"
+#include "bus/src/zmq/sub/guard.h"
+#include "bus/src/zmq/sub/heartbeat.h"
+#include "bus/src/zmq/sub/inbox.h"
+#include "bus/src/zmq/sub/peers.h"
 
 // Holds back all but one line a second of a kind.
 struct talus__log_gate {

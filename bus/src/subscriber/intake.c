@@ -10,14 +10,14 @@
 
 #include <talus/error.h>
 
-#include "beats.h"
-#include "body.h"
-#include "context.h"
-#include "instance.h"
-#include "log.h"
-#include "order.h"
-#include "wire.h"
-#include "zmq_handover.h"
+#include "bus/src/base/log.h"
+#include "bus/src/codec/body.h"
+#include "bus/src/codec/wire.h"
+#include "bus/src/subscriber/instance.h"
+#include "bus/src/subscriber/order.h"
+#include "bus/src/zmq/context.h"
+#include "bus/src/zmq/sub/beats.h"
+#include "bus/src/zmq/zmq_handover.h"
 
 #define LOG_INTERVAL_MS 1000
 

@@ -5,15 +5,15 @@
 // so it is never less than the number of known origins that answered. Positions of origins that are
 // gone are dropped whenever the array would have to grow, so it never holds more than twice the
 // origins that can be known at once.
-#include "joined.h"
+#include "bus/src/subscriber/joined.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <talus/error.h>
 
-#include "ledger.h"
-#include "wire.h"
+#include "bus/src/codec/ledger.h"
+#include "bus/src/codec/wire.h"
 
 #define FIRST_POSITIONS 2
 

@@ -14,8 +14,8 @@
 #include <talus/event.h>
 #include <talus/topic.h>
 
-#include "broadcaster/table.h"
-#include "origins.h"
+#include "bus/src/base/table.h"
+#include "bus/src/subscriber/origins.h"
 
 #define TALUS__LINGER_MS 1000
 

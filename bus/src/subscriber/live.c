@@ -10,13 +10,13 @@
 
 #include <talus/error.h>
 
-#include "answers.h"
-#include "context.h"
-#include "instance.h"
-#include "log.h"
-#include "request.h"
-#include "wire.h"
-#include "zmq_error.h"
+#include "bus/src/base/log.h"
+#include "bus/src/codec/request.h"
+#include "bus/src/codec/wire.h"
+#include "bus/src/subscriber/answers.h"
+#include "bus/src/subscriber/instance.h"
+#include "bus/src/zmq/context.h"
+#include "bus/src/zmq/zmq_error.h"
 
 #define HEADS_PER_ASK  TALUS__HEADS_MAX
 #define LINGERING_MOST 4096 // sessions; beyond, the one left first is ended at once

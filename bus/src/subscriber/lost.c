@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Broadcasters that are gone.
-#include "lost.h"
+#include "bus/src/subscriber/lost.h"
 
 #include <string.h>
 
-#include "heal.h"
-#include "ledger.h"
-#include "log.h"
-#include "wire.h"
+#include "bus/src/base/log.h"
+#include "bus/src/codec/ledger.h"
+#include "bus/src/codec/wire.h"
+#include "bus/src/subscriber/heal.h"
 
 #define DEAD_MS    500  // for what a dead one had sent to arrive
 #define LOOK_MS    250  // between looks at those that are departing

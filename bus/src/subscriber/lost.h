@@ -6,7 +6,7 @@
 #ifndef TALUS__LOST_H
 #define TALUS__LOST_H
 
-#include "instance.h"
+#include "bus/src/subscriber/instance.h"
 
 // Tells of those that are gone long enough. `is_drained`: what they had sent was read.
 void talus__lost_tend(talus_subscriber_t *subscriber, long long now, bool is_drained);

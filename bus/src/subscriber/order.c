@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Judging the order of events.
-#include "order.h"
+#include "bus/src/subscriber/order.h"
 
 #include <talus/error.h>
 
-#include "log.h"
+#include "bus/src/base/log.h"
 
 // What one event is judged by.
 struct place {

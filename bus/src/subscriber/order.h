@@ -8,10 +8,10 @@
 #ifndef TALUS__ORDER_H
 #define TALUS__ORDER_H
 
-#include "body.h"
-#include "heal.h"
-#include "instance.h"
-#include "wire.h"
+#include "bus/src/codec/body.h"
+#include "bus/src/codec/wire.h"
+#include "bus/src/subscriber/heal.h"
+#include "bus/src/subscriber/instance.h"
 
 // An event that was decoded from subscriber->topic and body. `refusal`: 0, or why its payload is
 // not delivered. Returns what talus__take_message does.

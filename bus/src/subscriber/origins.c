@@ -4,7 +4,7 @@
 // Invariants: an origin is on the list of last use exactly if it is not kept: neither listed, nor
 // connected, nor held. `waited` counts those whose is_waited is set, which update() alone does. A
 // slot's generation differs for each origin that was in it.
-#include "origins.h"
+#include "bus/src/subscriber/origins.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 
 #include <talus/error.h>
 
-#include "context.h"
+#include "bus/src/zmq/context.h"
 
 #define NO_SLOT     UINT32_MAX
 #define FIRST_SLOTS 16

@@ -14,7 +14,7 @@
 
 #include <talus/topic.h>
 
-#include "broadcaster/table.h"
+#include "bus/src/base/table.h"
 
 #define TALUS__NO_CONNECTION (-1) // an inproc peer: it has no descriptor
 #define TALUS__CONNECTIONS   4    // of one origin that are told apart

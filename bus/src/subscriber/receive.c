@@ -12,12 +12,12 @@
 
 #include <talus/error.h>
 
-#include "answers.h"
-#include "beats.h"
-#include "context.h"
-#include "instance.h"
-#include "lost.h"
-#include "receive.h"
+#include "bus/src/subscriber/answers.h"
+#include "bus/src/subscriber/instance.h"
+#include "bus/src/subscriber/lost.h"
+#include "bus/src/subscriber/receive.h"
+#include "bus/src/zmq/context.h"
+#include "bus/src/zmq/sub/beats.h"
 
 #define EVENTS_PER_TURN   16
 #define MESSAGES_PER_TURN 1024   // taken before other descriptors get their turn

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+// A hash table of named nodes: chained, with a power of two of buckets, at most one node a bucket
+// on average. The hash is SipHash-1-3.
+#include "bus/src/base/table.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <talus/error.h>
+
+#define FIRST_BUCKETS 64
+
+static uint64_t rotated(uint64_t value, unsigned bits)
+{
+    return value << bits | value >> (64 - bits);
+}
+
+static void mix(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[2] += v[3];
+    v[1] = rotated(v[1], 13) ^ v[0];
+    v[3] = rotated(v[3], 16) ^ v[2];
+    v[0] = rotated(v[0], 32);
+    v[2] += v[1];
+    v[0] += v[3];
+    v[1] = rotated(v[1], 17) ^ v[2];
+    v[3] = rotated(v[3], 21) ^ v[0];
+    v[2] = rotated(v[2], 32);
+}
+
+static uint64_t hash_of(const struct talus__table *table, const char *name, size_t size)
+{
+    uint64_t v[4] = {table->key[0] ^ 0x736f6d6570736575u, table->key[1] ^ 0x646f72616e646f6du,
+                     table->key[0] ^ 0x6c7967656e657261u, table->key[1] ^ 0x7465646279746573u};
+    uint64_t word;
+    size_t at = 0;
+
+    for (; size - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, name + at, sizeof word);
+        v[3] ^= word;
+        mix(v);
+        v[0] ^= word;
+    }
+    word = (uint64_t)size << 56;
+    for (unsigned i = 0; at + i < size; i++)
+        word |= (uint64_t)(unsigned char)name[at + i] << (8 * i);
+    v[3] ^= word;
+    mix(v);
+    v[0] ^= word;
+    v[2] ^= 0xff;
+    mix(v);
+    mix(v);
+    mix(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+int talus__table_init(struct talus__table *table)
+{
+    if (getrandom(table->key, sizeof table->key, 0) != (ssize_t)sizeof table->key)
+        return TALUS_ESYSTEM;
+    table->buckets = calloc(FIRST_BUCKETS, sizeof(struct talus__node *));
+    if (!table->buckets)
+        return TALUS_ENOMEM;
+    table->mask = FIRST_BUCKETS - 1;
+    table->count = 0;
+    return 0;
+}
+
+void talus__table_fini(struct talus__table *table)
+{
+    free(table->buckets);
+    table->buckets = NULL;
+}
+
+struct talus__node *talus__table_find(const struct talus__table *table, const char *name,
+                                      size_t name_size)
+{
+    uint64_t hash = hash_of(table, name, name_size);
+
+    for (struct talus__node *node = table->buckets[hash & table->mask]; node; node = node->next) {
+        if (node->hash == hash && node->name_size == name_size &&
+            memcmp(node->name, name, name_size) == 0)
+            return node;
+    }
+    return NULL;
+}
+
+static void push(struct talus__node **bucket, struct talus__node *node)
+{
+    node->next = *bucket;
+    *bucket = node;
+}
+
+static void grow(struct talus__table *table)
+{
+    size_t mask = table->mask * 2 + 1;
+    struct talus__node **buckets = calloc(mask + 1, sizeof(struct talus__node *));
+    if (!buckets)
+        return;
+    for (size_t i = 0; i <= table->mask; i++) {
+        struct talus__node *node = table->buckets[i];
+        while (node) {
+            struct talus__node *next = node->next;
+            push(&buckets[node->hash & mask], node);
+            node = next;
+        }
+    }
+    free(table->buckets);
+    table->buckets = buckets;
+    table->mask = mask;
+}
+
+void talus__table_insert(struct talus__table *table, struct talus__node *node)
+{
+    if (table->count > table->mask)
+        grow(table);
+    node->hash = hash_of(table, node->name, node->name_size);
+    push(&table->buckets[node->hash & table->mask], node);
+    table->count++;
+}
+
+void talus__table_remove(struct talus__table *table, struct talus__node *node)
+{
+    struct talus__node **link = &table->buckets[node->hash & table->mask];
+
+    while (*link != node) {
+        assert(*link);
+        link = &(*link)->next;
+    }
+    *link = node->next;
+    table->count--;
+}
+
+struct talus__node *talus__table_take_all(struct talus__table *table)
+{
+    struct talus__node *all = NULL;
+
+    for (size_t i = 0; table->count > 0 && i <= table->mask; i++) {
+        while (table->buckets[i]) {
+            struct talus__node *node = table->buckets[i];
+            table->buckets[i] = node->next;
+            push(&all, node);
+            table->count--;
+        }
+    }
+    return all;
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+// What subscribers ask for.
+#include "bus/src/zmq/pub/subscriptions.h"
+
+#include <errno.h>
+#include <string.h>
+#include <zmq.h>
+
+#include <talus/error.h>
+
+#include "bus/src/base/log.h"
+#include "bus/src/codec/wire.h"
+#include "bus/src/zmq/pub/heads.h"
+
+#define SUBSCRIPTION_CAPACITY 256 // bytes: longer ones can match no topic
+
+static void note_head(struct talus__publisher *publisher, const char *session, size_t size)
+{
+    bool is_new;
+
+    // The set is for sparing heads: without memory for it each subscription gets its own.
+    if (talus__names_add(&publisher->heads_due, session, size, &is_new) != 0)
+        talus__send_session_head(session, size, publisher);
+}
+
+static void note_ready(struct talus__publisher *publisher,
+                       const struct talus__subscription *subscription, bool is_subscribed)
+{
+    const char *name = subscription->name;
+    size_t size = subscription->name_size;
+
+    if (subscription->origin_size != strlen(publisher->origin) ||
+        memcmp(subscription->origin, publisher->origin, subscription->origin_size) != 0)
+        return;
+    int error = 0;
+    talus__names_remove(&publisher->awaited, name, size);
+    if (is_subscribed && publisher->newest > 0)
+        publisher->late_ready_at = publisher->now;
+    if (is_subscribed)
+        error = talus__ready_add(&publisher->ready, name, size);
+    else
+        talus__ready_remove(&publisher->ready, name, size);
+    if (error)
+        talus__log(TALUS_LOG_WARNING, "subscriber %.*s is not counted as ready: %s", (int)size,
+                   name, talus_strerror(error));
+    else
+        talus__log(TALUS_LOG_DEBUG, "subscriber %.*s %s %s", (int)size, name,
+                   is_subscribed ? "is ready for" : "left", publisher->origin);
+}
+
+// Beats go out as long as somebody is subscribed to them.
+static void note_listeners(struct talus__publisher *publisher, bool is_subscribed)
+{
+    if (!is_subscribed || publisher->heartbeat_ms == 0)
+        publisher->beat_at = 0;
+    else if (publisher->beat_at == 0)
+        publisher->beat_at = publisher->now + publisher->heartbeat_ms;
+}
+
+// Nothing is kept of a heartbeat of one that is not ready: it is counted, and comes again.
+static void note_heartbeat(struct talus__publisher *publisher,
+                           const struct talus__subscription *subscription)
+{
+    if (!talus__ready_beat(&publisher->ready, subscription->name, subscription->name_size,
+                           subscription->every_ms)) {
+        talus__count_one(&publisher->beats_ignored);
+        return;
+    }
+    talus__count_one(&publisher->beats);
+    if (publisher->tick_at == 0 && publisher->heartbeat_ms > 0)
+        publisher->tick_at = publisher->now + publisher->heartbeat_ms;
+}
+
+static void on_subscription(struct talus__publisher *publisher, const uint8_t *frame, size_t size)
+{
+    struct talus__subscription subscription;
+    bool is_subscribed = frame[0] == 1;
+
+    talus__subscription_parse(frame + 1, size - 1, &subscription);
+    if (subscription.kind == TALUS__SUBSCRIPTION_BEAT) {
+        // Its end is one, too; but what beats no more says so once.
+        if (is_subscribed || subscription.every_ms > 0)
+            note_heartbeat(publisher, &subscription);
+        return;
+    }
+    if (is_subscribed)
+        talus__count_one(&publisher->subscriptions);
+    if (subscription.kind == TALUS__SUBSCRIPTION_READY) {
+        note_ready(publisher, &subscription, is_subscribed);
+        return;
+    }
+    if (subscription.kind == TALUS__SUBSCRIPTION_BUS)
+        note_listeners(publisher, is_subscribed);
+    if (!is_subscribed)
+        return;
+    switch (subscription.kind) {
+    case TALUS__SUBSCRIPTION_SESSION:
+        note_head(publisher, subscription.name, subscription.name_size);
+        break;
+    case TALUS__SUBSCRIPTION_EVERYTHING:
+        publisher->everything_due = true;
+        break;
+    case TALUS__SUBSCRIPTION_BUS:
+        publisher->hello_due = true;
+        break;
+    case TALUS__SUBSCRIPTION_READY:
+    case TALUS__SUBSCRIPTION_BEAT:
+    case TALUS__SUBSCRIPTION_OTHER:
+        break;
+    }
+}
+
+static bool is_more_to_come(void *socket)
+{
+    int more = 0;
+    size_t size = sizeof more;
+
+    return zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more;
+}
+
+// Only when all that came was read: else one that lives could be taken for one that does not.
+static void miss_heartbeats(struct talus__publisher *publisher)
+{
+    if (publisher->tick_at == 0 || publisher->now < publisher->tick_at)
+        return;
+    bool is_any = talus__ready_tick(&publisher->ready, publisher->heartbeat_ms,
+                                    publisher->heartbeat_timeout_ms);
+    publisher->tick_at = is_any ? publisher->now + publisher->heartbeat_ms : 0;
+}
+
+bool talus__read_subscriptions(struct talus__publisher *publisher)
+{
+    uint8_t frame[SUBSCRIPTION_CAPACITY];
+    bool is_continued = false;
+    int read = 0;
+
+    while (read < TALUS__SUBSCRIPTIONS_PER_TURN || is_continued) {
+        int size = zmq_recv(publisher->socket, frame, sizeof frame, ZMQ_DONTWAIT);
+        if (size < 0 && errno == EAGAIN)
+            miss_heartbeats(publisher);
+        if (size < 0)
+            return read > 0 || errno == EINTR;
+        bool is_whole = !is_continued;
+        is_continued = is_more_to_come(publisher->socket);
+        read++;
+        // A subscription is one frame, 0 or 1 and the topic; a peer may send us anything. A frame
+        // that was cut asks for nothing that exists.
+        if (is_whole && !is_continued && size >= 1 && frame[0] <= 1)
+            on_subscription(publisher, frame,
+                            (size_t)size < sizeof frame ? (size_t)size : sizeof frame);
+    }
+    return true;
+}

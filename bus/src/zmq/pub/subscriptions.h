@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+// The subscriptions that arrive at the XPUB socket, on the bus thread.
+#ifndef TALUS__SUBSCRIPTIONS_H
+#define TALUS__SUBSCRIPTIONS_H
+
+#include <stdbool.h>
+
+#include "bus/src/broadcaster/publisher.h"
+
+#define TALUS__SUBSCRIPTIONS_PER_TURN 1024
+
+// Takes note of those that have arrived, up to a bound. Returns whether there may be more.
+bool talus__read_subscriptions(struct talus__publisher *publisher);
+
+#endif
