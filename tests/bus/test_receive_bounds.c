@@ -291,7 +291,8 @@ static void test_heads_are_asked_for_once_more(void **state)
     struct raw_publisher raw;
     int lives = 0;
 
-    fixture->options.live_timeout_ms = 6000; // of which half passes before they are asked for
+    fixture->options.live_timeout_ms = 20000; // of which half passes before they are asked for
+    fixture->options.heal_timeout_ms = EXPECT_DEADLINE_MS;
     replay_open(&replay);
     join_raw(fixture, &raw, replay.endpoint);
     for (size_t i = 0; i < 3; i++)
