@@ -69,25 +69,36 @@ void replay_close(struct replay_socket *replay)
     zmq_ctx_term(replay->context);
 }
 
-uint64_t replay_expect_request(struct replay_socket *replay, talus_subscriber_t *subscriber)
+bool replay_take_request(struct replay_socket *replay, uint64_t *after)
 {
-    const talus_delivery_t *delivery;
     struct talus__request request;
     uint8_t bytes[TALUS__REPLAY_REQUEST];
 
-    for (int i = 0; i < EXPECT_DEADLINE_MS / 20; i++) {
+    for (;;) {
         int size =
             zmq_recv(replay->router, replay->identity, sizeof replay->identity, ZMQ_DONTWAIT);
-        if (size < 0) {
-            assert_int_equal(talus_subscriber_receive(subscriber, 20, &delivery), TALUS_ETIMEOUT);
-            continue;
-        }
+        if (size < 0)
+            return false;
         replay->identity_size = (size_t)size;
         size = zmq_recv(replay->router, bytes, sizeof bytes, 0);
         assert_in_range(size, 1, sizeof bytes);
         if (talus__request_decode(bytes, (size_t)size, &request) == 0 &&
-            request.kind == TALUS__REQUEST_REPLAY)
-            return request.after;
+            request.kind == TALUS__REQUEST_REPLAY) {
+            *after = request.after;
+            return true;
+        }
+    }
+}
+
+uint64_t replay_expect_request(struct replay_socket *replay, talus_subscriber_t *subscriber)
+{
+    const talus_delivery_t *delivery;
+    uint64_t after;
+
+    for (int i = 0; i < EXPECT_DEADLINE_MS / 20; i++) {
+        if (replay_take_request(replay, &after))
+            return after;
+        assert_int_equal(talus_subscriber_receive(subscriber, 20, &delivery), TALUS_ETIMEOUT);
     }
     fail_msg("no replay is asked for");
     return 0;

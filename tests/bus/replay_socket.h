@@ -4,6 +4,7 @@
 #ifndef TALUS_TESTS_REPLAY_SOCKET_H
 #define TALUS_TESTS_REPLAY_SOCKET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,9 @@ void join_raw(struct heal_fixture *fixture, struct raw_publisher *raw, const cha
 
 // Likewise, and has the subscriber miss events 6 and 7: it gets 8 and 9.
 void miss_events(struct heal_fixture *fixture, struct raw_publisher *raw, const char *replay);
+
+// Takes a request for a replay that has come, and gives its `after`. False: none has.
+bool replay_take_request(struct replay_socket *replay, uint64_t *after);
 
 // Waits for a request for a replay, while the subscriber delivers nothing. Gives its `after`.
 uint64_t replay_expect_request(struct replay_socket *replay, talus_subscriber_t *subscriber);

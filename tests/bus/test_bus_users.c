@@ -24,6 +24,7 @@
 #include <talus.h>
 
 #include "child.h"
+#include "directory.h"
 #include "expect.h"
 #include "scratch.h"
 
@@ -293,6 +294,24 @@ static void test_bus_users_root_is_killed_on_a_users_bus(void **state)
     assert_false(scratch_has(fixture->path, ".pub"));
 }
 
+// Root's own default is one directory, not all whose names begin like it.
+static void test_bus_users_root_knows_its_own_directory(void **state)
+{
+    (void)state;
+    char parent[] = "/tmp/talus-0XXXXXX";
+    char path[SCRATCH_PATH_MAX];
+
+    if (geteuid() != 0)
+        skip();
+    assert_non_null(mkdtemp(parent));
+    scratch_join(path, parent, "bus");
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(chown(path, ALICE, GROUP), 0);
+    int error = talus__directory_open(path, 0700);
+    scratch_remove(parent);
+    assert_int_equal(error, 0);
+}
+
 // ---- The children
 
 static int emit_when_told(const char *endpoint)
@@ -360,6 +379,7 @@ int main(int argc, char **argv)
         TEST(test_bus_users_ledger_of_root_cannot_be_truncated_by_the_user),
         TEST(test_bus_users_root_emits_to_a_user),
         TEST(test_bus_users_root_is_killed_on_a_users_bus),
+        TEST(test_bus_users_root_knows_its_own_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@ async function metric(name) {
 
 /** Asks for a metric until it has that value; each look is a round trip, so this does not spin. */
 async function metricIs(name, accept) {
-  const until = Date.now() + 20_000;
+  const until = Date.now() + 60_000;
   for (;;) {
     const value = await metric(name);
     if (accept(value)) return;

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const DEADLINE_MS = Number(process.env.TALUS_TEST_DEADLINE_MS ?? 20_000);
+const DEADLINE_MS = Number(process.env.TALUS_TEST_DEADLINE_MS ?? 60_000);
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
 export const binaries = process.env.TALUS_BIN_DIR ?? path.join(root, 'build/bin');
 const program = path.join(binaries, 'talus');

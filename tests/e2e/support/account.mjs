@@ -10,7 +10,7 @@ import { Polling } from './echo.mjs';
 import { emitted, newBus, Program, startGateway, startService, binDir } from './program.mjs';
 import { HANDSHAKE, text, Wire } from './wire.mjs';
 
-const DEADLINE_MS = Number(process.env.TALUS_TEST_DEADLINE_MS ?? 20_000);
+const DEADLINE_MS = Number(process.env.TALUS_TEST_DEADLINE_MS ?? 60_000);
 const LOOK_EVERY_MS = 20; // a busy machine is not to be kept busy by looking
 
 /** What an event of a session is to a client's log; the rest are answers. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Waiting with a deadline: every wait of these tests ends, and says what it waited for.
 
-const DEADLINE_MS = Number(process.env.TALUS_TEST_DEADLINE_MS ?? 20_000);
+const DEADLINE_MS = Number(process.env.TALUS_TEST_DEADLINE_MS ?? 60_000);
 
 /** Rejects with `what` when the promise has not settled in time. */
 export function within(promise, what, ms = DEADLINE_MS) {

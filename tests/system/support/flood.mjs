@@ -136,7 +136,7 @@ export class Flood {
     return exitCode !== null || signalCode !== null;
   }
 
-  async until(isSo, what, ms = 20_000) {
+  async until(isSo, what, ms = 60_000) {
     if (!(await this.becomes(isSo, ms))) throw new Error(`${this.name}: no ${what} within ${ms} ms`);
   }
 

@@ -22,10 +22,12 @@
 static bool is_trusted(const char *path, uid_t owner)
 {
     static const char own[] = "/tmp/talus-0";
+    const size_t size = sizeof own - 1;
 
     if (owner == geteuid() || owner == 0)
         return true;
-    return geteuid() == 0 && strncmp(path, own, sizeof own - 1) != 0;
+    bool is_own = strncmp(path, own, size) == 0 && (path[size] == '\0' || path[size] == '/');
+    return geteuid() == 0 && !is_own;
 }
 
 // Says why a directory is refused; the error code alone could mean many things.
