@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bus/src/base/pool.h"
 #include "bus/src/broadcaster/history.h"
-#include "bus/src/broadcaster/pool.h"
 #include "bus/src/zmq/pub/repeats.h"
 
 #define HOUR_MS 3600000LL

@@ -11,9 +11,10 @@
 
 #include "bus/src/api/instance.h"
 #include "bus/src/base/log.h"
-#include "bus/src/broadcaster/pool.h"
+#include "bus/src/base/pool.h"
 #include "bus/src/codec/wire.h"
-#include "bus/src/zmq/connection_times.h"
+#include "bus/src/transport/times.h"
+#include "bus/src/zmq/pub/sockets.h"
 
 #define MAX_BODY_LEAST    1024u // bytes: an event without payload must fit
 #define MAX_BODY_MOST     (1u << 30)

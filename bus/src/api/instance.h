@@ -14,7 +14,7 @@
 #include "bus/src/broadcaster/publisher.h"
 #include "bus/src/codec/event_limits.h"
 #include "bus/src/zmq/context.h"
-#include "bus/src/zmq/sockets.h"
+#include "bus/src/zmq/pub/attachments.h"
 
 #define TALUS__ORIGIN_SIZE 12 // characters of our origins
 

@@ -24,15 +24,16 @@ int talus__close_in_child(int fd);
 void talus__forget_in_child(int fd);
 
 struct talus__fork_hooks {
-    void (*before)(void);         // in the parent: takes the locks, so that the child's copy is whole
+    void (*before)(void); // in the parent: takes the locks, so that the child's copy is whole
     void (*after)(bool is_child); // in the parent, then in the child: frees the locks
     struct talus__fork_hooks *older;
 };
 
 // Has the hooks called at each fork from now on. `hooks` must live as long as the process, and be
-// given before the first fork that matters to them; giving them again changes nothing. Hooks that were given later run before those given earlier: so their locks may be
-// held while the earlier ones' are taken, and not the other way round. No lock that a hook takes
-// may be held by the caller. Any thread.
+// given before the first fork that matters to them; giving them again changes nothing. Hooks that
+// were given later run before those given earlier: so their locks may be held while the earlier
+// ones' are taken, and not the other way round. No lock that a hook takes may be held by the
+// caller. Any thread.
 void talus__fork_watch(struct talus__fork_hooks *hooks);
 
 #endif

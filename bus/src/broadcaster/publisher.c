@@ -17,11 +17,12 @@
 #include <talus/error.h>
 
 #include "bus/src/base/log.h"
+#include "bus/src/codec/ledger.h"
 #include "bus/src/zmq/context.h"
 #include "bus/src/zmq/pub/heads.h"
 #include "bus/src/zmq/pub/send.h"
+#include "bus/src/zmq/pub/sockets.h"
 #include "bus/src/zmq/pub/subscriptions.h"
-#include "bus/src/zmq/sockets.h"
 
 #define EVENTS_PER_TURN     256
 #define FIRST_REPEAT_MS     1000

@@ -19,7 +19,7 @@
 #include "bus/src/broadcaster/history.h"
 #include "bus/src/broadcaster/queue.h"
 #include "bus/src/broadcaster/sessions.h"
-#include "bus/src/codec/ledger.h"
+#include "bus/src/zmq/pub/ledger_writer.h"
 #include "bus/src/zmq/pub/ready.h"
 #include "bus/src/zmq/pub/repeats.h"
 #include "bus/src/zmq/pub/replay.h"

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "bus/src/base/table.h"
-#include "bus/src/broadcaster/message.h"
+#include "bus/src/transport/message.h"
 
 struct talus__session {
     struct talus__node node; // first, so that a node is its session

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The broadcaster's sockets. Their options were chosen by experiment: libzmq's defaults lose
 // events.
-#include "bus/src/zmq/sockets.h"
+#include "bus/src/zmq/pub/sockets.h"
 
 #include <errno.h>
 #include <zmq.h>
