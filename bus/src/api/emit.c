@@ -10,6 +10,7 @@
 
 #include "bus/src/api/broadcaster.h"
 #include "bus/src/api/instance.h"
+#include "bus/src/base/clock.h"
 #include "bus/src/codec/body.h"
 #include "bus/src/transport/message.h"
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <zmq.h>
 
-#include "bus/src/zmq/context.h"
+#include "bus/src/base/clock.h"
 #include "bus/src/zmq/zmq_handover.h"
 
 #define SLICE_MS     1 // between looks, at first; then twice as long each time

@@ -2,8 +2,7 @@
 // The replay server.
 //
 // Invariants: an asker exists exactly while it has open requests, and is then in the table and in
-// the ring. A request's cursor is a message of the history, which counts it in `cursors`; when that
-// message goes, the cursor moves on to the next one, and the request's `low` tells of the loss.
+// the ring. A request for events has an open cursor of the history from its beginning to its end.
 #include "bus/src/zmq/pub/replay.h"
 
 #include <assert.h>
@@ -24,24 +23,20 @@
 #define REQUESTS_PER_TURN 1024 // faster than they can come in: what waits in ZeroMQ has no bound
 #define STEPS_PER_TURN    1024 // messages passed over or sent, heads sent, for all askers
 #define BYTES_PER_TURN    ((size_t)1 << 20)
-#define STEPS_PER_ASKER   64   // before the next one has its turn
-#define SEND_STEPS        4    // what a message costs that is sent
-#define SEEK_MOST         4096 // messages that are passed over at once
-#define RETRY_MS          10   // an asker's queue is full: nothing tells when it is not
+#define STEPS_PER_ASKER   64 // before the next one has its turn
+#define SEND_STEPS        4  // what a message costs that is sent
+#define RETRY_MS          10 // an asker's queue is full: nothing tells when it is not
 #define IDENTITY_MAX      255
 
 // One open request.
 struct request {
     struct request *next;
     enum talus__request_kind kind;
-    bool is_begun;
-    bool is_everything;
-    size_t bytes;                  // of this block
-    uint64_t after;                // seq: of the newest event that needs not be sent
-    uint64_t left;                 // events that may still be sent
-    uint64_t low;                  // events up to this one may be missing in the answer
-    struct talus__message *cursor; // the next to look at; NULL: none
-    struct talus__request names;   // HEAD: those still to be answered; borrows from `text`
+    bool is_begun;               // REPLAY: the cursor is open
+    size_t bytes;                // of this block
+    uint64_t left;               // events that may still be sent
+    struct talus__cursor cursor; // its session is `text`
+    struct talus__request names; // HEAD: those still to be answered; borrows from `text`
     size_t text_size;
     char text[]; // REPLAY: the session; HEAD: the names
 };
@@ -67,38 +62,6 @@ static void add(_Atomic uint64_t *counter)
 int talus__replay_init(struct talus__replay *replay)
 {
     return talus__table_init(&replay->askers);
-}
-
-// ---- Cursors
-
-static void set_cursor(struct request *request, struct talus__message *message)
-{
-    if (request->cursor)
-        request->cursor->cursors--;
-    request->cursor = message;
-    if (message)
-        message->cursors++;
-}
-
-static struct talus__message *after_cursor(const struct request *request)
-{
-    return request->is_everything ? request->cursor->kept.newer : request->cursor->kept.next;
-}
-
-void talus__replay_on_evict(struct talus__message *message, void *arg)
-{
-    struct talus__replay *replay = arg;
-    struct talus__replay_asker *asker = replay->turn;
-
-    do {
-        struct request *request = asker->first; // only the first has a cursor
-        if (request->cursor == message) {
-            if (message->seq > request->after && !request->is_everything)
-                request->low = message->seq;
-            set_cursor(request, after_cursor(request));
-        }
-        asker = asker->next;
-    } while (asker != replay->turn);
 }
 
 // ---- Askers and their requests
@@ -130,7 +93,8 @@ static void remove_request(struct talus__replay *replay, struct talus__replay_as
 {
     struct request *request = asker->first;
 
-    set_cursor(request, NULL);
+    if (request->is_begun)
+        replay->source->close_cursor(replay->source->arg, &request->cursor);
     asker->first = request->next;
     if (!asker->first)
         asker->last = NULL;
@@ -167,14 +131,11 @@ static struct request *new_request(const struct talus__request *asked)
 
     if (!request)
         return NULL;
-    *request =
-        (struct request){.kind = asked->kind,
-                         .is_everything = !is_head && size == 1 && *(const char *)text == '*',
-                         .bytes = sizeof *request + size,
-                         .after = asked->after,
-                         .left = asked->max > 0 ? asked->max : UINT64_MAX,
-                         .names = *asked,
-                         .text_size = size};
+    *request = (struct request){.kind = asked->kind,
+                                .bytes = sizeof *request + size,
+                                .left = asked->max > 0 ? asked->max : UINT64_MAX,
+                                .names = *asked,
+                                .text_size = size};
     if (size > 0)
         memcpy(request->text, text, size);
     request->names.names = (const uint8_t *)request->text;
@@ -314,7 +275,7 @@ static bool is_everything(const char *name, size_t size)
 static uint64_t head_of(const struct talus__replay *replay, const char *name, size_t size)
 {
     return is_everything(name, size) ? *replay->newest
-                                     : talus__sessions_last(replay->sessions, name, size);
+                                     : replay->source->last(replay->source->arg, name, size);
 }
 
 // One head of a request for heads.
@@ -342,62 +303,18 @@ static enum outcome step_heads(struct talus__replay *replay, struct talus__repla
     return outcome;
 }
 
-// Where to begin in the list of all messages: what is asked for is mostly recent.
-static struct talus__message *first_after(const struct talus__history *history, uint64_t after)
-{
-    struct talus__message *message = history->newest;
-
-    for (int i = 0; message && i < SEEK_MOST; i++) {
-        if (message->seq <= after)
-            return message->kept.newer;
-        message = message->kept.older;
-    }
-    return history->oldest;
-}
-
-static void begin_replay(struct talus__replay *replay, struct request *request)
-{
-    const struct talus__session *session =
-        talus__sessions_find(replay->sessions, request->text, request->text_size);
-
-    request->is_begun = true;
-    if (request->is_everything) {
-        request->low = request->after; // holes in seq raise it
-        set_cursor(request, first_after(replay->history, request->after));
-    } else if (session) {
-        request->low = session->low;
-        set_cursor(request, session->oldest_kept);
-    } else {
-        request->low = replay->sessions->watermark;
-    }
-}
-
-// The last message that was looked at has gone by: what the session has lost since then, without
-// having been at the cursor, is that which was never kept.
-static uint64_t low_at_end(const struct talus__replay *replay, const struct request *request)
-{
-    if (request->is_everything)
-        return *replay->newest;
-    const struct talus__session *session =
-        talus__sessions_find(replay->sessions, request->text, request->text_size);
-    return session ? session->low : replay->sessions->watermark;
-}
-
-static enum outcome send_end(struct talus__replay *replay, struct talus__replay_asker *asker,
-                             uint64_t asked_after)
+static enum outcome send_end(struct talus__replay *replay, struct talus__replay_asker *asker)
 {
     const struct request *request = asker->first;
+    uint64_t missing_to = replay->source->missing_to(replay->source->arg, &request->cursor);
     uint8_t body[TALUS__END_MAX];
-    uint64_t low = request->low, late = low_at_end(replay, request);
-
-    if (!request->cursor && late > low && late > request->after)
-        low = late;
     const struct talus__end end = {.origin = replay->origin,
                                    .origin_size = strlen(replay->origin),
-                                   .first = low + 1,
+                                   .first = missing_to + 1,
                                    .head = head_of(replay, request->text, request->text_size),
-                                   .is_complete = low <= asked_after};
+                                   .is_complete = missing_to <= request->names.after};
     size_t size = talus__end_encode(body, &end);
+
     return send_marker(replay, asker, request->text, request->text_size, TALUS__END, body, size);
 }
 
@@ -405,26 +322,27 @@ static enum outcome send_end(struct talus__replay *replay, struct talus__replay_
 static enum outcome step_replay(struct talus__replay *replay, struct talus__replay_asker *asker,
                                 size_t *bytes, bool *is_done)
 {
+    const struct talus__publish_source *source = replay->source;
     struct request *request = asker->first;
+    struct talus__cursor *cursor = &request->cursor;
 
     if (!request->is_begun)
-        begin_replay(replay, request);
-    struct talus__message *message = request->left > 0 ? request->cursor : NULL;
+        source->open_cursor(source->arg, cursor, request->text, request->text_size,
+                            request->names.after);
+    request->is_begun = true;
+    struct talus__message *message = request->left > 0 ? cursor->message : NULL;
     if (!message) {
         *is_done = true;
-        return send_end(replay, asker, request->names.after);
+        return send_end(replay, asker);
     }
-    if (message->seq > request->after) {
+    if (message->seq > cursor->after) {
         enum outcome outcome = send_event(replay, asker, message);
         if (outcome != SENT)
             return outcome;
-        if (request->is_everything && message->seq > request->after + 1)
-            request->low = message->seq - 1;
-        request->after = message->seq;
         request->left--;
         *bytes += talus__message_size(message);
     }
-    set_cursor(request, after_cursor(request));
+    source->advance_cursor(source->arg, cursor);
     return SENT;
 }
 

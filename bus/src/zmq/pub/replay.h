@@ -14,8 +14,7 @@
 #include <stdint.h>
 
 #include "bus/src/base/table.h"
-#include "bus/src/broadcaster/history.h"
-#include "bus/src/broadcaster/sessions.h"
+#include "bus/src/transport/publish.h"
 
 #define TALUS__REPLAY_ASKERS   1024               // with open requests
 #define TALUS__REPLAY_REQUESTS 64                 // of one asker, open at once
@@ -30,8 +29,7 @@ struct talus__replay {
     bool is_drained;
     const char *origin;
     const char *endpoint; // what heads name; "" where there is none
-    struct talus__sessions *sessions;
-    struct talus__history *history;
+    const struct talus__publish_source *source;
     const uint64_t *newest; // seq of the newest event that was sent
     long long stall_ms;     // an asker that reads nothing for so long is dropped
 
@@ -50,14 +48,11 @@ struct talus__replay {
 // Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.
 int talus__replay_init(struct talus__replay *replay);
 
-// Drops open requests. Before the history ends. Does not close the socket.
+// Drops open requests, with their cursors. Does not close the socket.
 void talus__replay_fini(struct talus__replay *replay);
 
 // Reads requests, and does some of what is open. Returns whether there is more that can be done
 // at once. `now`: monotonic clock, milliseconds.
 bool talus__replay_run(struct talus__replay *replay, long long now);
-
-// For talus__history.on_evict; `arg` is the replay.
-void talus__replay_on_evict(struct talus__message *message, void *arg);
 
 #endif
