@@ -235,7 +235,8 @@ static void finish(struct talus__publisher *publisher)
     publisher->fds[0] = (struct pollfd){.fd = -1};
     while (unsettled(publisher) > 0 && (publisher->now = talus__monotonic_ms()) < deadline) {
         bool is_busy = drain_queue(publisher);
-        if (!is_busy && !run_transport(publisher, false) && unsettled(publisher) > 0)
+        if (!is_busy && !run_transport(publisher, false) && !has_event(publisher) &&
+            unsettled(publisher) > 0)
             poll_transport(publisher, deadline);
     }
     unsigned long long unsent = unsettled(publisher);
