@@ -568,7 +568,7 @@ static void test_bus_thread_tells_readers_that_nothing_is_kept(void **state)
     struct memory_replay of_a = {.session = "a", .after = 5};
     memory_replay_start(&of_a);
     memory_replay_wait();
-    assert_int_equal(of_a.missing_to, 5); // whoever has the last event misses nothing
+    assert_int_equal(of_a.missing_to, 5); // a reader that has the last event misses nothing
 }
 
 int main(void)

@@ -185,14 +185,14 @@ int talus__broadcaster_new_on(talus_broadcaster_t **out, const struct talus__pub
     return 0;
 }
 
-// Waits until everybody who should get what was emitted can. Returns whether they can.
+// Waits until every subscriber is ready for what was emitted. Returns whether all are.
 static bool await_subscribers(talus_broadcaster_t *broadcaster)
 {
     struct talus__publish_transport *transport = broadcaster->transport;
 
     if (talus__queue_newest(&broadcaster->publisher.queue) == 0)
         return true;
-    // What is left of the time is for sending to those who can.
+    // What is left of the time is for sending to those that are.
     long long deadline =
         talus__monotonic_ms() + broadcaster->linger_ms - broadcaster->linger_ms / 4;
     return transport->ops->await_subscribers(transport, deadline);

@@ -30,7 +30,7 @@ struct talus__publisher {
     atomic_bool stopping;
 
     // Counters: the bus thread writes them.
-    _Atomic uint64_t settled; // seq up to which all events have met their fate
+    _Atomic uint64_t settled; // seq up to which all events are settled
     _Atomic uint64_t sessions_known;
     _Atomic uint64_t events_kept;
     _Atomic uint64_t bytes_kept;

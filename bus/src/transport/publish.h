@@ -82,7 +82,7 @@ struct talus__publish_turn {
 };
 
 enum talus__publish_end {
-    TALUS__END_HANDED_OVER, // everything was
+    TALUS__END_HANDED_OVER, // all events are settled, and every subscriber was ready for them
     TALUS__END_UNFINISHED,
     TALUS__END_FORKED, // in a forked child: what is shared with the parent is left alone
 };
@@ -145,19 +145,19 @@ struct talus__publish_ops {
 
     // ---- The bus thread
 
-    // How much it takes now. What it gave room for, it takes.
+    // Returns how much it takes now; `send` must take that much.
     struct talus__publish_room (*room)(struct talus__publish_transport *transport,
                                        const struct talus__publish_backlog *backlog);
 
-    // Sends events in the order of their seqs, all of which it takes. One that fails is counted and
-    // logged; its place in seq, prev and the history is taken all the same. `now`: monotonic clock,
+    // Takes all of these events, in the order of their seqs, and sends them. It counts and logs an
+    // event that fails, which keeps its place in seq, prev and the history. `now`: monotonic clock,
     // milliseconds.
     void (*send)(struct talus__publish_transport *transport,
                  const struct talus__publish_event *events, size_t count, long long now);
 
-    // All events up to this seq have met their fate: they are handed over (ZeroMQ), acknowledged
-    // (an engine), or failed. Never above what `send` was given, and never less than before. The
-    // broadcaster asks after each send and each turn.
+    // Returns the seq up to which all events are settled: handed over (ZeroMQ), acknowledged (an
+    // engine), or failed. It is never above what `send` was given, and never falls. The broadcaster
+    // asks after each send and each turn.
     uint64_t (*settled)(struct talus__publish_transport *transport);
 
     // The broadcaster is about to forget the session; its events were all sent before.
@@ -165,8 +165,8 @@ struct talus__publish_ops {
     void (*forget)(struct talus__publish_transport *transport,
                    struct talus__publish_session *session, uint64_t watermark);
 
-    // Does the transport's own work, a bounded amount of it. Once in each turn of the loop, after
-    // the events. Returns whether there is more that can be done at once.
+    // Does a bounded amount of the transport's own work. Called once in each turn of the loop,
+    // after the events. Returns whether there is more that can be done at once.
     bool (*turn)(struct talus__publish_transport *transport,
                  const struct talus__publish_turn *turn);
 
@@ -174,12 +174,12 @@ struct talus__publish_ops {
     // TALUS__PUBLISH_FDS. Returns their number.
     size_t (*poll_fds)(struct talus__publish_transport *transport, struct pollfd *fds);
 
-    // When there is something to do even if nothing happens, on the monotonic clock in
-    // milliseconds; 0: never. Also when `room`, having been asked in vain, may have changed.
+    // Returns when `turn` or `room` is to be called even if no descriptor becomes readable, on the
+    // monotonic clock in milliseconds; 0: never.
     long long (*due)(struct talus__publish_transport *transport);
 
-    // The last call on this thread: takes leave of the subscribers, until `deadline` on the
-    // monotonic clock in milliseconds at most. `is_complete`: all events are settled.
+    // The last call on this thread: says goodbye to the subscribers. It returns at `deadline` at
+    // the latest (monotonic clock, milliseconds). `is_complete`: all events are settled.
     void (*finish)(struct talus__publish_transport *transport, long long deadline,
                    bool is_complete);
 
@@ -194,8 +194,9 @@ struct talus__publish_ops {
 
     // ---- The thread that ends the broadcaster
 
-    // Events were emitted, and no more will be: waits until those who should get them can, until
-    // `deadline` at most. The bus thread goes on meanwhile. Returns whether they can.
+    // Events were emitted, and no more will be. Waits until every subscriber that should get them
+    // is ready for them, until `deadline` at most; the bus thread goes on meanwhile. Returns
+    // whether they all are.
     bool (*await_subscribers)(struct talus__publish_transport *transport, long long deadline);
 
     // Frees the transport. Also when the bus thread was never started.

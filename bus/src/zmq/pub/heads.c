@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Markers: heads, hellos, beats, the farewell.
+// Markers: heads, hellos, beats, the graceful leave (`$bus/$bye`).
 #include "bus/src/zmq/pub/heads.h"
 
 #include <errno.h>
@@ -116,21 +116,21 @@ void talus__answer_heads(struct talus__zmq_publish *bus)
     talus__names_drain(&bus->heads_due, talus__send_session_head, bus);
 }
 
-static struct talus__farewell *send_farewell(struct talus__zmq_publish *bus)
+static struct talus__leave *send_leave(struct talus__zmq_publish *bus)
 {
     uint8_t body[TALUS__HEAD_BODY_MAX];
     size_t size = encode_marker(bus, body, bus->newest, 0);
-    struct talus__farewell *farewell =
-        talus__farewell_send(bus->socket, TALUS__BYE_TOPIC, strlen(TALUS__BYE_TOPIC), body, size);
+    struct talus__leave *leave =
+        talus__leave_send(bus->socket, TALUS__BYE_TOPIC, strlen(TALUS__BYE_TOPIC), body, size);
 
-    if (farewell)
+    if (leave)
         talus__count_one(&bus->heads);
     else
         log_unsent(TALUS__BYE_TOPIC, strlen(TALUS__BYE_TOPIC));
-    return farewell;
+    return leave;
 }
 
-struct talus__farewell *talus__say_bye(struct talus__zmq_publish *bus, long long deadline,
+struct talus__leave *talus__take_leave(struct talus__zmq_publish *bus, long long deadline,
                                        bool is_complete)
 {
     struct talus__repeat *repeat = NULL;
@@ -140,6 +140,6 @@ struct talus__farewell *talus__say_bye(struct talus__zmq_publish *bus, long long
            (repeat = talus__repeats_drain(&bus->repeats)))
         repeat_head(bus, repeat);
     if (bus->is_everyone_ready && is_complete && !repeat)
-        return send_farewell(bus);
+        return send_leave(bus);
     return NULL;
 }

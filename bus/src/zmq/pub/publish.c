@@ -93,7 +93,7 @@ static int on_subscriber(const char *name, void *arg)
 
 // What is emitted at once waits until the subscribers that live are ready for it, for half a second
 // at most: else it would go nowhere, and be asked for later.
-static void await_those_who_live(struct talus__zmq_publish *bus)
+static void hold_for_subscribers(struct talus__zmq_publish *bus)
 {
     for (size_t i = 0; i < bus->attachments.count; i++) {
         const char *directory = bus->attachments.items[i].directory;
@@ -193,7 +193,7 @@ static int open_bus(struct talus__publish_transport **transport,
         free(bus);
         return error;
     }
-    await_those_who_live(bus);
+    hold_for_subscribers(bus);
     bus->replay.endpoint = bus->attachments.replay;
     bus->base.endpoint = bus->endpoint;
     if (bus->ledger.header)
@@ -342,7 +342,7 @@ static long long due(struct talus__publish_transport *transport)
 
 // ---- The end
 
-// Who was ready only after events were sent asks for them now: that is let happen.
+// A subscriber that was ready only after events were sent asks for them now: serves it.
 static void serve_late(struct talus__zmq_publish *bus, long long deadline)
 {
     struct pollfd fds[TALUS__PUBLISH_FDS];
@@ -369,13 +369,13 @@ static void finish(struct talus__publish_transport *transport, long long deadlin
     bool has_inproc = strstr(bus->endpoint, "inproc://") != NULL; // its reading is not waited for
 
     serve_late(bus, deadline);
-    struct talus__farewell *farewell = talus__say_bye(bus, deadline, is_complete);
+    struct talus__leave *leave = talus__take_leave(bus, deadline, is_complete);
     while (talus__monotonic_ms() < deadline &&
            talus__replay_run(&bus->replay, talus__monotonic_ms()))
         ;
     if (!has_inproc)
-        talus__farewell_wait(farewell, deadline);
-    talus__farewell_free(farewell);
+        talus__leave_wait(leave, deadline);
+    talus__leave_free(leave);
     long long left = deadline - talus__monotonic_ms();
     close_sockets(bus, left > 0 ? (int)left : 0);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The replay server.
 //
-// Invariants: an asker exists exactly while it has open requests, and is then in the table and in
+// Invariants: a client exists exactly while it has open requests, and is then in the table and in
 // the ring. A request for events has an open cursor of the history from its beginning to its end.
 #include "bus/src/zmq/pub/replay.h"
 
@@ -21,11 +21,11 @@
 #include "bus/src/zmq/pub/send.h"
 
 #define REQUESTS_PER_TURN 1024 // faster than they can come in: what waits in ZeroMQ has no bound
-#define STEPS_PER_TURN    1024 // messages passed over or sent, heads sent, for all askers
+#define STEPS_PER_TURN    1024 // messages passed over or sent, heads sent, for all clients
 #define BYTES_PER_TURN    ((size_t)1 << 20)
-#define STEPS_PER_ASKER   64 // before the next one has its turn
+#define STEPS_PER_CLIENT  64 // before the next one has its turn
 #define SEND_STEPS        4  // what a message costs that is sent
-#define RETRY_MS          10 // an asker's queue is full: nothing tells when it is not
+#define RETRY_MS          10 // a client's queue is full: nothing tells when it is not
 #define IDENTITY_MAX      255
 
 // One open request.
@@ -41,10 +41,10 @@ struct request {
     char text[]; // REPLAY: the session; HEAD: the names
 };
 
-struct talus__replay_asker {
+struct talus__replay_client {
     struct talus__node node;
-    struct talus__replay_asker *next; // in the ring
-    struct talus__replay_asker *before;
+    struct talus__replay_client *next; // in the ring
+    struct talus__replay_client *before;
     struct request *first; // the one that is being answered
     struct request *last;
     size_t request_count;
@@ -61,65 +61,65 @@ static void add(_Atomic uint64_t *counter)
 
 int talus__replay_init(struct talus__replay *replay)
 {
-    return talus__table_init(&replay->askers);
+    return talus__table_init(&replay->clients);
 }
 
-// ---- Askers and their requests
+// ---- Clients and their requests
 
-static struct talus__replay_asker *add_asker(struct talus__replay *replay, const void *identity,
-                                             size_t size)
+static struct talus__replay_client *add_client(struct talus__replay *replay, const void *identity,
+                                               size_t size)
 {
-    if (replay->askers.count >= TALUS__REPLAY_ASKERS)
+    if (replay->clients.count >= TALUS__REPLAY_CLIENTS)
         return NULL;
-    struct talus__replay_asker *asker = calloc(1, sizeof *asker + size);
-    if (!asker)
+    struct talus__replay_client *client = calloc(1, sizeof *client + size);
+    if (!client)
         return NULL;
-    memcpy(asker->identity, identity, size);
-    asker->node.name = asker->identity;
-    asker->node.name_size = size;
-    talus__table_insert(&replay->askers, &asker->node);
+    memcpy(client->identity, identity, size);
+    client->node.name = client->identity;
+    client->node.name_size = size;
+    talus__table_insert(&replay->clients, &client->node);
     if (replay->turn) {
-        asker->next = replay->turn;
-        asker->before = replay->turn->before;
-        asker->next->before = asker;
-        asker->before->next = asker;
+        client->next = replay->turn;
+        client->before = replay->turn->before;
+        client->next->before = client;
+        client->before->next = client;
     } else {
-        asker->next = asker->before = replay->turn = asker;
+        client->next = client->before = replay->turn = client;
     }
-    return asker;
+    return client;
 }
 
-static void remove_request(struct talus__replay *replay, struct talus__replay_asker *asker)
+static void remove_request(struct talus__replay *replay, struct talus__replay_client *client)
 {
-    struct request *request = asker->first;
+    struct request *request = client->first;
 
     if (request->is_begun)
         replay->source->close_cursor(replay->source->arg, &request->cursor);
-    asker->first = request->next;
-    if (!asker->first)
-        asker->last = NULL;
-    asker->request_count--;
+    client->first = request->next;
+    if (!client->first)
+        client->last = NULL;
+    client->request_count--;
     replay->request_bytes -= request->bytes;
     free(request);
 }
 
-static void remove_asker(struct talus__replay *replay, struct talus__replay_asker *asker)
+static void remove_client(struct talus__replay *replay, struct talus__replay_client *client)
 {
-    while (asker->first)
-        remove_request(replay, asker);
-    if (replay->turn == asker)
-        replay->turn = asker->next == asker ? NULL : asker->next;
-    asker->before->next = asker->next;
-    asker->next->before = asker->before;
-    talus__table_remove(&replay->askers, &asker->node);
-    free(asker);
+    while (client->first)
+        remove_request(replay, client);
+    if (replay->turn == client)
+        replay->turn = client->next == client ? NULL : client->next;
+    client->before->next = client->next;
+    client->next->before = client->before;
+    talus__table_remove(&replay->clients, &client->node);
+    free(client);
 }
 
 void talus__replay_fini(struct talus__replay *replay)
 {
     while (replay->turn)
-        remove_asker(replay, replay->turn);
-    talus__table_fini(&replay->askers);
+        remove_client(replay, replay->turn);
+    talus__table_fini(&replay->clients);
 }
 
 static struct request *new_request(const struct talus__request *asked)
@@ -145,25 +145,25 @@ static struct request *new_request(const struct talus__request *asked)
 static bool accept_request(struct talus__replay *replay, const void *identity, size_t size,
                            const struct talus__request *asked)
 {
-    struct talus__replay_asker *asker =
-        (struct talus__replay_asker *)talus__table_find(&replay->askers, identity, size);
+    struct talus__replay_client *client =
+        (struct talus__replay_client *)talus__table_find(&replay->clients, identity, size);
 
     if (replay->request_bytes >= TALUS__REPLAY_BYTES ||
-        (asker && asker->request_count >= TALUS__REPLAY_REQUESTS))
+        (client && client->request_count >= TALUS__REPLAY_REQUESTS))
         return false;
     struct request *request = new_request(asked);
-    if (request && !asker)
-        asker = add_asker(replay, identity, size);
-    if (!request || !asker) {
+    if (request && !client)
+        client = add_client(replay, identity, size);
+    if (!request || !client) {
         free(request);
         return false;
     }
-    if (asker->last)
-        asker->last->next = request;
+    if (client->last)
+        client->last->next = request;
     else
-        asker->first = request;
-    asker->last = request;
-    asker->request_count++;
+        client->first = request;
+    client->last = request;
+    client->request_count++;
     replay->request_bytes += request->bytes;
     return true;
 }
@@ -182,7 +182,7 @@ static void refuse(struct talus__replay *replay)
     talus__log(TALUS_LOG_DEBUG, "%s: a request at the replay socket was refused", replay->origin);
 }
 
-// Reads one message: the asker's identity and one frame. False: there is none.
+// Reads one message: the client's identity and one frame. False: there is none.
 static bool read_request(struct talus__replay *replay)
 {
     char identity[IDENTITY_MAX];
@@ -214,8 +214,8 @@ static bool read_request(struct talus__replay *replay)
 
 enum outcome {
     SENT,
-    BLOCKED, // the asker's queue is full
-    GONE,    // the asker, or memory
+    BLOCKED, // the client's queue is full
+    GONE,    // the client, or memory
 };
 
 static enum outcome outcome_of_failure(void)
@@ -225,18 +225,18 @@ static enum outcome outcome_of_failure(void)
 
 // Tells the socket whom the next message is for. Whether there is room is decided here, for all
 // of the message.
-static enum outcome address(struct talus__replay *replay, const struct talus__replay_asker *asker)
+static enum outcome address(struct talus__replay *replay, const struct talus__replay_client *client)
 {
-    if (zmq_send(replay->socket, asker->node.name, asker->node.name_size,
+    if (zmq_send(replay->socket, client->node.name, client->node.name_size,
                  ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
         return outcome_of_failure();
     return SENT;
 }
 
-static enum outcome send_event(struct talus__replay *replay, struct talus__replay_asker *asker,
+static enum outcome send_event(struct talus__replay *replay, struct talus__replay_client *client,
                                struct talus__message *message)
 {
-    enum outcome outcome = address(replay, asker);
+    enum outcome outcome = address(replay, client);
 
     if (outcome != SENT)
         return outcome;
@@ -247,7 +247,7 @@ static enum outcome send_event(struct talus__replay *replay, struct talus__repla
     return SENT;
 }
 
-static enum outcome send_marker(struct talus__replay *replay, struct talus__replay_asker *asker,
+static enum outcome send_marker(struct talus__replay *replay, struct talus__replay_client *client,
                                 const char *session, size_t session_size, const char *type,
                                 const void *body, size_t body_size)
 {
@@ -258,7 +258,7 @@ static enum outcome send_marker(struct talus__replay *replay, struct talus__repl
     topic[size++] = '/';
     memcpy(topic + size, type, strlen(type));
     size += strlen(type);
-    enum outcome outcome = address(replay, asker);
+    enum outcome outcome = address(replay, client);
     if (outcome != SENT)
         return outcome;
     if (zmq_send(replay->socket, topic, size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
@@ -279,10 +279,10 @@ static uint64_t head_of(const struct talus__replay *replay, const char *name, si
 }
 
 // One head of a request for heads.
-static enum outcome step_heads(struct talus__replay *replay, struct talus__replay_asker *asker,
+static enum outcome step_heads(struct talus__replay *replay, struct talus__replay_client *client,
                                bool *is_done)
 {
-    struct request *request = asker->first;
+    struct request *request = client->first;
     struct talus__request before = request->names;
     uint8_t body[TALUS__HEAD_BODY_MAX];
     const char *name;
@@ -297,15 +297,15 @@ static enum outcome step_heads(struct talus__replay *replay, struct talus__repla
                                      .replay = replay->endpoint,
                                      .replay_size = strlen(replay->endpoint)};
     size_t body_size = talus__head_encode(body, sizeof body, &head);
-    enum outcome outcome = send_marker(replay, asker, name, size, TALUS__HEAD, body, body_size);
+    enum outcome outcome = send_marker(replay, client, name, size, TALUS__HEAD, body, body_size);
     if (outcome == BLOCKED)
         request->names = before;
     return outcome;
 }
 
-static enum outcome send_end(struct talus__replay *replay, struct talus__replay_asker *asker)
+static enum outcome send_end(struct talus__replay *replay, struct talus__replay_client *client)
 {
-    const struct request *request = asker->first;
+    const struct request *request = client->first;
     uint64_t missing_to = replay->source->missing_to(replay->source->arg, &request->cursor);
     uint8_t body[TALUS__END_MAX];
     const struct talus__end end = {.origin = replay->origin,
@@ -315,15 +315,15 @@ static enum outcome send_end(struct talus__replay *replay, struct talus__replay_
                                    .is_complete = missing_to <= request->names.after};
     size_t size = talus__end_encode(body, &end);
 
-    return send_marker(replay, asker, request->text, request->text_size, TALUS__END, body, size);
+    return send_marker(replay, client, request->text, request->text_size, TALUS__END, body, size);
 }
 
 // Sends one event of a replay, or passes it over, or ends.
-static enum outcome step_replay(struct talus__replay *replay, struct talus__replay_asker *asker,
+static enum outcome step_replay(struct talus__replay *replay, struct talus__replay_client *client,
                                 size_t *bytes, bool *is_done)
 {
     const struct talus__publish_source *source = replay->source;
-    struct request *request = asker->first;
+    struct request *request = client->first;
     struct talus__cursor *cursor = &request->cursor;
 
     if (!request->is_begun)
@@ -333,10 +333,10 @@ static enum outcome step_replay(struct talus__replay *replay, struct talus__repl
     struct talus__message *message = request->left > 0 ? cursor->message : NULL;
     if (!message) {
         *is_done = true;
-        return send_end(replay, asker);
+        return send_end(replay, client);
     }
     if (message->seq > cursor->after) {
-        enum outcome outcome = send_event(replay, asker, message);
+        enum outcome outcome = send_event(replay, client, message);
         if (outcome != SENT)
             return outcome;
         request->left--;
@@ -346,42 +346,42 @@ static enum outcome step_replay(struct talus__replay *replay, struct talus__repl
     return SENT;
 }
 
-// Does a share of one asker's work. Returns the steps it took.
-static int serve(struct talus__replay *replay, struct talus__replay_asker *asker, size_t *bytes,
+// Does a share of one client's work. Returns the steps it took.
+static int serve(struct talus__replay *replay, struct talus__replay_client *client, size_t *bytes,
                  enum outcome *outcome)
 {
     int steps = 0;
 
     *outcome = SENT;
-    while (steps < STEPS_PER_ASKER && *bytes < BYTES_PER_TURN && asker->first) {
+    while (steps < STEPS_PER_CLIENT && *bytes < BYTES_PER_TURN && client->first) {
         size_t before = *bytes;
         bool is_done = false;
-        if (asker->first->kind == TALUS__REQUEST_HEAD)
-            *outcome = step_heads(replay, asker, &is_done);
+        if (client->first->kind == TALUS__REQUEST_HEAD)
+            *outcome = step_heads(replay, client, &is_done);
         else
-            *outcome = step_replay(replay, asker, bytes, &is_done);
+            *outcome = step_replay(replay, client, bytes, &is_done);
         steps += *bytes > before ? SEND_STEPS : 1;
         if (*outcome != SENT)
             break;
         if (is_done)
-            remove_request(replay, asker);
+            remove_request(replay, client);
     }
     return steps;
 }
 
-static void on_blocked(struct talus__replay *replay, struct talus__replay_asker *asker,
+static void on_blocked(struct talus__replay *replay, struct talus__replay_client *client,
                        long long now)
 {
-    if (asker->blocked_at == 0)
-        asker->blocked_at = now;
-    if (now - asker->blocked_at < replay->stall_ms) {
+    if (client->blocked_at == 0)
+        client->blocked_at = now;
+    if (now - client->blocked_at < replay->stall_ms) {
         replay->retry_at = now + RETRY_MS;
         return;
     }
     add(&replay->stalled);
     talus__log(TALUS_LOG_WARNING,
                "%s: a subscriber asks for events and does not read them: dropped", replay->origin);
-    remove_asker(replay, asker);
+    remove_client(replay, client);
 }
 
 static bool work(struct talus__replay *replay, long long now)
@@ -390,24 +390,24 @@ static bool work(struct talus__replay *replay, long long now)
     int steps = 0;
 
     replay->retry_at = 0;
-    while (replay->turn && blocked < replay->askers.count && steps < STEPS_PER_TURN &&
+    while (replay->turn && blocked < replay->clients.count && steps < STEPS_PER_TURN &&
            bytes < BYTES_PER_TURN) {
-        struct talus__replay_asker *asker = replay->turn;
+        struct talus__replay_client *client = replay->turn;
         enum outcome outcome;
-        replay->turn = asker->next;
-        int taken = serve(replay, asker, &bytes, &outcome);
+        replay->turn = client->next;
+        int taken = serve(replay, client, &bytes, &outcome);
         steps += taken;
         if (outcome != BLOCKED)
-            asker->blocked_at = 0;
+            client->blocked_at = 0;
         else if (taken > 1)
-            asker->blocked_at = now; // it read something
+            client->blocked_at = now; // it read something
         blocked = outcome == BLOCKED ? blocked + 1 : 0;
-        if (outcome == GONE || !asker->first)
-            remove_asker(replay, asker);
+        if (outcome == GONE || !client->first)
+            remove_client(replay, client);
         else if (outcome == BLOCKED)
-            on_blocked(replay, asker, now);
+            on_blocked(replay, client, now);
     }
-    return replay->turn && blocked < replay->askers.count;
+    return replay->turn && blocked < replay->clients.count;
 }
 
 bool talus__replay_run(struct talus__replay *replay, long long now)
