@@ -14,6 +14,7 @@
 #include <talus/topic.h>
 
 #include "bus/src/codec/body.h"
+#include "bus/src/codec/payload.h"
 #include "bus/src/codec/wire.h"
 #include "vectors.h"
 

@@ -15,7 +15,7 @@
 
 #include <talus.h>
 
-#include "bus/src/broadcaster/pool.h"
+#include "bus/src/base/pool.h"
 #include "bus/src/broadcaster/sessions.h"
 #include "failing_memory.h"
 #include "raw_subscriber.h"

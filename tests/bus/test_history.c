@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bus/src/base/pool.h"
 #include "bus/src/broadcaster/history.h"
-#include "bus/src/broadcaster/pool.h"
 #include "bus/src/zmq/pub/repeats.h"
 
 #define HOUR_MS 3600000LL
@@ -26,7 +26,7 @@ static void on_forget(struct talus__session *session, void *arg)
 {
     (void)arg;
     talus__history_drop(&history, session);
-    talus__repeats_drop(&repeats, session);
+    talus__repeats_drop(&repeats, talus__publish_state(&session->publish));
 }
 
 static void on_evict(struct talus__message *message, void *arg)
@@ -47,6 +47,7 @@ static void open_history(size_t max_sessions, size_t events, size_t session_byte
     assert_int_equal(talus__sessions_init(&sessions, max_sessions), 0);
     talus__history_init(&history, &bounds);
     talus__repeats_init(&repeats, 1000, bounds.age_ms);
+    sessions.state_size = sizeof(struct talus__repeat);
     sessions.on_forget = on_forget;
     history.on_evict = on_evict;
     seq = 0;
@@ -88,7 +89,7 @@ static struct talus__message *send_sized(const char *name, size_t data_size, lon
         talus__sessions_advance(&sessions, name, strlen(name), seq, &prev);
     talus__history_add(&history, session, message, now);
     if (session)
-        talus__repeats_note(&repeats, session, now);
+        talus__repeats_note(&repeats, talus__publish_state(&session->publish), now);
     talus__message_unref(message); // the socket's
     return message;
 }
@@ -257,13 +258,15 @@ static void test_history_tells_of_messages_with_cursors(void **state)
 // ---- Repeats
 
 // NULL: there is no session. The session's own has no NUL at its end.
-static const char *name_of(const struct talus__session *session)
+static const char *name_of(struct talus__repeat *repeat)
 {
     static char name[TALUS_SESSION_MAX + 1];
 
-    if (session)
-        snprintf(name, sizeof name, "%.*s", (int)session->node.name_size, session->name);
-    return session ? name : NULL;
+    if (!repeat)
+        return NULL;
+    const struct talus__publish_session *session = talus__publish_session_of(repeat);
+    snprintf(name, sizeof name, "%.*s", (int)session->name_size, session->name);
+    return name;
 }
 
 static const char *due(long long now)

@@ -15,7 +15,7 @@
 
 #include <talus/error.h>
 
-#include "bus/src/codec/body.h"
+#include "bus/src/codec/payload.h"
 #include "vectors.h"
 
 static const struct talus__limits defaults = {TALUS__MAX_BODY, TALUS__MAX_DEPTH, TALUS__MAX_BIN};

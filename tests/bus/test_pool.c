@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bus/src/broadcaster/pool.h"
+#include "bus/src/base/pool.h"
 
 #define MANY 3000 // more than the pool keeps of a size
 

@@ -9,6 +9,7 @@
 #include <talus/json.h>
 
 #include "bus/src/codec/body.h"
+#include "bus/src/codec/payload.h"
 #include "bus/src/codec/request.h"
 #include "bus/src/codec/wire.h"
 #include "fuzz_check.h"

@@ -11,8 +11,8 @@
 #include <talus/error.h>
 #include <talus/json.h>
 
-#include "bus/src/codec/body.h"
 #include "bus/src/codec/json_number.h"
+#include "bus/src/codec/payload.h"
 #include "fuzz_check.h"
 
 enum { INPUT_MAX = 2000, GROWTH_MAX = 32, OUTPUT_MAX = INPUT_MAX * GROWTH_MAX + GROWTH_MAX };

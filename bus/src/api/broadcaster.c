@@ -9,11 +9,15 @@
 
 #include <talus/error.h>
 
+#include "bus/src/api/broadcaster.h"
 #include "bus/src/api/instance.h"
+#include "bus/src/api/transports.h"
+#include "bus/src/base/clock.h"
 #include "bus/src/base/log.h"
-#include "bus/src/broadcaster/pool.h"
+#include "bus/src/base/pool.h"
+#include "bus/src/base/random_name.h"
 #include "bus/src/codec/wire.h"
-#include "bus/src/zmq/connection_times.h"
+#include "bus/src/transport/times.h"
 
 #define MAX_BODY_LEAST    1024u // bytes: an event without payload must fit
 #define MAX_BODY_MOST     (1u << 30)
@@ -79,7 +83,8 @@ static int name_origin(char *origin, bool is_presence_only)
     return error;
 }
 
-static int init(talus_broadcaster_t *broadcaster, const talus_broadcaster_options_t *options)
+static int init(talus_broadcaster_t *broadcaster, const talus_broadcaster_options_t *options,
+                const struct talus__publish_ops *ops)
 {
     memset(broadcaster, 0, sizeof *broadcaster);
     broadcaster->generation = talus__fork_generation();
@@ -94,13 +99,11 @@ static int init(talus_broadcaster_t *broadcaster, const talus_broadcaster_option
         .queue_events = options->queue_events,
         .queue_bytes = options->queue_bytes,
         .max_sessions = options->max_sessions,
+        .session_size = ops->session_size,
         .history = {.session_events = options->history_events,
                     .session_bytes = options->history_session_bytes,
                     .total_bytes = options->history_bytes,
                     .age_ms = options->history_age_ms},
-        .replay_stall_ms = options->replay_stall_ms,
-        .heartbeat_ms = options->heartbeat_ms,
-        .heartbeat_timeout_ms = options->heartbeat_timeout_ms,
     };
     broadcaster->linger_ms = options->linger_ms;
     error = talus__publisher_init(&broadcaster->publisher, &publisher_options);
@@ -114,84 +117,33 @@ static void fini(talus_broadcaster_t *broadcaster)
 {
     talus__callbacks_fini(&broadcaster->callbacks);
     talus__publisher_fini(&broadcaster->publisher);
-    free(broadcaster->endpoint);
 }
 
-static bool has_replay(const talus_broadcaster_options_t *options)
+static void close_transport(talus_broadcaster_t *broadcaster, enum talus__publish_end end)
 {
-    return !options->replay || options->replay[0];
+    broadcaster->transport->ops->close(broadcaster->transport, end);
+    broadcaster->transport = NULL;
 }
 
-static int on_subscriber(const char *name, void *arg)
+// Opens the transport and starts the bus thread on it.
+static int start(talus_broadcaster_t *broadcaster, const char *endpoint,
+                 const talus_broadcaster_options_t *options, const struct talus__publish_ops *ops)
 {
-    talus__publisher_await(arg, name);
-    return 0;
-}
+    const struct talus__publish_options publish = {.origin = broadcaster->origin,
+                                                   .endpoint = endpoint,
+                                                   .options = options,
+                                                   .source =
+                                                       &broadcaster->publisher.cursors.source};
 
-// What is emitted at once waits until the subscribers that live are ready for it.
-static void await_subscribers(talus_broadcaster_t *broadcaster)
-{
-    for (size_t i = 0; i < broadcaster->attachments.count; i++) {
-        const char *directory = broadcaster->attachments.items[i].directory;
-        if (directory)
-            talus__directory_scan(directory, TALUS__ROLE_SUBSCRIBER, on_subscriber,
-                                  &broadcaster->publisher, NULL);
-    }
-}
-
-static int attach(talus_broadcaster_t *broadcaster, const struct talus__endpoints *endpoints,
-                  const talus_broadcaster_options_t *options, void *socket, void *router)
-{
-    const struct talus__attach_options attach_options = {.socket = socket,
-                                                         .router = router,
-                                                         .origin = broadcaster->origin,
-                                                         .replay = options->replay,
-                                                         .directory_mode = options->directory_mode,
-                                                         .ledger = &broadcaster->publisher.ledger,
-                                                         .queue_events = options->queue_events};
-
-    int error = talus__attach(&broadcaster->attachments, endpoints, &attach_options);
+    int error = ops->open(&broadcaster->transport, &publish);
     if (error)
         return error;
-    broadcaster->endpoint = talus__attachments_text(&broadcaster->attachments);
-    error = broadcaster->endpoint ? 0 : TALUS_ENOMEM;
-    if (!error)
-        await_subscribers(broadcaster);
-    if (!error)
-        error = talus__publisher_start(&broadcaster->publisher, socket, router,
-                                       broadcaster->attachments.replay);
+    error = talus__publisher_start(&broadcaster->publisher, broadcaster->transport);
     if (error) {
         int saved = errno;
-        talus__detach(&broadcaster->attachments, false);
+        close_transport(broadcaster, TALUS__END_HANDED_OVER);
         errno = saved;
     }
-    return error;
-}
-
-// Opens and attaches the sockets and starts the bus thread on them.
-static int start(talus_broadcaster_t *broadcaster, const struct talus__endpoints *endpoints,
-                 const talus_broadcaster_options_t *options)
-{
-    void *socket = NULL, *router = NULL;
-    void *context = talus__context_ref();
-    if (!context)
-        return TALUS_ESYSTEM;
-    socket = talus__xpub_open(context, options);
-    if (socket && has_replay(options))
-        router = talus__router_open(context, options);
-    int error = socket && (router || !has_replay(options)) ? 0 : TALUS_ESYSTEM;
-    if (!error)
-        error = attach(broadcaster, endpoints, options, socket, router);
-    if (!error)
-        return 0;
-
-    int saved = errno;
-    if (socket)
-        talus__socket_close(socket, 0);
-    if (router)
-        talus__socket_close(router, 0);
-    talus__context_unref();
-    errno = saved;
     return error;
 }
 
@@ -199,7 +151,6 @@ int talus_broadcaster_new(talus_broadcaster_t **out, const char *endpoint,
                           const talus_broadcaster_options_t *options)
 {
     talus_broadcaster_options_t defaults;
-    struct talus__endpoints endpoints;
 
     if (!options) {
         talus_broadcaster_options_init(&defaults);
@@ -208,20 +159,24 @@ int talus_broadcaster_new(talus_broadcaster_t **out, const char *endpoint,
     int error = check_options(options);
     if (error)
         return error;
-    error = talus__endpoints_parse(endpoint, true, &endpoints);
-    if (error)
-        return error;
+    return talus__broadcaster_new_on(out, talus__publish_ops_of(endpoint), endpoint, options);
+}
 
+int talus__broadcaster_new_on(talus_broadcaster_t **out, const struct talus__publish_ops *ops,
+                              const char *endpoint, const talus_broadcaster_options_t *options)
+{
     // The queue's counters lie on cache lines of their own, which malloc does not promise.
     talus_broadcaster_t *broadcaster =
         aligned_alloc(alignof(talus_broadcaster_t), sizeof *broadcaster);
-    error = broadcaster ? init(broadcaster, options) : TALUS_ENOMEM;
+    int error = broadcaster ? init(broadcaster, options, ops) : TALUS_ENOMEM;
     if (!error) {
-        error = start(broadcaster, &endpoints, options);
-        if (error)
+        error = start(broadcaster, endpoint, options, ops);
+        if (error) {
+            int saved = errno;
             fini(broadcaster);
+            errno = saved;
+        }
     }
-    talus__endpoints_fini(&endpoints);
     if (error) {
         free(broadcaster);
         return error;
@@ -230,26 +185,17 @@ int talus_broadcaster_new(talus_broadcaster_t **out, const char *endpoint,
     return 0;
 }
 
-// Waits until each subscriber that lives in the bus directories is ready for what was emitted.
-// Returns whether all are.
-static bool await_ready(talus_broadcaster_t *broadcaster)
+// Waits until every subscriber is ready for what was emitted. Returns whether all are.
+static bool await_subscribers(talus_broadcaster_t *broadcaster)
 {
-    bool has_directory = false;
+    struct talus__publish_transport *transport = broadcaster->transport;
 
-    for (size_t i = 0; i < broadcaster->attachments.count; i++)
-        has_directory |= broadcaster->attachments.items[i].directory != NULL;
-    if (!has_directory || talus__queue_newest(&broadcaster->publisher.queue) == 0)
+    if (talus__queue_newest(&broadcaster->publisher.queue) == 0)
         return true;
-    atomic_store_explicit(&broadcaster->publisher.closing, true, memory_order_release);
-    // What is left of the time is for sending to those who are.
+    // What is left of the time is for sending to those that are.
     long long deadline =
         talus__monotonic_ms() + broadcaster->linger_ms - broadcaster->linger_ms / 4;
-    int error;
-    do {
-        long long left = deadline - talus__monotonic_ms();
-        error = talus_broadcaster_wait_subscribers(broadcaster, 0, left > 0 ? (int)left : 0, NULL);
-    } while (error == TALUS_ETIMEOUT && errno == EINTR); // a signal does not end the time
-    return error == 0 || error == TALUS_ENOSUBSCRIBER;
+    return transport->ops->await_subscribers(transport, deadline);
 }
 
 int talus_broadcaster_close(talus_broadcaster_t **reference)
@@ -262,24 +208,19 @@ int talus_broadcaster_close(talus_broadcaster_t **reference)
     if (talus__is_foreign(broadcaster)) {
         // The bus thread does not exist here, and may have been in the middle of anything: what it
         // and the mutexes guard is left alone.
-        talus__detach(&broadcaster->attachments, true);
-        free(broadcaster->endpoint);
+        close_transport(broadcaster, TALUS__END_FORKED);
         free(broadcaster);
         return 0;
     }
     long long deadline = talus__monotonic_ms() + broadcaster->linger_ms;
-    broadcaster->publisher.has_inproc = strstr(broadcaster->endpoint, "inproc://") != NULL;
-    bool is_handed_over = await_ready(broadcaster);
-    is_handed_over &= talus__publisher_stop(&broadcaster->publisher, deadline, is_handed_over) == 0;
-    talus__context_unref();
-    if (!is_handed_over) {
+    bool is_handed_over = await_subscribers(broadcaster);
+    is_handed_over &= talus__publisher_stop(&broadcaster->publisher, deadline) == 0;
+    if (!is_handed_over)
         talus__log(TALUS_LOG_WARNING,
                    "%s ends before every subscriber was ready within %d ms: events may be lost, "
                    "which the subscribers are told",
                    broadcaster->origin, broadcaster->linger_ms);
-        talus__attachments_abandon(&broadcaster->attachments);
-    }
-    talus__detach(&broadcaster->attachments, false);
+    close_transport(broadcaster, is_handed_over ? TALUS__END_HANDED_OVER : TALUS__END_UNFINISHED);
     fini(broadcaster);
     free(broadcaster);
     talus__pool_trim(); // the last one of the process leaves nothing behind
@@ -298,7 +239,7 @@ const char *talus_broadcaster_origin(const talus_broadcaster_t *broadcaster)
 
 const char *talus_broadcaster_endpoint(const talus_broadcaster_t *broadcaster)
 {
-    return broadcaster->endpoint;
+    return broadcaster->transport->endpoint;
 }
 
 // ---- Local callbacks
@@ -337,25 +278,14 @@ void talus_broadcaster_stats(const talus_broadcaster_t *broadcaster,
 
     *stats = (talus_broadcaster_stats_t){
         .emitted = value_of(&publisher->queue.tickets),
-        .sent = value_of(&publisher->sent),
-        .send_failed = value_of(&publisher->send_failed),
         .refused_invalid = value_of(&broadcaster->refused_invalid),
         .refused_bounds = value_of(&broadcaster->refused_bounds),
         .refused_full = value_of(&broadcaster->refused_full),
         .refused_memory = value_of(&broadcaster->refused_memory),
         .callback_failed = value_of(&broadcaster->callbacks.failed),
-        .heads = value_of(&publisher->heads),
-        .subscriptions = value_of(&publisher->subscriptions),
-        .replay_requests = value_of(&publisher->replay.requests),
-        .replay_refused = value_of(&publisher->replay.refused),
-        .replay_events = value_of(&publisher->replay.events),
-        .replay_stalled = value_of(&publisher->replay.stalled),
         .history_events = value_of(&publisher->events_kept),
         .history_bytes = value_of(&publisher->bytes_kept),
         .sessions = value_of(&publisher->sessions_known),
-        .subscribers = value_of(&publisher->ready.count),
-        .silent = value_of(&publisher->ready.silent),
-        .beats = value_of(&publisher->beats),
-        .beats_ignored = value_of(&publisher->beats_ignored),
     };
+    broadcaster->transport->ops->stats(broadcaster->transport, stats);
 }

@@ -10,8 +10,9 @@
 
 #include "bus/src/api/broadcaster.h"
 #include "bus/src/api/instance.h"
-#include "bus/src/broadcaster/message.h"
-#include "bus/src/codec/body.h"
+#include "bus/src/base/clock.h"
+#include "bus/src/codec/payload.h"
+#include "bus/src/transport/message.h"
 
 static const uint8_t empty_map = 0x80;
 

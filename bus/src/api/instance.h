@@ -11,22 +11,21 @@
 #include <talus/broadcaster.h>
 
 #include "bus/src/api/callbacks.h"
+#include "bus/src/base/fork.h"
 #include "bus/src/broadcaster/publisher.h"
 #include "bus/src/codec/event_limits.h"
-#include "bus/src/zmq/context.h"
-#include "bus/src/zmq/sockets.h"
+#include "bus/src/transport/publish.h"
 
 #define TALUS__ORIGIN_SIZE 12 // characters of our origins
 
 struct talus_broadcaster {
     struct talus__publisher publisher;
     struct talus__callbacks callbacks;
-    struct talus__attachments attachments;
+    struct talus__publish_transport *transport; // owned
     struct talus__limits limits;
     unsigned generation;
     int linger_ms;
     char origin[TALUS_ORIGIN_MAX + 1];
-    char *endpoint;
     _Atomic uint64_t refused_invalid;
     _Atomic uint64_t refused_bounds;
     _Atomic uint64_t refused_full;

@@ -14,8 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bus/src/broadcaster/message.h"
 #include "bus/src/broadcaster/sessions.h"
+#include "bus/src/transport/message.h"
 
 struct talus__history_bounds {
     size_t session_events; // 0: nothing is kept

@@ -15,8 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bus/src/broadcaster/message.h"
 #include "bus/src/codec/ledger.h"
+#include "bus/src/transport/message.h"
 
 #define TALUS__QUEUE_EVENTS_MAX ((size_t)1 << 26)
 

@@ -6,11 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(sizeof(struct talus__session) ==
+                   offsetof(struct talus__session, publish) + sizeof(struct talus__publish_session),
+               "what stands behind the session stands behind its last member");
+
 int talus__sessions_init(struct talus__sessions *sessions, size_t max)
 {
     sessions->newest = NULL;
     sessions->oldest = NULL;
     sessions->max = max;
+    sessions->state_size = 0;
     sessions->watermark = 0;
     sessions->on_forget = NULL;
     sessions->arg = NULL;
@@ -71,14 +76,16 @@ static struct talus__session *add(struct talus__sessions *sessions, const char *
 
     if (sessions->table.count >= sessions->max)
         forget_oldest(sessions);
-    struct talus__session *session = calloc(1, sizeof *session + size);
+    struct talus__session *session = calloc(1, sizeof *session + sessions->state_size + size);
     if (!session) {
         sessions->watermark = seq;
         return NULL;
     }
-    memcpy(session->name, name, size);
-    session->node.name = session->name;
+    char *own = (char *)(session + 1) + sessions->state_size;
+    memcpy(own, name, size);
+    session->node.name = own;
     session->node.name_size = size;
+    session->publish = (struct talus__publish_session){.name = own, .name_size = size};
     session->last = seq;
     session->low = prev;
     talus__table_insert(&sessions->table, &session->node);

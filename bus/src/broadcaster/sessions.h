@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The sessions that this broadcaster has sent to: the last sent seq of each, as `prev` and `$head`
-// need it, its place in the history and among the repeated heads. The bus thread's alone.
+// need it, its place in the history, and what the transport keeps for it. The bus thread's alone.
 //
 // Bounded: the session that was silent longest is forgotten, and the watermark rises to its last
 // seq. The watermark then stands for the last seq of every session that is not known, be it
@@ -13,7 +13,8 @@
 #include <stdint.h>
 
 #include "bus/src/base/table.h"
-#include "bus/src/broadcaster/message.h"
+#include "bus/src/transport/message.h"
+#include "bus/src/transport/publish.h"
 
 struct talus__session {
     struct talus__node node; // first, so that a node is its session
@@ -28,15 +29,8 @@ struct talus__session {
     size_t kept_events;
     size_t kept_bytes;
 
-    // repeats.c's
-    struct talus__session *repeat_next;
-    struct talus__session *repeat_before;
-    long long last_at; // when its last event was sent, on the monotonic clock in milliseconds
-    unsigned stage;    // which repeat is due; TALUS__REPEAT_STAGES: none
-
-    uint32_t ledger_slot; // where the ledger has it
-
-    char name[]; // at most TALUS_SESSION_MAX bytes
+    struct talus__publish_session publish; // last: the transport's own stands behind it
+    // then the name, at most TALUS_SESSION_MAX bytes
 };
 
 struct talus__sessions {
@@ -44,6 +38,7 @@ struct talus__sessions {
     struct talus__session *newest; // a list in order of their last events
     struct talus__session *oldest;
     size_t max;
+    size_t state_size; // bytes of the transport's own for each; 0 at first
     uint64_t watermark;
     void (*on_forget)(struct talus__session *session, void *arg); // before it is freed; may be NULL
     void *arg;

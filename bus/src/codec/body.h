@@ -49,12 +49,6 @@ void talus__body_patch(uint8_t *at, uint64_t value);
 int talus__body_decode(const void *bytes, size_t size, const struct talus__limits *limits,
                        struct talus__body *body);
 
-// Checks that `data` is exactly one well-formed msgpack value within the limits (max_body is not
-// looked at). A scalar has depth 0, a container one more than what is in it, at least 1. Strings
-// need not be UTF-8. Returns 0; TALUS_EMSGPACK, which comes before the others; TALUS_ETOODEEP,
-// TALUS_ETOOMANYBIN, TALUS_EPLACEHOLDER, in this order.
-int talus__payload_check(const void *data, size_t size, const struct talus__limits *limits);
-
 // A marker's body: {origin, seq, replay}.
 struct talus__head {
     const char *origin;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The check that every payload passes, at emit and at intake. One pass, no allocation: what is
 // beyond the depth bound is still walked for well-formedness, by counting instead of by a stack.
+#include "bus/src/codec/payload.h"
+
 #include <string.h>
 
 #include <talus/error.h>
-
-#include "bus/src/codec/body.h"
-#include "bus/src/codec/payload.h"
 
 struct level {
     uint64_t left; // values of this container that are still to come

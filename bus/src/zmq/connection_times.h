@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The defaults by which a dead peer is noticed and a lost one found again, for all sockets.
-//
-// With these a peer that is stopped, or whose host is gone, is noticed within two seconds; a
-// connection that is lost is made anew within one, unless the peer stays away for long.
+// When the kernel ends a tcp connection whose peer is gone, for all sockets.
 #ifndef TALUS__CONNECTION_TIMES_H
 #define TALUS__CONNECTION_TIMES_H
 
-#define TALUS__HEARTBEAT_MS         500
-#define TALUS__HEARTBEAT_TIMEOUT_MS 1500
-#define TALUS__RECONNECT_MS         100
-#define TALUS__RECONNECT_MAX_MS     5000 // a stale ipc endpoint costs 0.1 % of a core at 100 ms
+#include "bus/src/transport/times.h"
 
 // No socket of ours has ZMTP heartbeats, and none that receives has a high-water mark: in libzmq
 // 4.3.4 a heartbeat on a connection whose input rests, and that the peer has left, aborts the

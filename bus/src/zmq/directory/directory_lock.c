@@ -25,8 +25,9 @@
 
 #include <talus/error.h>
 
+#include "bus/src/base/fork.h"
+#include "bus/src/base/random_name.h"
 #include "bus/src/codec/ledger.h"
-#include "bus/src/zmq/context.h"
 #include "bus/src/zmq/directory/directory.h"
 #include "bus/src/zmq/directory/lock_file.h"
 

@@ -15,7 +15,7 @@
 
 #include <talus/error.h>
 
-#include "bus/src/zmq/context.h"
+#include "bus/src/base/fork.h"
 #include "bus/src/zmq/directory/lock_file.h"
 
 #define SCHEME "ipc://"

@@ -12,37 +12,37 @@ void talus__repeats_init(struct talus__repeats *repeats, long long first_ms, lon
     repeats->age_ms = age_ms;
 }
 
-static bool is_waiting(const struct talus__session *session)
+static bool is_waiting(const struct talus__repeat *repeat)
 {
-    return session->last_at != 0 && session->stage < TALUS__REPEAT_STAGES;
+    return repeat->last_at != 0 && repeat->stage < TALUS__REPEAT_STAGES;
 }
 
-static void take_off(struct talus__repeats *repeats, struct talus__session *session)
+static void take_off(struct talus__repeats *repeats, struct talus__repeat *repeat)
 {
-    struct talus__repeat_list *list = &repeats->stages[session->stage];
+    struct talus__repeat_list *list = &repeats->stages[repeat->stage];
 
-    if (session->repeat_before)
-        session->repeat_before->repeat_next = session->repeat_next;
+    if (repeat->before)
+        repeat->before->next = repeat->next;
     else
-        list->first = session->repeat_next;
-    if (session->repeat_next)
-        session->repeat_next->repeat_before = session->repeat_before;
+        list->first = repeat->next;
+    if (repeat->next)
+        repeat->next->before = repeat->before;
     else
-        list->last = session->repeat_before;
+        list->last = repeat->before;
 }
 
-static void append(struct talus__repeats *repeats, struct talus__session *session, unsigned stage)
+static void append(struct talus__repeats *repeats, struct talus__repeat *repeat, unsigned stage)
 {
     struct talus__repeat_list *list = &repeats->stages[stage];
 
-    session->stage = stage;
-    session->repeat_next = NULL;
-    session->repeat_before = list->last;
+    repeat->stage = stage;
+    repeat->next = NULL;
+    repeat->before = list->last;
     if (list->last)
-        list->last->repeat_next = session;
+        list->last->next = repeat;
     else
-        list->first = session;
-    list->last = session;
+        list->first = repeat;
+    list->last = repeat;
     if (stage >= repeats->used)
         repeats->used = stage + 1;
 }
@@ -52,52 +52,52 @@ static long long delay_of(const struct talus__repeats *repeats, unsigned stage)
     return repeats->first_ms << stage;
 }
 
-void talus__repeats_note(struct talus__repeats *repeats, struct talus__session *session,
+void talus__repeats_note(struct talus__repeats *repeats, struct talus__repeat *repeat,
                          long long now)
 {
-    if (is_waiting(session)) {
-        if (session->stage == 0 && repeats->stages[0].last == session) {
-            session->last_at = now;
+    if (is_waiting(repeat)) {
+        if (repeat->stage == 0 && repeats->stages[0].last == repeat) {
+            repeat->last_at = now;
             return;
         }
-        take_off(repeats, session);
+        take_off(repeats, repeat);
     }
-    session->last_at = now;
-    append(repeats, session, 0);
+    repeat->last_at = now;
+    append(repeats, repeat, 0);
 }
 
-void talus__repeats_drop(struct talus__repeats *repeats, struct talus__session *session)
+void talus__repeats_drop(struct talus__repeats *repeats, struct talus__repeat *repeat)
 {
-    if (is_waiting(session))
-        take_off(repeats, session);
-    session->stage = TALUS__REPEAT_STAGES;
+    if (is_waiting(repeat))
+        take_off(repeats, repeat);
+    repeat->stage = TALUS__REPEAT_STAGES;
 }
 
-struct talus__session *talus__repeats_take(struct talus__repeats *repeats, long long now)
+struct talus__repeat *talus__repeats_take(struct talus__repeats *repeats, long long now)
 {
     for (unsigned stage = 0; stage < repeats->used; stage++) {
-        struct talus__session *session = repeats->stages[stage].first;
-        if (!session || now - session->last_at < delay_of(repeats, stage))
+        struct talus__repeat *repeat = repeats->stages[stage].first;
+        if (!repeat || now - repeat->last_at < delay_of(repeats, stage))
             continue;
-        take_off(repeats, session);
+        take_off(repeats, repeat);
         unsigned next = stage + 1;
         if (next < TALUS__REPEAT_STAGES && delay_of(repeats, next) <= repeats->age_ms)
-            append(repeats, session, next);
+            append(repeats, repeat, next);
         else
-            session->stage = TALUS__REPEAT_STAGES;
-        return session;
+            repeat->stage = TALUS__REPEAT_STAGES;
+        return repeat;
     }
     return NULL;
 }
 
-struct talus__session *talus__repeats_drain(struct talus__repeats *repeats)
+struct talus__repeat *talus__repeats_drain(struct talus__repeats *repeats)
 {
     for (unsigned stage = 0; stage < repeats->used; stage++) {
-        struct talus__session *session = repeats->stages[stage].first;
-        if (!session)
+        struct talus__repeat *repeat = repeats->stages[stage].first;
+        if (!repeat)
             continue;
-        talus__repeats_drop(repeats, session);
-        return session;
+        talus__repeats_drop(repeats, repeat);
+        return repeat;
     }
     return NULL;
 }
@@ -107,10 +107,10 @@ long long talus__repeats_due(const struct talus__repeats *repeats)
     long long due = 0;
 
     for (unsigned stage = 0; stage < repeats->used; stage++) {
-        const struct talus__session *session = repeats->stages[stage].first;
-        if (!session)
+        const struct talus__repeat *repeat = repeats->stages[stage].first;
+        if (!repeat)
             continue;
-        long long at = session->last_at + delay_of(repeats, stage);
+        long long at = repeat->last_at + delay_of(repeats, stage);
         if (due == 0 || at < due)
             due = at;
     }

@@ -6,13 +6,19 @@
 #ifndef TALUS__REPEATS_H
 #define TALUS__REPEATS_H
 
-#include "bus/src/broadcaster/sessions.h"
-
 #define TALUS__REPEAT_STAGES 32u // more than any age allows
 
+// A session's place among them, zero at first.
+struct talus__repeat {
+    struct talus__repeat *next;
+    struct talus__repeat *before;
+    long long last_at; // when its last event was sent, on the monotonic clock in milliseconds
+    unsigned stage;    // which repeat is due; TALUS__REPEAT_STAGES: none
+};
+
 struct talus__repeat_list {
-    struct talus__session *first;
-    struct talus__session *last;
+    struct talus__repeat *first;
+    struct talus__repeat *last;
 };
 
 struct talus__repeats {
@@ -25,17 +31,17 @@ struct talus__repeats {
 void talus__repeats_init(struct talus__repeats *repeats, long long first_ms, long long age_ms);
 
 // The session has just had an event.
-void talus__repeats_note(struct talus__repeats *repeats, struct talus__session *session,
+void talus__repeats_note(struct talus__repeats *repeats, struct talus__repeat *repeat,
                          long long now);
 
 // The session is to be forgotten.
-void talus__repeats_drop(struct talus__repeats *repeats, struct talus__session *session);
+void talus__repeats_drop(struct talus__repeats *repeats, struct talus__repeat *repeat);
 
 // Takes a session whose head is due, and has it wait for its next time. NULL: none is.
-struct talus__session *talus__repeats_take(struct talus__repeats *repeats, long long now);
+struct talus__repeat *talus__repeats_take(struct talus__repeats *repeats, long long now);
 
 // Takes any session that has not aged out, for good. NULL: none is left.
-struct talus__session *talus__repeats_drain(struct talus__repeats *repeats);
+struct talus__repeat *talus__repeats_drain(struct talus__repeats *repeats);
 
 // When talus__repeats_take has something to give; 0: never.
 long long talus__repeats_due(const struct talus__repeats *repeats);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The replay server.
 //
-// Invariants: an asker exists exactly while it has open requests, and is then in the table and in
-// the ring. A request's cursor is a message of the history, which counts it in `cursors`; when that
-// message goes, the cursor moves on to the next one, and the request's `low` tells of the loss.
+// Invariants: a client exists exactly while it has open requests, and is then in the table and in
+// the ring. A request for events has an open cursor of the history from its beginning to its end.
 #include "bus/src/zmq/pub/replay.h"
 
 #include <assert.h>
@@ -22,34 +21,30 @@
 #include "bus/src/zmq/pub/send.h"
 
 #define REQUESTS_PER_TURN 1024 // faster than they can come in: what waits in ZeroMQ has no bound
-#define STEPS_PER_TURN    1024 // messages passed over or sent, heads sent, for all askers
+#define STEPS_PER_TURN    1024 // messages passed over or sent, heads sent, for all clients
 #define BYTES_PER_TURN    ((size_t)1 << 20)
-#define STEPS_PER_ASKER   64   // before the next one has its turn
-#define SEND_STEPS        4    // what a message costs that is sent
-#define SEEK_MOST         4096 // messages that are passed over at once
-#define RETRY_MS          10   // an asker's queue is full: nothing tells when it is not
+#define STEPS_PER_CLIENT  64 // before the next one has its turn
+#define SEND_STEPS        4  // what a message costs that is sent
+#define RETRY_MS          10 // a client's queue is full: nothing tells when it is not
 #define IDENTITY_MAX      255
 
 // One open request.
 struct request {
     struct request *next;
     enum talus__request_kind kind;
-    bool is_begun;
-    bool is_everything;
-    size_t bytes;                  // of this block
-    uint64_t after;                // seq: of the newest event that needs not be sent
-    uint64_t left;                 // events that may still be sent
-    uint64_t low;                  // events up to this one may be missing in the answer
-    struct talus__message *cursor; // the next to look at; NULL: none
-    struct talus__request names;   // HEAD: those still to be answered; borrows from `text`
+    bool is_begun;               // REPLAY: the cursor is open
+    size_t bytes;                // of this block
+    uint64_t left;               // events that may still be sent
+    struct talus__cursor cursor; // its session is `text`
+    struct talus__request names; // HEAD: those still to be answered; borrows from `text`
     size_t text_size;
     char text[]; // REPLAY: the session; HEAD: the names
 };
 
-struct talus__replay_asker {
+struct talus__replay_client {
     struct talus__node node;
-    struct talus__replay_asker *next; // in the ring
-    struct talus__replay_asker *before;
+    struct talus__replay_client *next; // in the ring
+    struct talus__replay_client *before;
     struct request *first; // the one that is being answered
     struct request *last;
     size_t request_count;
@@ -66,96 +61,65 @@ static void add(_Atomic uint64_t *counter)
 
 int talus__replay_init(struct talus__replay *replay)
 {
-    return talus__table_init(&replay->askers);
+    return talus__table_init(&replay->clients);
 }
 
-// ---- Cursors
+// ---- Clients and their requests
 
-static void set_cursor(struct request *request, struct talus__message *message)
+static struct talus__replay_client *add_client(struct talus__replay *replay, const void *identity,
+                                               size_t size)
 {
-    if (request->cursor)
-        request->cursor->cursors--;
-    request->cursor = message;
-    if (message)
-        message->cursors++;
-}
-
-static struct talus__message *after_cursor(const struct request *request)
-{
-    return request->is_everything ? request->cursor->kept.newer : request->cursor->kept.next;
-}
-
-void talus__replay_on_evict(struct talus__message *message, void *arg)
-{
-    struct talus__replay *replay = arg;
-    struct talus__replay_asker *asker = replay->turn;
-
-    do {
-        struct request *request = asker->first; // only the first has a cursor
-        if (request->cursor == message) {
-            if (message->seq > request->after && !request->is_everything)
-                request->low = message->seq;
-            set_cursor(request, after_cursor(request));
-        }
-        asker = asker->next;
-    } while (asker != replay->turn);
-}
-
-// ---- Askers and their requests
-
-static struct talus__replay_asker *add_asker(struct talus__replay *replay, const void *identity,
-                                             size_t size)
-{
-    if (replay->askers.count >= TALUS__REPLAY_ASKERS)
+    if (replay->clients.count >= TALUS__REPLAY_CLIENTS)
         return NULL;
-    struct talus__replay_asker *asker = calloc(1, sizeof *asker + size);
-    if (!asker)
+    struct talus__replay_client *client = calloc(1, sizeof *client + size);
+    if (!client)
         return NULL;
-    memcpy(asker->identity, identity, size);
-    asker->node.name = asker->identity;
-    asker->node.name_size = size;
-    talus__table_insert(&replay->askers, &asker->node);
+    memcpy(client->identity, identity, size);
+    client->node.name = client->identity;
+    client->node.name_size = size;
+    talus__table_insert(&replay->clients, &client->node);
     if (replay->turn) {
-        asker->next = replay->turn;
-        asker->before = replay->turn->before;
-        asker->next->before = asker;
-        asker->before->next = asker;
+        client->next = replay->turn;
+        client->before = replay->turn->before;
+        client->next->before = client;
+        client->before->next = client;
     } else {
-        asker->next = asker->before = replay->turn = asker;
+        client->next = client->before = replay->turn = client;
     }
-    return asker;
+    return client;
 }
 
-static void remove_request(struct talus__replay *replay, struct talus__replay_asker *asker)
+static void remove_request(struct talus__replay *replay, struct talus__replay_client *client)
 {
-    struct request *request = asker->first;
+    struct request *request = client->first;
 
-    set_cursor(request, NULL);
-    asker->first = request->next;
-    if (!asker->first)
-        asker->last = NULL;
-    asker->request_count--;
+    if (request->is_begun)
+        replay->source->close_cursor(replay->source->arg, &request->cursor);
+    client->first = request->next;
+    if (!client->first)
+        client->last = NULL;
+    client->request_count--;
     replay->request_bytes -= request->bytes;
     free(request);
 }
 
-static void remove_asker(struct talus__replay *replay, struct talus__replay_asker *asker)
+static void remove_client(struct talus__replay *replay, struct talus__replay_client *client)
 {
-    while (asker->first)
-        remove_request(replay, asker);
-    if (replay->turn == asker)
-        replay->turn = asker->next == asker ? NULL : asker->next;
-    asker->before->next = asker->next;
-    asker->next->before = asker->before;
-    talus__table_remove(&replay->askers, &asker->node);
-    free(asker);
+    while (client->first)
+        remove_request(replay, client);
+    if (replay->turn == client)
+        replay->turn = client->next == client ? NULL : client->next;
+    client->before->next = client->next;
+    client->next->before = client->before;
+    talus__table_remove(&replay->clients, &client->node);
+    free(client);
 }
 
 void talus__replay_fini(struct talus__replay *replay)
 {
     while (replay->turn)
-        remove_asker(replay, replay->turn);
-    talus__table_fini(&replay->askers);
+        remove_client(replay, replay->turn);
+    talus__table_fini(&replay->clients);
 }
 
 static struct request *new_request(const struct talus__request *asked)
@@ -167,14 +131,11 @@ static struct request *new_request(const struct talus__request *asked)
 
     if (!request)
         return NULL;
-    *request =
-        (struct request){.kind = asked->kind,
-                         .is_everything = !is_head && size == 1 && *(const char *)text == '*',
-                         .bytes = sizeof *request + size,
-                         .after = asked->after,
-                         .left = asked->max > 0 ? asked->max : UINT64_MAX,
-                         .names = *asked,
-                         .text_size = size};
+    *request = (struct request){.kind = asked->kind,
+                                .bytes = sizeof *request + size,
+                                .left = asked->max > 0 ? asked->max : UINT64_MAX,
+                                .names = *asked,
+                                .text_size = size};
     if (size > 0)
         memcpy(request->text, text, size);
     request->names.names = (const uint8_t *)request->text;
@@ -184,25 +145,25 @@ static struct request *new_request(const struct talus__request *asked)
 static bool accept_request(struct talus__replay *replay, const void *identity, size_t size,
                            const struct talus__request *asked)
 {
-    struct talus__replay_asker *asker =
-        (struct talus__replay_asker *)talus__table_find(&replay->askers, identity, size);
+    struct talus__replay_client *client =
+        (struct talus__replay_client *)talus__table_find(&replay->clients, identity, size);
 
     if (replay->request_bytes >= TALUS__REPLAY_BYTES ||
-        (asker && asker->request_count >= TALUS__REPLAY_REQUESTS))
+        (client && client->request_count >= TALUS__REPLAY_REQUESTS))
         return false;
     struct request *request = new_request(asked);
-    if (request && !asker)
-        asker = add_asker(replay, identity, size);
-    if (!request || !asker) {
+    if (request && !client)
+        client = add_client(replay, identity, size);
+    if (!request || !client) {
         free(request);
         return false;
     }
-    if (asker->last)
-        asker->last->next = request;
+    if (client->last)
+        client->last->next = request;
     else
-        asker->first = request;
-    asker->last = request;
-    asker->request_count++;
+        client->first = request;
+    client->last = request;
+    client->request_count++;
     replay->request_bytes += request->bytes;
     return true;
 }
@@ -221,7 +182,7 @@ static void refuse(struct talus__replay *replay)
     talus__log(TALUS_LOG_DEBUG, "%s: a request at the replay socket was refused", replay->origin);
 }
 
-// Reads one message: the asker's identity and one frame. False: there is none.
+// Reads one message: the client's identity and one frame. False: there is none.
 static bool read_request(struct talus__replay *replay)
 {
     char identity[IDENTITY_MAX];
@@ -253,8 +214,8 @@ static bool read_request(struct talus__replay *replay)
 
 enum outcome {
     SENT,
-    BLOCKED, // the asker's queue is full
-    GONE,    // the asker, or memory
+    BLOCKED, // the client's queue is full
+    GONE,    // the client, or memory
 };
 
 static enum outcome outcome_of_failure(void)
@@ -264,18 +225,18 @@ static enum outcome outcome_of_failure(void)
 
 // Tells the socket whom the next message is for. Whether there is room is decided here, for all
 // of the message.
-static enum outcome address(struct talus__replay *replay, const struct talus__replay_asker *asker)
+static enum outcome address(struct talus__replay *replay, const struct talus__replay_client *client)
 {
-    if (zmq_send(replay->socket, asker->node.name, asker->node.name_size,
+    if (zmq_send(replay->socket, client->node.name, client->node.name_size,
                  ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
         return outcome_of_failure();
     return SENT;
 }
 
-static enum outcome send_event(struct talus__replay *replay, struct talus__replay_asker *asker,
+static enum outcome send_event(struct talus__replay *replay, struct talus__replay_client *client,
                                struct talus__message *message)
 {
-    enum outcome outcome = address(replay, asker);
+    enum outcome outcome = address(replay, client);
 
     if (outcome != SENT)
         return outcome;
@@ -286,7 +247,7 @@ static enum outcome send_event(struct talus__replay *replay, struct talus__repla
     return SENT;
 }
 
-static enum outcome send_marker(struct talus__replay *replay, struct talus__replay_asker *asker,
+static enum outcome send_marker(struct talus__replay *replay, struct talus__replay_client *client,
                                 const char *session, size_t session_size, const char *type,
                                 const void *body, size_t body_size)
 {
@@ -297,7 +258,7 @@ static enum outcome send_marker(struct talus__replay *replay, struct talus__repl
     topic[size++] = '/';
     memcpy(topic + size, type, strlen(type));
     size += strlen(type);
-    enum outcome outcome = address(replay, asker);
+    enum outcome outcome = address(replay, client);
     if (outcome != SENT)
         return outcome;
     if (zmq_send(replay->socket, topic, size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
@@ -314,14 +275,14 @@ static bool is_everything(const char *name, size_t size)
 static uint64_t head_of(const struct talus__replay *replay, const char *name, size_t size)
 {
     return is_everything(name, size) ? *replay->newest
-                                     : talus__sessions_last(replay->sessions, name, size);
+                                     : replay->source->last(replay->source->arg, name, size);
 }
 
 // One head of a request for heads.
-static enum outcome step_heads(struct talus__replay *replay, struct talus__replay_asker *asker,
+static enum outcome step_heads(struct talus__replay *replay, struct talus__replay_client *client,
                                bool *is_done)
 {
-    struct request *request = asker->first;
+    struct request *request = client->first;
     struct talus__request before = request->names;
     uint8_t body[TALUS__HEAD_BODY_MAX];
     const char *name;
@@ -336,134 +297,91 @@ static enum outcome step_heads(struct talus__replay *replay, struct talus__repla
                                      .replay = replay->endpoint,
                                      .replay_size = strlen(replay->endpoint)};
     size_t body_size = talus__head_encode(body, sizeof body, &head);
-    enum outcome outcome = send_marker(replay, asker, name, size, TALUS__HEAD, body, body_size);
+    enum outcome outcome = send_marker(replay, client, name, size, TALUS__HEAD, body, body_size);
     if (outcome == BLOCKED)
         request->names = before;
     return outcome;
 }
 
-// Where to begin in the list of all messages: what is asked for is mostly recent.
-static struct talus__message *first_after(const struct talus__history *history, uint64_t after)
+static enum outcome send_end(struct talus__replay *replay, struct talus__replay_client *client)
 {
-    struct talus__message *message = history->newest;
-
-    for (int i = 0; message && i < SEEK_MOST; i++) {
-        if (message->seq <= after)
-            return message->kept.newer;
-        message = message->kept.older;
-    }
-    return history->oldest;
-}
-
-static void begin_replay(struct talus__replay *replay, struct request *request)
-{
-    const struct talus__session *session =
-        talus__sessions_find(replay->sessions, request->text, request->text_size);
-
-    request->is_begun = true;
-    if (request->is_everything) {
-        request->low = request->after; // holes in seq raise it
-        set_cursor(request, first_after(replay->history, request->after));
-    } else if (session) {
-        request->low = session->low;
-        set_cursor(request, session->oldest_kept);
-    } else {
-        request->low = replay->sessions->watermark;
-    }
-}
-
-// The last message that was looked at has gone by: what the session has lost since then, without
-// having been at the cursor, is that which was never kept.
-static uint64_t low_at_end(const struct talus__replay *replay, const struct request *request)
-{
-    if (request->is_everything)
-        return *replay->newest;
-    const struct talus__session *session =
-        talus__sessions_find(replay->sessions, request->text, request->text_size);
-    return session ? session->low : replay->sessions->watermark;
-}
-
-static enum outcome send_end(struct talus__replay *replay, struct talus__replay_asker *asker,
-                             uint64_t asked_after)
-{
-    const struct request *request = asker->first;
+    const struct request *request = client->first;
+    uint64_t missing_to = replay->source->missing_to(replay->source->arg, &request->cursor);
     uint8_t body[TALUS__END_MAX];
-    uint64_t low = request->low, late = low_at_end(replay, request);
-
-    if (!request->cursor && late > low && late > request->after)
-        low = late;
     const struct talus__end end = {.origin = replay->origin,
                                    .origin_size = strlen(replay->origin),
-                                   .first = low + 1,
+                                   .first = missing_to + 1,
                                    .head = head_of(replay, request->text, request->text_size),
-                                   .is_complete = low <= asked_after};
+                                   .is_complete = missing_to <= request->names.after};
     size_t size = talus__end_encode(body, &end);
-    return send_marker(replay, asker, request->text, request->text_size, TALUS__END, body, size);
+
+    return send_marker(replay, client, request->text, request->text_size, TALUS__END, body, size);
 }
 
 // Sends one event of a replay, or passes it over, or ends.
-static enum outcome step_replay(struct talus__replay *replay, struct talus__replay_asker *asker,
+static enum outcome step_replay(struct talus__replay *replay, struct talus__replay_client *client,
                                 size_t *bytes, bool *is_done)
 {
-    struct request *request = asker->first;
+    const struct talus__publish_source *source = replay->source;
+    struct request *request = client->first;
+    struct talus__cursor *cursor = &request->cursor;
 
     if (!request->is_begun)
-        begin_replay(replay, request);
-    struct talus__message *message = request->left > 0 ? request->cursor : NULL;
+        source->open_cursor(source->arg, cursor, request->text, request->text_size,
+                            request->names.after);
+    request->is_begun = true;
+    struct talus__message *message = request->left > 0 ? cursor->message : NULL;
     if (!message) {
         *is_done = true;
-        return send_end(replay, asker, request->names.after);
+        return send_end(replay, client);
     }
-    if (message->seq > request->after) {
-        enum outcome outcome = send_event(replay, asker, message);
+    if (message->seq > cursor->after) {
+        enum outcome outcome = send_event(replay, client, message);
         if (outcome != SENT)
             return outcome;
-        if (request->is_everything && message->seq > request->after + 1)
-            request->low = message->seq - 1;
-        request->after = message->seq;
         request->left--;
         *bytes += talus__message_size(message);
     }
-    set_cursor(request, after_cursor(request));
+    source->advance_cursor(source->arg, cursor);
     return SENT;
 }
 
-// Does a share of one asker's work. Returns the steps it took.
-static int serve(struct talus__replay *replay, struct talus__replay_asker *asker, size_t *bytes,
+// Does a share of one client's work. Returns the steps it took.
+static int serve(struct talus__replay *replay, struct talus__replay_client *client, size_t *bytes,
                  enum outcome *outcome)
 {
     int steps = 0;
 
     *outcome = SENT;
-    while (steps < STEPS_PER_ASKER && *bytes < BYTES_PER_TURN && asker->first) {
+    while (steps < STEPS_PER_CLIENT && *bytes < BYTES_PER_TURN && client->first) {
         size_t before = *bytes;
         bool is_done = false;
-        if (asker->first->kind == TALUS__REQUEST_HEAD)
-            *outcome = step_heads(replay, asker, &is_done);
+        if (client->first->kind == TALUS__REQUEST_HEAD)
+            *outcome = step_heads(replay, client, &is_done);
         else
-            *outcome = step_replay(replay, asker, bytes, &is_done);
+            *outcome = step_replay(replay, client, bytes, &is_done);
         steps += *bytes > before ? SEND_STEPS : 1;
         if (*outcome != SENT)
             break;
         if (is_done)
-            remove_request(replay, asker);
+            remove_request(replay, client);
     }
     return steps;
 }
 
-static void on_blocked(struct talus__replay *replay, struct talus__replay_asker *asker,
+static void on_blocked(struct talus__replay *replay, struct talus__replay_client *client,
                        long long now)
 {
-    if (asker->blocked_at == 0)
-        asker->blocked_at = now;
-    if (now - asker->blocked_at < replay->stall_ms) {
+    if (client->blocked_at == 0)
+        client->blocked_at = now;
+    if (now - client->blocked_at < replay->stall_ms) {
         replay->retry_at = now + RETRY_MS;
         return;
     }
     add(&replay->stalled);
     talus__log(TALUS_LOG_WARNING,
                "%s: a subscriber asks for events and does not read them: dropped", replay->origin);
-    remove_asker(replay, asker);
+    remove_client(replay, client);
 }
 
 static bool work(struct talus__replay *replay, long long now)
@@ -472,24 +390,24 @@ static bool work(struct talus__replay *replay, long long now)
     int steps = 0;
 
     replay->retry_at = 0;
-    while (replay->turn && blocked < replay->askers.count && steps < STEPS_PER_TURN &&
+    while (replay->turn && blocked < replay->clients.count && steps < STEPS_PER_TURN &&
            bytes < BYTES_PER_TURN) {
-        struct talus__replay_asker *asker = replay->turn;
+        struct talus__replay_client *client = replay->turn;
         enum outcome outcome;
-        replay->turn = asker->next;
-        int taken = serve(replay, asker, &bytes, &outcome);
+        replay->turn = client->next;
+        int taken = serve(replay, client, &bytes, &outcome);
         steps += taken;
         if (outcome != BLOCKED)
-            asker->blocked_at = 0;
+            client->blocked_at = 0;
         else if (taken > 1)
-            asker->blocked_at = now; // it read something
+            client->blocked_at = now; // it read something
         blocked = outcome == BLOCKED ? blocked + 1 : 0;
-        if (outcome == GONE || !asker->first)
-            remove_asker(replay, asker);
+        if (outcome == GONE || !client->first)
+            remove_client(replay, client);
         else if (outcome == BLOCKED)
-            on_blocked(replay, asker, now);
+            on_blocked(replay, client, now);
     }
-    return replay->turn && blocked < replay->askers.count;
+    return replay->turn && blocked < replay->clients.count;
 }
 
 bool talus__replay_run(struct talus__replay *replay, long long now)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Answers those who missed events: a ROUTER socket beside the XPUB, the bus thread's alone.
 //
-// Requests of one asker are answered in order; the askers take turns, and a turn of the bus thread
-// does a bounded amount for them, so none of them holds up the emitters or another. An asker that
-// does not read stands still alone, and is dropped after a while. Everything is bounded: askers,
-// requests of each, and bytes of all requests; what is beyond is counted and not answered.
+// Requests of one client are answered in order; the clients take turns, and a turn of the bus
+// thread does a bounded amount for them, so none of them holds up the emitters or another. A client
+// that does not read stands still alone, and is dropped after a while. Everything is bounded:
+// clients, requests of each, and bytes of all requests; what is beyond is counted and not answered.
 #ifndef TALUS__REPLAY_H
 #define TALUS__REPLAY_H
 
@@ -14,14 +14,13 @@
 #include <stdint.h>
 
 #include "bus/src/base/table.h"
-#include "bus/src/broadcaster/history.h"
-#include "bus/src/broadcaster/sessions.h"
+#include "bus/src/transport/publish.h"
 
-#define TALUS__REPLAY_ASKERS   1024               // with open requests
-#define TALUS__REPLAY_REQUESTS 64                 // of one asker, open at once
+#define TALUS__REPLAY_CLIENTS  1024               // with open requests
+#define TALUS__REPLAY_REQUESTS 64                 // of one client, open at once
 #define TALUS__REPLAY_BYTES    ((size_t)16 << 20) // that all open requests take
 
-struct talus__replay_asker;
+struct talus__replay_client;
 
 struct talus__replay {
     void *socket; // ROUTER; NULL: there is none
@@ -30,34 +29,30 @@ struct talus__replay {
     bool is_drained;
     const char *origin;
     const char *endpoint; // what heads name; "" where there is none
-    struct talus__sessions *sessions;
-    struct talus__history *history;
+    const struct talus__publish_source *source;
     const uint64_t *newest; // seq of the newest event that was sent
-    long long stall_ms;     // an asker that reads nothing for so long is dropped
+    long long stall_ms;     // a client that reads nothing for so long is dropped
 
-    struct talus__table askers;       // those with open requests, by their identity
-    struct talus__replay_asker *turn; // a ring; whose turn it is
+    struct talus__table clients;       // those with open requests, by their identity
+    struct talus__replay_client *turn; // a ring; whose turn it is
     size_t request_bytes;
     long long retry_at; // when those that stand still are tried again; 0: none does
 
     _Atomic uint64_t requests;
     _Atomic uint64_t refused; // requests that are none, or beyond a bound
     _Atomic uint64_t events;  // sent
-    _Atomic uint64_t stalled; // askers dropped
+    _Atomic uint64_t stalled; // clients dropped
 };
 
 // Everything but the socket, its endpoint and `newest` is the caller's to set before.
 // Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.
 int talus__replay_init(struct talus__replay *replay);
 
-// Drops open requests. Before the history ends. Does not close the socket.
+// Drops open requests, with their cursors. Does not close the socket.
 void talus__replay_fini(struct talus__replay *replay);
 
 // Reads requests, and does some of what is open. Returns whether there is more that can be done
 // at once. `now`: monotonic clock, milliseconds.
 bool talus__replay_run(struct talus__replay *replay, long long now);
-
-// For talus__history.on_evict; `arg` is the replay.
-void talus__replay_on_evict(struct talus__message *message, void *arg);
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef TALUS__SEND_H
 #define TALUS__SEND_H
 
-#include "bus/src/broadcaster/message.h"
+#include "bus/src/transport/message.h"
 
 // Consumes the reference, which ZeroMQ holds until the last peer has the event. Does not block.
 // Returns 0 or -1 with errno.

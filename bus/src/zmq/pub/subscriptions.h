@@ -5,11 +5,9 @@
 
 #include <stdbool.h>
 
-#include "bus/src/broadcaster/publisher.h"
-
-#define TALUS__SUBSCRIPTIONS_PER_TURN 1024
+#include "bus/src/zmq/pub/instance.h"
 
 // Takes note of those that have arrived, up to a bound. Returns whether there may be more.
-bool talus__read_subscriptions(struct talus__publisher *publisher);
+bool talus__read_subscriptions(struct talus__zmq_publish *bus);
 
 #endif

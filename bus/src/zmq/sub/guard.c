@@ -15,7 +15,8 @@
 
 #include <talus/error.h>
 
-#include "bus/src/zmq/context.h"
+#include "bus/src/base/clock.h"
+#include "bus/src/base/fork.h"
 
 #define LOOK_MS         100 // after something was left, or came
 #define AGAIN_MS        1   // after a look that did not reach the end; an owner that waits is first
@@ -229,8 +230,41 @@ static void stop(void)
     guard.is_running = false;
 }
 
+// ---- Forks
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&guard.starting);
+    pthread_mutex_lock(&guard.mutex);
+}
+
+// The thread is the parent's; the child starts one of its own with its first subscriber.
+static void after_fork(bool is_child)
+{
+    if (is_child) {
+        close_descriptors();
+        guard.posts = NULL;
+        guard.is_running = false;
+    }
+    pthread_mutex_unlock(&guard.mutex);
+    pthread_mutex_unlock(&guard.starting);
+}
+
+// The context's come first: what the guard does under its mutex may take the context's.
+static void watch_forks(void)
+{
+    static struct talus__fork_hooks hooks = {.before = before_fork, .after = after_fork};
+
+    talus__fork_watch(&hooks);
+}
+
+// ---- Taking up posts
+
 int talus__guard_add(struct talus__post *post)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, watch_forks);
     post->inputs = epoll_create1(EPOLL_CLOEXEC);
     if (post->inputs < 0)
         return TALUS_ESYSTEM;
@@ -279,24 +313,4 @@ void talus__guard_remove(struct talus__post *post, bool is_forked)
     }
     close(post->inputs);
     post->number = 0;
-}
-
-// ---- Forks
-
-void talus__guard_before_fork(void)
-{
-    pthread_mutex_lock(&guard.starting);
-    pthread_mutex_lock(&guard.mutex);
-}
-
-// The thread is the parent's; the child starts one of its own with its first subscriber.
-void talus__guard_after_fork(bool is_child)
-{
-    if (is_child) {
-        close_descriptors();
-        guard.posts = NULL;
-        guard.is_running = false;
-    }
-    pthread_mutex_unlock(&guard.mutex);
-    pthread_mutex_unlock(&guard.starting);
 }

@@ -88,8 +88,4 @@ static inline void talus__post_leave(struct talus__post *post, bool is_empty)
     atomic_store_explicit(&post->holder, TALUS__POST_FREE, memory_order_release);
 }
 
-// For forks: around one, and in the child.
-void talus__guard_before_fork(void);
-void talus__guard_after_fork(bool is_child);
-
 #endif

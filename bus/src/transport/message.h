@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// An encoded event on its way to the socket: topic and body in one allocation, shared by reference
-// count between whoever holds it (the emit queue, ZeroMQ while it is unsent, a history).
+// An encoded event on its way to the subscribers: topic and body in one allocation, shared by
+// reference count between whoever holds it (the emit queue, the transport while it is unsent, the
+// history).
 //
 // Until it is queued it belongs to one thread; in the queue to nobody; then to the bus thread,
 // which writes `prev` before the first send. After that its bytes never change; `kept` stays the
@@ -16,7 +17,7 @@
 
 struct talus__session;
 
-// Its place in the history (history.h), which so needs no memory of its own.
+// Its place in the broadcaster's history, which so needs no memory of its own.
 struct talus__kept {
     struct talus__session *session; // NULL: it is not in the history
     struct talus__message *newer;   // of all that are kept
@@ -24,7 +25,7 @@ struct talus__kept {
     struct talus__message *next; // the next newer one of its session
     union {
         long long at;          // when it was sent, on the monotonic clock in milliseconds
-        uint64_t session_hash; // the ledger's, until then
+        uint64_t session_hash; // by the journal's key, until then
     };
 };
 

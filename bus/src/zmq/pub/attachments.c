@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Where the broadcaster's sockets are bound and connected, with the files that this takes.
-#include "bus/src/zmq/sockets.h"
+#include "bus/src/zmq/pub/attachments.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Encoded events, shared by reference count.
-#include "bus/src/broadcaster/message.h"
+#include "bus/src/transport/message.h"
 
 #include <string.h>
 
 #include <talus/error.h>
 
-#include "bus/src/broadcaster/pool.h"
+#include "bus/src/base/pool.h"
 #include "bus/src/codec/body.h"
 
 int talus__message_new(struct talus__message **out, const struct talus__message_parts *parts)

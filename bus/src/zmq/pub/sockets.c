@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The broadcaster's sockets. Their options were chosen by experiment: libzmq's defaults lose
 // events.
-#include "bus/src/zmq/sockets.h"
+#include "bus/src/zmq/pub/sockets.h"
 
 #include <errno.h>
 #include <zmq.h>
@@ -69,7 +69,7 @@ void *talus__xpub_open(void *context, const talus_broadcaster_options_t *options
 void *talus__router_open(void *context, const talus_broadcaster_options_t *options)
 {
     const struct socket_option values[] = {
-        {ZMQ_ROUTER_MANDATORY, 1}, // a full queue and a lost asker are told
+        {ZMQ_ROUTER_MANDATORY, 1}, // a full queue and a lost client are told
         {ZMQ_RCVHWM, 0}, // a stopped input can abort the process; replay.c bounds what is open
         {ZMQ_SNDHWM, options->replay_high_water_mark},
         {ZMQ_LINGER, LEAST_LINGER_MS},

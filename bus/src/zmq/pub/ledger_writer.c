@@ -6,6 +6,8 @@
 // (directory_lock.c). Only its owner, by changing the mode first, and root can; they can end the
 // process anyway. A slot's seq is written before its hash, a table before the header names it, and
 // the magic last. What cannot be allocated ends the ledger, never the broadcaster.
+#include "bus/src/zmq/pub/ledger_writer.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 // A slot's `turn`, less its index, counts rounds of the ring twice: even, it is empty and waits for
 // the putter of that round; odd, it holds a block for the taker of that round. It is kept relative
 // to the index so that the zeroed ring of the program's start is an empty one.
-#include "bus/src/broadcaster/pool.h"
+#include "bus/src/base/pool.h"
 
 #include <stdalign.h>
 #include <stdatomic.h>

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: MIT
-// The broadcaster's sockets, the XPUB and the replay socket (ROUTER) beside it: their options, and
-// the endpoints that they are attached to, with the files that this takes.
-#ifndef TALUS__SOCKETS_H
-#define TALUS__SOCKETS_H
+// The endpoints that the broadcaster's sockets are attached to, with the files that this takes.
+#ifndef TALUS__ATTACHMENTS_H
+#define TALUS__ATTACHMENTS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <talus/broadcaster.h>
-
-#include "bus/src/codec/ledger.h"
 #include "bus/src/zmq/directory/directory.h"
 #include "bus/src/zmq/directory/ipc_lock.h"
 #include "bus/src/zmq/endpoint.h"
+#include "bus/src/zmq/pub/ledger_writer.h"
 
 // One endpoint that the socket is bound or connected to.
 struct talus__attachment {
@@ -30,13 +27,6 @@ struct talus__attachments {
     size_t replay_lock_count;
     char *replay; // owned: where the replay socket is bound, as heads name it; "" for nowhere
 };
-
-// Make the sockets with all their options. NULL: errno says why.
-void *talus__xpub_open(void *context, const talus_broadcaster_options_t *options);
-void *talus__router_open(void *context, const talus_broadcaster_options_t *options);
-
-// Closes either; what it has still to send is sent for `linger_ms` more, or the least that is safe.
-void talus__socket_close(void *socket, int linger_ms);
 
 struct talus__attach_options {
     void *socket; // XPUB
