@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The sessions that a subscriber has joined, and how far it is in each of them with each origin.
+// The subscriptions: the sessions that a subscriber has joined, and its stream cursors, which say
+// how far it is in each of them with each publisher.
 //
 // A session that is left stays for a moment (TALUS__LINGER_MS), with its subscription: if it is
 // joined again meanwhile, markers that are still on their way could otherwise be taken for the
 // answer to the new subscription, which would be called live too early.
-#ifndef TALUS__JOINED_H
-#define TALUS__JOINED_H
+#ifndef TALUS__SUBSCRIPTION_H
+#define TALUS__SUBSCRIPTION_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,23 +16,18 @@
 #include <talus/topic.h>
 
 #include "bus/src/base/table.h"
-#include "bus/src/subscriber/origins.h"
+#include "bus/src/subscriber/sequencer.h"
+#include "bus/src/zmq/sub/publishers.h"
 
 #define TALUS__LINGER_MS 1000
 
-struct talus__heal; // heal.h
-
-// How far one is with the events that an origin sent to a session.
+// The stream cursor: how far one is with the events that a publisher sent to a session.
 struct talus__position {
+    struct talus__stream stream;
     struct talus__origin_ref origin;
-    uint64_t last;            // seq of the newest event that one has, or is not owed
-    uint64_t delivered;       // seq of the newest event that the caller got
-    struct talus__heal *heal; // NULL: nothing is missing
-    bool has_baseline;        // the origin's first head came: from `last` on, everything is owed
-    bool is_over; // that it is lost without end was told; until the origin is heard here
-    // Known when the origin is gone, too:
-    bool is_presence;   // it sends nothing but presence
+    // Known when the publisher is gone, too:
     uint32_t name_hash; // tells it from others
+    bool is_presence;   // it sends nothing but presence
 };
 
 enum talus__joined_list {
@@ -124,6 +120,10 @@ bool talus__position_is_of(const struct talus__position *position, const char *o
 
 // Whether every origin that is waited for has answered.
 bool talus__joined_is_answered(struct talus__joined *joined, const struct talus__origins *origins);
+
+// Whether it is joined and no other publisher has sent to it, as far as is known.
+bool talus__joined_is_only_origin(struct talus__joined_set *set, const char *session,
+                                  const char *origin);
 
 // Notes the newest event heard of.
 void talus__joined_note(struct talus__joined *joined, const struct talus__origin *origin,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Joined sessions and positions.
+// Subscriptions and stream cursors.
 //
 // Invariants: `answered` counts the positions with a baseline whose origin may be gone meanwhile,
 // so it is never less than the number of known origins that answered. Positions of origins that are
 // gone are dropped whenever the array would have to grow, so it never holds more than twice the
 // origins that can be known at once.
-#include "bus/src/subscriber/joined.h"
+#include "bus/src/subscriber/subscription.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -155,16 +155,24 @@ static void drop_gone(struct talus__joined *joined, const struct talus__origins 
     joined->answered = 0;
     for (uint32_t i = 0; i < joined->position_count; i++) {
         if (!talus__origins_at(origins, joined->positions[i].origin))
-            continue; // it has no heal, which would keep the origin
-        joined->answered += joined->positions[i].has_baseline;
+            continue; // it has no gap, which would keep the publisher
+        joined->answered += joined->positions[i].stream.has_baseline;
         joined->positions[kept++] = joined->positions[i];
     }
     joined->position_count = kept;
 }
 
+// The positions lie elsewhere now.
+static void note_moved(struct talus__joined *joined)
+{
+    for (uint32_t i = 0; i < joined->position_count; i++)
+        talus__sequencer_moved(&joined->positions[i].stream);
+}
+
 static bool make_room(struct talus__joined *joined, const struct talus__origins *origins)
 {
     drop_gone(joined, origins);
+    note_moved(joined);
     // Half of it free: enough until the next time.
     if (joined->position_count < joined->position_capacity / 2)
         return true;
@@ -174,6 +182,7 @@ static bool make_room(struct talus__joined *joined, const struct talus__origins 
         return joined->position_count < joined->position_capacity;
     joined->positions = positions;
     joined->position_capacity = capacity;
+    note_moved(joined);
     return true;
 }
 
@@ -206,7 +215,23 @@ bool talus__joined_is_answered(struct talus__joined *joined, const struct talus_
             continue;
         const struct talus__position *position =
             talus__position_find(joined, talus__origin_refer(origins, origin));
-        if (!position || !position->has_baseline)
+        if (!position || !position->stream.has_baseline)
+            return false;
+    }
+    return true;
+}
+
+bool talus__joined_is_only_origin(struct talus__joined_set *set, const char *session,
+                                  const char *origin)
+{
+    struct talus__joined *joined = talus__joined_find(set, session, strlen(session));
+
+    if (!joined || talus__joined_is_left(joined))
+        return false;
+    for (uint32_t i = 0; i < joined->position_count; i++) {
+        const struct talus__position *position = &joined->positions[i];
+        if (position->stream.last > 0 && !position->is_presence &&
+            !talus__position_is_of(position, origin))
             return false;
     }
     return true;
