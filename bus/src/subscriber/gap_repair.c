@@ -309,8 +309,12 @@ int talus__gap_repair_event(struct talus__gap_repair *repairs, const struct talu
                             int refusal)
 {
     struct talus__core *core = repairs->core;
-    struct context context = {.origin = origin, .topic = topic, .body = body, .refusal = refusal};
+    struct context context;
 
+    context.origin = origin;
+    context.topic = topic;
+    context.body = body;
+    context.refusal = refusal;
     find_streams(repairs, &context);
     talus__sequencer_place(&context.place, body->seq, body->prev);
     if (context.place.judge)
@@ -683,7 +687,7 @@ static bool take_action(struct talus__gap_repair *repairs, const struct talus__a
     return false;
 }
 
-bool talus__gap_repair_take(struct talus__gap_repair *repairs)
+bool talus__gap_repair_take_due(struct talus__gap_repair *repairs)
 {
     struct talus__action action;
 

@@ -90,6 +90,11 @@ void talus__gap_repair_leave(struct talus__gap_repair *repairs, struct talus__jo
 void talus__gap_repair_tend(struct talus__gap_repair *repairs, long long now);
 
 // Sets core->delivery to the next thing that is due. False: there is none.
-bool talus__gap_repair_take(struct talus__gap_repair *repairs);
+bool talus__gap_repair_take_due(struct talus__gap_repair *repairs);
+
+static inline bool talus__gap_repair_take(struct talus__gap_repair *repairs)
+{
+    return repairs->sequencer.ready && talus__gap_repair_take_due(repairs);
+}
 
 #endif

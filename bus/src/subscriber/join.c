@@ -270,12 +270,10 @@ long long talus__join_due(const talus_subscriber_t *subscriber)
     return left ? talus__earlier(due, left->deadline) : due;
 }
 
-bool talus__join_take(talus_subscriber_t *subscriber)
+bool talus__join_take_live(talus_subscriber_t *subscriber)
 {
     struct talus__joined *joined = subscriber->core.joined.lists[TALUS__LIST_ANNOUNCE].first;
 
-    if (!joined)
-        return false;
     talus__joined_move(&subscriber->core.joined, joined, TALUS__LIST_NONE);
     memcpy(subscriber->core.delivery.session, joined->name, joined->node.name_size + 1);
     subscriber->core.delivery.id[0] = '\0';

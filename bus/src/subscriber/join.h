@@ -16,7 +16,13 @@ void talus__join_check(talus_subscriber_t *subscriber, struct talus__joined *joi
 void talus__join_greeted(talus_subscriber_t *subscriber);
 
 // Sets the delivery to the next LIVE that is due. False: there is none.
-bool talus__join_take(talus_subscriber_t *subscriber);
+bool talus__join_take_live(talus_subscriber_t *subscriber);
+
+static inline bool talus__join_take(talus_subscriber_t *subscriber)
+{
+    return subscriber->core.joined.lists[TALUS__LIST_ANNOUNCE].first &&
+           talus__join_take_live(subscriber);
+}
 
 // Ends joins whose time is over, and subscriptions that lingered long enough.
 void talus__join_tend(talus_subscriber_t *subscriber, long long now);

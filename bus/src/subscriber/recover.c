@@ -112,12 +112,10 @@ static void set_failed(struct talus__recover *recover, const struct talus__faile
         recover->core->delivery.given.is_reached = true;
 }
 
-bool talus__recover_take(struct talus__recover *recover)
+bool talus__recover_take_failed(struct talus__recover *recover)
 {
     struct talus__failed_recovery *failed = recover->first_failed;
 
-    if (!failed)
-        return false;
     recover->first_failed = failed->next;
     if (!failed->next)
         recover->last_failed = NULL;

@@ -43,6 +43,11 @@ void talus__recover_failed(struct talus__recover *recover, struct talus__replay_
                            const struct talus__origin *origin);
 
 // Sets the delivery to the end of a recovery that failed. False: there is none.
-bool talus__recover_take(struct talus__recover *recover);
+bool talus__recover_take_failed(struct talus__recover *recover);
+
+static inline bool talus__recover_take(struct talus__recover *recover)
+{
+    return recover->first_failed && talus__recover_take_failed(recover);
+}
 
 #endif
