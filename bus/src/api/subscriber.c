@@ -126,7 +126,7 @@ static int init(talus_subscriber_t *subscriber, const talus_subscriber_options_t
     subscriber->core.bound.max_bytes = options->receive_bytes;
     subscriber->core.replay_client.is_emptied = true;
     subscriber->core.delivery.stats = &subscriber->core.stats;
-    talus__gap_repair_init(&subscriber->repairs, &subscriber->core);
+    talus__gaps_init(&subscriber->repairs, &subscriber->core);
     subscriber->liveness.core = &subscriber->core;
     subscriber->liveness.repairs = &subscriber->repairs;
     subscriber->recover.core = &subscriber->core;
@@ -199,7 +199,7 @@ static void fini(talus_subscriber_t *subscriber)
     bool is_forked = talus__is_forked(subscriber->generation);
 
     talus__guard_remove(&subscriber->core.post, is_forked);
-    talus__gap_repair_fini(&subscriber->repairs);
+    talus__gaps_fini(&subscriber->repairs);
     talus__replay_client_fini(&subscriber->core.replay_client, is_forked);
     talus__recover_fini(&subscriber->recover);
     talus__peers_fini(&subscriber->core.peers, is_forked);

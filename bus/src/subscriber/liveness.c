@@ -54,7 +54,7 @@ static void lose_position(struct talus__liveness *liveness, struct talus__joined
     if (origin->has_bye || (position && position->stream.state == TALUS__STREAM_ENDED) ||
         !is_owed(ledger, joined, position, &upto)) {
         if (position) // it cannot be asked any more
-            talus__gap_repair_fail(liveness->repairs, &position->stream);
+            talus__gap_fail(liveness->repairs, &position->stream);
         return;
     }
     // One that was never heard came when the session was live: what it emitted was owed. Where it
@@ -65,7 +65,7 @@ static void lose_position(struct talus__liveness *liveness, struct talus__joined
              !joined->is_live)
         return;
     if (position)
-        talus__gap_repair_lose(liveness->repairs, joined, origin, &position->stream, upto);
+        talus__gap_lose(liveness->repairs, joined, origin, &position->stream, upto);
 }
 
 static void lose_positions(struct talus__liveness *liveness, struct talus__origin *origin,

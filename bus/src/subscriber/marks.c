@@ -107,7 +107,7 @@ static struct talus__origin *decode_marker(talus_subscriber_t *subscriber, struc
     bool is_new = !origin->speaks_heads;
     talus__origin_hear(&subscriber->core.origins, origin);
     if (learn_replay(subscriber, origin, head) || is_new)
-        talus__gap_repair_hear(&subscriber->repairs, origin);
+        talus__gap_hear_all(&subscriber->repairs, origin);
     return origin;
 }
 

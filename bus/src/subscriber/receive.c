@@ -250,7 +250,7 @@ static int tend(talus_subscriber_t *subscriber, int timeout_ms, bool is_drained)
         talus__liveness_tend_beats(&subscriber->liveness, now, is_drained);
         talus__join_tend(subscriber, now);
         talus__replay_client_tend(&subscriber->core.replay_client, now);
-        talus__gap_repair_tend(&subscriber->repairs, now);
+        talus__gap_tend_all(&subscriber->repairs, now);
         talus__liveness_tend(&subscriber->liveness, now, is_drained);
     }
     errno = saved;

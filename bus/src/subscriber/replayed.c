@@ -19,7 +19,7 @@ void talus__replayed_on_failed(struct talus__replay_request *request, struct tal
     talus_subscriber_t *subscriber = arg;
 
     if (request->kind == TALUS__REPLAY_REPAIR && request->waiter)
-        talus__gap_repair_request_failed(&subscriber->repairs, request->waiter);
+        talus__gap_request_failed(&subscriber->repairs, request->waiter);
     else if (request->kind == TALUS__REPLAY_RECOVER)
         talus__recover_failed(&subscriber->recover, request, origin);
 }
@@ -90,7 +90,7 @@ static int on_end(talus_subscriber_t *subscriber, struct talus__replay_connectio
     if (request->kind == TALUS__REPLAY_RECOVER)
         taken = talus__recover_end(&subscriber->recover, connection->origin, request, &end);
     else if (request->waiter)
-        talus__gap_repair_end(&subscriber->repairs, request->waiter, request->since, end.first);
+        talus__gap_end(&subscriber->repairs, request->waiter, request->since, end.first);
     free(request);
     return taken;
 }
