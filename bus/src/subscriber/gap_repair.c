@@ -11,9 +11,9 @@
 
 void talus__gap_repair_leave(struct talus__gap_repair *repairs, struct talus__joined *joined)
 {
-    for (uint32_t i = 0; i < joined->position_count; i++) {
-        if (joined->positions[i].stream.repair)
-            talus__gaps_close(repairs, talus__gap_of(joined->positions[i].stream.repair));
+    for (uint32_t i = 0; i < joined->cursor_count; i++) {
+        if (joined->cursors[i].stream.repair)
+            talus__gaps_close(repairs, talus__gap_of(joined->cursors[i].stream.repair));
     }
 }
 
@@ -39,10 +39,9 @@ static bool is_wanted(const struct talus__joined *joined)
 static struct talus__stream *stream_of(struct talus__core *core, struct talus__joined *joined,
                                        struct talus__origin_ref ref)
 {
-    struct talus__position *position =
-        joined ? talus__position_get(joined, &core->origins, ref) : NULL;
+    struct talus__cursor *cursor = joined ? talus__cursor_get(joined, &core->origins, ref) : NULL;
 
-    return position ? &position->stream : NULL;
+    return cursor ? &cursor->stream : NULL;
 }
 
 static void find_streams(struct talus__gap_repair *repairs, struct context *context)
@@ -235,8 +234,8 @@ bool talus__gap_repair_is_judged_by_all(struct talus__gap_repair *repairs,
 
     if (!is_wanted(everything))
         return false;
-    const struct talus__position *all =
-        talus__position_find(everything, talus__origin_refer(&core->origins, origin));
+    const struct talus__cursor *all =
+        talus__cursor_find(everything, talus__origin_refer(&core->origins, origin));
     return all && talus__sequencer_can_judge(&all->stream, everything->is_live);
 }
 
@@ -260,11 +259,11 @@ static void take_mark(struct talus__gap_repair *repairs, struct talus__joined *j
                       struct talus__origin *origin, uint64_t seq)
 {
     struct talus__core *core = repairs->core;
-    struct talus__position *position =
-        talus__position_get(joined, &core->origins, talus__origin_refer(&core->origins, origin));
-    if (!position)
+    struct talus__cursor *cursor =
+        talus__cursor_get(joined, &core->origins, talus__origin_refer(&core->origins, origin));
+    if (!cursor)
         return; // without memory the join becomes live when its time is over
-    struct talus__stream *stream = &position->stream;
+    struct talus__stream *stream = &cursor->stream;
     bool is_all = joined == core->joined.everything;
     struct talus__mark mark = {
         .seq = seq,

@@ -66,9 +66,9 @@ void talus__join_on_removed(struct talus__origin *origin, void *arg)
 static bool has_answered(const talus_subscriber_t *subscriber, struct talus__joined *joined,
                          const struct talus__origin *origin)
 {
-    const struct talus__position *position =
-        talus__position_find(joined, talus__origin_refer(&subscriber->core.origins, origin));
-    return position && position->stream.has_baseline;
+    const struct talus__cursor *cursor =
+        talus__cursor_find(joined, talus__origin_refer(&subscriber->core.origins, origin));
+    return cursor && cursor->stream.has_baseline;
 }
 
 // Those that have not answered and are away are not waited for. They may come back with events of

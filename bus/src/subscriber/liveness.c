@@ -30,59 +30,58 @@ static long long due_of(const struct talus__liveness *liveness, const struct tal
 // Whether something was emitted to the session that has not come, and up to which seq. The ledger
 // knows; without one, whatever was sent since the last head may be missing.
 static bool is_owed(const struct talus__ledger *ledger, const struct talus__joined *joined,
-                    const struct talus__position *position, uint64_t *upto)
+                    const struct talus__cursor *cursor, uint64_t *upto)
 {
-    uint64_t last = position ? position->stream.last : 0;
+    uint64_t last = cursor ? cursor->stream.last : 0;
 
     *upto = 0;
     if (!ledger)
-        return !position || last > 0;
+        return !cursor || last > 0;
     *upto = strcmp(joined->name, TALUS__EVERYTHING) == 0
                 ? ledger->newest
                 : talus__ledger_last(ledger, joined->name, joined->node.name_size);
     return *upto > last;
 }
 
-static void lose_position(struct talus__liveness *liveness, struct talus__joined *joined,
-                          struct talus__origin *origin, const struct talus__ledger *ledger)
+static void lose_cursor(struct talus__liveness *liveness, struct talus__joined *joined,
+                        struct talus__origin *origin, const struct talus__ledger *ledger)
 {
     struct talus__origins *origins = &liveness->core->origins;
     struct talus__origin_ref ref = talus__origin_refer(origins, origin);
-    struct talus__position *position = talus__position_find(joined, ref);
+    struct talus__cursor *cursor = talus__cursor_find(joined, ref);
     uint64_t upto;
 
-    if (origin->has_bye || (position && position->stream.state == TALUS__STREAM_ENDED) ||
-        !is_owed(ledger, joined, position, &upto)) {
-        if (position) // it cannot be asked any more
-            talus__gap_fail(liveness->repairs, &position->stream);
+    if (origin->has_bye || (cursor && cursor->stream.state == TALUS__STREAM_ENDED) ||
+        !is_owed(ledger, joined, cursor, &upto)) {
+        if (cursor) // it cannot be asked any more
+            talus__gap_fail(liveness->repairs, &cursor->stream);
         return;
     }
     // One that was never heard came when the session was live: what it emitted was owed. Where it
     // was gone before the session was live, nothing was.
-    if (!position && joined->is_live && origin->was_listed && joined->live_turn < origin->left_turn)
-        position = talus__position_get(joined, origins, ref);
-    else if (position && !position->stream.has_baseline && position->stream.last == 0 &&
-             !joined->is_live)
+    if (!cursor && joined->is_live && origin->was_listed && joined->live_turn < origin->left_turn)
+        cursor = talus__cursor_get(joined, origins, ref);
+    else if (cursor && !cursor->stream.has_baseline && cursor->stream.last == 0 && !joined->is_live)
         return;
-    if (position)
-        talus__gap_lose(liveness->repairs, joined, origin, &position->stream, upto);
+    if (cursor)
+        talus__gap_lose(liveness->repairs, joined, origin, &cursor->stream, upto);
 }
 
-static void lose_positions(struct talus__liveness *liveness, struct talus__origin *origin,
-                           const struct talus__ledger *ledger)
+static void lose_cursors(struct talus__liveness *liveness, struct talus__origin *origin,
+                         const struct talus__ledger *ledger)
 {
     struct talus__joined_set *set = &liveness->core->joined;
     struct talus__joined *everything = set->everything;
 
     if (talus__gap_repair_is_judged_by_all(liveness->repairs, origin)) {
-        lose_position(liveness, everything, origin, ledger);
+        lose_cursor(liveness, everything, origin, ledger);
         return;
     }
     for (size_t i = 0; i <= set->table.mask; i++) {
         for (struct talus__node *node = set->table.buckets[i]; node; node = node->next) {
             struct talus__joined *joined = (struct talus__joined *)node;
             if (!talus__joined_is_left(joined))
-                lose_position(liveness, joined, origin, ledger);
+                lose_cursor(liveness, joined, origin, ledger);
         }
     }
 }
@@ -100,7 +99,7 @@ static void lose(struct talus__liveness *liveness, struct talus__origin *origin)
     talus__origin_pin(&liveness->core->origins, origin);
     origin->is_lost = true;
     talus__replay_client_give_up(&liveness->core->replay_client, origin);
-    lose_positions(liveness, origin, has_ledger ? &ledger : NULL);
+    lose_cursors(liveness, origin, has_ledger ? &ledger : NULL);
     if (has_ledger)
         talus__ledger_close(&ledger);
     talus__origin_depart(&liveness->core->origins, origin);

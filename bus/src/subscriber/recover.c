@@ -33,9 +33,9 @@ static bool is_reached(struct talus__recover *recover, const char *session, cons
         return false;
     if (seq == 0 || !origin)
         return seq == 0;
-    const struct talus__position *position =
-        talus__position_find(joined, talus__origin_refer(&recover->core->origins, origin));
-    return position && position->stream.has_baseline && position->stream.last >= seq;
+    const struct talus__cursor *cursor =
+        talus__cursor_find(joined, talus__origin_refer(&recover->core->origins, origin));
+    return cursor && cursor->stream.has_baseline && cursor->stream.last >= seq;
 }
 
 static void set_recovered(struct talus__recover *recover, const char *session, const char *origin,
@@ -162,12 +162,11 @@ static bool find_stream(struct talus__recover *recover, const char *session,
 
     if (!joined || talus__joined_is_left(joined) || !joined->is_live)
         return false;
-    const struct talus__position *position =
-        talus__position_find(joined, talus__origin_refer(&recover->core->origins, origin));
-    if (!position || !position->stream.has_baseline ||
-        position->stream.state == TALUS__STREAM_ENDED)
+    const struct talus__cursor *cursor =
+        talus__cursor_find(joined, talus__origin_refer(&recover->core->origins, origin));
+    if (!cursor || !cursor->stream.has_baseline || cursor->stream.state == TALUS__STREAM_ENDED)
         return false;
-    *seq = position->stream.last;
+    *seq = cursor->stream.last;
     return true;
 }
 

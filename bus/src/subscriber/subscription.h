@@ -22,7 +22,7 @@
 #define TALUS__LINGER_MS 1000
 
 // The stream cursor: how far one is with the events that a publisher sent to a session.
-struct talus__position {
+struct talus__cursor {
     struct talus__stream stream;
     struct talus__origin_ref origin;
     // Known when the publisher is gone, too:
@@ -48,11 +48,11 @@ struct talus__joined {
     uint64_t live_turn; // … when, as talus__origins.turn counts
     bool is_complete;   // … and every known origin had answered
     long long deadline; // of the list, on the monotonic clock in milliseconds
-    struct talus__position *positions; // owned
-    uint32_t position_count;
-    uint32_t position_capacity;
-    uint32_t recent;     // index of the position used last
-    uint32_t answered;   // positions that have a baseline
+    struct talus__cursor *cursors; // owned
+    uint32_t cursor_count;
+    uint32_t cursor_capacity;
+    uint32_t recent;     // index of the cursor used last
+    uint32_t answered;   // cursors that have a baseline
     uint64_t newest_seq; // the event last heard of; 0: none
     char newest_origin[TALUS_ORIGIN_MAX + 1];
     char name[]; // "" for everybody, "*" for everything
@@ -104,19 +104,19 @@ static inline size_t talus__joined_count(const struct talus__joined_set *set)
     return set->table.count - set->lists[TALUS__LIST_LEFT].count;
 }
 
-// ---- Positions
+// ---- Stream cursors
 
 // NULL: there is none.
-struct talus__position *talus__position_find(struct talus__joined *joined,
-                                             struct talus__origin_ref origin);
+struct talus__cursor *talus__cursor_find(struct talus__joined *joined,
+                                         struct talus__origin_ref origin);
 
-// Finds the position or adds one at 0. NULL: out of memory. Valid until the next call.
-struct talus__position *talus__position_get(struct talus__joined *joined,
-                                            const struct talus__origins *origins,
-                                            struct talus__origin_ref origin);
+// Finds the cursor or adds one at 0. NULL: out of memory. Valid until the next call.
+struct talus__cursor *talus__cursor_get(struct talus__joined *joined,
+                                        const struct talus__origins *origins,
+                                        struct talus__origin_ref origin);
 
-// Whether the position is of the origin with that name, which may be gone.
-bool talus__position_is_of(const struct talus__position *position, const char *origin);
+// Whether the cursor is of the origin with that name, which may be gone.
+bool talus__cursor_is_of(const struct talus__cursor *cursor, const char *origin);
 
 // Whether every origin that is waited for has answered.
 bool talus__joined_is_answered(struct talus__joined *joined, const struct talus__origins *origins);
