@@ -18,7 +18,6 @@
 #include "bus/src/zmq/connection_times.h"
 #include "bus/src/zmq/context.h"
 #include "bus/src/zmq/endpoint.h"
-#include "bus/src/zmq/zmq_handover.h"
 
 #define MAX_BODY_LEAST    1024u // bytes: as a broadcaster's
 #define MAX_BODY_MOST     (1u << 30)
@@ -133,8 +132,7 @@ static int init(talus_subscriber_t *subscriber, const talus_subscriber_options_t
     subscriber->core.limits = (struct talus__limits){.max_body = options->max_body,
                                                      .max_depth = options->max_depth,
                                                      .max_bin = options->max_bin};
-    zmq_msg_init(&subscriber->core.topic);
-    zmq_msg_init(&subscriber->core.body);
+    talus__frames_init(&subscriber->core.frames);
     int error = talus__origins_init(&subscriber->core.origins, options->max_origins,
                                     options->ignore_origin);
     if (error)
@@ -204,10 +202,8 @@ static void fini(talus_subscriber_t *subscriber)
     talus__recover_fini(&subscriber->recover);
     talus__peers_fini(&subscriber->core.peers, is_forked);
     talus__wake_close(&subscriber->core.wake);
-    talus__zmq_release(zmq_msg_data(&subscriber->core.body));
     talus__inbox_fini(&subscriber->core.inbox);
-    zmq_msg_close(&subscriber->core.topic);
-    zmq_msg_close(&subscriber->core.body);
+    talus__frames_fini(&subscriber->core.frames);
     if (!is_forked && subscriber->core.socket)
         zmq_close(subscriber->core.socket);
     if (!is_forked && subscriber->context)

@@ -3,14 +3,13 @@
 #ifndef TALUS__SUBSCRIBER_CORE_H
 #define TALUS__SUBSCRIBER_CORE_H
 
-#include <zmq.h>
-
 #include <talus/subscriber.h>
 
 #include "bus/src/codec/event_limits.h"
 #include "bus/src/subscriber/delivery.h"
 #include "bus/src/subscriber/subscription.h"
 #include "bus/src/subscriber/wake.h"
+#include "bus/src/zmq/sub/frames.h"
 #include "bus/src/zmq/sub/guard.h"
 #include "bus/src/zmq/sub/inbox.h"
 #include "bus/src/zmq/sub/peers.h"
@@ -31,8 +30,7 @@ struct talus__core {
     struct talus__wake wake;
     talus_subscriber_stats_t stats;
 
-    zmq_msg_t topic; // the message under way; what was delivered borrows from it
-    zmq_msg_t body;
+    struct talus__frames frames; // the message under way; what was delivered borrows from it
     struct talus__source source; // of a message from a socket or an inbox
     struct talus__delivery delivery;
     uint64_t malformed_found; // of those that the inboxes count: logged

@@ -7,7 +7,6 @@
 #include <talus/error.h>
 
 #include "bus/src/base/log.h"
-#include "bus/src/zmq/zmq_handover.h"
 
 void talus__gap_repair_leave(struct talus__gap_repair *repairs, struct talus__joined *joined)
 {
@@ -206,15 +205,15 @@ static bool release(struct talus__gap_repair *repairs, struct talus__gap *gap,
     struct talus__body body;
     struct context context = {.topic = &topic, .body = &body};
 
-    talus__zmq_release(zmq_msg_data(&core->body));
-    zmq_msg_move(&core->topic, &kept->topic);
-    zmq_msg_move(&core->body, &kept->body);
+    talus__frames_move(&core->frames, &kept->frames);
     talus__gaps_forget(held);
     // Both were decoded before, when it was taken up.
-    if (talus__topic_parse(zmq_msg_data(&core->topic), zmq_msg_size(&core->topic), &topic) != 0)
+    if (talus__topic_parse(talus__frames_topic(&core->frames),
+                           talus__frames_topic_size(&core->frames), &topic) != 0)
         return false;
-    context.refusal = talus__body_decode(zmq_msg_data(&core->body), zmq_msg_size(&core->body),
-                                         &core->limits, &body);
+    context.refusal =
+        talus__body_decode(talus__frames_body(&core->frames),
+                           talus__frames_body_size(&core->frames), &core->limits, &body);
     find_place_in(repairs, gap, &context);
     uint64_t before = context.place.judge->last;
     if (talus__sequencer_release(&context.place, body.seq) != TALUS__VERDICT_DELIVER) {

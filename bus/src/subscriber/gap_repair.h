@@ -13,7 +13,7 @@
 #include "bus/src/subscriber/gap_requests.h"
 #include "bus/src/subscriber/gaps.h"
 
-// An event, decoded from core->topic and body. `refusal`: 0, or why its payload is not delivered.
+// An event, decoded from core->frames. `refusal`: 0, or why its payload is not delivered.
 // Returns enum talus__taken.
 int talus__gap_repair_event(struct talus__gap_repair *repairs, const struct talus__topic *topic,
                             const struct talus__body *body, struct talus__origin *origin,

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "bus/src/base/log.h"
-#include "bus/src/zmq/zmq_handover.h"
 
 void talus__gaps_init(struct talus__gap_repair *repairs, struct talus__core *core)
 {
@@ -26,9 +25,7 @@ void talus__gaps_forget(struct talus__held *held)
 {
     struct talus__kept *kept = (struct talus__kept *)held;
 
-    talus__zmq_release(zmq_msg_data(&kept->body));
-    zmq_msg_close(&kept->topic);
-    zmq_msg_close(&kept->body);
+    talus__frames_fini(&kept->frames);
     free(kept);
 }
 
@@ -36,8 +33,8 @@ void talus__gaps_hold(struct talus__gap_repair *repairs, struct talus__repair *r
                       uint64_t prev)
 {
     struct talus__core *core = repairs->core;
-    size_t bytes =
-        zmq_msg_size(&core->topic) + zmq_msg_size(&core->body) + sizeof(struct talus__kept);
+    size_t bytes = talus__frames_topic_size(&core->frames) +
+                   talus__frames_body_size(&core->frames) + sizeof(struct talus__kept);
     struct talus__kept *kept = NULL;
 
     if (talus__sequencer_has_room(&repairs->sequencer, bytes))
@@ -51,10 +48,7 @@ void talus__gaps_hold(struct talus__gap_repair *repairs, struct talus__repair *r
         free(kept);
         return;
     }
-    zmq_msg_init(&kept->topic);
-    zmq_msg_init(&kept->body);
-    talus__frame_keep(&kept->topic, &core->topic);
-    talus__frame_keep(&kept->body, &core->body);
+    talus__frames_keep(&kept->frames, &core->frames);
 }
 
 // ---- Opening and closing

@@ -8,17 +8,16 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <zmq.h>
 
 #include "bus/src/subscriber/core.h"
 #include "bus/src/subscriber/log_gate.h"
 #include "bus/src/subscriber/sequencer.h"
+#include "bus/src/zmq/sub/frames.h"
 
 // An event that is held back.
 struct talus__kept {
     struct talus__held held; // first, as the sequencer gives it back
-    zmq_msg_t topic;
-    zmq_msg_t body;
+    struct talus__frames frames;
 };
 
 // An open gap of one publisher in one joined session.
@@ -64,7 +63,7 @@ struct talus__repair *talus__gaps_open(struct talus__gap_repair *repairs,
 void talus__gaps_close(struct talus__gap_repair *repairs, struct talus__gap *gap);
 void talus__gaps_free(struct talus__gap_repair *repairs, struct talus__gap *gap);
 
-// Holds back the event in core->topic and body.
+// Holds back the event in core->frames.
 void talus__gaps_hold(struct talus__gap_repair *repairs, struct talus__repair *repair, uint64_t seq,
                       uint64_t prev);
 

@@ -3,10 +3,8 @@
 //
 // A join is live when each origin that is waited for has answered with the session's head: the head
 // travels the same way as the events, so what the origin sends after it will come.
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <zmq.h>
 
 #include <talus/error.h>
 
@@ -16,33 +14,48 @@
 #include "bus/src/subscriber/instance.h"
 #include "bus/src/subscriber/join.h"
 #include "bus/src/zmq/context.h"
-#include "bus/src/zmq/zmq_error.h"
+#include "bus/src/zmq/sub/sub_socket.h"
 
 #define HEADS_PER_ASK  TALUS__HEADS_MAX
 #define LINGERING_MOST 4096 // sessions; beyond, the one left first is ended at once
 
 // ---- Subscriptions
 
-static int set_subscription(talus_subscriber_t *subscriber, int option, const char *session)
+// The topic of a session's events. Returns its size.
+static size_t topic_of(char topic[TALUS_SESSION_MAX + 2], const char *session)
 {
-    char topic[TALUS_SESSION_MAX + 2];
-    size_t size = 0;
-
-    if (strcmp(session, TALUS__EVERYTHING) != 0)
-        size = (size_t)snprintf(topic, sizeof topic, "%s/", session);
-    return zmq_setsockopt(subscriber->core.socket, option, topic, size) == 0 ? 0
-                                                                             : talus__zmq_error();
+    if (strcmp(session, TALUS__EVERYTHING) == 0)
+        return 0;
+    return (size_t)snprintf(topic, TALUS_SESSION_MAX + 2, "%s/", session);
 }
 
-static void set_ready(talus_subscriber_t *subscriber, int option,
-                      const struct talus__origin *origin)
+static int subscribe(talus_subscriber_t *subscriber, const char *session)
+{
+    char topic[TALUS_SESSION_MAX + 2];
+
+    return talus__sub_subscribe(subscriber->core.socket, topic, topic_of(topic, session));
+}
+
+static void unsubscribe(talus_subscriber_t *subscriber, const char *session)
+{
+    char topic[TALUS_SESSION_MAX + 2];
+    int error = talus__sub_unsubscribe(subscriber->core.socket, topic, topic_of(topic, session));
+
+    if (error)
+        talus__log(TALUS_LOG_WARNING, "cannot unsubscribe from '%s': %s", session,
+                   talus_strerror(error));
+}
+
+static void set_ready(talus_subscriber_t *subscriber, const struct talus__origin *origin,
+                      int (*set)(void *socket, const char *topic, size_t size))
 {
     char topic[sizeof TALUS__READY + TALUS__SUBSCRIBER_ID + 1 + TALUS_ORIGIN_MAX];
     int size = snprintf(topic, sizeof topic, TALUS__READY "%s/%s", subscriber->core.peers.id,
                         origin->name);
+    int error = set(subscriber->core.socket, topic, (size_t)size);
 
-    if (zmq_setsockopt(subscriber->core.socket, option, topic, (size_t)size) != 0)
-        talus__log(TALUS_LOG_WARNING, "%s: %s", topic, zmq_strerror(errno));
+    if (error)
+        talus__log(TALUS_LOG_WARNING, "%s: %s", topic, talus_strerror(error));
 }
 
 void talus__join_announce_ready(talus_subscriber_t *subscriber, struct talus__origin *origin)
@@ -50,15 +63,15 @@ void talus__join_announce_ready(talus_subscriber_t *subscriber, struct talus__or
     // After a reconnect ZeroMQ repeats the subscriptions in an order of its own. So that this one
     // comes last again, it is made again.
     if (origin->is_ready_topic)
-        set_ready(subscriber, ZMQ_UNSUBSCRIBE, origin);
-    set_ready(subscriber, ZMQ_SUBSCRIBE, origin);
+        set_ready(subscriber, origin, talus__sub_unsubscribe);
+    set_ready(subscriber, origin, talus__sub_subscribe);
     origin->is_ready_topic = true;
 }
 
 void talus__join_on_removed(struct talus__origin *origin, void *arg)
 {
     if (origin->is_ready_topic)
-        set_ready(arg, ZMQ_UNSUBSCRIBE, origin);
+        set_ready(arg, origin, talus__sub_unsubscribe);
 }
 
 // ---- LIVE
@@ -181,9 +194,7 @@ static void silence_missing(talus_subscriber_t *subscriber, struct talus__joined
 
 static void expire(talus_subscriber_t *subscriber, struct talus__joined *joined)
 {
-    if (set_subscription(subscriber, ZMQ_UNSUBSCRIBE, joined->name) != 0)
-        talus__log(TALUS_LOG_WARNING, "cannot unsubscribe from '%s': %s", joined->name,
-                   zmq_strerror(errno));
+    unsubscribe(subscriber, joined->name);
     talus__joined_remove(&subscriber->core.joined, joined);
 }
 
@@ -299,7 +310,7 @@ static int enter(talus_subscriber_t *subscriber, struct talus__joined *joined, c
         joined = talus__joined_add(&subscriber->core.joined, session, strlen(session));
         if (!joined)
             return TALUS_ENOMEM;
-        int error = set_subscription(subscriber, ZMQ_SUBSCRIBE, session);
+        int error = subscribe(subscriber, session);
         if (error) {
             talus__joined_remove(&subscriber->core.joined, joined);
             return error;

@@ -4,27 +4,15 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <zmq.h>
 
 #include "bus/src/codec/body.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/join.h"
+#include "bus/src/zmq/sub/sub_socket.h"
 
-// The descriptor of the connection that the message came through; -1: none.
 static int connection_of(talus_subscriber_t *subscriber)
 {
-    return subscriber->core.source.is_kept ? subscriber->core.source.fd
-                                           : zmq_msg_get(&subscriber->core.body, ZMQ_SRCFD);
-}
-
-// The address of the peer that a marker came from; NULL: it is not known.
-static const char *host_of(talus_subscriber_t *subscriber)
-{
-    const struct talus__source *source = &subscriber->core.source;
-
-    if (source->is_kept)
-        return *source->host ? source->host : NULL;
-    return zmq_msg_gets(&subscriber->core.body, "Peer-Address");
+    return talus__sub_connection(&subscriber->core.frames, &subscriber->core.source);
 }
 
 // The message came through a connection: if that stands, its origin is here, even if the hello that
@@ -74,7 +62,8 @@ static bool learn_replay(talus_subscriber_t *subscriber, struct talus__origin *o
          memcmp(origin->named, head->replay, head->replay_size) == 0))
         return false;
     if (!talus__replay_choose(head->replay, head->replay_size,
-                              talus__transport_of(connection_of(subscriber)), host_of(subscriber),
+                              talus__transport_of(connection_of(subscriber)),
+                              talus__sub_host(&subscriber->core.frames, &subscriber->core.source),
                               chosen, sizeof chosen))
         return false;
     char *named = malloc(head->replay_size + 1);
@@ -95,8 +84,8 @@ static bool learn_replay(talus_subscriber_t *subscriber, struct talus__origin *o
 
 static struct talus__origin *decode_marker(talus_subscriber_t *subscriber, struct talus__head *head)
 {
-    if (talus__head_decode(zmq_msg_data(&subscriber->core.body),
-                           zmq_msg_size(&subscriber->core.body), head) != 0) {
+    if (talus__head_decode(talus__frames_body(&subscriber->core.frames),
+                           talus__frames_body_size(&subscriber->core.frames), head) != 0) {
         talus__core_malformed(&subscriber->core, "a marker of the bus has a body that is none");
         return NULL;
     }

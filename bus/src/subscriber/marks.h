@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What publishers say of themselves. Each call takes the body from core->body and returns enum
+// What publishers say of themselves. Each call takes the body from core->frames and returns enum
 // talus__taken.
 #ifndef TALUS__MARKS_H
 #define TALUS__MARKS_H

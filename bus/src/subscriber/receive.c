@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
-#include <zmq.h>
 
 #include <talus/error.h>
 
@@ -20,7 +19,7 @@
 #include "bus/src/subscriber/marks.h"
 #include "bus/src/subscriber/replayed.h"
 #include "bus/src/zmq/context.h"
-#include "bus/src/zmq/zmq_handover.h"
+#include "bus/src/zmq/sub/sub_socket.h"
 
 #define EVENTS_PER_TURN   16
 #define MESSAGES_PER_TURN 1024   // taken before other descriptors get their turn
@@ -72,11 +71,9 @@ static bool beat(void *arg)
 int talus__descriptors_open(talus_subscriber_t *subscriber)
 {
     struct talus__core *core = &subscriber->core;
-    int fd = -1;
-    size_t size = sizeof fd;
+    int fd = talus__sub_descriptor(core->socket);
 
-    if (talus__wake_open(&core->wake) != 0 ||
-        zmq_getsockopt(core->socket, ZMQ_FD, &fd, &size) != 0 ||
+    if (fd < 0 || talus__wake_open(&core->wake) != 0 ||
         talus__wake_add(&core->wake, fd, TALUS__SOURCE_SOCKET) != 0)
         return TALUS_ESYSTEM;
     core->post.wake = core->wake.event;
@@ -107,9 +104,9 @@ static int on_event(talus_subscriber_t *subscriber, const struct talus__topic *t
         subscriber->core.stats.ignored++;
         return TALUS__TAKEN_HANDLED;
     }
-    int error =
-        talus__body_decode(zmq_msg_data(&subscriber->core.body),
-                           zmq_msg_size(&subscriber->core.body), &subscriber->core.limits, &body);
+    int error = talus__body_decode(talus__frames_body(&subscriber->core.frames),
+                                   talus__frames_body_size(&subscriber->core.frames),
+                                   &subscriber->core.limits, &body);
     if (error == TALUS_EBODY || error == TALUS_EMSGPACK)
         return talus__core_malformed(&subscriber->core, talus_strerror(error));
     struct talus__origin *origin =
@@ -131,54 +128,28 @@ static int on_event(talus_subscriber_t *subscriber, const struct talus__topic *t
     return TALUS__TAKEN_EVENT;
 }
 
-static int drop_rest(talus_subscriber_t *subscriber)
-{
-    while (zmq_msg_more(&subscriber->core.body)) {
-        if (zmq_msg_recv(&subscriber->core.body, subscriber->core.socket, ZMQ_DONTWAIT) < 0)
-            break;
-    }
-    return talus__core_malformed(&subscriber->core, "it has more than two frames");
-}
-
-// Takes the next message's two frames from the socket. Returns what take_message does, or
-// TALUS__TAKEN_EVENT: they are here.
-static int receive_frames(talus_subscriber_t *subscriber)
-{
-    if (zmq_msg_recv(&subscriber->core.topic, subscriber->core.socket, ZMQ_DONTWAIT) < 0) {
-        subscriber->core.inbox.is_emptied = errno == EAGAIN;
-        if (errno == EAGAIN)
-            return TALUS__TAKEN_EMPTY;
-        return errno == EINTR ? TALUS__TAKEN_HANDLED : TALUS_ESYSTEM;
-    }
-    subscriber->core.inbox.is_emptied = false;
-    subscriber->core.source.is_kept = false;
-    if (!zmq_msg_more(&subscriber->core.topic))
-        return talus__core_malformed(&subscriber->core, "it has one frame only");
-    talus__zmq_release(zmq_msg_data(&subscriber->core.body)); // of the message before
-    // The frames of a message arrive together, so this neither waits nor fails for want of one.
-    while (zmq_msg_recv(&subscriber->core.body, subscriber->core.socket, ZMQ_DONTWAIT) < 0) {
-        if (errno != EINTR)
-            return TALUS_ESYSTEM;
-    }
-    talus__zmq_acquire(zmq_msg_data(&subscriber->core.body));
-    return zmq_msg_more(&subscriber->core.body) ? drop_rest(subscriber) : TALUS__TAKEN_EVENT;
-}
-
+// Takes the next message. Returns enum talus__taken, or an error.
 static int take_message(talus_subscriber_t *subscriber)
 {
+    struct talus__core *core = &subscriber->core;
     struct talus__topic topic;
 
-    if (subscriber->core.inbox.count > 0) {
-        talus__zmq_release(zmq_msg_data(&subscriber->core.body)); // of the message before
-        talus__inbox_take(&subscriber->core.inbox, &subscriber->core.topic, &subscriber->core.body,
-                          &subscriber->core.source);
-    } else {
-        int taken = receive_frames(subscriber);
-        if (taken != TALUS__TAKEN_EVENT)
-            return taken;
+    switch (talus__sub_receive(&core->inbox, &core->frames, &core->source)) {
+    case TALUS__RECEIVED_MESSAGE:
+        break;
+    case TALUS__RECEIVED_EMPTY:
+        return TALUS__TAKEN_EMPTY;
+    case TALUS__RECEIVED_INTERRUPTED:
+        return TALUS__TAKEN_HANDLED;
+    case TALUS__RECEIVED_ONE_FRAME:
+        return talus__core_malformed(core, "it has one frame only");
+    case TALUS__RECEIVED_MANY_FRAMES:
+        return talus__core_malformed(core, "it has more than two frames");
+    case TALUS__RECEIVED_FAILED:
+        return TALUS_ESYSTEM;
     }
-    int error = talus__topic_parse(zmq_msg_data(&subscriber->core.topic),
-                                   zmq_msg_size(&subscriber->core.topic), &topic);
+    int error = talus__topic_parse(talus__frames_topic(&subscriber->core.frames),
+                                   talus__frames_topic_size(&subscriber->core.frames), &topic);
     if (error)
         return talus__core_malformed(&subscriber->core, talus_strerror(error));
     switch (topic.kind) {

@@ -11,7 +11,6 @@
 #include "bus/src/codec/request.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/marks.h"
-#include "bus/src/zmq/zmq_handover.h"
 
 void talus__replayed_on_failed(struct talus__replay_request *request, struct talus__origin *origin,
                                void *arg)
@@ -53,9 +52,9 @@ static int on_replayed_event(talus_subscriber_t *subscriber,
 {
     struct talus__replay_request *request = connection->first;
     struct talus__body body;
-    int refusal =
-        talus__body_decode(zmq_msg_data(&subscriber->core.body),
-                           zmq_msg_size(&subscriber->core.body), &subscriber->core.limits, &body);
+    int refusal = talus__body_decode(talus__frames_body(&subscriber->core.frames),
+                                     talus__frames_body_size(&subscriber->core.frames),
+                                     &subscriber->core.limits, &body);
 
     if (refusal == TALUS_EBODY || refusal == TALUS_EMSGPACK)
         return talus__core_malformed(&subscriber->core, talus_strerror(refusal));
@@ -81,8 +80,8 @@ static int on_end(talus_subscriber_t *subscriber, struct talus__replay_connectio
 
     if (!connection->first || connection->first->kind == TALUS__REPLAY_HEADS ||
         !is_of_session(connection->first, topic) ||
-        talus__end_decode(zmq_msg_data(&subscriber->core.body),
-                          zmq_msg_size(&subscriber->core.body), &end) != 0 ||
+        talus__end_decode(talus__frames_body(&subscriber->core.frames),
+                          talus__frames_body_size(&subscriber->core.frames), &end) != 0 ||
         !is_of_origin(connection, end.origin, end.origin_size))
         return on_nonsense(subscriber, connection);
     struct talus__replay_request *request =
@@ -114,15 +113,12 @@ int talus__replayed_take(talus_subscriber_t *subscriber)
 
     if (!subscriber->core.replay_client.may_have_answers)
         return TALUS__TAKEN_EMPTY;
-    talus__zmq_release(zmq_msg_data(&subscriber->core.body)); // of the message before
-    struct talus__replay_connection *connection =
-        talus__replay_client_receive(&subscriber->core.replay_client, &subscriber->core.topic,
-                                     &subscriber->core.body, &subscriber->core.source);
+    struct talus__replay_connection *connection = talus__replay_client_receive(
+        &subscriber->core.replay_client, &subscriber->core.frames, &subscriber->core.source);
     if (!connection)
         return TALUS__TAKEN_EMPTY;
-    talus__zmq_acquire(zmq_msg_data(&subscriber->core.body));
-    int error = talus__topic_parse(zmq_msg_data(&subscriber->core.topic),
-                                   zmq_msg_size(&subscriber->core.topic), &topic);
+    int error = talus__topic_parse(talus__frames_topic(&subscriber->core.frames),
+                                   talus__frames_topic_size(&subscriber->core.frames), &topic);
     if (error)
         return talus__core_malformed(&subscriber->core, talus_strerror(error));
     switch (topic.kind) {

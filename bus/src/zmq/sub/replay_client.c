@@ -359,13 +359,14 @@ static void request_again(struct talus__replay_client *client,
 }
 
 struct talus__replay_connection *talus__replay_client_receive(struct talus__replay_client *client,
-                                                              zmq_msg_t *topic, zmq_msg_t *body,
+                                                              struct talus__frames *frames,
                                                               struct talus__source *source)
 {
     bool is_requested_again = false;
 
     if (!client->may_have_answers)
         return NULL;
+    talus__zmq_release(zmq_msg_data(&frames->body)); // of the message before
     for (struct talus__replay_connection *connection = client->first; connection;
          connection = connection->next) {
         if (connection->inbox.count == 0 && connection->inbox.is_cut) {
@@ -373,7 +374,8 @@ struct talus__replay_connection *talus__replay_client_receive(struct talus__repl
             request_again(client, connection);
             continue;
         }
-        if (!connection->socket || !receive_from(client, connection, topic, body, source))
+        if (!connection->socket ||
+            !receive_from(client, connection, &frames->topic, &frames->body, source))
             continue;
         // To the end of the list, so that the others have their turn.
         if (connection != client->last) {
@@ -384,6 +386,7 @@ struct talus__replay_connection *talus__replay_client_receive(struct talus__repl
             client->last->next = connection;
             client->last = connection;
         }
+        talus__zmq_acquire(zmq_msg_data(&frames->body));
         return connection;
     }
     client->may_have_answers = is_requested_again;

@@ -17,6 +17,7 @@
 
 #include <talus/subscriber.h>
 
+#include "bus/src/zmq/sub/frames.h"
 #include "bus/src/zmq/sub/guard.h"
 #include "bus/src/zmq/sub/inbox.h"
 #include "bus/src/zmq/sub/publishers.h"
@@ -105,7 +106,7 @@ int talus__replay_client_request(struct talus__replay_client *client, struct tal
 // Receives one frame pair of some answer. Returns the connection that it is of; NULL: there is none
 // now. The frames are initialised; a message that has not two frames is counted and passed over.
 struct talus__replay_connection *talus__replay_client_receive(struct talus__replay_client *client,
-                                                              zmq_msg_t *topic, zmq_msg_t *body,
+                                                              struct talus__frames *frames,
                                                               struct talus__source *source);
 
 // For the guard: takes in what has come, up to `most` messages of all client together, of which
