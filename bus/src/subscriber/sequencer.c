@@ -459,23 +459,29 @@ static bool give_request(struct talus__sequencer *sequencer, struct talus__repai
     return stream->state == TALUS__STREAM_MISSING;
 }
 
+// Gives the next action of a repair. False: there is none, or it is to be looked at once more.
+static bool give(struct talus__sequencer *sequencer, struct talus__repair *repair,
+                 struct talus__action *action)
+{
+    if (repair->gap_before > 0 && give_gap(repair, action))
+        return true;
+    if (give_held(sequencer, repair, action))
+        return true;
+    if (repair->gap_before > 0)
+        return false;
+    if (!is_whole(repair))
+        return give_request(sequencer, repair, action);
+    give_end(sequencer, repair, action);
+    return true;
+}
+
 bool talus__sequencer_next(struct talus__sequencer *sequencer, struct talus__action *action)
 {
     while (sequencer->ready) {
         struct talus__repair *repair = sequencer->ready;
         *action = (struct talus__action){.repair = repair, .stream = repair->stream};
-        if (repair->gap_before > 0 && give_gap(repair, action)) {
+        if (give(sequencer, repair, action))
             return true;
-        } else if (give_held(sequencer, repair, action)) {
-            return true;
-        } else if (repair->gap_before > 0) {
-            continue; // given without an action
-        } else if (is_whole(repair)) {
-            give_end(sequencer, repair, action);
-            return true;
-        } else if (give_request(sequencer, repair, action)) {
-            return true;
-        }
     }
     return false;
 }
