@@ -126,12 +126,12 @@ static void settle(talus_subscriber_t *subscriber)
     long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
 
     do {
-        while (atomic_load(&subscriber->post.is_asked)) {
+        while (atomic_load(&subscriber->core.post.is_asked)) {
             assert_true(talus__monotonic_ms() < deadline);
             pass_ms(1);
         }
         assert_int_equal(talus_subscriber_receive(subscriber, 0, &delivery), TALUS_ETIMEOUT);
-    } while (atomic_load(&subscriber->post.is_asked));
+    } while (atomic_load(&subscriber->core.post.is_asked));
 }
 
 static void wait_until_dropped(struct heal_fixture *fixture, uint64_t before)

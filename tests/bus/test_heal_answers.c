@@ -126,6 +126,52 @@ static void test_heal_holds_back_a_bounded_number(void **state)
     replay_close(&replay);
 }
 
+// ---- Everything beside sessions
+
+// Answers a request for everything with the events 6 to 9 of "s", and 10 of "t".
+static void answer_everything(struct replay_socket *replay, const char *origin)
+{
+    uint8_t body[256];
+    const struct talus__end end = {.origin = origin,
+                                   .origin_size = strlen(origin),
+                                   .first = 1,
+                                   .head = 10,
+                                   .is_complete = true};
+
+    for (uint64_t seq = 6; seq <= 9; seq++)
+        replay_send(replay, "s/t", body, raw_encode(body, origin, seq, seq - 1, "\x80", 1));
+    replay_send(replay, "t/t", body, raw_encode(body, origin, 10, 0, "\x80", 1));
+    replay_send(replay, "*/$end", body, talus__end_encode(body, &end));
+}
+
+// What a session misses when everything is joined is asked for again as a part of everything. The
+// answer to the session's own request comes to nobody.
+static void test_heal_everything_takes_over_from_sessions(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    struct replay_socket replay;
+    struct raw_publisher raw;
+
+    replay_open(&replay);
+    fixture->options.heal_timeout_ms = EXPECT_DEADLINE_MS;
+    miss_events(fixture, &raw, replay.endpoint); // 6 and 7; 8 and 9 have come
+    assert_int_equal(replay_expect_request(&replay, fixture->subscriber), 5);
+    assert_int_equal(talus_subscriber_join(fixture->subscriber, "*"), 0);
+    raw_publisher_expect(&raw, "");
+    publish_head(&raw, "*/$head", 10, replay.endpoint);
+    expect_live(fixture->subscriber, "*", true);
+    assert_int_equal(replay_expect_request(&replay, fixture->subscriber), 5);
+    assert_int_equal(heal_stats_of(fixture).held, 0);
+    replay_answer(&replay, raw.origin, 6, 7);
+    answer_everything(&replay, raw.origin);
+    heal_expect_seqs(fixture->subscriber, 6, 10);
+    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    raw_publish(&raw, "s/t", 11, 9);
+    heal_expect_seqs(fixture->subscriber, 11, 11);
+    raw_publisher_close(&raw);
+    replay_close(&replay);
+}
+
 // ---- Heads that do not come
 
 // The queue that heads go through is full as well: they are asked for.
@@ -359,6 +405,7 @@ int main(void)
         TEST(test_heal_gives_up_on_one_that_does_not_answer),
         TEST(test_heal_gives_up_on_one_that_answers_nonsense),
         TEST(test_heal_holds_back_a_bounded_number),
+        TEST(test_heal_everything_takes_over_from_sessions),
         TEST(test_heal_asks_for_heads),
         TEST(test_heal_recovers_what_came_after_an_event),
         TEST(test_heal_recovers_large_histories_in_several_answers),

@@ -221,14 +221,14 @@ static void test_heartbeat_of_strangers_is_counted(void **state)
 static void exhaust(talus_subscriber_t *subscriber)
 {
     talus__enter(subscriber);
-    subscriber->heartbeat.unproven = TALUS__UNPROVEN_MOST;
+    subscriber->liveness.heartbeat.unproven = TALUS__UNPROVEN_MOST;
     talus__leave(subscriber);
 }
 
 static bool is_withdrawn(talus_subscriber_t *subscriber)
 {
     talus__enter(subscriber);
-    bool is_so = subscriber->heartbeat.is_withdrawn;
+    bool is_so = subscriber->liveness.heartbeat.is_withdrawn;
     talus__leave(subscriber);
     return is_so;
 }

@@ -40,7 +40,7 @@ static bool is_told(const struct talus__origin *origin)
 static void wait_until(talus_subscriber_t *subscriber,
                        bool (*is_so)(const struct talus__origin *origin))
 {
-    const struct talus__origins *origins = &subscriber->origins;
+    const struct talus__origins *origins = &subscriber->core.origins;
     const talus_delivery_t *delivery;
     long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
 

@@ -501,6 +501,38 @@ static void test_subscriber_everything_beside_sessions_delivers_once(void **stat
     assert_int_equal(stats_of(fixture).ignored, 1);
 }
 
+// What is lost before a session's first event belongs to all, also before the first head of all.
+static void test_subscriber_everything_beside_sessions_is_owed_of_a_new_broadcaster(void **state)
+{
+    struct fixture *fixture = *state;
+
+    start(fixture);
+    join_live(fixture->subscriber, "*");
+    join_live(fixture->subscriber, "s");
+    raw_publisher_expect(&fixture->raw, "s/");
+    raw_publish_head(&fixture->raw, "$bus/$hello", 0);
+    raw_publish(&fixture->raw, "s/a", 2, 0); // 1 was another session's
+    expect_gap(fixture->subscriber, "*", ORIGIN ".0", ORIGIN ".2", TALUS_GAP_HISTORY);
+    expect_event(fixture->subscriber, ORIGIN ".2", "s", "a");
+    raw_publish_head(&fixture->raw, "*/$head", 2);
+    raw_publish(&fixture->raw, "t/a", 3, 1);
+    expect_event(fixture->subscriber, ORIGIN ".3", "t", "a");
+    assert_int_equal(stats_of(fixture).gaps, 1);
+}
+
+static void test_subscriber_is_not_held_up_by_the_highest_seq(void **state)
+{
+    struct fixture *fixture = *state;
+    const talus_delivery_t *delivery;
+
+    start_known(fixture);
+    join_with_head(fixture, "s", "s/", "s/$head", 1);
+    raw_publish_head(&fixture->raw, "s/$head", UINT64_MAX);
+    expect_gap(fixture->subscriber, "s", ORIGIN ".1", ORIGIN ".18446744073709551615",
+               TALUS_GAP_HISTORY);
+    assert_int_equal(talus_subscriber_receive(fixture->subscriber, 0, &delivery), TALUS_ETIMEOUT);
+}
+
 static void test_subscriber_everybody_is_a_session_of_its_own(void **state)
 {
     struct fixture *fixture = *state;
@@ -690,6 +722,8 @@ int main(void)
         TEST(test_subscriber_takes_nobody_for_plain_after_a_drop),
         TEST(test_subscriber_everything_is_judged_by_seq),
         TEST(test_subscriber_everything_beside_sessions_delivers_once),
+        TEST(test_subscriber_everything_beside_sessions_is_owed_of_a_new_broadcaster),
+        TEST(test_subscriber_is_not_held_up_by_the_highest_seq),
         TEST(test_subscriber_everybody_is_a_session_of_its_own),
         TEST(test_subscriber_drops_malformed_messages),
         TEST(test_subscriber_drops_events_beyond_its_bounds),

@@ -104,7 +104,7 @@ static bool is_peer_forgotten(struct fixture *fixture)
     size_t size = raw_encode(body, "plain001", 1, 0, "\x80", 1);
 
     raw_publish_frames(&fixture->raw, "s/a", body, size);
-    return fixture->subscriber->peers.listed_count == 0;
+    return fixture->subscriber->core.peers.listed_count == 0;
 }
 
 static bool is_stranger_known(struct fixture *fixture)

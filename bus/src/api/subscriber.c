@@ -11,13 +11,13 @@
 #include <talus/error.h>
 
 #include "bus/src/codec/wire.h"
-#include "bus/src/subscriber/answers.h"
 #include "bus/src/subscriber/instance.h"
+#include "bus/src/subscriber/join.h"
 #include "bus/src/subscriber/receive.h"
+#include "bus/src/subscriber/replayed.h"
 #include "bus/src/zmq/connection_times.h"
 #include "bus/src/zmq/context.h"
 #include "bus/src/zmq/endpoint.h"
-#include "bus/src/zmq/zmq_handover.h"
 
 #define MAX_BODY_LEAST    1024u // bytes: as a broadcaster's
 #define MAX_BODY_MOST     (1u << 30)
@@ -117,28 +117,29 @@ static int init(talus_subscriber_t *subscriber, const talus_subscriber_options_t
 {
     subscriber->self = subscriber;
     subscriber->generation = talus__fork_generation();
-    subscriber->epoll = subscriber->timer = subscriber->wake = -1;
-    subscriber->options = *options;
-    subscriber->options.ignore_origin = NULL; // origins.c has it
-    subscriber->inbox.max_messages = (size_t)options->receive_high_water_mark;
-    subscriber->inbox.bound = &subscriber->bound;
-    subscriber->bound.max_bytes = options->receive_bytes;
-    subscriber->askers.is_emptied = true;
-    subscriber->heals.max_events = options->held_events;
-    subscriber->heals.max_bytes = options->held_bytes;
-    subscriber->heals.head_wait_ms = options->head_wait_ms;
-    subscriber->limits = (struct talus__limits){.max_body = options->max_body,
-                                                .max_depth = options->max_depth,
-                                                .max_bin = options->max_bin};
-    zmq_msg_init(&subscriber->topic);
-    zmq_msg_init(&subscriber->body);
-    int error =
-        talus__origins_init(&subscriber->origins, options->max_origins, options->ignore_origin);
+    subscriber->core.wake.epoll = subscriber->core.wake.timer = subscriber->core.wake.event = -1;
+    subscriber->core.options = *options;
+    subscriber->core.options.ignore_origin = NULL; // publishers.c has it
+    subscriber->core.inbox.max_messages = (size_t)options->receive_high_water_mark;
+    subscriber->core.inbox.bound = &subscriber->core.bound;
+    subscriber->core.bound.max_bytes = options->receive_bytes;
+    subscriber->core.replay_client.is_emptied = true;
+    subscriber->core.delivery.stats = &subscriber->core.stats;
+    talus__gaps_init(&subscriber->repairs, &subscriber->core);
+    subscriber->liveness.core = &subscriber->core;
+    subscriber->liveness.repairs = &subscriber->repairs;
+    subscriber->recover.core = &subscriber->core;
+    subscriber->core.limits = (struct talus__limits){.max_body = options->max_body,
+                                                     .max_depth = options->max_depth,
+                                                     .max_bin = options->max_bin};
+    talus__frames_init(&subscriber->core.frames);
+    int error = talus__origins_init(&subscriber->core.origins, options->max_origins,
+                                    options->ignore_origin);
     if (error)
         return error;
-    subscriber->origins.on_remove = talus__on_origin_removed;
-    subscriber->origins.arg = subscriber;
-    return talus__joined_init(&subscriber->joined);
+    subscriber->core.origins.on_remove = talus__join_on_removed;
+    subscriber->core.origins.arg = subscriber;
+    return talus__joined_init(&subscriber->core.joined);
 }
 
 static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *endpoints,
@@ -147,40 +148,45 @@ static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *
     subscriber->context = talus__context_ref();
     if (!subscriber->context)
         return TALUS_ESYSTEM;
-    subscriber->socket = open_socket(subscriber->context, options);
-    if (!subscriber->socket)
+    subscriber->core.socket = open_socket(subscriber->context, options);
+    if (!subscriber->core.socket)
         return errno == ENOMEM ? TALUS_ENOMEM : TALUS_ESYSTEM;
-    subscriber->inbox.socket = subscriber->socket;
+    subscriber->core.inbox.socket = subscriber->core.socket;
     talus__enter(subscriber); // until the end of talus_subscriber_new
     int error = talus__descriptors_open(subscriber);
     if (error)
         return error;
-    subscriber->askers = (struct talus__askers){.waiting.max_bytes = ANSWERS_BYTES,
-                                                .context = subscriber->context,
-                                                .origins = &subscriber->origins,
-                                                .epoll = subscriber->epoll,
-                                                .post = &subscriber->post,
-                                                .is_emptied = true,
-                                                .max_message = MESSAGE_MAX(options->max_body),
-                                                .options = &subscriber->options,
-                                                .on_failed = talus__on_ask_failed,
-                                                .arg = subscriber,
-                                                .stats = &subscriber->stats};
+    subscriber->core.replay_client =
+        (struct talus__replay_client){.waiting.max_bytes = ANSWERS_BYTES,
+                                      .context = subscriber->context,
+                                      .origins = &subscriber->core.origins,
+                                      .epoll = subscriber->core.wake.epoll,
+                                      .post = &subscriber->core.post,
+                                      .is_emptied = true,
+                                      .max_message = MESSAGE_MAX(options->max_body),
+                                      .options = &subscriber->core.options,
+                                      .on_failed = talus__replayed_on_failed,
+                                      .arg = subscriber,
+                                      .stats = &subscriber->core.stats};
     const struct talus__peers_options peers_options = {.context = subscriber->context,
-                                                       .socket = subscriber->socket,
-                                                       .origins = &subscriber->origins,
-                                                       .epoll = subscriber->epoll,
+                                                       .socket = subscriber->core.socket,
+                                                       .origins = &subscriber->core.origins,
+                                                       .epoll = subscriber->core.wake.epoll,
                                                        .max = options->max_origins,
                                                        .mode = options->directory_mode};
-    error = talus__peers_init(&subscriber->peers, endpoints, &peers_options);
+    error = talus__peers_init(&subscriber->core.peers, endpoints, &peers_options);
     if (error)
         return error;
-    if (talus__guard_watch(&subscriber->post,
-                           talus__monitor_descriptor(&subscriber->peers.monitor)) != 0)
+    if (talus__guard_watch(&subscriber->core.post,
+                           talus__monitor_descriptor(&subscriber->core.peers.monitor)) != 0)
         return TALUS_ESYSTEM;
-    talus__heartbeat_init(subscriber);
-    talus__raise(subscriber); // binding and connecting may have read what the descriptors told
-    talus__arm_timer(subscriber);
+    subscriber->liveness.heartbeat =
+        (struct talus__heartbeat){.socket = subscriber->core.socket,
+                                  .post = &subscriber->core.post,
+                                  .peers = &subscriber->core.peers,
+                                  .origins = &subscriber->core.origins};
+    talus__heartbeat_init(&subscriber->liveness.heartbeat, options->heartbeat_ms);
+    talus__receive_begin(subscriber);
     talus__leave(subscriber);
     return 0;
 }
@@ -190,22 +196,20 @@ static void fini(talus_subscriber_t *subscriber)
 {
     bool is_forked = talus__is_forked(subscriber->generation);
 
-    talus__guard_remove(&subscriber->post, is_forked);
-    talus__heals_fini(&subscriber->heals);
-    talus__askers_fini(&subscriber->askers, is_forked);
-    talus__recoveries_fini(subscriber);
-    talus__peers_fini(&subscriber->peers, is_forked);
-    talus__descriptors_close(subscriber);
-    talus__zmq_release(zmq_msg_data(&subscriber->body));
-    talus__inbox_fini(&subscriber->inbox);
-    zmq_msg_close(&subscriber->topic);
-    zmq_msg_close(&subscriber->body);
-    if (!is_forked && subscriber->socket)
-        zmq_close(subscriber->socket);
+    talus__guard_remove(&subscriber->core.post, is_forked);
+    talus__gaps_fini(&subscriber->repairs);
+    talus__replay_client_fini(&subscriber->core.replay_client, is_forked);
+    talus__recover_fini(&subscriber->recover);
+    talus__peers_fini(&subscriber->core.peers, is_forked);
+    talus__wake_close(&subscriber->core.wake);
+    talus__inbox_fini(&subscriber->core.inbox);
+    talus__frames_fini(&subscriber->core.frames);
+    if (!is_forked && subscriber->core.socket)
+        zmq_close(subscriber->core.socket);
     if (!is_forked && subscriber->context)
         talus__context_unref();
-    talus__joined_fini(&subscriber->joined);
-    talus__origins_fini(&subscriber->origins);
+    talus__joined_fini(&subscriber->core.joined);
+    talus__origins_fini(&subscriber->core.origins);
     free(subscriber);
 }
 
@@ -249,43 +253,73 @@ void talus_subscriber_destroy(talus_subscriber_t **subscriber)
     *subscriber = NULL;
 }
 
-const char *talus_gap_reason_name(talus_gap_reason_t reason)
-{
-    switch (reason) {
-    case TALUS_GAP_HISTORY:
-        return "history";
-    case TALUS_GAP_ORIGIN_LOST:
-        return "origin_lost";
-    case TALUS_GAP_REFUSED:
-        return "refused";
-    }
-    return "unknown";
-}
-
 const char *talus_subscriber_endpoint(const talus_subscriber_t *subscriber)
 {
-    return subscriber->peers.endpoint;
+    return subscriber->core.peers.endpoint;
 }
 
 int talus_subscriber_descriptor(const talus_subscriber_t *subscriber)
 {
-    if (!subscriber->is_watched) {
-        subscriber->self->is_watched = true;
-        if (subscriber->has_more)
-            talus__raise(subscriber->self);
+    if (!subscriber->core.wake.is_watched) {
+        subscriber->self->core.wake.is_watched = true;
+        if (subscriber->core.wake.has_more)
+            talus__wake_set(&subscriber->self->core.wake);
     }
-    return subscriber->epoll;
+    return subscriber->core.wake.epoll;
 }
 
 void talus_subscriber_stats(const talus_subscriber_t *subscriber, talus_subscriber_stats_t *stats)
 {
-    *stats = subscriber->stats;
-    stats->sessions = talus__joined_count(&subscriber->joined);
-    stats->origins = subscriber->origins.table.count;
-    stats->held = subscriber->heals.held_events;
-    stats->malformed += talus__inboxes_malformed(subscriber);
-    stats->receive_dropped = atomic_load_explicit(&subscriber->bound.dropped, memory_order_relaxed);
+    *stats = subscriber->core.stats;
+    stats->sessions = talus__joined_count(&subscriber->core.joined);
+    stats->origins = subscriber->core.origins.table.count;
+    stats->held = subscriber->repairs.sequencer.held_events;
+    stats->malformed += talus__core_inboxes_malformed(&subscriber->core);
+    stats->receive_dropped =
+        atomic_load_explicit(&subscriber->core.bound.dropped, memory_order_relaxed);
     stats->answers_dropped =
-        atomic_load_explicit(&subscriber->askers.waiting.dropped, memory_order_relaxed);
-    stats->directory_overflows = subscriber->peers.overflows;
+        atomic_load_explicit(&subscriber->core.replay_client.waiting.dropped, memory_order_relaxed);
+    stats->directory_overflows = subscriber->core.peers.overflows;
+}
+
+int talus_subscriber_join(talus_subscriber_t *subscriber, const char *session)
+{
+    if (talus__is_forked(subscriber->generation))
+        return TALUS_EFORKED;
+    talus__enter(subscriber);
+    int error = talus__join_session(subscriber, session);
+    talus__leave(subscriber);
+    return error;
+}
+
+int talus_subscriber_leave(talus_subscriber_t *subscriber, const char *session)
+{
+    if (talus__is_forked(subscriber->generation))
+        return TALUS_EFORKED;
+    talus__enter(subscriber);
+    int error = talus__leave_session(subscriber, session);
+    talus__leave(subscriber);
+    return error;
+}
+
+int talus_subscriber_recover(talus_subscriber_t *subscriber, const char *session, const char *since,
+                             uint64_t *request)
+{
+    if (talus__is_forked(subscriber->generation))
+        return TALUS_EFORKED;
+    talus__enter(subscriber);
+    int error = talus__recover_start(&subscriber->recover, session, since, request);
+    talus__leave(subscriber);
+    return error;
+}
+
+int talus_subscriber_receive(talus_subscriber_t *subscriber, int timeout_ms,
+                             const talus_delivery_t **delivery)
+{
+    if (talus__is_forked(subscriber->generation))
+        return TALUS_EFORKED;
+    talus__enter(subscriber);
+    int result = talus__receive(subscriber, timeout_ms, delivery);
+    talus__leave(subscriber);
+    return result;
 }

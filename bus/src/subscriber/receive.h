@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
-// The subscriber's descriptors.
+// Receiving: waits on everything at once, and dispatches what comes.
 #ifndef TALUS__RECEIVE_H
 #define TALUS__RECEIVE_H
 
-#include <talus/subscriber.h>
+#include "bus/src/subscriber/instance.h"
 
-// The event data of the epoll descriptor: these, and those of peers.h.
-#define SOURCE_SOCKET 0u
-#define SOURCE_TIMER  1u
-#define SOURCE_WAKE   2u
-
-// Opens epoll, timer and wake, and has epoll watch them and the socket, which is there already.
-// Returns 0 or TALUS_ESYSTEM. Call talus__descriptors_close after an error, too.
+// Opens the descriptors, and has them and the guard watch the socket, which is there already.
+// Returns 0 or TALUS_ESYSTEM. Call talus__wake_close after an error, too.
 int talus__descriptors_open(talus_subscriber_t *subscriber);
-void talus__descriptors_close(talus_subscriber_t *subscriber);
+
+// Binding and connecting may have read what the descriptors told: the first call of receive looks.
+void talus__receive_begin(talus_subscriber_t *subscriber);
+
+// talus_subscriber_receive, for the post's holder.
+int talus__receive(talus_subscriber_t *subscriber, int timeout_ms,
+                   const talus_delivery_t **delivery);
 
 #endif

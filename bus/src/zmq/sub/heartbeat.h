@@ -16,28 +16,35 @@
 
 #include <stdbool.h>
 
+#include "bus/src/zmq/sub/guard.h"
+#include "bus/src/zmq/sub/peers.h"
+#include "bus/src/zmq/sub/publishers.h"
+
 #define TALUS__UNPROVEN_MOST 1024 // of 64 bytes for each connection, in ZeroMQ
 
 struct talus__heartbeat {
-    int every_ms;      // 0: never any
-    bool is_made;      // the subscription `topic` stands
-    bool is_withdrawn; // the subscription `farewell` stands
+    void *socket;                         // SUB; borrowed, as the next three are
+    struct talus__post *post;             // of `socket`
+    struct talus__peers *peers;           // behind it
+    const struct talus__origins *origins; // the publishers that are known
+    bool has_beats;                       // the beats of some publisher are expected; the owner's
+    int every_ms;                         // 0: never any
+    bool is_made;                         // the subscription `topic` stands
+    bool is_withdrawn;                    // the subscription `farewell` stands
     bool is_proven;    // since the last heartbeat all connections were found to be such
     unsigned unproven; // heartbeats since that was so, and all was read
     char topic[32];
     char farewell[32];
 };
 
-struct talus_subscriber;
-
-// Once the id and the endpoints are known.
-void talus__heartbeat_init(struct talus_subscriber *subscriber);
+// Once the id and the endpoints are known. The borrowed members are set, the others zero.
+void talus__heartbeat_init(struct talus__heartbeat *heartbeat, int every_ms);
 
 // The owner's: looks what is behind the connections, and begins, or begins again, if all is well.
 // `is_drained`: all that came was read.
-void talus__heartbeat_tend(struct talus_subscriber *subscriber, bool is_drained);
+void talus__heartbeat_tend(struct talus__heartbeat *heartbeat, bool is_drained);
 
 // For the post's `beat`: sends one. Returns whether another is to follow.
-bool talus__heartbeat_send(void *subscriber);
+bool talus__heartbeat_send(struct talus__heartbeat *heartbeat);
 
 #endif

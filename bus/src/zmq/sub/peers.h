@@ -13,11 +13,11 @@
 
 #include "bus/src/base/table.h"
 #include "bus/src/codec/wire.h"
-#include "bus/src/subscriber/origins.h"
 #include "bus/src/zmq/directory/directory.h"
 #include "bus/src/zmq/directory/ipc_lock.h"
 #include "bus/src/zmq/endpoint.h"
 #include "bus/src/zmq/sub/monitor.h"
+#include "bus/src/zmq/sub/publishers.h"
 
 struct talus__bus_directory {
     char *path; // owned

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The sessions that a subscriber has joined, and how far it is in each of them with each origin.
+// The subscriptions: the sessions that a subscriber has joined, and its stream cursors, which say
+// how far it is in each of them with each publisher.
 //
 // A session that is left stays for a moment (TALUS__LINGER_MS), with its subscription: if it is
 // joined again meanwhile, markers that are still on their way could otherwise be taken for the
 // answer to the new subscription, which would be called live too early.
-#ifndef TALUS__JOINED_H
-#define TALUS__JOINED_H
+#ifndef TALUS__SUBSCRIPTION_H
+#define TALUS__SUBSCRIPTION_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,23 +16,18 @@
 #include <talus/topic.h>
 
 #include "bus/src/base/table.h"
-#include "bus/src/subscriber/origins.h"
+#include "bus/src/subscriber/sequencer.h"
+#include "bus/src/zmq/sub/publishers.h"
 
 #define TALUS__LINGER_MS 1000
 
-struct talus__heal; // heal.h
-
-// How far one is with the events that an origin sent to a session.
-struct talus__position {
+// The stream cursor: how far one is with the events that a publisher sent to a session.
+struct talus__cursor {
+    struct talus__stream stream;
     struct talus__origin_ref origin;
-    uint64_t last;            // seq of the newest event that one has, or is not owed
-    uint64_t delivered;       // seq of the newest event that the caller got
-    struct talus__heal *heal; // NULL: nothing is missing
-    bool has_baseline;        // the origin's first head came: from `last` on, everything is owed
-    bool is_over; // that it is lost without end was told; until the origin is heard here
-    // Known when the origin is gone, too:
-    bool is_presence;   // it sends nothing but presence
+    // Known when the publisher is gone, too:
     uint32_t name_hash; // tells it from others
+    bool is_presence;   // it sends nothing but presence
 };
 
 enum talus__joined_list {
@@ -52,11 +48,11 @@ struct talus__joined {
     uint64_t live_turn; // … when, as talus__origins.turn counts
     bool is_complete;   // … and every known origin had answered
     long long deadline; // of the list, on the monotonic clock in milliseconds
-    struct talus__position *positions; // owned
-    uint32_t position_count;
-    uint32_t position_capacity;
-    uint32_t recent;     // index of the position used last
-    uint32_t answered;   // positions that have a baseline
+    struct talus__cursor *cursors; // owned
+    uint32_t cursor_count;
+    uint32_t cursor_capacity;
+    uint32_t recent;     // index of the cursor used last
+    uint32_t answered;   // cursors that have a baseline
     uint64_t newest_seq; // the event last heard of; 0: none
     char newest_origin[TALUS_ORIGIN_MAX + 1];
     char name[]; // "" for everybody, "*" for everything
@@ -108,22 +104,26 @@ static inline size_t talus__joined_count(const struct talus__joined_set *set)
     return set->table.count - set->lists[TALUS__LIST_LEFT].count;
 }
 
-// ---- Positions
+// ---- Stream cursors
 
 // NULL: there is none.
-struct talus__position *talus__position_find(struct talus__joined *joined,
-                                             struct talus__origin_ref origin);
+struct talus__cursor *talus__cursor_find(struct talus__joined *joined,
+                                         struct talus__origin_ref origin);
 
-// Finds the position or adds one at 0. NULL: out of memory. Valid until the next call.
-struct talus__position *talus__position_get(struct talus__joined *joined,
-                                            const struct talus__origins *origins,
-                                            struct talus__origin_ref origin);
+// Finds the cursor or adds one at 0. NULL: out of memory. Valid until the next call.
+struct talus__cursor *talus__cursor_get(struct talus__joined *joined,
+                                        const struct talus__origins *origins,
+                                        struct talus__origin_ref origin);
 
-// Whether the position is of the origin with that name, which may be gone.
-bool talus__position_is_of(const struct talus__position *position, const char *origin);
+// Whether the cursor is of the origin with that name, which may be gone.
+bool talus__cursor_is_of(const struct talus__cursor *cursor, const char *origin);
 
 // Whether every origin that is waited for has answered.
 bool talus__joined_is_answered(struct talus__joined *joined, const struct talus__origins *origins);
+
+// Whether it is joined and no other publisher has sent to it, as far as is known.
+bool talus__joined_is_only_origin(struct talus__joined_set *set, const char *session,
+                                  const char *origin);
 
 // Notes the newest event heard of.
 void talus__joined_note(struct talus__joined *joined, const struct talus__origin *origin,

@@ -4,8 +4,8 @@
 //
 // The last kind is kept in the order of last use, and the longest silent gives way when the table
 // is full; the others stay until they are known to be gone, and nobody holds them.
-#ifndef TALUS__ORIGINS_H
-#define TALUS__ORIGINS_H
+#ifndef TALUS__PUBLISHERS_H
+#define TALUS__PUBLISHERS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@
 #define TALUS__NO_CONNECTION (-1) // an inproc peer: it has no descriptor
 #define TALUS__CONNECTIONS   4    // of one origin that are told apart
 
-struct talus__asker; // askers.h
+struct talus__replay_connection; // replay_client.h
 
 struct talus__origin {
     struct talus__node node;
@@ -47,13 +47,13 @@ struct talus__origin {
     bool is_ready_topic;     // the subscription $ready/SUBSCRIBER/ORIGIN stands
     size_t connection_count; // those that its hellos came through
     int connections[TALUS__CONNECTIONS];
-    long long departed_at;      // on the monotonic clock in milliseconds; later if its reader stood
-    unsigned stood;             // how often that was so
-    uint64_t left_turn;         // of talus__origins.turn, when it departed
-    char *named;                // owned: replay endpoints as its markers name them; NULL: none yet
-    char *replay;               // owned: the one to ask; NULL: none
-    struct talus__asker *asker; // NULL: none is open
-    int ledger;                 // the descriptor of its lock file; -1: none
+    long long departed_at; // on the monotonic clock in milliseconds; later if its reader stood
+    unsigned stood;        // how often that was so
+    uint64_t left_turn;    // of talus__origins.turn, when it departed
+    char *named;           // owned: replay endpoints as its markers name them; NULL: none yet
+    char *replay;          // owned: the one to ask; NULL: none
+    struct talus__replay_connection *replay_connection; // NULL: none is open
+    int ledger;                                         // the descriptor of its lock file; -1: none
     char name[TALUS_ORIGIN_MAX + 1];
 };
 

@@ -4,7 +4,7 @@
 // Invariants: an origin is on the list of last use exactly if it is not kept: neither listed, nor
 // connected, nor held. `waited` counts those whose is_waited is set, which update() alone does. A
 // slot's generation differs for each origin that was in it.
-#include "bus/src/subscriber/origins.h"
+#include "bus/src/zmq/sub/publishers.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Joined sessions and positions.
+// Subscriptions and stream cursors.
 //
-// Invariants: `answered` counts the positions with a baseline whose origin may be gone meanwhile,
-// so it is never less than the number of known origins that answered. Positions of origins that are
+// Invariants: `answered` counts the cursors with a baseline whose origin may be gone meanwhile,
+// so it is never less than the number of known origins that answered. Cursors of origins that are
 // gone are dropped whenever the array would have to grow, so it never holds more than twice the
 // origins that can be known at once.
-#include "bus/src/subscriber/joined.h"
+#include "bus/src/subscriber/subscription.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 #include "bus/src/codec/ledger.h"
 #include "bus/src/codec/wire.h"
 
-#define FIRST_POSITIONS 2
+#define FIRST_CURSORS 2
 
 int talus__joined_init(struct talus__joined_set *set)
 {
@@ -25,7 +25,7 @@ int talus__joined_init(struct talus__joined_set *set)
 
 static void free_joined(struct talus__joined *joined)
 {
-    free(joined->positions);
+    free(joined->cursors);
     free(joined);
 }
 
@@ -116,16 +116,16 @@ void talus__joined_move(struct talus__joined_set *set, struct talus__joined *joi
     queue->count++;
 }
 
-// ---- Positions
+// ---- Stream cursors
 
 static uint32_t hash_name(const char *origin)
 {
     return (uint32_t)talus__ledger_hash(0, origin, strlen(origin));
 }
 
-bool talus__position_is_of(const struct talus__position *position, const char *origin)
+bool talus__cursor_is_of(const struct talus__cursor *cursor, const char *origin)
 {
-    return position->name_hash == hash_name(origin);
+    return cursor->name_hash == hash_name(origin);
 }
 
 static bool is_same(struct talus__origin_ref one, struct talus__origin_ref other)
@@ -133,16 +133,16 @@ static bool is_same(struct talus__origin_ref one, struct talus__origin_ref other
     return one.slot == other.slot && one.generation == other.generation;
 }
 
-struct talus__position *talus__position_find(struct talus__joined *joined,
-                                             struct talus__origin_ref origin)
+struct talus__cursor *talus__cursor_find(struct talus__joined *joined,
+                                         struct talus__origin_ref origin)
 {
-    if (joined->recent < joined->position_count &&
-        is_same(joined->positions[joined->recent].origin, origin))
-        return &joined->positions[joined->recent];
-    for (uint32_t i = 0; i < joined->position_count; i++) {
-        if (is_same(joined->positions[i].origin, origin)) {
+    if (joined->recent < joined->cursor_count &&
+        is_same(joined->cursors[joined->recent].origin, origin))
+        return &joined->cursors[joined->recent];
+    for (uint32_t i = 0; i < joined->cursor_count; i++) {
+        if (is_same(joined->cursors[i].origin, origin)) {
             joined->recent = i;
-            return &joined->positions[i];
+            return &joined->cursors[i];
         }
     }
     return NULL;
@@ -153,47 +153,56 @@ static void drop_gone(struct talus__joined *joined, const struct talus__origins 
     uint32_t kept = 0;
 
     joined->answered = 0;
-    for (uint32_t i = 0; i < joined->position_count; i++) {
-        if (!talus__origins_at(origins, joined->positions[i].origin))
-            continue; // it has no heal, which would keep the origin
-        joined->answered += joined->positions[i].has_baseline;
-        joined->positions[kept++] = joined->positions[i];
+    for (uint32_t i = 0; i < joined->cursor_count; i++) {
+        if (!talus__origins_at(origins, joined->cursors[i].origin))
+            continue; // it has no gap, which would keep the publisher
+        joined->answered += joined->cursors[i].stream.has_baseline;
+        joined->cursors[kept++] = joined->cursors[i];
     }
-    joined->position_count = kept;
+    joined->cursor_count = kept;
+}
+
+// The cursors lie elsewhere now.
+static void note_moved(struct talus__joined *joined)
+{
+    for (uint32_t i = 0; i < joined->cursor_count; i++)
+        talus__sequencer_moved(&joined->cursors[i].stream);
 }
 
 static bool make_room(struct talus__joined *joined, const struct talus__origins *origins)
 {
     drop_gone(joined, origins);
+    note_moved(joined);
     // Half of it free: enough until the next time.
-    if (joined->position_count < joined->position_capacity / 2)
+    if (joined->cursor_count < joined->cursor_capacity / 2)
         return true;
-    uint32_t capacity = joined->position_capacity ? joined->position_capacity * 2 : FIRST_POSITIONS;
-    struct talus__position *positions = realloc(joined->positions, capacity * sizeof *positions);
-    if (!positions)
-        return joined->position_count < joined->position_capacity;
-    joined->positions = positions;
-    joined->position_capacity = capacity;
+    uint32_t capacity = joined->cursor_capacity ? joined->cursor_capacity * 2 : FIRST_CURSORS;
+    struct talus__cursor *cursors = realloc(joined->cursors, capacity * sizeof *cursors);
+    if (!cursors)
+        return joined->cursor_count < joined->cursor_capacity;
+    joined->cursors = cursors;
+    joined->cursor_capacity = capacity;
+    note_moved(joined);
     return true;
 }
 
-struct talus__position *talus__position_get(struct talus__joined *joined,
-                                            const struct talus__origins *origins,
-                                            struct talus__origin_ref origin)
+struct talus__cursor *talus__cursor_get(struct talus__joined *joined,
+                                        const struct talus__origins *origins,
+                                        struct talus__origin_ref origin)
 {
-    struct talus__position *position = talus__position_find(joined, origin);
+    struct talus__cursor *cursor = talus__cursor_find(joined, origin);
 
-    if (position)
-        return position;
-    if (joined->position_count == joined->position_capacity && !make_room(joined, origins))
+    if (cursor)
+        return cursor;
+    if (joined->cursor_count == joined->cursor_capacity && !make_room(joined, origins))
         return NULL;
-    joined->recent = joined->position_count++;
-    position = &joined->positions[joined->recent];
+    joined->recent = joined->cursor_count++;
+    cursor = &joined->cursors[joined->recent];
     const struct talus__origin *named = talus__origins_at(origins, origin);
-    *position = (struct talus__position){.origin = origin,
-                                         .is_presence = named && talus__sends_presence_only(named),
-                                         .name_hash = named ? hash_name(named->name) : 0};
-    return position;
+    *cursor = (struct talus__cursor){.origin = origin,
+                                     .is_presence = named && talus__sends_presence_only(named),
+                                     .name_hash = named ? hash_name(named->name) : 0};
+    return cursor;
 }
 
 bool talus__joined_is_answered(struct talus__joined *joined, const struct talus__origins *origins)
@@ -204,9 +213,24 @@ bool talus__joined_is_answered(struct talus__joined *joined, const struct talus_
         const struct talus__origin *origin = origins->slots[i].origin;
         if (!origin || !origin->is_waited)
             continue;
-        const struct talus__position *position =
-            talus__position_find(joined, talus__origin_refer(origins, origin));
-        if (!position || !position->has_baseline)
+        const struct talus__cursor *cursor =
+            talus__cursor_find(joined, talus__origin_refer(origins, origin));
+        if (!cursor || !cursor->stream.has_baseline)
+            return false;
+    }
+    return true;
+}
+
+bool talus__joined_is_only_origin(struct talus__joined_set *set, const char *session,
+                                  const char *origin)
+{
+    struct talus__joined *joined = talus__joined_find(set, session, strlen(session));
+
+    if (!joined || talus__joined_is_left(joined))
+        return false;
+    for (uint32_t i = 0; i < joined->cursor_count; i++) {
+        const struct talus__cursor *cursor = &joined->cursors[i];
+        if (cursor->stream.last > 0 && !cursor->is_presence && !talus__cursor_is_of(cursor, origin))
             return false;
     }
     return true;

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: MIT
+// Gap repair.
+#include "bus/src/subscriber/gap_repair.h"
+
+#include <string.h>
+
+#include <talus/error.h>
+
+#include "bus/src/base/log.h"
+
+void talus__gap_repair_leave(struct talus__gap_repair *repairs, struct talus__joined *joined)
+{
+    for (uint32_t i = 0; i < joined->cursor_count; i++) {
+        if (joined->cursors[i].stream.repair)
+            talus__gaps_close(repairs, talus__gap_of(joined->cursors[i].stream.repair));
+    }
+}
+
+// ---- Events
+
+// What belongs to one event.
+struct context {
+    struct talus__event_place place;
+    struct talus__origin *origin;
+    struct talus__joined *session;    // joined, or left a moment ago; NULL: neither
+    struct talus__joined *everything; // likewise
+    struct talus__joined *judge;      // of place.judge
+    const struct talus__topic *topic;
+    const struct talus__body *body;
+    int refusal;
+};
+
+static bool is_wanted(const struct talus__joined *joined)
+{
+    return joined && !talus__joined_is_left(joined);
+}
+
+static struct talus__stream *stream_of(struct talus__core *core, struct talus__joined *joined,
+                                       struct talus__origin_ref ref)
+{
+    struct talus__cursor *cursor = joined ? talus__cursor_get(joined, &core->origins, ref) : NULL;
+
+    return cursor ? &cursor->stream : NULL;
+}
+
+static void find_streams(struct talus__gap_repair *repairs, struct context *context)
+{
+    struct talus__core *core = repairs->core;
+    struct talus__event_place *place = &context->place;
+    struct talus__origin_ref ref = talus__origin_refer(&core->origins, context->origin);
+
+    context->session =
+        talus__joined_find(&core->joined, context->topic->session, context->topic->session_size);
+    context->everything = core->joined.everything;
+    *place = (struct talus__event_place){
+        .session = stream_of(core, context->session, ref),
+        .all = stream_of(core, context->everything, ref),
+        .wants_session = is_wanted(context->session),
+        .wants_all = is_wanted(context->everything),
+        .is_session_live = context->session && context->session->is_live,
+        .is_all_live = context->everything && context->everything->is_live,
+        .has_marks = context->origin->speaks_heads,
+    };
+}
+
+static void count_refusal(struct talus__gap_repair *repairs, const struct context *context)
+{
+    const struct talus__topic *topic = context->topic;
+    const struct talus__body *body = context->body;
+    unsigned long long held_back;
+
+    repairs->core->stats.refused_bounds++;
+    if (talus__may_log(&repairs->refused_gate, &held_back))
+        talus__log(
+            TALUS_LOG_WARNING, "event %.*s.%llu of session '%.*s' was dropped: %s (and %llu more)",
+            (int)body->origin_size, body->origin, (unsigned long long)body->seq,
+            (int)topic->session_size, topic->session, talus_strerror(context->refusal), held_back);
+}
+
+static void note_newest(const struct context *context)
+{
+    if (context->place.session)
+        talus__joined_note(context->session, context->origin, context->body->seq);
+    if (context->place.all)
+        talus__joined_note(context->everything, context->origin, context->body->seq);
+}
+
+// Delivers the event, whose judge's stream was at `before`; or a gap if it is refused.
+static int deliver(struct talus__gap_repair *repairs, const struct context *context,
+                   uint64_t before)
+{
+    struct talus__core *core = repairs->core;
+
+    note_newest(context);
+    if (context->refusal) {
+        count_refusal(repairs, context);
+        talus__delivery_gap(&core->delivery, context->judge->name, context->origin->name, before,
+                            context->body->seq + 1, TALUS_GAP_REFUSED);
+        return TALUS__TAKEN_EVENT;
+    }
+    if (!context->origin->speaks_heads)
+        core->stats.unproven++;
+    talus__delivery_event(&core->delivery, context->topic, context->body);
+    return TALUS__TAKEN_EVENT;
+}
+
+static void hold_event(struct talus__gap_repair *repairs, const struct context *context)
+{
+    const struct talus__event_place *place = &context->place;
+    struct talus__repair *repair =
+        talus__gaps_open(repairs, context->judge, context->origin, place->judge, place->prev);
+
+    if (repair)
+        talus__gaps_hold(repairs, repair, context->body->seq, place->prev);
+}
+
+static int on_ordered_event(struct talus__gap_repair *repairs, struct context *context)
+{
+    struct talus__event_place *place = &context->place;
+    uint64_t before = place->judge->last;
+
+    context->judge = place->judge == place->all ? context->everything : context->session;
+    switch (talus__sequencer_event(&repairs->sequencer, place, context->body->seq)) {
+    case TALUS__VERDICT_DELIVER:
+        talus__gaps_wake(repairs);
+        return deliver(repairs, context, before);
+    case TALUS__VERDICT_DUPLICATE:
+        repairs->core->stats.duplicates++;
+        break;
+    case TALUS__VERDICT_HOLD:
+        hold_event(repairs, context);
+        break;
+    }
+    return TALUS__TAKEN_HANDLED;
+}
+
+int talus__gap_repair_event(struct talus__gap_repair *repairs, const struct talus__topic *topic,
+                            const struct talus__body *body, struct talus__origin *origin,
+                            int refusal)
+{
+    struct talus__core *core = repairs->core;
+    struct context context;
+
+    context.origin = origin;
+    context.topic = topic;
+    context.body = body;
+    context.refusal = refusal;
+    find_streams(repairs, &context);
+    talus__sequencer_place(&context.place, body->seq, body->prev);
+    if (context.place.judge)
+        return on_ordered_event(repairs, &context);
+    if (!context.place.wants_session && !context.place.wants_all) {
+        talus__sequencer_follow(&context.place, body->seq);
+        note_newest(&context);
+        core->stats.ignored++;
+        return TALUS__TAKEN_HANDLED;
+    }
+    if (refusal) {
+        count_refusal(repairs, &context);
+        return TALUS__TAKEN_HANDLED;
+    }
+    talus__delivery_event(&core->delivery, topic, body); // there is no memory to judge it
+    return TALUS__TAKEN_EVENT;
+}
+
+static void find_place_in(struct talus__gap_repair *repairs, struct talus__gap *gap,
+                          struct context *context)
+{
+    context->origin = gap->origin;
+    find_streams(repairs, context);
+    context->judge = gap->joined;
+    talus__sequencer_place_in(&context->place, &gap->repair, context->body->seq,
+                              context->body->prev);
+}
+
+int talus__gap_repair_replayed(struct talus__gap_repair *repairs, struct talus__gap *gap,
+                               const struct talus__topic *topic, const struct talus__body *body,
+                               int refusal)
+{
+    struct context context = {.topic = topic, .body = body, .refusal = refusal};
+
+    find_place_in(repairs, gap, &context);
+    uint64_t before = context.place.judge->last;
+    enum talus__verdict verdict =
+        talus__sequencer_replayed(&repairs->sequencer, &context.place, body->seq);
+    talus__gaps_wake(repairs);
+    if (body->seq > before)
+        repairs->core->stats.healed++;
+    if (verdict == TALUS__VERDICT_DELIVER)
+        return deliver(repairs, &context, before);
+    if (verdict == TALUS__VERDICT_HOLD)
+        talus__gaps_hold(repairs, &gap->repair, body->seq, context.place.prev);
+    else if (body->seq > before)
+        repairs->core->stats.duplicates++; // the session alone had it
+    return TALUS__TAKEN_HANDLED;
+}
+
+// Gives a held event whose turn it is. False: the owner gets nothing by it.
+static bool release(struct talus__gap_repair *repairs, struct talus__gap *gap,
+                    struct talus__held *held)
+{
+    struct talus__core *core = repairs->core;
+    struct talus__kept *kept = (struct talus__kept *)held;
+    struct talus__topic topic;
+    struct talus__body body;
+    struct context context = {.topic = &topic, .body = &body};
+
+    talus__frames_move(&core->frames, &kept->frames);
+    talus__gaps_forget(held);
+    // Both were decoded before, when it was taken up.
+    if (talus__topic_parse(talus__frames_topic(&core->frames),
+                           talus__frames_topic_size(&core->frames), &topic) != 0)
+        return false;
+    context.refusal =
+        talus__body_decode(talus__frames_body(&core->frames),
+                           talus__frames_body_size(&core->frames), &core->limits, &body);
+    find_place_in(repairs, gap, &context);
+    uint64_t before = context.place.judge->last;
+    if (talus__sequencer_release(&context.place, body.seq) != TALUS__VERDICT_DELIVER) {
+        core->stats.duplicates++;
+        return false;
+    }
+    return deliver(repairs, &context, before) == TALUS__TAKEN_EVENT;
+}
+
+// ---- High-water marks
+
+bool talus__gap_repair_is_judged_by_all(struct talus__gap_repair *repairs,
+                                        const struct talus__origin *origin)
+{
+    struct talus__core *core = repairs->core;
+    struct talus__joined *everything = core->joined.everything;
+
+    if (!is_wanted(everything))
+        return false;
+    const struct talus__cursor *all =
+        talus__cursor_find(everything, talus__origin_refer(&core->origins, origin));
+    return all && talus__sequencer_can_judge(&all->stream, everything->is_live);
+}
+
+// The stream of all takes over what the sessions' streams miss of the publisher.
+static void take_over(struct talus__gap_repair *repairs, const struct talus__origin *origin,
+                      struct talus__mark *mark)
+{
+    struct talus__gap *gap = repairs->first;
+
+    while (gap) {
+        struct talus__gap *next = gap->next;
+        if (gap->origin == origin && gap->joined != repairs->core->joined.everything) {
+            talus__sequencer_take_over(gap->repair.stream, mark);
+            talus__gaps_close(repairs, gap);
+        }
+        gap = next;
+    }
+}
+
+static void take_mark(struct talus__gap_repair *repairs, struct talus__joined *joined,
+                      struct talus__origin *origin, uint64_t seq)
+{
+    struct talus__core *core = repairs->core;
+    struct talus__cursor *cursor =
+        talus__cursor_get(joined, &core->origins, talus__origin_refer(&core->origins, origin));
+    if (!cursor)
+        return; // without memory the join becomes live when its time is over
+    struct talus__stream *stream = &cursor->stream;
+    bool is_all = joined == core->joined.everything;
+    struct talus__mark mark = {
+        .seq = seq,
+        .is_wanted = is_wanted(joined),
+        .is_live = joined->is_live,
+        .is_judged = is_all || !talus__gap_repair_is_judged_by_all(repairs, origin),
+    };
+
+    joined->answered += !stream->has_baseline;
+    if (seq > stream->last)
+        talus__joined_note(joined, origin, seq);
+    if (is_all && talus__sequencer_is_baseline(stream, joined->is_live))
+        take_over(repairs, origin, &mark);
+    uint64_t missing = talus__sequencer_mark(&repairs->sequencer, stream, &mark);
+    if (missing > 0)
+        talus__gaps_open(repairs, joined, origin, stream, missing);
+    talus__gaps_wake(repairs);
+}
+
+void talus__gap_repair_mark(struct talus__gap_repair *repairs, struct talus__joined *joined,
+                            struct talus__origin *origin, uint64_t seq)
+{
+    talus__origin_pin(&repairs->core->origins, origin); // ending a gap may let go of it
+    take_mark(repairs, joined, origin, seq);
+    talus__origin_unpin(&repairs->core->origins, origin);
+}
+
+// The publisher's stream of all begins to judge without a mark. False: there is no memory, and its
+// sessions go on by themselves.
+static bool adopt(struct talus__gap_repair *repairs, struct talus__origin *origin)
+{
+    struct talus__core *core = repairs->core;
+    struct talus__joined *everything = core->joined.everything;
+    struct talus__stream *all =
+        stream_of(core, everything, talus__origin_refer(&core->origins, origin));
+    struct talus__mark mark = {0};
+
+    if (!all)
+        return false;
+    take_over(repairs, origin, &mark);
+    uint64_t missing = talus__sequencer_adopt(&repairs->sequencer, all, &mark);
+    if (missing > 0)
+        talus__gaps_open(repairs, everything, origin, all, missing);
+    return true;
+}
+
+void talus__gap_repair_go_live(struct talus__gap_repair *repairs)
+{
+    const struct talus__joined *everything = repairs->core->joined.everything;
+    struct talus__gap *gap = repairs->first;
+    bool is_adopted = true;
+
+    while (gap && is_adopted) {
+        struct talus__origin *origin = gap->origin;
+        if (gap->joined == everything) {
+            gap = gap->next;
+            continue;
+        }
+        talus__origin_pin(&repairs->core->origins, origin);
+        is_adopted = adopt(repairs, origin);
+        talus__origin_unpin(&repairs->core->origins, origin);
+        gap = repairs->first; // the session's gaps of this publisher are gone
+    }
+    talus__gaps_wake(repairs);
+}
+
+// ---- Actions
+
+static talus_gap_reason_t reason_of(enum talus__gap_cause cause)
+{
+    return cause == TALUS__CAUSE_LOST ? TALUS_GAP_ORIGIN_LOST : TALUS_GAP_HISTORY;
+}
+
+// Returns whether it is something for the owner.
+static bool take_action(struct talus__gap_repair *repairs, const struct talus__action *action)
+{
+    struct talus__gap *gap = talus__gap_of(action->repair);
+
+    switch (action->kind) {
+    case TALUS__ACTION_DELIVER:
+        return release(repairs, gap, action->held);
+    case TALUS__ACTION_FORGET:
+        talus__gaps_forget(action->held);
+        return false;
+    case TALUS__ACTION_GAP:
+        talus__delivery_gap(&repairs->core->delivery, gap->joined->name, gap->origin->name,
+                            action->after, action->before, reason_of(action->cause));
+        return true;
+    case TALUS__ACTION_REQUEST:
+        talus__gap_request(repairs, gap, action->after);
+        return false;
+    case TALUS__ACTION_DONE:
+        talus__gaps_free(repairs, gap);
+        return false;
+    }
+    return false;
+}
+
+bool talus__gap_repair_take_due(struct talus__gap_repair *repairs)
+{
+    struct talus__action action;
+
+    while (talus__sequencer_next(&repairs->sequencer, &action)) {
+        if (take_action(repairs, &action))
+            return true;
+    }
+    return false;
+}

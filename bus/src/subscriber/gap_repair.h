@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+// Gap repair: carries out what the sequencer decides. It turns events, high-water marks, replays,
+// time-outs and lost publishers into the sequencer's inputs, and its actions into requests,
+// deadlines and deliveries.
+#ifndef TALUS__GAP_REPAIR_H
+#define TALUS__GAP_REPAIR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bus/src/codec/body.h"
+#include "bus/src/codec/wire.h"
+#include "bus/src/subscriber/gap_requests.h"
+#include "bus/src/subscriber/gaps.h"
+
+// An event, decoded from core->frames. `refusal`: 0, or why its payload is not delivered.
+// Returns enum talus__taken.
+int talus__gap_repair_event(struct talus__gap_repair *repairs, const struct talus__topic *topic,
+                            const struct talus__body *body, struct talus__origin *origin,
+                            int refusal);
+
+// The same for an event of a replay that the gap has requested.
+int talus__gap_repair_replayed(struct talus__gap_repair *repairs, struct talus__gap *gap,
+                               const struct talus__topic *topic, const struct talus__body *body,
+                               int refusal);
+
+// A high-water mark of a joined session: events up to `seq` have been sent.
+void talus__gap_repair_mark(struct talus__gap_repair *repairs, struct talus__joined *joined,
+                            struct talus__origin *origin, uint64_t seq);
+
+// "*" is live: its streams judge from now on.
+void talus__gap_repair_go_live(struct talus__gap_repair *repairs);
+
+// Whether the events of a session are judged by the publisher's stream of all.
+bool talus__gap_repair_is_judged_by_all(struct talus__gap_repair *repairs,
+                                        const struct talus__origin *origin);
+
+// Ends the gaps of a session that is left.
+void talus__gap_repair_leave(struct talus__gap_repair *repairs, struct talus__joined *joined);
+
+// Sets core->delivery to the next thing that is due. False: there is none.
+bool talus__gap_repair_take_due(struct talus__gap_repair *repairs);
+
+static inline bool talus__gap_repair_take(struct talus__gap_repair *repairs)
+{
+    return repairs->sequencer.ready && talus__gap_repair_take_due(repairs);
+}
+
+#endif

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+// Open gaps.
+#include "bus/src/subscriber/gaps.h"
+
+#include <stdlib.h>
+
+#include "bus/src/base/log.h"
+
+void talus__gaps_init(struct talus__gap_repair *repairs, struct talus__core *core)
+{
+    repairs->core = core;
+    repairs->sequencer.max_events = core->options.held_events;
+    repairs->sequencer.max_bytes = core->options.held_bytes;
+}
+
+void talus__gaps_wake(struct talus__gap_repair *repairs)
+{
+    if (repairs->sequencer.ready)
+        talus__wake_set(&repairs->core->wake);
+}
+
+// ---- Frames that are held
+
+void talus__gaps_forget(struct talus__held *held)
+{
+    struct talus__kept *kept = (struct talus__kept *)held;
+
+    talus__frames_fini(&kept->frames);
+    free(kept);
+}
+
+void talus__gaps_hold(struct talus__gap_repair *repairs, struct talus__repair *repair, uint64_t seq,
+                      uint64_t prev)
+{
+    struct talus__core *core = repairs->core;
+    size_t bytes = talus__frames_topic_size(&core->frames) +
+                   talus__frames_body_size(&core->frames) + sizeof(struct talus__kept);
+    struct talus__kept *kept = NULL;
+
+    if (talus__sequencer_has_room(&repairs->sequencer, bytes))
+        kept = malloc(sizeof *kept);
+    if (!kept) {
+        talus__sequencer_let_go(repair, seq);
+        return;
+    }
+    kept->held = (struct talus__held){.seq = seq, .prev = prev, .bytes = bytes};
+    if (!talus__sequencer_hold(&repairs->sequencer, repair, &kept->held)) {
+        free(kept);
+        return;
+    }
+    talus__frames_keep(&kept->frames, &core->frames);
+}
+
+// ---- Opening and closing
+
+static void log_hole(struct talus__gap_repair *repairs, const struct talus__gap *gap)
+{
+    unsigned long long held_back;
+
+    repairs->core->stats.holes++;
+    if (talus__may_log(&repairs->hole_gate, &held_back))
+        talus__log(TALUS_LOG_INFO,
+                   "session '%s' misses events of %s after %llu up to %llu (and %llu more holes)",
+                   gap->joined->name, gap->origin->name,
+                   (unsigned long long)gap->repair.stream->last,
+                   (unsigned long long)gap->repair.target, held_back);
+}
+
+static struct talus__gap *add_gap(struct talus__gap_repair *repairs, struct talus__joined *joined,
+                                  struct talus__origin *origin)
+{
+    struct talus__gap *gap = calloc(1, sizeof *gap);
+
+    if (!gap) {
+        talus__log(TALUS_LOG_ERROR, "out of memory: session '%s' misses events of %s for now",
+                   joined->name, origin->name);
+        return NULL;
+    }
+    gap->joined = joined;
+    gap->origin = origin;
+    gap->next = repairs->first;
+    if (repairs->first)
+        repairs->first->before = gap;
+    repairs->first = gap;
+    talus__origin_pin(&repairs->core->origins, origin);
+    return gap;
+}
+
+struct talus__repair *talus__gaps_open(struct talus__gap_repair *repairs,
+                                       struct talus__joined *joined, struct talus__origin *origin,
+                                       struct talus__stream *stream, uint64_t target)
+{
+    if (stream->repair) {
+        talus__sequencer_extend(&repairs->sequencer, stream->repair, target);
+        return stream->repair;
+    }
+    struct talus__gap *gap = add_gap(repairs, joined, origin);
+    if (!gap)
+        return NULL;
+    talus__sequencer_open(&repairs->sequencer, stream, &gap->repair, target);
+    if (target > stream->last && (origin->speaks_heads || stream->last > 0))
+        log_hole(repairs, gap);
+    talus__gaps_wake(repairs);
+    return &gap->repair;
+}
+
+void talus__gaps_free(struct talus__gap_repair *repairs, struct talus__gap *gap)
+{
+    struct talus__origin *origin = gap->origin;
+
+    if (gap->before)
+        gap->before->next = gap->next;
+    else
+        repairs->first = gap->next;
+    if (gap->next)
+        gap->next->before = gap->before;
+    if (gap->request)
+        gap->request->waiter = NULL;
+    free(gap);
+    talus__origin_unpin(&repairs->core->origins, origin);
+}
+
+void talus__gaps_close(struct talus__gap_repair *repairs, struct talus__gap *gap)
+{
+    struct talus__held *held;
+
+    while ((held = talus__sequencer_pop(&repairs->sequencer, &gap->repair)))
+        talus__gaps_forget(held);
+    talus__sequencer_close(&repairs->sequencer, &gap->repair);
+    talus__gaps_free(repairs, gap);
+}
+
+void talus__gaps_fini(struct talus__gap_repair *repairs)
+{
+    struct talus__held *held;
+
+    while (repairs->first) {
+        struct talus__gap *gap = repairs->first;
+        repairs->first = gap->next;
+        while ((held = talus__sequencer_pop(&repairs->sequencer, &gap->repair)))
+            talus__gaps_forget(held);
+        free(gap);
+    }
+}
