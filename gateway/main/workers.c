@@ -45,7 +45,7 @@ struct worker {
 struct workers {
     const struct options *options;
     const struct cors *cors;
-    const struct intake *intake; // NULL until it is attached
+    const struct bridge *bridge; // NULL until it is attached
     unsigned count;
     atomic_uint drained;
     bool is_stopping;
@@ -158,13 +158,13 @@ struct workers *workers_new(const struct options *options, const struct cors *co
     return workers;
 }
 
-bool workers_attach(struct workers *workers, struct intake *intake)
+bool workers_attach(struct workers *workers, struct bridge *bridge)
 {
-    workers->intake = intake;
-    workers->metrics[workers->count] = intake_metrics(intake);
+    workers->bridge = bridge;
+    workers->metrics[workers->count] = bridge_metrics(bridge);
     for (unsigned i = 0; i < workers->count; i++) {
         struct worker *worker = &workers->all[i];
-        if (!intake_attach(intake, worker->sio, worker->loop, &worker->metrics))
+        if (!bridge_attach(bridge, worker->sio, worker->loop, &worker->metrics))
             return false;
     }
     return true;
@@ -260,7 +260,7 @@ static bool is_drained(const struct worker *worker)
 {
     const struct workers *workers = worker->workers;
     return sio_server_is_drained(worker->sio) && http_server_is_drained(worker->http) &&
-           intake_is_settled(workers->intake, (unsigned)(worker - workers->all));
+           bridge_is_settled(workers->bridge, (unsigned)(worker - workers->all));
 }
 
 static void on_drain_check(uv_timer_t *timer)

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: MIT
+// What the files of the bridge share: the mail between the bus thread and the workers, and the two
+// sides' state. A field belongs to the thread that its struct's comment names.
+#ifndef TALUS_GATEWAY_BRIDGE_INTERNAL_H
+#define TALUS_GATEWAY_BRIDGE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <talus.h>
+
+#include "gateway/base/buffer.h"
+#include "gateway/base/chunk.h"
+#include "gateway/base/hash.h"
+#include "gateway/base/random.h"
+#include "gateway/bridge/bridge.h"
+#include "gateway/bridge/encode.h"
+#include "gateway/bridge/event_log.h"
+#include "gateway/bridge/missed.h"
+
+#define BRIDGE_WORKERS_MAX 64
+#define BRIDGE_OWED_MAX    ((size_t)8 << 20) // bytes that may be under way to one worker
+
+// ---- Mail from a worker to the bus thread, and back as its answer
+
+enum bridge_command {
+    BRIDGE_JOIN,
+    BRIDGE_LEAVE,   // asked for by the client
+    BRIDGE_GONE,    // the client is gone; needs no answer
+    BRIDGE_DEPART,  // the client is gone, from all its sessions, and may come back; needs no answer
+    BRIDGE_RECOVER, // a client says that it was here before
+};
+
+enum bridge_status {
+    BRIDGE_OK,
+    BRIDGE_UNAVAILABLE, // the bus cannot take the subscription
+    BRIDGE_UNKNOWN,     // RECOVER: nothing is known of it any more, or too little
+};
+
+// Why a join with `since` is told a gap. Where there are several reasons, the last one counts.
+enum bridge_incomplete {
+    BRIDGE_COMPLETE,
+    BRIDGE_UNPROVEN,       // the event does not say what the client has of others' events
+    BRIDGE_NO_HISTORY,     // the broadcaster's does not reach back
+    BRIDGE_NO_ANSWER,      // the broadcaster is gone, cannot be asked, or does not answer
+    BRIDGE_TOO_MUCH,       // more than a client may miss, or than the log keeps
+    BRIDGE_STREAM_TIMEOUT, // the live stream did not reach the history's end
+    BRIDGE_QUEUE_TIMEOUT,  // the history could not be asked for in time
+    BRIDGE_QUEUE_FULL,     // too many joins wait, or memory is out
+};
+
+// Of a client that is in a session and is left out by `skip`: the newest event that it was sent is
+// not the session's newest.
+struct bridge_skip {
+    uint64_t skipped;          // index of the newest event that it was left out of; 0: none
+    struct bridge_mark before; // the newest event before those that it was left out of in a row
+};
+
+struct bridge_departed_seat {
+    uint64_t joined; // index of the newest event when the client joined
+    bool is_since;   // at that it was sent older ones, which may not have arrived
+    struct bridge_skip skip;
+    // Of the bus thread: the session's `given` when the departure was kept, and the events that
+    // came before that, less those after it that leave the client out.
+    uint64_t given;
+    uint64_t away;
+    char session[TALUS_SESSION_MAX + 1]; // "": the events for everybody
+};
+
+// What is known of a client that was cut off. Made by its worker, kept by the bus thread, handed
+// back if the client comes in time.
+struct bridge_departure {
+    char client[GW_ID_SIZE + 1];
+    char stale[TALUS_ID_MAX + 1]; // the offset that it had when it connected, "" for none
+    bool is_stale_since;          // … from which on its joins bring what came
+    bool is_unsure;               // … but for what nobody knows
+    struct bridge_mark left;      // newest event of the sessions that it has left
+    uint64_t reached;             // index up to which its worker had given out events
+    uint64_t owed;                // events that it was to get by then, and that were not written
+    uint64_t owed_from;           // index of the first event that it is owed
+    unsigned seat_count;
+    struct bridge_departed_seat seats[]; // the first one is that of the events for everybody
+};
+
+// Travels to the bus thread, waits there with its session until the subscription is live, and
+// travels back to be answered. Owned by whoever holds it.
+struct bridge_request {
+    struct gw_mail mail;
+    struct list link; // of session->waiting
+    struct bridge_worker *worker;
+    struct bridge_worker *worker_left; // with `departure`: that of the connection that ended
+    struct sio_ack *ack;               // the worker's; only carried along
+    enum bridge_command command;
+    bool is_member;  // JOIN: the client is in the session already
+    bool is_implied; // JOIN: `since` is the offset of its CONNECT, perhaps of another session; "":
+                     // it was here before, and what it has is not known
+    enum bridge_status status;
+    enum bridge_incomplete incomplete; // JOIN with `since`
+    struct bridge_encoded *presence;   // JOIN that was new: what the room is told before `joined`
+    size_t active_clients;
+    uint64_t index;                // of the session's newest event
+    char offset[TALUS_ID_MAX + 1]; // RECOVER: what the client says; else the newest event's id
+    char since[TALUS_ID_MAX + 1];  // JOIN: the newest event that the client has; "": it says none
+    // DEPART; RECOVER, from a worker: of the connection that the client still had; back there, if
+    // the status is OK: what it is to be restored from.
+    struct bridge_departure *departure;
+    struct bridge_missed missed; // RECOVER, JOIN with `since`
+    struct chunk *shared;        // JOIN: the same, for several joins of its worker; or NULL
+    size_t owed;                 // bytes of it that count in the worker's `owed`
+    char past[GW_ID_SIZE + 1];   // RECOVER: the id that the client had
+    unsigned asked;              // RECOVER: workers that were asked for the client
+    char client[GW_ID_SIZE + 1];
+    char session[TALUS_SESSION_MAX + 1];
+};
+
+// ---- Mail from the bus thread to workers
+
+// An event or presence, encoded once; each worker that has members gets a letter that refers to it.
+struct bridge_letter {
+    struct gw_mail mail;
+    struct bridge_worker *worker;
+    struct bridge_encoded *encoded; // one reference
+};
+
+// ---- Both sides
+
+// How the bus thread waits for a worker that is behind. The mail can be on its way once only, so it
+// is not asked for again before it has arrived.
+enum bridge_pace {
+    BRIDGE_FREE,
+    BRIDGE_AWAITED, // set by the bus thread: the worker is to say when it has caught up
+    BRIDGE_READY,   // set by the worker: ready_mail is on its way
+};
+
+// Set up before the threads start, read-only then but for the atomics and the mail.
+struct bridge_worker {
+    struct bridge *bridge;
+    struct sio_server *server;
+    struct gw_loop *loop;
+    struct gw_metrics *metrics;
+    struct sio_namespace *nsp;
+    unsigned index;
+    uint64_t newest;    // index of the newest event that it has given out; the worker's own
+    size_t unanswered;  // requests under way that an answer is due to; the worker's own
+    atomic_size_t owed; // bytes of letters and answers posted and not worked off
+    atomic_int pace;    // enum bridge_pace
+    struct gw_mail ready_mail;
+    struct gw_mail lost_mail; // the bus thread had no memory for a letter
+    atomic_bool is_lost;      // it is on its way
+};
+
+// Who has sent to a session, as far as `since` has to know: see origins.c.
+struct bridge_origins {
+    char first[TALUS_ORIGIN_MAX + 1]; // whom it was heard from first; "": nobody yet
+    uint64_t others;                  // index of the first event of another one; 0: it was before
+                                      // the session was live; UINT64_MAX: there is none
+};
+
+// A session of the bus that clients are in or were in a moment ago. Bus thread.
+struct bridge_session {
+    UT_hash_handle hh;
+    struct bridge *bridge;
+    struct list waiting; // requests, until it is live
+    bool is_live;
+    size_t clients; // in all workers
+    size_t held;    // for clients that may come back, or wait for what they missed
+    struct session_log log;
+    struct list sinces;            // joins that wait for a history: see since.c
+    char newest[TALUS_ID_MAX + 1]; // id of the newest event known but for gateways' presence; ""
+                                   // for none
+    struct bridge_origins origins;
+    struct gw_deadline linger; // since the last client left
+    const char *name;          // behind `members`
+    size_t members[];          // clients of each worker
+};
+
+struct bridge {
+    struct bridge_options options;
+    char *nsp;
+    talus_broadcaster_t *broadcaster;
+    talus_subscriber_t *subscriber;
+    struct bridge_worker workers[BRIDGE_WORKERS_MAX];
+    unsigned worker_count;
+
+    // Bus thread.
+    struct gw_loop *loop;
+    pthread_t thread;
+    bool is_started;
+    bool are_workers_gone; // where they share the loop: what is still posted to them is dropped
+    uv_poll_t *watch;      // of the subscriber's descriptor
+    struct gw_task receive_task;
+    struct gw_deadline_queue linger;
+    size_t lingering_count;
+    bool is_publishing_stuck;        // presence found the queue full, and it did not empty in time
+    struct bridge_session *sessions; // by name
+    struct encoder *encoder;
+    struct event_log log;
+    struct session_log everybody;
+    struct gw_deadline_queue log_deadlines;
+    struct gw_deadline log_deadline;  // lets go what is too old
+    struct bridge_departed *departed; // by client
+    struct gw_deadline_queue departed_deadlines;
+    size_t departed_count;
+    size_t departed_bytes;
+    struct list sinces; // histories that are asked for, for joins: see since.c
+    size_t since_count;
+    struct bridge_source *sources; // by broadcaster: the queues of those still to be asked for
+    struct list since_sources;     // whose queue has some, in turn
+    struct list since_paced;       // joins for what the log has, whose worker is behind
+    size_t since_waiting;          // joins that wait for one of all these
+    struct gw_deadline_queue since_deadlines;
+    struct gw_deadline_queue since_queue_deadlines;
+    struct gw_metrics metrics;
+    struct gw_mail stop_mail;
+};
+
+// worker.c: registers the handlers with a worker's server. False: out of memory.
+bool bridge__worker_init(struct bridge_worker *worker);
+// A request that comes back to its worker. Runs on the worker's loop.
+void bridge__on_answer(struct gw_mail *mail);
+// A letter for the worker's clients. Runs on the worker's loop.
+void bridge__on_letter(struct gw_mail *mail);
+
+// A letter to the worker could not be made. Runs on the worker's loop.
+void bridge__on_lost(struct gw_mail *mail);
+
+// bus.c: a request that arrives at the bus thread.
+void bridge__on_request(struct gw_mail *mail);
+// bus.c: a worker that was awaited has caught up. Runs on the bus thread.
+void bridge__on_ready(struct gw_mail *mail);
+// Bus thread: starts and ends its part.
+bool bridge__bus_init(struct bridge *bridge);
+void bridge__bus_fini(struct bridge *bridge);
+
+// post.c, bus thread. Posts an encoded message to the workers that have members in `session` (NULL:
+// to all), but not to `except` (NULL: nobody).
+void bridge__post(struct bridge *bridge, const struct bridge_session *session,
+                  struct bridge_encoded *encoded, const struct bridge_worker *except);
+// Tells the bus, and every worker that has members, that a client came or went. With `carrier` not
+// NULL, its worker gets what it is to tell with that request, and not by a letter.
+void bridge__presence(struct bridge_session *session, const char *type, const char *client,
+                      struct bridge_request *carrier);
+// The same of a client that went, by the session's name: the session may have been let go
+// meanwhile, and then the bus alone is told.
+void bridge__tell_gone(struct bridge *bridge, const char *session, const char *client);
+
+// bus.c: lets the session go after a while, unless somebody is in it or it is held for somebody.
+void bridge__linger_if_unused(struct bridge_session *session);
+// bus.c: keeps the session and logs it, also while nobody is in it; `held` says how often.
+void bridge__hold(struct bridge_session *session);
+// bus.c
+struct bridge_session *bridge__find_session(const struct bridge *bridge, const char *name);
+
+// bus.c: whether so much is under way to a worker that no more is to be.
+bool bridge__is_behind(const struct bridge_worker *worker);
+// bus.c: counts a client in, and answers. The request may say that it cannot be.
+void bridge__join(struct bridge_session *session, struct bridge_request *request);
+
+// ---- origins.c, bus thread
+
+void bridge__origins_init(struct bridge_origins *origins);
+// The session is live.
+void bridge__origins_begin(struct bridge_origins *origins, const talus_delivery_t *live);
+// An event has come; `index`: the log's.
+void bridge__origins_note(struct bridge_origins *origins, const talus_event_t *event,
+                          uint64_t index);
+// Whether a gateway's broadcaster says who came or went. What else comes under such an origin
+// counts as any other broadcaster's.
+bool bridge__is_gateway_presence(const talus_event_t *event);
+// Whether an id is of a gateway's broadcaster, which tells of nothing but presence.
+bool bridge__is_presence_id(const char *id);
+// Whether another one than that of an event id sent something before that index.
+bool bridge__has_others(const struct bridge_origins *origins, const char *id, uint64_t index);
+
+// ---- since.c and since_queue.c, bus thread
+
+void bridge__sinces_init(struct bridge *bridge);
+void bridge__sinces_fini(struct bridge *bridge);
+// Counts the join if it is told a gap.
+void bridge__count_incomplete(struct bridge *bridge, const struct bridge_request *request);
+// Looks for what a client that joins a live session missed. True: it waits, and bridge__join
+// follows when that is known; false: it is in the request, or a gap is.
+bool bridge__join_since(struct bridge_session *session, struct bridge_request *request);
+// Answers those that the log has the events for, as long as their workers are not behind.
+void bridge__sinces_go_on(struct bridge *bridge);
+// Asks for the histories that wait for that, as many as may be asked for at a time. Not while the
+// histories that are asked for are walked through: some joins may end.
+void bridge__sinces_ask(struct bridge *bridge);
+// Deliveries of what was asked for.
+void bridge__on_replayed(struct bridge *bridge, const talus_delivery_t *delivery);
+void bridge__on_recovered(struct bridge *bridge, const talus_delivery_t *delivery);
+// An event of the session has come, and is in the log.
+void bridge__sinces_hear(struct bridge_session *session, const talus_event_t *event);
+// The same of a gap.
+void bridge__sinces_hear_gap(struct bridge_session *session, const talus_delivery_t *gap);
+
+// ---- recovery.c, bus thread
+
+void bridge__recovery_init(struct bridge *bridge);
+void bridge__recovery_fini(struct bridge *bridge);
+// Notes an event of the session (NULL: for everybody), or with `event` NULL a gap, and keeps it.
+// NULL `encoded`: it cannot be kept.
+void bridge__log(struct bridge *bridge, struct bridge_session *session,
+                 struct bridge_encoded *encoded, const talus_event_t *event);
+// Keeps the departure of a client that its sessions do not count any more, and takes it over.
+void bridge__depart(struct bridge *bridge, struct bridge_departure *departure);
+// Gives up the client that was cut off longest ago. False: there is none.
+bool bridge__forget_oldest(struct bridge *bridge);
+// Whether a client of that id was cut off and may come back.
+bool bridge__has_departed(const struct bridge *bridge, const char *client);
+// Finds what a client that comes back missed. True: the request carries it; the client is to be
+// counted in its sessions again.
+bool bridge__recover(struct bridge *bridge, struct bridge_request *request);
+
+// ---- recovering.c, workers
+
+struct client;
+
+// Asks whether a client that connects was here before. False: it says nothing of that, it was not
+// here, or memory is out: it starts anew.
+bool bridge__ask_recovery(struct bridge_worker *worker, struct sio_socket *socket,
+                          const json_t *auth);
+void bridge__on_recovery_answer(struct bridge_request *request);
+// A client that asks for recovery may have a connection here. Runs on the loop of the worker that
+// is asked.
+void bridge__on_search(struct gw_mail *mail);
+// The client is gone: hands the requests that take its place to the bus thread.
+void bridge__hand_over(struct client *client);
+// A client starts anew: notes what it says that it got last. `auth`: its CONNECT, or NULL.
+void bridge__begin_anew(struct sio_socket *socket, const json_t *auth);
+// Tells the bus thread that a client was cut off which may come back, or leaves that to
+// bridge__hand_over. False: it may not.
+bool bridge__say_departed(struct client *client, const char *reason);
+
+// seats.c, workers. A request that nobody has seen yet; NULL: out of memory.
+struct bridge_request *bridge__new_request(struct bridge_worker *worker,
+                                           enum bridge_command command, const char *session,
+                                           const char *client_id);
+// Sends it to the bus thread; all but GONE and DEPART come back to bridge__on_answer.
+void bridge__post_request(struct bridge_request *request);
+
+// Frees a request with all that it carries but the ack.
+void bridge__free_request(struct bridge_request *request);
+// Frees a request that is dropped at the end, when the workers' servers are gone, with its ack.
+void bridge__drop_request(struct gw_mail *mail);
+// What a letter counts for, in bytes.
+size_t bridge__letter_size(const struct bridge_letter *letter);
+
+#endif

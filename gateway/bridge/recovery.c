@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: MIT
+// The bus thread's part of recovery: the log, and who was cut off and may come back.
+//
+// A session that a departed client was in stays subscribed to and logged until the client comes or
+// its time is over. What it is owed is in each of its sessions what came after its join and after
+// its offset; if one of the logs does not reach back that far, or the offset is unknown, the client
+// starts anew and knows it.
+//
+// Accounting: a departed client is owed the events that it was given and that were not written, and
+// those that came to its sessions since; these are published when the departure ends. Either they
+// are given to the client again, or they are dropped. What it gets beside them was written before.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/log.h"
+#include "gateway/bridge/internal.h"
+
+#define LOG_PERIOD_MS 1000 // between two looks for what is too old, while nothing comes
+
+struct bridge_departed {
+    UT_hash_handle hh; // of bridge->departed
+    struct gw_deadline deadline;
+    struct bridge *bridge;
+    struct bridge_departure *departure;
+};
+
+// ---- The log
+
+static void on_log_deadline(struct gw_deadline *deadline)
+{
+    struct bridge *bridge = LIST_ENTRY(deadline, struct bridge, log_deadline);
+    event_log_expire(&bridge->log, gw_loop_now(bridge->loop));
+    gw_metric_set(&bridge->metrics, GW_RECOVERY_BYTES, (int64_t)bridge->log.bytes);
+    if (bridge->log.bytes > 0)
+        gw_deadline_start(&bridge->log_deadlines, deadline);
+}
+
+static uint64_t *away_in(struct bridge_departure *departure, const char *session)
+{
+    for (unsigned i = 0; i < departure->seat_count; i++)
+        if (strcmp(departure->seats[i].session, session) == 0)
+            return &departure->seats[i].away;
+    return NULL;
+}
+
+// The event counts for all that may come back to the session, but for the one that it leaves out.
+static void count_given(struct bridge *bridge, struct session_log *log,
+                        const struct bridge_encoded *encoded)
+{
+    struct bridge_departed *departed = NULL;
+    log->given++;
+    if (encoded->skip[0] != '\0')
+        HASH_FIND_STR(bridge->departed, encoded->skip, departed);
+    uint64_t *away = departed ? away_in(departed->departure, encoded->session) : NULL;
+    if (away)
+        (*away)--;
+}
+
+void bridge__log(struct bridge *bridge, struct bridge_session *session,
+                 struct bridge_encoded *encoded, const talus_event_t *event)
+{
+    struct session_log *log = session ? &session->log : &bridge->everybody;
+    const char *id = event ? event->id : "";
+    if (encoded && encoded->skip[0] != '\0')
+        session_log_newest(log, &encoded->before);
+    bool is_kept =
+        encoded && (bridge->options.recovery_window_ms > 0 || (session && session->held > 0));
+    uint64_t index = event_log_append(&bridge->log, log, is_kept ? encoded : NULL, id,
+                                      gw_loop_now(bridge->loop));
+    if (encoded) {
+        encoded->index = index;
+        count_given(bridge, log, encoded);
+    }
+    if (session && event)
+        bridge__origins_note(&session->origins, event, index);
+    if (bridge->log.bytes > 0 && !gw_deadline_is_started(&bridge->log_deadline))
+        gw_deadline_start(&bridge->log_deadlines, &bridge->log_deadline);
+}
+
+// ---- Who may come back
+
+static size_t size_of(const struct bridge_departure *departure)
+{
+    return sizeof(struct bridge_departed) + sizeof *departure +
+           departure->seat_count * sizeof departure->seats[0];
+}
+
+static struct session_log *log_of(struct bridge *bridge, const struct bridge_departed_seat *seat)
+{
+    return seat->session[0] ? &bridge__find_session(bridge, seat->session)->log
+                            : &bridge->everybody;
+}
+
+// The events that came between the client's end and its departure's arrival here.
+static uint64_t count_after(const struct session_log *log, uint64_t after, const char *client)
+{
+    uint64_t count = 0;
+    for (const struct list *at = log->entries.prev; at != &log->entries; at = at->prev) {
+        const struct event_log_entry *entry =
+            LIST_ENTRY((struct list *)(uintptr_t)at, struct event_log_entry, session_link);
+        if (entry->index <= after)
+            break;
+        count += strcmp(entry->encoded->skip, client) != 0;
+    }
+    return count;
+}
+
+static void begin_counting(struct bridge *bridge, struct bridge_departure *departure)
+{
+    for (unsigned i = 0; i < departure->seat_count; i++) {
+        struct bridge_departed_seat *seat = &departure->seats[i];
+        const struct session_log *log = log_of(bridge, seat);
+        uint64_t had = seat->joined > departure->reached ? seat->joined : departure->reached;
+        seat->away = count_after(log, had, departure->client);
+        seat->given = log->given;
+    }
+}
+
+// Publishes what came meanwhile; from here on the client is owed that, too.
+static void end_counting(struct bridge *bridge, struct bridge_departure *departure)
+{
+    uint64_t away = 0;
+    for (unsigned i = 0; i < departure->seat_count; i++) {
+        const struct bridge_departed_seat *seat = &departure->seats[i];
+        away += seat->away + (log_of(bridge, seat)->given - seat->given);
+    }
+    gw_metric_add(&bridge->metrics, GW_PUBLISHED, (int64_t)away);
+    departure->owed += away;
+    departure->reached = bridge->log.newest;
+}
+
+// Whom no session counts any more. Returns the departure.
+static struct bridge_departure *remove_departed(struct bridge_departed *departed)
+{
+    struct bridge *bridge = departed->bridge;
+    struct bridge_departure *departure = departed->departure;
+    gw_deadline_stop(&departed->deadline);
+    HASH_DEL(bridge->departed, departed);
+    end_counting(bridge, departure);
+    bridge->departed_count--;
+    bridge->departed_bytes -= size_of(departure);
+    gw_metric_set(&bridge->metrics, GW_DEPARTED, (int64_t)bridge->departed_count);
+    free(departed);
+    for (unsigned i = 1; i < departure->seat_count; i++)
+        bridge__find_session(bridge, departure->seats[i].session)->held--;
+    return departure;
+}
+
+// Lets the sessions go where this was the last one.
+static void release_sessions(struct bridge *bridge, const struct bridge_departure *departure)
+{
+    for (unsigned i = 1; i < departure->seat_count; i++) {
+        struct bridge_session *session = bridge__find_session(bridge, departure->seats[i].session);
+        if (session)
+            bridge__linger_if_unused(session);
+    }
+}
+
+static void forget(struct bridge_departed *departed)
+{
+    struct bridge *bridge = departed->bridge;
+    struct bridge_departure *departure = remove_departed(departed);
+    gw_metrics_drop(&bridge->metrics, GW_DROPPED_NOT_RECOVERED, departure->client, departure->owed);
+    release_sessions(bridge, departure);
+    free(departure);
+}
+
+static void on_window_over(struct gw_deadline *deadline)
+{
+    forget(LIST_ENTRY(deadline, struct bridge_departed, deadline));
+}
+
+bool bridge__forget_oldest(struct bridge *bridge)
+{
+    const struct list *departed = &bridge->departed_deadlines.deadlines;
+    if (list_is_empty(departed))
+        return false;
+    forget(LIST_ENTRY(departed->next, struct bridge_departed, deadline.link));
+    return true;
+}
+
+// NULL: out of memory.
+static struct bridge_departed *add_departed(struct bridge *bridge,
+                                            struct bridge_departure *departure)
+{
+    struct bridge_departed *departed = calloc(1, sizeof *departed);
+    if (!departed)
+        return NULL;
+    departed->bridge = bridge;
+    departed->departure = departure;
+    gw_deadline_init(&departed->deadline, on_window_over);
+    HASH_ADD_KEYPTR(hh, bridge->departed, departure->client, strlen(departure->client), departed);
+    if (departed->hh.tbl)
+        return departed;
+    free(departed);
+    return NULL;
+}
+
+void bridge__depart(struct bridge *bridge, struct bridge_departure *departure)
+{
+    struct bridge_departed *departed = add_departed(bridge, departure);
+    if (!departed) {
+        gw_log(GW_LOG_WARNING, "recovery", "client %s cannot come back: out of memory",
+               departure->client);
+        gw_metrics_drop(&bridge->metrics, GW_DROPPED_MEMORY, departure->client, departure->owed);
+        release_sessions(bridge, departure);
+        free(departure);
+        return;
+    }
+    begin_counting(bridge, departure);
+    for (unsigned i = 1; i < departure->seat_count; i++)
+        bridge__hold(bridge__find_session(bridge, departure->seats[i].session));
+    gw_deadline_start(&bridge->departed_deadlines, &departed->deadline);
+    bridge->departed_bytes += size_of(departure);
+    gw_metric_set(&bridge->metrics, GW_DEPARTED, (int64_t)++bridge->departed_count);
+    while (bridge->departed_count > bridge->options.max_departed ||
+           bridge->departed_bytes > bridge->options.max_departed_bytes)
+        bridge__forget_oldest(bridge);
+}
+
+// ---- Coming back
+
+// Who joined with `since` is known to have got what it was sent then if it got something newer.
+static bool may_miss_older(const struct bridge_departure *departure, uint64_t offset)
+{
+    for (unsigned i = 0; i < departure->seat_count; i++)
+        if (departure->seats[i].is_since && offset <= departure->seats[i].joined)
+            return true;
+    return false;
+}
+
+// The index behind the offset that the client names. False: it is unknown.
+static bool find_offset(struct bridge *bridge, const struct bridge_departure *departure,
+                        const char *offset, uint64_t *index)
+{
+    *index = 0;
+    if (offset[0] == '\0' || strcmp(offset, departure->stale) == 0)
+        return true; // it got nothing since it connected
+    if (strcmp(offset, departure->left.id) == 0)
+        *index = departure->left.index;
+    for (unsigned i = 0; i < departure->seat_count && *index == 0; i++) {
+        const struct bridge_departed_seat *seat = &departure->seats[i];
+        *index = session_log_find_after(log_of(bridge, seat), offset, seat->joined);
+        if (*index == 0 && strcmp(offset, seat->skip.before.id) == 0)
+            *index = seat->skip.before.index;
+    }
+    return *index != 0;
+}
+
+static bool collect(struct bridge_request *request, const struct bridge_departure *departure,
+                    struct event_log_cursor *cursors)
+{
+    const struct event_log_entry *entry;
+    while ((entry = event_log_next(cursors, departure->seat_count))) {
+        bool is_owed = entry->index >= departure->owed_from;
+        if (strcmp(entry->encoded->skip, departure->client) != 0 &&
+            !bridge_missed_add(&request->missed, entry->encoded,
+                               is_owed ? COPY_RECOVERED : COPY_RESENT))
+            return false; // more than a client may be behind
+    }
+    return true;
+}
+
+// What the client is owed and does not get is of sessions that it has left, or it says that it has
+// it.
+static void account_recovered(struct bridge *bridge, struct bridge_departure *departure,
+                              const struct bridge_missed *missed)
+{
+    const struct sio_missed view = bridge_missed_view(missed);
+    uint64_t recovered = 0;
+    for (size_t i = 0; i < view.count; i++)
+        recovered += view.copies[i].kind == COPY_RECOVERED;
+    if (recovered >
+        departure->owed) { // memory was out for a letter, whose copies were dropped then
+        gw_log(GW_LOG_WARNING, "recovery", "client %s gets more than it was owed",
+               departure->client);
+        gw_metric_add(&bridge->metrics, GW_PUBLISHED, (int64_t)(recovered - departure->owed));
+    } else {
+        gw_metrics_drop(&bridge->metrics, GW_DROPPED_LEFT, departure->client,
+                        departure->owed - recovered);
+    }
+    departure->owed = recovered;
+}
+
+// What the client has of a session, or was never to have.
+static uint64_t first_owed_after(const struct bridge_departed_seat *seat, uint64_t offset)
+{
+    uint64_t has = offset > seat->joined ? offset : seat->joined;
+    bool is_left_out = has >= seat->skip.before.index && has < seat->skip.skipped;
+    return is_left_out ? seat->skip.skipped : has;
+}
+
+static bool find_missed(struct bridge *bridge, const struct bridge_departure *departure,
+                        struct bridge_request *request)
+{
+    uint64_t offset;
+    if (!find_offset(bridge, departure, request->offset, &offset) ||
+        may_miss_older(departure, offset))
+        return false;
+    struct event_log_cursor *cursors = calloc(departure->seat_count, sizeof *cursors);
+    if (!cursors)
+        return false;
+    for (unsigned i = 0; i < departure->seat_count; i++) {
+        cursors[i].session = log_of(bridge, &departure->seats[i]);
+        cursors[i].after = first_owed_after(&departure->seats[i], offset);
+    }
+    bool is_found =
+        event_log_reaches(cursors, departure->seat_count) && collect(request, departure, cursors);
+    free(cursors);
+    return is_found;
+}
+
+bool bridge__has_departed(const struct bridge *bridge, const char *client)
+{
+    struct bridge_departed *departed;
+    HASH_FIND_STR(bridge->departed, client, departed);
+    return departed != NULL;
+}
+
+bool bridge__recover(struct bridge *bridge, struct bridge_request *request)
+{
+    struct bridge_departed *departed;
+    HASH_FIND_STR(bridge->departed, request->past, departed);
+    bridge_missed_init(&request->missed, bridge->options.max_missed);
+    bool is_found = departed && find_missed(bridge, departed->departure, request);
+    gw_metric_add(&bridge->metrics, is_found ? GW_RECOVERED : GW_NOT_RECOVERED, 1);
+    if (is_found) {
+        request->departure = remove_departed(departed);
+        account_recovered(bridge, request->departure, &request->missed);
+    } else if (departed) {
+        forget(departed);
+    }
+    return is_found;
+}
+
+// ---- Beginning and end
+
+static int64_t window_of(const struct bridge *bridge)
+{
+    return bridge->options.recovery_window_ms;
+}
+
+void bridge__recovery_init(struct bridge *bridge)
+{
+    // What a client has not got was sent at most so long before it was seen to be gone.
+    event_log_init(&bridge->log, bridge->options.recovery_bytes,
+                   window_of(bridge) + bridge->options.silence_ms);
+    session_log_init(&bridge->everybody);
+    gw_deadline_init(&bridge->log_deadline, on_log_deadline);
+    gw_deadline_queue_init(&bridge->log_deadlines, bridge->loop, LOG_PERIOD_MS);
+    gw_deadline_queue_init(&bridge->departed_deadlines, bridge->loop, window_of(bridge));
+}
+
+void bridge__recovery_fini(struct bridge *bridge)
+{
+    struct bridge_departed *departed;
+    struct bridge_departed *next;
+    HASH_ITER(hh, bridge->departed, departed, next)
+    {
+        struct bridge_departure *departure = remove_departed(departed);
+        gw_metrics_drop(&bridge->metrics, GW_DROPPED_SHUTDOWN, departure->client, departure->owed);
+        free(departure);
+    }
+    session_log_fini(&bridge->log, &bridge->everybody);
+    gw_deadline_queue_fini(&bridge->log_deadlines);
+    gw_deadline_queue_fini(&bridge->departed_deadlines);
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+#include "gateway/bridge/seats.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct client *bridge__new_client(struct bridge_worker *worker, struct sio_socket *socket)
+{
+    struct client *client = calloc(1, sizeof *client);
+    if (!client)
+        return NULL;
+    client->worker = worker;
+    client->socket = socket;
+    client->connected = worker->newest;
+    list_init(&client->seats);
+    sio_socket_set_data(socket, client);
+    return client;
+}
+
+void bridge__free_client(struct client *client)
+{
+    if (!client)
+        return;
+    while (!list_is_empty(&client->seats))
+        bridge__free_seat(client, LIST_ENTRY(client->seats.next, struct seat, link));
+    sio_socket_set_data(client->socket, NULL);
+    free(client->past);
+    free(client);
+}
+
+struct seat *bridge__find_seat(const struct client *client, const char *session)
+{
+    for (struct list *at = client->seats.next; at != &client->seats; at = at->next) {
+        struct seat *seat = LIST_ENTRY(at, struct seat, link);
+        if (strcmp(seat->session, session) == 0)
+            return seat;
+    }
+    return NULL;
+}
+
+struct seat *bridge__new_seat(struct client *client, const char *session)
+{
+    size_t size = strlen(session) + 1;
+    struct seat *seat = calloc(1, sizeof *seat + size);
+    if (!seat)
+        return NULL;
+    list_init(&seat->waiting);
+    memcpy(seat->session, session, size);
+    list_append(&client->seats, &seat->link);
+    client->seat_count++;
+    return seat;
+}
+
+void bridge__free_seat(struct client *client, struct seat *seat)
+{
+    while (!list_is_empty(&seat->waiting)) {
+        struct bridge_request *request =
+            LIST_ENTRY(seat->waiting.next, struct bridge_request, link);
+        list_remove(&request->link);
+        client->waiting_count--;
+        sio_ack_drop(request->ack);
+        bridge__free_request(request);
+    }
+    list_remove(&seat->link);
+    client->seat_count--;
+    free(seat->skip);
+    free(seat);
+}
+
+struct bridge_request *bridge__new_request(struct bridge_worker *worker,
+                                           enum bridge_command command, const char *session,
+                                           const char *client_id)
+{
+    struct bridge_request *request = calloc(1, sizeof *request);
+    if (!request)
+        return NULL;
+    request->mail.deliver = bridge__on_request;
+    request->mail.drop = bridge__drop_request;
+    list_init(&request->link);
+    request->worker = worker;
+    request->command = command;
+    strcpy(request->session, session);
+    strcpy(request->client, client_id);
+    return request;
+}
+
+void bridge__post_request(struct bridge_request *request)
+{
+    if (request->command != BRIDGE_GONE && request->command != BRIDGE_DEPART)
+        request->worker->unanswered++;
+    gw_loop_post(request->worker->bridge->loop, &request->mail);
+}
+
+struct client_past *bridge__past_of(struct client *client)
+{
+    if (client->past)
+        return client->past;
+    client->past = calloc(1, sizeof *client->past);
+    if (client->past)
+        list_init(&client->past->takers);
+    return client->past;
+}
+
+void bridge__note_left(struct client *client, const struct seat *seat,
+                       const struct bridge_mark *newest)
+{
+    bool is_skipped = seat->skip && seat->skip->skipped == newest->index;
+    const struct bridge_mark *sent = is_skipped ? &seat->skip->before : newest;
+    struct client_past *past = sent->index > seat->joined ? bridge__past_of(client) : NULL;
+    if (past && sent->index > past->left.index)
+        past->left = *sent;
+}
+
+// Several events in a row that leave a client out have one event before them.
+static void note(struct bridge_skip *skip, const struct bridge_encoded *encoded)
+{
+    if (skip->skipped != encoded->before.index || skip->skipped == 0)
+        skip->before = encoded->before;
+    skip->skipped = encoded->index;
+}
+
+void bridge__note_skip(struct bridge_worker *worker, const struct bridge_encoded *encoded)
+{
+    struct sio_socket *socket = sio_namespace_find(worker->nsp, encoded->skip);
+    struct client *client = socket ? sio_socket_data(socket) : NULL;
+    if (!client)
+        return;
+    if (encoded->session[0] == '\0') {
+        struct client_past *past = bridge__past_of(client);
+        if (past)
+            note(&past->skip, encoded);
+        return;
+    }
+    struct seat *seat = bridge__find_seat(client, encoded->session);
+    if (seat && !seat->skip)
+        seat->skip = calloc(1, sizeof *seat->skip);
+    if (seat && seat->skip)
+        note(seat->skip, encoded);
+}

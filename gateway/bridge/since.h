@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// A join with `since` that waits for a history: what since.c and since_queue.c share. Bus thread.
+#ifndef TALUS_GATEWAY_BRIDGE_SINCE_H
+#define TALUS_GATEWAY_BRIDGE_SINCE_H
+
+#include "gateway/bridge/internal.h"
+
+// A broadcaster that joins name. It is there while a history of it is asked for, or is to be.
+struct bridge_source {
+    UT_hash_handle hh;
+    struct list link;  // of bridge->since_sources, while the queue is not empty
+    struct list queue; // of those still to be asked for
+    size_t asked;      // histories that are asked for
+    char origin[TALUS_ORIGIN_MAX + 1];
+};
+
+struct bridge_since {
+    struct list link;         // of bridge->sinces or ->since_paced, or of the source's queue
+    struct list session_link; // of session->sinces
+    struct list followers;    // joins that are told the same
+    struct bridge_session *session;
+    struct bridge_source *source;   // NULL: that of a join for what the log has
+    struct bridge_request *request; // the join
+    uint64_t after;                 // seq of the client's event
+    uint64_t id;                    // of the question to the broadcaster
+    bool is_asked;
+    bool is_known;  // the client's event is known to be one of the session
+    uint64_t mark;  // index of the newest event when it was asked
+    uint64_t end;   // seq of the history's newest event
+    uint64_t last;  // seq of the newest event that was found; 0: none was
+    uint64_t heard; // seq up to which the session's stream came of the broadcaster meanwhile
+    size_t told;    // what the request had before the missing was told
+    bool is_answered;
+    bool is_lost;     // the broadcaster did not answer …
+    bool is_followed; // … but the stream goes on after the event, or after `end`
+    bool is_over;     // the stream has told that it is lost without end
+    bool is_cut;      // more than a client may miss, or no use
+    bool is_unproven; // of the other broadcasters, and that is told
+    struct bridge_missed found;
+    enum bridge_incomplete cut_for; // of is_cut, if that is known
+    struct gw_deadline deadline;
+};
+
+// since_queue.c: lets the join wait for a history or, if the log has it, for its worker. False: it
+// cannot.
+bool bridge__since_wait(struct bridge_session *session, struct bridge_request *request,
+                        bool is_logged);
+// since_queue.c: lets those join that are told the same as its request.
+void bridge__since_join_followers(struct bridge_since *since);
+// since_queue.c: frees it without its request.
+void bridge__since_free(struct bridge_since *since);
+// since.c: lets it join with what the log has, and frees it. False: the log does not have it.
+bool bridge__since_find(struct bridge_since *since);
+// since.c: lets it join with what was found, or a gap, and frees it.
+void bridge__since_finish(struct bridge_since *since);
+
+#endif
