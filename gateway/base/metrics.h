@@ -79,7 +79,7 @@
       "Times that receiving waited for a loop to catch up")                                        \
     X(BUS_PRESENCE_LOST, counter, "talus_bus_presence_lost_total",                                 \
       "Comings and goings that could not be published")                                            \
-    X(DEPARTED, gauge, "talus_departed_clients", "Clients that were cut off and may come back")    \
+    X(SUSPENDED, gauge, "talus_departed_clients", "Clients that were cut off and may come back")   \
     X(RECOVERED, counter, "talus_recovered_total", "Clients that came back to where they were")    \
     X(NOT_RECOVERED, counter, "talus_not_recovered_total",                                         \
       "Clients that asked to come back and had to start anew")                                     \

@@ -42,8 +42,8 @@ struct bridge_options {
                                  // 120,000
     unsigned silence_ms;         // how long a client may be cut off unnoticed; default 45,000
     size_t recovery_bytes;       // of events kept for those who come back; default 64 MiB
-    size_t max_departed;         // who may come back, at most; default 10,000
-    size_t max_departed_bytes;   // of what is kept of them; default 16 MiB
+    size_t max_suspended;        // who may come back, at most; default 10,000
+    size_t max_suspended_bytes;  // of what is kept of them; default 16 MiB
     size_t max_missed;           // bytes that one who comes back may have missed; default 1 MiB
     // Histories that are asked for at a time, for joins with `since`: each may bring as much as a
     // client may miss. Default 256, of which 64 of one broadcaster; the last quarter is for

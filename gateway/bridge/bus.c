@@ -197,33 +197,33 @@ static void leave(struct bridge_session *session, struct bridge_request *request
 enum presence { QUIETLY, TELL };
 
 // The sessions are live: the client was in them.
-static void depart(struct bridge *bridge, struct bridge_request *request, enum presence presence)
+static void suspend(struct bridge *bridge, struct bridge_request *request, enum presence presence)
 {
-    struct bridge_departure *departure = request->departure;
-    request->departure = NULL;
-    for (unsigned i = 1; i < departure->seat_count; i++) {
-        struct bridge_session *session = bridge__find_session(bridge, departure->seats[i].session);
+    struct bridge_suspension *suspension = request->suspension;
+    request->suspension = NULL;
+    for (unsigned i = 1; i < suspension->seat_count; i++) {
+        struct bridge_session *session = bridge__find_session(bridge, suspension->seats[i].session);
         count_out(session, request->worker_left);
         if (presence == TELL)
-            bridge__presence(session, talus_type_session_disconnected, departure->client, NULL);
+            bridge__presence(session, talus_type_session_disconnected, suspension->client, NULL);
     }
-    bridge__depart(bridge, departure);
+    bridge__suspend(bridge, suspension);
 }
 
 // The client is in its sessions again, unless `presence` says that they never heard otherwise.
 static void restore(struct bridge *bridge, struct bridge_request *request, enum presence presence)
 {
-    const struct bridge_departure *departure = request->departure;
-    for (unsigned i = 1; i < departure->seat_count; i++) {
-        struct bridge_session *session = bridge__find_session(bridge, departure->seats[i].session);
+    const struct bridge_suspension *suspension = request->suspension;
+    for (unsigned i = 1; i < suspension->seat_count; i++) {
+        struct bridge_session *session = bridge__find_session(bridge, suspension->seats[i].session);
         count_in(session, request->worker);
         if (presence == TELL)
-            bridge__presence(session, talus_type_session_connected, departure->client, NULL);
+            bridge__presence(session, talus_type_session_connected, suspension->client, NULL);
     }
     answer(request, BRIDGE_OK);
 }
 
-static void recover_departed(struct bridge *bridge, struct bridge_request *request)
+static void recover_suspended(struct bridge *bridge, struct bridge_request *request)
 {
     if (bridge__recover(bridge, request))
         restore(bridge, request, TELL);
@@ -234,12 +234,12 @@ static void recover_departed(struct bridge *bridge, struct bridge_request *reque
 // A client took its own place: the sessions hear of it only if it does not get it.
 static void take_over(struct bridge *bridge, struct bridge_request *request)
 {
-    struct bridge_departure *left = request->departure;
+    struct bridge_suspension *left = request->suspension;
     const unsigned count = left->seat_count;
     char(*names)[sizeof left->seats[0].session] = calloc(count, sizeof *names);
     for (unsigned i = 1; names && i < count; i++)
         strcpy(names[i], left->seats[i].session);
-    depart(bridge, request, names ? QUIETLY : TELL);
+    suspend(bridge, request, names ? QUIETLY : TELL);
     if (bridge__recover(bridge, request)) {
         gw_metric_add(&bridge->metrics, GW_TAKEN_OVER, 1);
         restore(bridge, request, names ? QUIETLY : TELL);
@@ -255,10 +255,10 @@ static void take_over(struct bridge *bridge, struct bridge_request *request)
 // are asked, one after the other. The one that has it ends it.
 static void recover(struct bridge *bridge, struct bridge_request *request)
 {
-    if (request->departure) {
+    if (request->suspension) {
         take_over(bridge, request);
-    } else if (request->asked > 0 || bridge__has_departed(bridge, request->past)) {
-        recover_departed(bridge, request);
+    } else if (request->asked > 0 || bridge__is_suspended(bridge, request->past)) {
+        recover_suspended(bridge, request);
     } else {
         request->mail.deliver = bridge__on_search;
         gw_loop_post(bridge->workers[0].loop, &request->mail);
@@ -282,13 +282,13 @@ void bridge__on_request(struct gw_mail *mail)
     struct bridge_request *request = LIST_ENTRY(mail, struct bridge_request, mail);
     struct bridge *bridge = request->worker->bridge;
     list_init(&request->link);
-    if (request->command == BRIDGE_DEPART || request->command == BRIDGE_RECOVER) {
+    if (request->command == BRIDGE_SUSPEND || request->command == BRIDGE_RECOVER) {
         if (request->command == BRIDGE_RECOVER) {
             recover(bridge, request);
             return;
         }
         request->worker_left = request->worker;
-        depart(bridge, request, TELL);
+        suspend(bridge, request, TELL);
         bridge__free_request(request);
         return;
     }

@@ -26,7 +26,7 @@ enum bridge_command {
     BRIDGE_JOIN,
     BRIDGE_LEAVE,   // asked for by the client
     BRIDGE_GONE,    // the client is gone; needs no answer
-    BRIDGE_DEPART,  // the client is gone, from all its sessions, and may come back; needs no answer
+    BRIDGE_SUSPEND, // the client is gone, from all its sessions, and may come back; needs no answer
     BRIDGE_RECOVER, // a client says that it was here before
 };
 
@@ -55,11 +55,11 @@ struct bridge_skip {
     struct bridge_mark before; // the newest event before those that it was left out of in a row
 };
 
-struct bridge_departed_seat {
+struct bridge_suspended_seat {
     uint64_t joined; // index of the newest event when the client joined
     bool is_since;   // at that it was sent older ones, which may not have arrived
     struct bridge_skip skip;
-    // Of the bus thread: the session's `given` when the departure was kept, and the events that
+    // Of the bus thread: the session's `given` when the suspension was kept, and the events that
     // came before that, less those after it that leave the client out.
     uint64_t given;
     uint64_t away;
@@ -68,7 +68,7 @@ struct bridge_departed_seat {
 
 // What is known of a client that was cut off. Made by its worker, kept by the bus thread, handed
 // back if the client comes in time.
-struct bridge_departure {
+struct bridge_suspension {
     char client[GW_ID_SIZE + 1];
     char stale[TALUS_ID_MAX + 1]; // the offset that it had when it connected, "" for none
     bool is_stale_since;          // … from which on its joins bring what came
@@ -78,7 +78,7 @@ struct bridge_departure {
     uint64_t owed;                // events that it was to get by then, and that were not written
     uint64_t owed_from;           // index of the first event that it is owed
     unsigned seat_count;
-    struct bridge_departed_seat seats[]; // the first one is that of the events for everybody
+    struct bridge_suspended_seat seats[]; // the first one is that of the events for everybody
 };
 
 // Travels to the bus thread, waits there with its session until the subscription is live, and
@@ -87,7 +87,7 @@ struct bridge_request {
     struct gw_mail mail;
     struct list link; // of session->waiting
     struct bridge_worker *worker;
-    struct bridge_worker *worker_left; // with `departure`: that of the connection that ended
+    struct bridge_worker *worker_left; // with `suspension`: that of the connection that ended
     struct sio_ack *ack;               // the worker's; only carried along
     enum bridge_command command;
     bool is_member;  // JOIN: the client is in the session already
@@ -100,9 +100,9 @@ struct bridge_request {
     uint64_t index;                // of the session's newest event
     char offset[TALUS_ID_MAX + 1]; // RECOVER: what the client says; else the newest event's id
     char since[TALUS_ID_MAX + 1];  // JOIN: the newest event that the client has; "": it says none
-    // DEPART; RECOVER, from a worker: of the connection that the client still had; back there, if
+    // SUSPEND; RECOVER, from a worker: of the connection that the client still had; back there, if
     // the status is OK: what it is to be restored from.
-    struct bridge_departure *departure;
+    struct bridge_suspension *suspension;
     struct bridge_missed missed; // RECOVER, JOIN with `since`
     struct chunk *shared;        // JOIN: the same, for several joins of its worker; or NULL
     size_t owed;                 // bytes of it that count in the worker's `owed`
@@ -196,11 +196,11 @@ struct bridge {
     struct event_log log;
     struct session_log everybody;
     struct gw_deadline_queue log_deadlines;
-    struct gw_deadline log_deadline;  // lets go what is too old
-    struct bridge_departed *departed; // by client
-    struct gw_deadline_queue departed_deadlines;
-    size_t departed_count;
-    size_t departed_bytes;
+    struct gw_deadline log_deadline;    // lets go what is too old
+    struct bridge_suspended *suspended; // by client
+    struct gw_deadline_queue suspended_deadlines;
+    size_t suspended_count;
+    size_t suspended_bytes;
     struct list sinces; // histories that are asked for, for joins: see since.c
     size_t since_count;
     struct bridge_source *sources; // by broadcaster: the queues of those still to be asked for
@@ -301,12 +301,12 @@ void bridge__recovery_fini(struct bridge *bridge);
 // NULL `encoded`: it cannot be kept.
 void bridge__log(struct bridge *bridge, struct bridge_session *session,
                  struct bridge_encoded *encoded, const talus_event_t *event);
-// Keeps the departure of a client that its sessions do not count any more, and takes it over.
-void bridge__depart(struct bridge *bridge, struct bridge_departure *departure);
+// Keeps the suspension of a client that its sessions do not count any more, and takes it over.
+void bridge__suspend(struct bridge *bridge, struct bridge_suspension *suspension);
 // Gives up the client that was cut off longest ago. False: there is none.
 bool bridge__forget_oldest(struct bridge *bridge);
 // Whether a client of that id was cut off and may come back.
-bool bridge__has_departed(const struct bridge *bridge, const char *client);
+bool bridge__is_suspended(const struct bridge *bridge, const char *client);
 // Finds what a client that comes back missed. True: the request carries it; the client is to be
 // counted in its sessions again.
 bool bridge__recover(struct bridge *bridge, struct bridge_request *request);
@@ -329,13 +329,13 @@ void bridge__hand_over(struct client *client);
 void bridge__begin_anew(struct sio_socket *socket, const json_t *auth);
 // Tells the bus thread that a client was cut off which may come back, or leaves that to
 // bridge__hand_over. False: it may not.
-bool bridge__say_departed(struct client *client, const char *reason);
+bool bridge__report_suspension(struct client *client, const char *reason);
 
 // seats.c, workers. A request that nobody has seen yet; NULL: out of memory.
 struct bridge_request *bridge__new_request(struct bridge_worker *worker,
                                            enum bridge_command command, const char *session,
                                            const char *client_id);
-// Sends it to the bus thread; all but GONE and DEPART come back to bridge__on_answer.
+// Sends it to the bus thread; all but GONE and SUSPEND come back to bridge__on_answer.
 void bridge__post_request(struct bridge_request *request);
 
 // Frees a request with all that it carries but the ack.

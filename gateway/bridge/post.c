@@ -115,7 +115,7 @@ void bridge__free_request(struct bridge_request *request)
     bridge_missed_fini(&request->missed);
     if (request->shared)
         chunk_unref(request->shared);
-    free(request->departure);
+    free(request->suspension);
     free(request);
 }
 

@@ -9,7 +9,7 @@
 #include "gateway/bridge/event_id.h"
 #include "gateway/bridge/seats.h"
 
-// ---- Departure
+// ---- Suspension
 
 // A client that was told to go, or went of its own accord, does not come back.
 static bool is_cut_off(const char *reason)
@@ -39,26 +39,26 @@ static bool has_stale_since(const struct client *client)
     return until > 0 && gw_loop_now(worker->loop) < until + worker->bridge->options.silence_ms;
 }
 
-static struct bridge_departure *describe(const struct client *client)
+static struct bridge_suspension *describe(const struct client *client)
 {
     unsigned count = client->seat_count + 1;
-    struct bridge_departure *departure =
-        calloc(1, sizeof *departure + count * sizeof departure->seats[0]);
-    if (!departure)
+    struct bridge_suspension *suspension =
+        calloc(1, sizeof *suspension + count * sizeof suspension->seats[0]);
+    if (!suspension)
         return NULL;
-    strcpy(departure->client, sio_socket_id(client->socket));
-    departure->seats[0].joined = client->connected;
-    departure->reached = client->worker->newest;
+    strcpy(suspension->client, sio_socket_id(client->socket));
+    suspension->seats[0].joined = client->connected;
+    suspension->reached = client->worker->newest;
     if (client->past) {
-        if (client->past->recovered > departure->reached)
-            departure->reached = client->past->recovered;
-        departure->left = client->past->left;
-        departure->is_stale_since = has_stale_since(client);
-        departure->is_unsure = client->past->is_unsure;
-        departure->seats[0].skip = client->past->skip;
-        strcpy(departure->stale, client->past->stale);
+        if (client->past->recovered > suspension->reached)
+            suspension->reached = client->past->recovered;
+        suspension->left = client->past->left;
+        suspension->is_stale_since = has_stale_since(client);
+        suspension->is_unsure = client->past->is_unsure;
+        suspension->seats[0].skip = client->past->skip;
+        strcpy(suspension->stale, client->past->stale);
     }
-    struct bridge_departed_seat *to = &departure->seats[1];
+    struct bridge_suspended_seat *to = &suspension->seats[1];
     for (struct list *at = client->seats.next; at != &client->seats; at = at->next, to++) {
         const struct seat *seat = LIST_ENTRY(at, struct seat, link);
         to->joined = seat->joined;
@@ -67,29 +67,29 @@ static struct bridge_departure *describe(const struct client *client)
             to->skip = *seat->skip;
         strcpy(to->session, seat->session);
     }
-    departure->seat_count = count;
-    return departure;
+    suspension->seat_count = count;
+    return suspension;
 }
 
-static void take_unsent(const struct client *client, struct bridge_departure *departure)
+static void take_unsent(const struct client *client, struct bridge_suspension *suspension)
 {
     struct unsent unsent;
     sio_socket_take_unsent(client->socket, &unsent);
-    departure->owed = unsent.events;
-    departure->owed_from = unsent.events > 0 ? unsent.first : departure->reached + 1;
+    suspension->owed = unsent.events;
+    suspension->owed_from = unsent.events > 0 ? unsent.first : suspension->reached + 1;
 }
 
-// Consumes the departure. False: out of memory.
-static bool post_departure(struct bridge_worker *worker, struct bridge_departure *departure)
+// Consumes the suspension. False: out of memory.
+static bool post_suspension(struct bridge_worker *worker, struct bridge_suspension *suspension)
 {
     struct bridge_request *request =
-        bridge__new_request(worker, BRIDGE_DEPART, "", departure->client);
+        bridge__new_request(worker, BRIDGE_SUSPEND, "", suspension->client);
     if (!request) {
-        gw_metrics_drop(worker->metrics, GW_DROPPED_MEMORY, departure->client, departure->owed);
-        free(departure);
+        gw_metrics_drop(worker->metrics, GW_DROPPED_MEMORY, suspension->client, suspension->owed);
+        free(suspension);
         return false;
     }
-    request->departure = departure;
+    request->suspension = suspension;
     bridge__post_request(request);
     return true;
 }
@@ -99,20 +99,20 @@ static struct bridge_request *taker_of(struct list *link)
     return LIST_ENTRY(link, struct bridge_request, link);
 }
 
-bool bridge__say_departed(struct client *client, const char *reason)
+bool bridge__report_suspension(struct client *client, const char *reason)
 {
     struct bridge_worker *worker = client->worker;
     if (worker->bridge->options.recovery_window_ms == 0 || !is_cut_off(reason) ||
         !is_settled(client))
         return false;
-    struct bridge_departure *departure = describe(client);
-    if (!departure)
+    struct bridge_suspension *suspension = describe(client);
+    if (!suspension)
         return false;
-    take_unsent(client, departure);
+    take_unsent(client, suspension);
     if (!client->past || list_is_empty(&client->past->takers))
-        return post_departure(worker, departure);
+        return post_suspension(worker, suspension);
     struct bridge_request *taker = taker_of(client->past->takers.prev); // the newest connection
-    taker->departure = departure;
+    taker->suspension = suspension;
     taker->worker_left = worker;
     return true;
 }
@@ -238,7 +238,7 @@ static void accept_anew(struct sio_socket *socket, const struct bridge_request *
         note_offset(socket, request->offset);
 }
 
-static bool take_seat(struct client *client, const struct bridge_departed_seat *from)
+static bool take_seat(struct client *client, const struct bridge_suspended_seat *from)
 {
     struct seat *seat = bridge__new_seat(client, from->session);
     if (!seat)
@@ -255,26 +255,26 @@ static bool take_seat(struct client *client, const struct bridge_departed_seat *
     return sio_join(client->socket, seat->session);
 }
 
-static bool restore(struct client *client, const struct bridge_departure *departure)
+static bool restore(struct client *client, const struct bridge_suspension *suspension)
 {
-    const struct bridge_skip *everybody = &departure->seats[0].skip;
-    client->connected = departure->seats[0].joined;
-    bool is_ahead = departure->reached > client->worker->newest;
-    if (everybody->skipped || departure->left.index || departure->is_stale_since ||
-        departure->stale[0] != '\0' || is_ahead) {
+    const struct bridge_skip *everybody = &suspension->seats[0].skip;
+    client->connected = suspension->seats[0].joined;
+    bool is_ahead = suspension->reached > client->worker->newest;
+    if (everybody->skipped || suspension->left.index || suspension->is_stale_since ||
+        suspension->stale[0] != '\0' || is_ahead) {
         struct client_past *past = bridge__past_of(client);
         if (!past)
             return false;
-        past->left = departure->left;
+        past->left = suspension->left;
         past->skip = *everybody;
-        past->recovered = departure->reached;
-        strcpy(past->stale, departure->stale);
-        if (departure->is_stale_since) // a join may have been lost with the connection
+        past->recovered = suspension->reached;
+        strcpy(past->stale, suspension->stale);
+        if (suspension->is_stale_since) // a join may have been lost with the connection
             let_stale_serve(client);
-        past->is_unsure = departure->is_unsure;
+        past->is_unsure = suspension->is_unsure;
     }
-    for (unsigned i = 1; i < departure->seat_count; i++)
-        if (!take_seat(client, &departure->seats[i]))
+    for (unsigned i = 1; i < suspension->seat_count; i++)
+        if (!take_seat(client, &suspension->seats[i]))
             return false;
     return true;
 }
@@ -283,9 +283,9 @@ static bool restore(struct client *client, const struct bridge_departure *depart
 // way out again.
 static bool recover(struct sio_socket *socket, struct bridge_request *request)
 {
-    struct bridge_departure *departure = request->departure;
+    struct bridge_suspension *suspension = request->suspension;
     const struct sio_missed missed = bridge_missed_view(&request->missed);
-    if (!sio_socket_resume(socket, departure->client)) {
+    if (!sio_socket_resume(socket, suspension->client)) {
         sio_socket_drop(socket);
         return false;
     }
@@ -294,14 +294,14 @@ static bool recover(struct sio_socket *socket, struct bridge_request *request)
         return false;
     }
     // Whatever follows, it has been given to this connection, which accounts for it.
-    departure->owed = 0;
-    departure->owed_from = departure->reached + 1;
+    suspension->owed = 0;
+    suspension->owed_from = suspension->reached + 1;
     if (!sio_socket_accept(socket))
         return false;
     struct client *client = sio_socket_data(socket);
-    if (client && restore(client, departure))
+    if (client && restore(client, suspension))
         return true;
-    bridge__free_client(client); // its departure says it all
+    bridge__free_client(client); // its suspension says it all
     sio_socket_drop(socket);
     return false;
 }
@@ -310,8 +310,8 @@ void bridge__on_recovery_answer(struct bridge_request *request)
 {
     struct bridge_worker *worker = request->worker;
     struct sio_socket *socket = sio_namespace_find(worker->nsp, request->client);
-    struct bridge_departure *departure = request->departure;
-    if (!departure) {
+    struct bridge_suspension *suspension = request->suspension;
+    if (!suspension) {
         if (socket)
             accept_anew(socket, request);
         return;
@@ -319,7 +319,7 @@ void bridge__on_recovery_answer(struct bridge_request *request)
     if (socket && recover(socket, request))
         return;
     // Gone again, before it could be told: it may come back as before.
-    request->departure = NULL;
-    if (!post_departure(worker, departure))
+    request->suspension = NULL;
+    if (!post_suspension(worker, suspension))
         gw_log(GW_LOG_ERROR, "recovery", "a client left its sessions unsaid: out of memory");
 }

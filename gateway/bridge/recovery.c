@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 // The bus thread's part of recovery: the log, and who was cut off and may come back.
 //
-// A session that a departed client was in stays subscribed to and logged until the client comes or
+// A session that a suspended client was in stays subscribed to and logged until the client comes or
 // its time is over. What it is owed is in each of its sessions what came after its join and after
 // its offset; if one of the logs does not reach back that far, or the offset is unknown, the client
 // starts anew and knows it.
 //
-// Accounting: a departed client is owed the events that it was given and that were not written, and
-// those that came to its sessions since; these are published when the departure ends. Either they
-// are given to the client again, or they are dropped. What it gets beside them was written before.
+// Accounting: a suspended client is owed the events that it was given and that were not written,
+// and those that came to its sessions since; these are published when the suspension ends. Either
+// they are given to the client again, or they are dropped. What it gets beside them was written
+// before.
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,11 +19,11 @@
 
 #define LOG_PERIOD_MS 1000 // between two looks for what is too old, while nothing comes
 
-struct bridge_departed {
-    UT_hash_handle hh; // of bridge->departed
+struct bridge_suspended {
+    UT_hash_handle hh; // of bridge->suspended
     struct gw_deadline deadline;
     struct bridge *bridge;
-    struct bridge_departure *departure;
+    struct bridge_suspension *suspension;
 };
 
 // ---- The log
@@ -36,11 +37,11 @@ static void on_log_deadline(struct gw_deadline *deadline)
         gw_deadline_start(&bridge->log_deadlines, deadline);
 }
 
-static uint64_t *away_in(struct bridge_departure *departure, const char *session)
+static uint64_t *away_in(struct bridge_suspension *suspension, const char *session)
 {
-    for (unsigned i = 0; i < departure->seat_count; i++)
-        if (strcmp(departure->seats[i].session, session) == 0)
-            return &departure->seats[i].away;
+    for (unsigned i = 0; i < suspension->seat_count; i++)
+        if (strcmp(suspension->seats[i].session, session) == 0)
+            return &suspension->seats[i].away;
     return NULL;
 }
 
@@ -48,11 +49,11 @@ static uint64_t *away_in(struct bridge_departure *departure, const char *session
 static void count_given(struct bridge *bridge, struct session_log *log,
                         const struct bridge_encoded *encoded)
 {
-    struct bridge_departed *departed = NULL;
+    struct bridge_suspended *suspended = NULL;
     log->given++;
     if (encoded->skip[0] != '\0')
-        HASH_FIND_STR(bridge->departed, encoded->skip, departed);
-    uint64_t *away = departed ? away_in(departed->departure, encoded->session) : NULL;
+        HASH_FIND_STR(bridge->suspended, encoded->skip, suspended);
+    uint64_t *away = suspended ? away_in(suspended->suspension, encoded->session) : NULL;
     if (away)
         (*away)--;
 }
@@ -80,19 +81,19 @@ void bridge__log(struct bridge *bridge, struct bridge_session *session,
 
 // ---- Who may come back
 
-static size_t size_of(const struct bridge_departure *departure)
+static size_t size_of(const struct bridge_suspension *suspension)
 {
-    return sizeof(struct bridge_departed) + sizeof *departure +
-           departure->seat_count * sizeof departure->seats[0];
+    return sizeof(struct bridge_suspended) + sizeof *suspension +
+           suspension->seat_count * sizeof suspension->seats[0];
 }
 
-static struct session_log *log_of(struct bridge *bridge, const struct bridge_departed_seat *seat)
+static struct session_log *log_of(struct bridge *bridge, const struct bridge_suspended_seat *seat)
 {
     return seat->session[0] ? &bridge__find_session(bridge, seat->session)->log
                             : &bridge->everybody;
 }
 
-// The events that came between the client's end and its departure's arrival here.
+// The events that came between the client's end and its suspension's arrival here.
 static uint64_t count_after(const struct session_log *log, uint64_t after, const char *client)
 {
     uint64_t count = 0;
@@ -106,141 +107,143 @@ static uint64_t count_after(const struct session_log *log, uint64_t after, const
     return count;
 }
 
-static void begin_counting(struct bridge *bridge, struct bridge_departure *departure)
+static void begin_counting(struct bridge *bridge, struct bridge_suspension *suspension)
 {
-    for (unsigned i = 0; i < departure->seat_count; i++) {
-        struct bridge_departed_seat *seat = &departure->seats[i];
+    for (unsigned i = 0; i < suspension->seat_count; i++) {
+        struct bridge_suspended_seat *seat = &suspension->seats[i];
         const struct session_log *log = log_of(bridge, seat);
-        uint64_t had = seat->joined > departure->reached ? seat->joined : departure->reached;
-        seat->away = count_after(log, had, departure->client);
+        uint64_t had = seat->joined > suspension->reached ? seat->joined : suspension->reached;
+        seat->away = count_after(log, had, suspension->client);
         seat->given = log->given;
     }
 }
 
 // Publishes what came meanwhile; from here on the client is owed that, too.
-static void end_counting(struct bridge *bridge, struct bridge_departure *departure)
+static void end_counting(struct bridge *bridge, struct bridge_suspension *suspension)
 {
     uint64_t away = 0;
-    for (unsigned i = 0; i < departure->seat_count; i++) {
-        const struct bridge_departed_seat *seat = &departure->seats[i];
+    for (unsigned i = 0; i < suspension->seat_count; i++) {
+        const struct bridge_suspended_seat *seat = &suspension->seats[i];
         away += seat->away + (log_of(bridge, seat)->given - seat->given);
     }
     gw_metric_add(&bridge->metrics, GW_PUBLISHED, (int64_t)away);
-    departure->owed += away;
-    departure->reached = bridge->log.newest;
+    suspension->owed += away;
+    suspension->reached = bridge->log.newest;
 }
 
-// Whom no session counts any more. Returns the departure.
-static struct bridge_departure *remove_departed(struct bridge_departed *departed)
+// Whom no session counts any more. Returns the suspension.
+static struct bridge_suspension *remove_suspended(struct bridge_suspended *suspended)
 {
-    struct bridge *bridge = departed->bridge;
-    struct bridge_departure *departure = departed->departure;
-    gw_deadline_stop(&departed->deadline);
-    HASH_DEL(bridge->departed, departed);
-    end_counting(bridge, departure);
-    bridge->departed_count--;
-    bridge->departed_bytes -= size_of(departure);
-    gw_metric_set(&bridge->metrics, GW_DEPARTED, (int64_t)bridge->departed_count);
-    free(departed);
-    for (unsigned i = 1; i < departure->seat_count; i++)
-        bridge__find_session(bridge, departure->seats[i].session)->held--;
-    return departure;
+    struct bridge *bridge = suspended->bridge;
+    struct bridge_suspension *suspension = suspended->suspension;
+    gw_deadline_stop(&suspended->deadline);
+    HASH_DEL(bridge->suspended, suspended);
+    end_counting(bridge, suspension);
+    bridge->suspended_count--;
+    bridge->suspended_bytes -= size_of(suspension);
+    gw_metric_set(&bridge->metrics, GW_SUSPENDED, (int64_t)bridge->suspended_count);
+    free(suspended);
+    for (unsigned i = 1; i < suspension->seat_count; i++)
+        bridge__find_session(bridge, suspension->seats[i].session)->held--;
+    return suspension;
 }
 
 // Lets the sessions go where this was the last one.
-static void release_sessions(struct bridge *bridge, const struct bridge_departure *departure)
+static void release_sessions(struct bridge *bridge, const struct bridge_suspension *suspension)
 {
-    for (unsigned i = 1; i < departure->seat_count; i++) {
-        struct bridge_session *session = bridge__find_session(bridge, departure->seats[i].session);
+    for (unsigned i = 1; i < suspension->seat_count; i++) {
+        struct bridge_session *session = bridge__find_session(bridge, suspension->seats[i].session);
         if (session)
             bridge__linger_if_unused(session);
     }
 }
 
-static void forget(struct bridge_departed *departed)
+static void forget(struct bridge_suspended *suspended)
 {
-    struct bridge *bridge = departed->bridge;
-    struct bridge_departure *departure = remove_departed(departed);
-    gw_metrics_drop(&bridge->metrics, GW_DROPPED_NOT_RECOVERED, departure->client, departure->owed);
-    release_sessions(bridge, departure);
-    free(departure);
+    struct bridge *bridge = suspended->bridge;
+    struct bridge_suspension *suspension = remove_suspended(suspended);
+    gw_metrics_drop(&bridge->metrics, GW_DROPPED_NOT_RECOVERED, suspension->client,
+                    suspension->owed);
+    release_sessions(bridge, suspension);
+    free(suspension);
 }
 
 static void on_window_over(struct gw_deadline *deadline)
 {
-    forget(LIST_ENTRY(deadline, struct bridge_departed, deadline));
+    forget(LIST_ENTRY(deadline, struct bridge_suspended, deadline));
 }
 
 bool bridge__forget_oldest(struct bridge *bridge)
 {
-    const struct list *departed = &bridge->departed_deadlines.deadlines;
-    if (list_is_empty(departed))
+    const struct list *suspended = &bridge->suspended_deadlines.deadlines;
+    if (list_is_empty(suspended))
         return false;
-    forget(LIST_ENTRY(departed->next, struct bridge_departed, deadline.link));
+    forget(LIST_ENTRY(suspended->next, struct bridge_suspended, deadline.link));
     return true;
 }
 
 // NULL: out of memory.
-static struct bridge_departed *add_departed(struct bridge *bridge,
-                                            struct bridge_departure *departure)
+static struct bridge_suspended *add_suspended(struct bridge *bridge,
+                                              struct bridge_suspension *suspension)
 {
-    struct bridge_departed *departed = calloc(1, sizeof *departed);
-    if (!departed)
+    struct bridge_suspended *suspended = calloc(1, sizeof *suspended);
+    if (!suspended)
         return NULL;
-    departed->bridge = bridge;
-    departed->departure = departure;
-    gw_deadline_init(&departed->deadline, on_window_over);
-    HASH_ADD_KEYPTR(hh, bridge->departed, departure->client, strlen(departure->client), departed);
-    if (departed->hh.tbl)
-        return departed;
-    free(departed);
+    suspended->bridge = bridge;
+    suspended->suspension = suspension;
+    gw_deadline_init(&suspended->deadline, on_window_over);
+    HASH_ADD_KEYPTR(hh, bridge->suspended, suspension->client, strlen(suspension->client),
+                    suspended);
+    if (suspended->hh.tbl)
+        return suspended;
+    free(suspended);
     return NULL;
 }
 
-void bridge__depart(struct bridge *bridge, struct bridge_departure *departure)
+void bridge__suspend(struct bridge *bridge, struct bridge_suspension *suspension)
 {
-    struct bridge_departed *departed = add_departed(bridge, departure);
-    if (!departed) {
+    struct bridge_suspended *suspended = add_suspended(bridge, suspension);
+    if (!suspended) {
         gw_log(GW_LOG_WARNING, "recovery", "client %s cannot come back: out of memory",
-               departure->client);
-        gw_metrics_drop(&bridge->metrics, GW_DROPPED_MEMORY, departure->client, departure->owed);
-        release_sessions(bridge, departure);
-        free(departure);
+               suspension->client);
+        gw_metrics_drop(&bridge->metrics, GW_DROPPED_MEMORY, suspension->client, suspension->owed);
+        release_sessions(bridge, suspension);
+        free(suspension);
         return;
     }
-    begin_counting(bridge, departure);
-    for (unsigned i = 1; i < departure->seat_count; i++)
-        bridge__hold(bridge__find_session(bridge, departure->seats[i].session));
-    gw_deadline_start(&bridge->departed_deadlines, &departed->deadline);
-    bridge->departed_bytes += size_of(departure);
-    gw_metric_set(&bridge->metrics, GW_DEPARTED, (int64_t)++bridge->departed_count);
-    while (bridge->departed_count > bridge->options.max_departed ||
-           bridge->departed_bytes > bridge->options.max_departed_bytes)
+    begin_counting(bridge, suspension);
+    for (unsigned i = 1; i < suspension->seat_count; i++)
+        bridge__hold(bridge__find_session(bridge, suspension->seats[i].session));
+    gw_deadline_start(&bridge->suspended_deadlines, &suspended->deadline);
+    bridge->suspended_bytes += size_of(suspension);
+    gw_metric_set(&bridge->metrics, GW_SUSPENDED, (int64_t)++bridge->suspended_count);
+    while (bridge->suspended_count > bridge->options.max_suspended ||
+           bridge->suspended_bytes > bridge->options.max_suspended_bytes)
         bridge__forget_oldest(bridge);
 }
 
 // ---- Coming back
 
 // Who joined with `since` is known to have got what it was sent then if it got something newer.
-static bool may_miss_older(const struct bridge_departure *departure, uint64_t offset)
+static bool may_miss_older(const struct bridge_suspension *suspension, uint64_t offset)
 {
-    for (unsigned i = 0; i < departure->seat_count; i++)
-        if (departure->seats[i].is_since && offset <= departure->seats[i].joined)
+    for (unsigned i = 0; i < suspension->seat_count; i++)
+        if (suspension->seats[i].is_since && offset <= suspension->seats[i].joined)
             return true;
     return false;
 }
 
 // The index behind the offset that the client names. False: it is unknown.
-static bool find_offset(struct bridge *bridge, const struct bridge_departure *departure,
+static bool find_offset(struct bridge *bridge, const struct bridge_suspension *suspension,
                         const char *offset, uint64_t *index)
 {
     *index = 0;
-    if (offset[0] == '\0' || strcmp(offset, departure->stale) == 0)
+    if (offset[0] == '\0' || strcmp(offset, suspension->stale) == 0)
         return true; // it got nothing since it connected
-    if (strcmp(offset, departure->left.id) == 0)
-        *index = departure->left.index;
-    for (unsigned i = 0; i < departure->seat_count && *index == 0; i++) {
-        const struct bridge_departed_seat *seat = &departure->seats[i];
+    if (strcmp(offset, suspension->left.id) == 0)
+        *index = suspension->left.index;
+    for (unsigned i = 0; i < suspension->seat_count && *index == 0; i++) {
+        const struct bridge_suspended_seat *seat = &suspension->seats[i];
         *index = session_log_find_after(log_of(bridge, seat), offset, seat->joined);
         if (*index == 0 && strcmp(offset, seat->skip.before.id) == 0)
             *index = seat->skip.before.index;
@@ -248,13 +251,13 @@ static bool find_offset(struct bridge *bridge, const struct bridge_departure *de
     return *index != 0;
 }
 
-static bool collect(struct bridge_request *request, const struct bridge_departure *departure,
+static bool collect(struct bridge_request *request, const struct bridge_suspension *suspension,
                     struct event_log_cursor *cursors)
 {
     const struct event_log_entry *entry;
-    while ((entry = event_log_next(cursors, departure->seat_count))) {
-        bool is_owed = entry->index >= departure->owed_from;
-        if (strcmp(entry->encoded->skip, departure->client) != 0 &&
+    while ((entry = event_log_next(cursors, suspension->seat_count))) {
+        bool is_owed = entry->index >= suspension->owed_from;
+        if (strcmp(entry->encoded->skip, suspension->client) != 0 &&
             !bridge_missed_add(&request->missed, entry->encoded,
                                is_owed ? COPY_RECOVERED : COPY_RESENT))
             return false; // more than a client may be behind
@@ -264,7 +267,7 @@ static bool collect(struct bridge_request *request, const struct bridge_departur
 
 // What the client is owed and does not get is of sessions that it has left, or it says that it has
 // it.
-static void account_recovered(struct bridge *bridge, struct bridge_departure *departure,
+static void account_recovered(struct bridge *bridge, struct bridge_suspension *suspension,
                               const struct bridge_missed *missed)
 {
     const struct sio_missed view = bridge_missed_view(missed);
@@ -272,64 +275,64 @@ static void account_recovered(struct bridge *bridge, struct bridge_departure *de
     for (size_t i = 0; i < view.count; i++)
         recovered += view.copies[i].kind == COPY_RECOVERED;
     if (recovered >
-        departure->owed) { // memory was out for a letter, whose copies were dropped then
+        suspension->owed) { // memory was out for a letter, whose copies were dropped then
         gw_log(GW_LOG_WARNING, "recovery", "client %s gets more than it was owed",
-               departure->client);
-        gw_metric_add(&bridge->metrics, GW_PUBLISHED, (int64_t)(recovered - departure->owed));
+               suspension->client);
+        gw_metric_add(&bridge->metrics, GW_PUBLISHED, (int64_t)(recovered - suspension->owed));
     } else {
-        gw_metrics_drop(&bridge->metrics, GW_DROPPED_LEFT, departure->client,
-                        departure->owed - recovered);
+        gw_metrics_drop(&bridge->metrics, GW_DROPPED_LEFT, suspension->client,
+                        suspension->owed - recovered);
     }
-    departure->owed = recovered;
+    suspension->owed = recovered;
 }
 
 // What the client has of a session, or was never to have.
-static uint64_t first_owed_after(const struct bridge_departed_seat *seat, uint64_t offset)
+static uint64_t first_owed_after(const struct bridge_suspended_seat *seat, uint64_t offset)
 {
     uint64_t has = offset > seat->joined ? offset : seat->joined;
     bool is_left_out = has >= seat->skip.before.index && has < seat->skip.skipped;
     return is_left_out ? seat->skip.skipped : has;
 }
 
-static bool find_missed(struct bridge *bridge, const struct bridge_departure *departure,
+static bool find_missed(struct bridge *bridge, const struct bridge_suspension *suspension,
                         struct bridge_request *request)
 {
     uint64_t offset;
-    if (!find_offset(bridge, departure, request->offset, &offset) ||
-        may_miss_older(departure, offset))
+    if (!find_offset(bridge, suspension, request->offset, &offset) ||
+        may_miss_older(suspension, offset))
         return false;
-    struct event_log_cursor *cursors = calloc(departure->seat_count, sizeof *cursors);
+    struct event_log_cursor *cursors = calloc(suspension->seat_count, sizeof *cursors);
     if (!cursors)
         return false;
-    for (unsigned i = 0; i < departure->seat_count; i++) {
-        cursors[i].session = log_of(bridge, &departure->seats[i]);
-        cursors[i].after = first_owed_after(&departure->seats[i], offset);
+    for (unsigned i = 0; i < suspension->seat_count; i++) {
+        cursors[i].session = log_of(bridge, &suspension->seats[i]);
+        cursors[i].after = first_owed_after(&suspension->seats[i], offset);
     }
     bool is_found =
-        event_log_reaches(cursors, departure->seat_count) && collect(request, departure, cursors);
+        event_log_reaches(cursors, suspension->seat_count) && collect(request, suspension, cursors);
     free(cursors);
     return is_found;
 }
 
-bool bridge__has_departed(const struct bridge *bridge, const char *client)
+bool bridge__is_suspended(const struct bridge *bridge, const char *client)
 {
-    struct bridge_departed *departed;
-    HASH_FIND_STR(bridge->departed, client, departed);
-    return departed != NULL;
+    struct bridge_suspended *suspended;
+    HASH_FIND_STR(bridge->suspended, client, suspended);
+    return suspended != NULL;
 }
 
 bool bridge__recover(struct bridge *bridge, struct bridge_request *request)
 {
-    struct bridge_departed *departed;
-    HASH_FIND_STR(bridge->departed, request->past, departed);
+    struct bridge_suspended *suspended;
+    HASH_FIND_STR(bridge->suspended, request->past, suspended);
     bridge_missed_init(&request->missed, bridge->options.max_missed);
-    bool is_found = departed && find_missed(bridge, departed->departure, request);
+    bool is_found = suspended && find_missed(bridge, suspended->suspension, request);
     gw_metric_add(&bridge->metrics, is_found ? GW_RECOVERED : GW_NOT_RECOVERED, 1);
     if (is_found) {
-        request->departure = remove_departed(departed);
-        account_recovered(bridge, request->departure, &request->missed);
-    } else if (departed) {
-        forget(departed);
+        request->suspension = remove_suspended(suspended);
+        account_recovered(bridge, request->suspension, &request->missed);
+    } else if (suspended) {
+        forget(suspended);
     }
     return is_found;
 }
@@ -349,20 +352,21 @@ void bridge__recovery_init(struct bridge *bridge)
     session_log_init(&bridge->everybody);
     gw_deadline_init(&bridge->log_deadline, on_log_deadline);
     gw_deadline_queue_init(&bridge->log_deadlines, bridge->loop, LOG_PERIOD_MS);
-    gw_deadline_queue_init(&bridge->departed_deadlines, bridge->loop, window_of(bridge));
+    gw_deadline_queue_init(&bridge->suspended_deadlines, bridge->loop, window_of(bridge));
 }
 
 void bridge__recovery_fini(struct bridge *bridge)
 {
-    struct bridge_departed *departed;
-    struct bridge_departed *next;
-    HASH_ITER(hh, bridge->departed, departed, next)
+    struct bridge_suspended *suspended;
+    struct bridge_suspended *next;
+    HASH_ITER(hh, bridge->suspended, suspended, next)
     {
-        struct bridge_departure *departure = remove_departed(departed);
-        gw_metrics_drop(&bridge->metrics, GW_DROPPED_SHUTDOWN, departure->client, departure->owed);
-        free(departure);
+        struct bridge_suspension *suspension = remove_suspended(suspended);
+        gw_metrics_drop(&bridge->metrics, GW_DROPPED_SHUTDOWN, suspension->client,
+                        suspension->owed);
+        free(suspension);
     }
     session_log_fini(&bridge->log, &bridge->everybody);
     gw_deadline_queue_fini(&bridge->log_deadlines);
-    gw_deadline_queue_fini(&bridge->departed_deadlines);
+    gw_deadline_queue_fini(&bridge->suspended_deadlines);
 }

@@ -86,7 +86,7 @@ struct bridge_request *bridge__new_request(struct bridge_worker *worker,
 
 void bridge__post_request(struct bridge_request *request)
 {
-    if (request->command != BRIDGE_GONE && request->command != BRIDGE_DEPART)
+    if (request->command != BRIDGE_GONE && request->command != BRIDGE_SUSPEND)
         request->worker->unanswered++;
     gw_loop_post(request->worker->bridge->loop, &request->mail);
 }

@@ -260,7 +260,7 @@ static void on_disconnect(struct sio_socket *socket, const char *reason, void *a
     if (!client)
         return;
     gw_log(GW_LOG_DEBUG, "bridge", "client %s is gone: %s", sio_socket_id(socket), reason);
-    bool is_said = bridge__say_departed(client, reason);
+    bool is_said = bridge__report_suspension(client, reason);
     for (struct list *at = client->seats.next; at != &client->seats; at = at->next) {
         const struct seat *seat = LIST_ENTRY(at, struct seat, link);
         // While a LEAVE is under way the client is on its way out already. A JOIN under way, be it

@@ -206,9 +206,9 @@ void join(struct client *client, const char *session)
 
 void cut(struct fixture *fixture, struct client *client)
 {
-    int64_t departed = metric(fixture, GW_DEPARTED);
+    int64_t suspended = metric(fixture, GW_SUSPENDED);
     client_close(client);
-    wait_metric(fixture, GW_DEPARTED, departed + 1);
+    wait_metric(fixture, GW_SUSPENDED, suspended + 1);
 }
 
 void live(struct fixture *fixture, struct client *client, int64_t ms)

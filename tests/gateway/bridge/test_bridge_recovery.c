@@ -41,9 +41,9 @@ static void test_recovery_ends_with_its_window(void **state)
     join(client, "s");
     cut(fixture, client);
     harness_advance(&fixture->base, WINDOW_MS - 1);
-    assert_int_equal(metric(fixture, GW_DEPARTED), 1);
+    assert_int_equal(metric(fixture, GW_SUSPENDED), 1);
     harness_advance(&fixture->base, 1);
-    assert_int_equal(metric(fixture, GW_DEPARTED), 0);
+    assert_int_equal(metric(fixture, GW_SUSPENDED), 0);
     client = connect_client(fixture, &identity);
     assert_false(read_connect(client, &identity));
     assert_int_equal(metric(fixture, GW_NOT_RECOVERED), 1);
@@ -60,7 +60,7 @@ static void test_recovery_keeps_what_was_sent_before_the_cut_was_noticed(void **
     // The client reads nothing any more, and is noticed to be gone by its silence.
     emit(fixture, "s", NULL);
     harness_advance(&fixture->base, PING_INTERVAL + PING_TIMEOUT);
-    wait_metric(fixture, GW_DEPARTED, 1);
+    wait_metric(fixture, GW_SUSPENDED, 1);
     harness_advance(&fixture->base, WINDOW_MS - 1);
     client_close(client);
     client = connect_client(fixture, &identity);
@@ -144,7 +144,7 @@ static void test_recovery_forgets_the_oldest_beyond_its_bound(void **state)
     struct identity *const all[] = {&first, &second, &third};
     bridge_options_init(&options);
     options.recovery_window_ms = WINDOW_MS;
-    options.max_departed = 2;
+    options.max_suspended = 2;
     options.linger_ms = 1;
     start_bridge(fixture, &options);
     for (int i = 0; i < 3; i++) {
@@ -153,7 +153,7 @@ static void test_recovery_forgets_the_oldest_beyond_its_bound(void **state)
         read_connect(client, all[i]);
         join(client, session);
         client_close(client);
-        wait_metric(fixture, GW_DEPARTED, i < 2 ? i + 1 : 2);
+        wait_metric(fixture, GW_SUSPENDED, i < 2 ? i + 1 : 2);
     }
     wait_metric(fixture, GW_BUS_SESSIONS, 3);
     harness_advance(&fixture->base, 2);
@@ -173,7 +173,7 @@ static void test_recovery_is_bounded_by_the_sessions_of_those_who_went(void **st
     struct identity small = {0}, large = {0};
     bridge_options_init(&options);
     options.recovery_window_ms = WINDOW_MS;
-    options.max_departed_bytes = 6 * sizeof(struct bridge_departed_seat);
+    options.max_suspended_bytes = 6 * sizeof(struct bridge_suspended_seat);
     start_bridge(fixture, &options);
     struct client *client = connect_client(fixture, &small);
     read_connect(client, &small);
@@ -357,7 +357,7 @@ static void test_event_without_memory_to_pass_it_on_closes_clients(void **state)
     ws_expect_close(client, 0);
     client_close(client);
     assert_int_equal(metric(fixture, GW_BUS_REFUSED), 2);
-    wait_metric(fixture, GW_DEPARTED, 1);
+    wait_metric(fixture, GW_SUSPENDED, 1);
     client = connect_client(fixture, &identity);
     assert_true(read_connect(client, &identity));
     client_close(client);

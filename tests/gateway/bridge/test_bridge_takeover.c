@@ -64,7 +64,7 @@ static void test_takeover_gives_what_the_old_connection_did_not_get(void **state
     expect_end(scene.ghost);
     assert_int_equal(metric(scene.fixture, GW_TAKEN_OVER), 1);
     assert_int_equal(metric(scene.fixture, GW_RECOVERED), 1);
-    assert_int_equal(metric(scene.fixture, GW_DEPARTED), 0);
+    assert_int_equal(metric(scene.fixture, GW_SUSPENDED), 0);
     assert_int_equal(count_clients(scene.fixture, "s"), 2);
     emit(scene.fixture, "s", NULL);
     read_step(heir, &scene.identity, 3);
@@ -85,7 +85,7 @@ static void test_takeover_with_an_unknown_offset_begins_anew(void **state)
     expect_end(scene.ghost);
     assert_int_equal(metric(scene.fixture, GW_TAKEN_OVER), 0);
     assert_int_equal(metric(scene.fixture, GW_NOT_RECOVERED), 1);
-    assert_int_equal(metric(scene.fixture, GW_DEPARTED), 0);
+    assert_int_equal(metric(scene.fixture, GW_SUSPENDED), 0);
     assert_int_equal(count_clients(scene.fixture, "s"), 1);
     client_close(heir);
 }
@@ -143,7 +143,7 @@ static void test_takeover_by_one_that_is_gone_before_its_answer(void **state)
     put_connect(heir, &scene.identity);
     client_close(heir);
     expect_told(&scene, "session-disconnected");
-    wait_metric(scene.fixture, GW_DEPARTED, 1);
+    wait_metric(scene.fixture, GW_SUSPENDED, 1);
     expect_end(scene.ghost);
     assert_int_equal(count_clients(scene.fixture, "s"), 1);
     heir = connect_client(scene.fixture, &scene.identity);
