@@ -201,8 +201,9 @@ static void suspend(struct bridge *bridge, struct bridge_request *request, enum 
 {
     struct bridge_suspension *suspension = request->suspension;
     request->suspension = NULL;
-    for (unsigned i = 1; i < suspension->seat_count; i++) {
-        struct bridge_session *session = bridge__find_session(bridge, suspension->seats[i].session);
+    for (unsigned i = 1; i < suspension->membership_count; i++) {
+        struct bridge_session *session =
+            bridge__find_session(bridge, suspension->memberships[i].session);
         count_out(session, request->worker_left);
         if (presence == TELL)
             bridge__presence(session, talus_type_session_disconnected, suspension->client, NULL);
@@ -214,8 +215,9 @@ static void suspend(struct bridge *bridge, struct bridge_request *request, enum 
 static void restore(struct bridge *bridge, struct bridge_request *request, enum presence presence)
 {
     const struct bridge_suspension *suspension = request->suspension;
-    for (unsigned i = 1; i < suspension->seat_count; i++) {
-        struct bridge_session *session = bridge__find_session(bridge, suspension->seats[i].session);
+    for (unsigned i = 1; i < suspension->membership_count; i++) {
+        struct bridge_session *session =
+            bridge__find_session(bridge, suspension->memberships[i].session);
         count_in(session, request->worker);
         if (presence == TELL)
             bridge__presence(session, talus_type_session_connected, suspension->client, NULL);
@@ -235,10 +237,10 @@ static void recover_suspended(struct bridge *bridge, struct bridge_request *requ
 static void take_over(struct bridge *bridge, struct bridge_request *request)
 {
     struct bridge_suspension *left = request->suspension;
-    const unsigned count = left->seat_count;
-    char(*names)[sizeof left->seats[0].session] = calloc(count, sizeof *names);
+    const unsigned count = left->membership_count;
+    char(*names)[sizeof left->memberships[0].session] = calloc(count, sizeof *names);
     for (unsigned i = 1; names && i < count; i++)
-        strcpy(names[i], left->seats[i].session);
+        strcpy(names[i], left->memberships[i].session);
     suspend(bridge, request, names ? QUIETLY : TELL);
     if (bridge__recover(bridge, request)) {
         gw_metric_add(&bridge->metrics, GW_TAKEN_OVER, 1);

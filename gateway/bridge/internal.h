@@ -55,7 +55,7 @@ struct bridge_skip {
     struct bridge_mark before; // the newest event before those that it was left out of in a row
 };
 
-struct bridge_suspended_seat {
+struct bridge_suspended_membership {
     uint64_t joined; // index of the newest event when the client joined
     bool is_since;   // at that it was sent older ones, which may not have arrived
     struct bridge_skip skip;
@@ -77,8 +77,9 @@ struct bridge_suspension {
     uint64_t reached;             // index up to which its worker had given out events
     uint64_t owed;                // events that it was to get by then, and that were not written
     uint64_t owed_from;           // index of the first event that it is owed
-    unsigned seat_count;
-    struct bridge_suspended_seat seats[]; // the first one is that of the events for everybody
+    unsigned membership_count;
+    struct bridge_suspended_membership
+        memberships[]; // the first one is that of the events for everybody
 };
 
 // Travels to the bus thread, waits there with its session until the subscription is live, and
@@ -331,7 +332,7 @@ void bridge__begin_anew(struct sio_socket *socket, const json_t *auth);
 // bridge__hand_over. False: it may not.
 bool bridge__report_suspension(struct client *client, const char *reason);
 
-// seats.c, workers. A request that nobody has seen yet; NULL: out of memory.
+// memberships.c, workers. A request that nobody has seen yet; NULL: out of memory.
 struct bridge_request *bridge__new_request(struct bridge_worker *worker,
                                            enum bridge_command command, const char *session,
                                            const char *client_id);

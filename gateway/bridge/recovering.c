@@ -7,7 +7,7 @@
 
 #include "gateway/base/log.h"
 #include "gateway/bridge/event_id.h"
-#include "gateway/bridge/seats.h"
+#include "gateway/bridge/memberships.h"
 
 // ---- Suspension
 
@@ -22,9 +22,9 @@ static bool is_cut_off(const char *reason)
 // again.
 static bool is_settled(const struct client *client)
 {
-    for (struct list *at = client->seats.next; at != &client->seats; at = at->next) {
-        const struct seat *seat = LIST_ENTRY(at, struct seat, link);
-        if (seat->is_under_way || !list_is_empty(&seat->waiting))
+    for (struct list *at = client->memberships.next; at != &client->memberships; at = at->next) {
+        const struct membership *membership = LIST_ENTRY(at, struct membership, link);
+        if (membership->is_under_way || !list_is_empty(&membership->waiting))
             return false;
     }
     return true;
@@ -41,13 +41,13 @@ static bool has_stale_since(const struct client *client)
 
 static struct bridge_suspension *describe(const struct client *client)
 {
-    unsigned count = client->seat_count + 1;
+    unsigned count = client->membership_count + 1;
     struct bridge_suspension *suspension =
-        calloc(1, sizeof *suspension + count * sizeof suspension->seats[0]);
+        calloc(1, sizeof *suspension + count * sizeof suspension->memberships[0]);
     if (!suspension)
         return NULL;
     strcpy(suspension->client, sio_socket_id(client->socket));
-    suspension->seats[0].joined = client->connected;
+    suspension->memberships[0].joined = client->connected;
     suspension->reached = client->worker->newest;
     if (client->past) {
         if (client->past->recovered > suspension->reached)
@@ -55,19 +55,20 @@ static struct bridge_suspension *describe(const struct client *client)
         suspension->left = client->past->left;
         suspension->is_stale_since = has_stale_since(client);
         suspension->is_unsure = client->past->is_unsure;
-        suspension->seats[0].skip = client->past->skip;
+        suspension->memberships[0].skip = client->past->skip;
         strcpy(suspension->stale, client->past->stale);
     }
-    struct bridge_suspended_seat *to = &suspension->seats[1];
-    for (struct list *at = client->seats.next; at != &client->seats; at = at->next, to++) {
-        const struct seat *seat = LIST_ENTRY(at, struct seat, link);
-        to->joined = seat->joined;
-        to->is_since = seat->is_since;
-        if (seat->skip)
-            to->skip = *seat->skip;
-        strcpy(to->session, seat->session);
+    struct bridge_suspended_membership *to = &suspension->memberships[1];
+    for (struct list *at = client->memberships.next; at != &client->memberships;
+         at = at->next, to++) {
+        const struct membership *membership = LIST_ENTRY(at, struct membership, link);
+        to->joined = membership->joined;
+        to->is_since = membership->is_since;
+        if (membership->skip)
+            to->skip = *membership->skip;
+        strcpy(to->session, membership->session);
     }
-    suspension->seat_count = count;
+    suspension->membership_count = count;
     return suspension;
 }
 
@@ -238,27 +239,28 @@ static void accept_anew(struct sio_socket *socket, const struct bridge_request *
         note_offset(socket, request->offset);
 }
 
-static bool take_seat(struct client *client, const struct bridge_suspended_seat *from)
+static bool restore_membership(struct client *client,
+                               const struct bridge_suspended_membership *from)
 {
-    struct seat *seat = bridge__new_seat(client, from->session);
-    if (!seat)
+    struct membership *membership = bridge__new_membership(client, from->session);
+    if (!membership)
         return false;
-    seat->is_joined = true;
-    seat->joined = from->joined;
-    seat->is_since = from->is_since;
+    membership->is_joined = true;
+    membership->joined = from->joined;
+    membership->is_since = from->is_since;
     if (from->skip.skipped) {
-        seat->skip = malloc(sizeof *seat->skip);
-        if (!seat->skip)
+        membership->skip = malloc(sizeof *membership->skip);
+        if (!membership->skip)
             return false;
-        *seat->skip = from->skip;
+        *membership->skip = from->skip;
     }
-    return sio_join(client->socket, seat->session);
+    return sio_join(client->socket, membership->session);
 }
 
 static bool restore(struct client *client, const struct bridge_suspension *suspension)
 {
-    const struct bridge_skip *everybody = &suspension->seats[0].skip;
-    client->connected = suspension->seats[0].joined;
+    const struct bridge_skip *everybody = &suspension->memberships[0].skip;
+    client->connected = suspension->memberships[0].joined;
     bool is_ahead = suspension->reached > client->worker->newest;
     if (everybody->skipped || suspension->left.index || suspension->is_stale_since ||
         suspension->stale[0] != '\0' || is_ahead) {
@@ -273,8 +275,8 @@ static bool restore(struct client *client, const struct bridge_suspension *suspe
             let_stale_serve(client);
         past->is_unsure = suspension->is_unsure;
     }
-    for (unsigned i = 1; i < suspension->seat_count; i++)
-        if (!take_seat(client, &suspension->seats[i]))
+    for (unsigned i = 1; i < suspension->membership_count; i++)
+        if (!restore_membership(client, &suspension->memberships[i]))
             return false;
     return true;
 }

@@ -39,9 +39,9 @@ static void on_log_deadline(struct gw_deadline *deadline)
 
 static uint64_t *away_in(struct bridge_suspension *suspension, const char *session)
 {
-    for (unsigned i = 0; i < suspension->seat_count; i++)
-        if (strcmp(suspension->seats[i].session, session) == 0)
-            return &suspension->seats[i].away;
+    for (unsigned i = 0; i < suspension->membership_count; i++)
+        if (strcmp(suspension->memberships[i].session, session) == 0)
+            return &suspension->memberships[i].away;
     return NULL;
 }
 
@@ -84,13 +84,14 @@ void bridge__log(struct bridge *bridge, struct bridge_session *session,
 static size_t size_of(const struct bridge_suspension *suspension)
 {
     return sizeof(struct bridge_suspended) + sizeof *suspension +
-           suspension->seat_count * sizeof suspension->seats[0];
+           suspension->membership_count * sizeof suspension->memberships[0];
 }
 
-static struct session_log *log_of(struct bridge *bridge, const struct bridge_suspended_seat *seat)
+static struct session_log *log_of(struct bridge *bridge,
+                                  const struct bridge_suspended_membership *membership)
 {
-    return seat->session[0] ? &bridge__find_session(bridge, seat->session)->log
-                            : &bridge->everybody;
+    return membership->session[0] ? &bridge__find_session(bridge, membership->session)->log
+                                  : &bridge->everybody;
 }
 
 // The events that came between the client's end and its suspension's arrival here.
@@ -109,12 +110,13 @@ static uint64_t count_after(const struct session_log *log, uint64_t after, const
 
 static void begin_counting(struct bridge *bridge, struct bridge_suspension *suspension)
 {
-    for (unsigned i = 0; i < suspension->seat_count; i++) {
-        struct bridge_suspended_seat *seat = &suspension->seats[i];
-        const struct session_log *log = log_of(bridge, seat);
-        uint64_t had = seat->joined > suspension->reached ? seat->joined : suspension->reached;
-        seat->away = count_after(log, had, suspension->client);
-        seat->given = log->given;
+    for (unsigned i = 0; i < suspension->membership_count; i++) {
+        struct bridge_suspended_membership *membership = &suspension->memberships[i];
+        const struct session_log *log = log_of(bridge, membership);
+        uint64_t had =
+            membership->joined > suspension->reached ? membership->joined : suspension->reached;
+        membership->away = count_after(log, had, suspension->client);
+        membership->given = log->given;
     }
 }
 
@@ -122,9 +124,9 @@ static void begin_counting(struct bridge *bridge, struct bridge_suspension *susp
 static void end_counting(struct bridge *bridge, struct bridge_suspension *suspension)
 {
     uint64_t away = 0;
-    for (unsigned i = 0; i < suspension->seat_count; i++) {
-        const struct bridge_suspended_seat *seat = &suspension->seats[i];
-        away += seat->away + (log_of(bridge, seat)->given - seat->given);
+    for (unsigned i = 0; i < suspension->membership_count; i++) {
+        const struct bridge_suspended_membership *membership = &suspension->memberships[i];
+        away += membership->away + (log_of(bridge, membership)->given - membership->given);
     }
     gw_metric_add(&bridge->metrics, GW_PUBLISHED, (int64_t)away);
     suspension->owed += away;
@@ -143,16 +145,17 @@ static struct bridge_suspension *remove_suspended(struct bridge_suspended *suspe
     bridge->suspended_bytes -= size_of(suspension);
     gw_metric_set(&bridge->metrics, GW_SUSPENDED, (int64_t)bridge->suspended_count);
     free(suspended);
-    for (unsigned i = 1; i < suspension->seat_count; i++)
-        bridge__find_session(bridge, suspension->seats[i].session)->held--;
+    for (unsigned i = 1; i < suspension->membership_count; i++)
+        bridge__find_session(bridge, suspension->memberships[i].session)->held--;
     return suspension;
 }
 
 // Lets the sessions go where this was the last one.
 static void release_sessions(struct bridge *bridge, const struct bridge_suspension *suspension)
 {
-    for (unsigned i = 1; i < suspension->seat_count; i++) {
-        struct bridge_session *session = bridge__find_session(bridge, suspension->seats[i].session);
+    for (unsigned i = 1; i < suspension->membership_count; i++) {
+        struct bridge_session *session =
+            bridge__find_session(bridge, suspension->memberships[i].session);
         if (session)
             bridge__linger_if_unused(session);
     }
@@ -212,8 +215,8 @@ void bridge__suspend(struct bridge *bridge, struct bridge_suspension *suspension
         return;
     }
     begin_counting(bridge, suspension);
-    for (unsigned i = 1; i < suspension->seat_count; i++)
-        bridge__hold(bridge__find_session(bridge, suspension->seats[i].session));
+    for (unsigned i = 1; i < suspension->membership_count; i++)
+        bridge__hold(bridge__find_session(bridge, suspension->memberships[i].session));
     gw_deadline_start(&bridge->suspended_deadlines, &suspended->deadline);
     bridge->suspended_bytes += size_of(suspension);
     gw_metric_set(&bridge->metrics, GW_SUSPENDED, (int64_t)++bridge->suspended_count);
@@ -227,8 +230,8 @@ void bridge__suspend(struct bridge *bridge, struct bridge_suspension *suspension
 // Who joined with `since` is known to have got what it was sent then if it got something newer.
 static bool may_miss_older(const struct bridge_suspension *suspension, uint64_t offset)
 {
-    for (unsigned i = 0; i < suspension->seat_count; i++)
-        if (suspension->seats[i].is_since && offset <= suspension->seats[i].joined)
+    for (unsigned i = 0; i < suspension->membership_count; i++)
+        if (suspension->memberships[i].is_since && offset <= suspension->memberships[i].joined)
             return true;
     return false;
 }
@@ -242,11 +245,11 @@ static bool find_offset(struct bridge *bridge, const struct bridge_suspension *s
         return true; // it got nothing since it connected
     if (strcmp(offset, suspension->left.id) == 0)
         *index = suspension->left.index;
-    for (unsigned i = 0; i < suspension->seat_count && *index == 0; i++) {
-        const struct bridge_suspended_seat *seat = &suspension->seats[i];
-        *index = session_log_find_after(log_of(bridge, seat), offset, seat->joined);
-        if (*index == 0 && strcmp(offset, seat->skip.before.id) == 0)
-            *index = seat->skip.before.index;
+    for (unsigned i = 0; i < suspension->membership_count && *index == 0; i++) {
+        const struct bridge_suspended_membership *membership = &suspension->memberships[i];
+        *index = session_log_find_after(log_of(bridge, membership), offset, membership->joined);
+        if (*index == 0 && strcmp(offset, membership->skip.before.id) == 0)
+            *index = membership->skip.before.index;
     }
     return *index != 0;
 }
@@ -255,7 +258,7 @@ static bool collect(struct bridge_request *request, const struct bridge_suspensi
                     struct event_log_cursor *cursors)
 {
     const struct event_log_entry *entry;
-    while ((entry = event_log_next(cursors, suspension->seat_count))) {
+    while ((entry = event_log_next(cursors, suspension->membership_count))) {
         bool is_owed = entry->index >= suspension->owed_from;
         if (strcmp(entry->encoded->skip, suspension->client) != 0 &&
             !bridge_missed_add(&request->missed, entry->encoded,
@@ -287,11 +290,12 @@ static void account_recovered(struct bridge *bridge, struct bridge_suspension *s
 }
 
 // What the client has of a session, or was never to have.
-static uint64_t first_owed_after(const struct bridge_suspended_seat *seat, uint64_t offset)
+static uint64_t first_owed_after(const struct bridge_suspended_membership *membership,
+                                 uint64_t offset)
 {
-    uint64_t has = offset > seat->joined ? offset : seat->joined;
-    bool is_left_out = has >= seat->skip.before.index && has < seat->skip.skipped;
-    return is_left_out ? seat->skip.skipped : has;
+    uint64_t has = offset > membership->joined ? offset : membership->joined;
+    bool is_left_out = has >= membership->skip.before.index && has < membership->skip.skipped;
+    return is_left_out ? membership->skip.skipped : has;
 }
 
 static bool find_missed(struct bridge *bridge, const struct bridge_suspension *suspension,
@@ -301,15 +305,15 @@ static bool find_missed(struct bridge *bridge, const struct bridge_suspension *s
     if (!find_offset(bridge, suspension, request->offset, &offset) ||
         may_miss_older(suspension, offset))
         return false;
-    struct event_log_cursor *cursors = calloc(suspension->seat_count, sizeof *cursors);
+    struct event_log_cursor *cursors = calloc(suspension->membership_count, sizeof *cursors);
     if (!cursors)
         return false;
-    for (unsigned i = 0; i < suspension->seat_count; i++) {
-        cursors[i].session = log_of(bridge, &suspension->seats[i]);
-        cursors[i].after = first_owed_after(&suspension->seats[i], offset);
+    for (unsigned i = 0; i < suspension->membership_count; i++) {
+        cursors[i].session = log_of(bridge, &suspension->memberships[i]);
+        cursors[i].after = first_owed_after(&suspension->memberships[i], offset);
     }
-    bool is_found =
-        event_log_reaches(cursors, suspension->seat_count) && collect(request, suspension, cursors);
+    bool is_found = event_log_reaches(cursors, suspension->membership_count) &&
+                    collect(request, suspension, cursors);
     free(cursors);
     return is_found;
 }

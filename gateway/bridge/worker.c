@@ -10,7 +10,7 @@
 
 #include "gateway/base/log.h"
 #include "gateway/bridge/event_id.h"
-#include "gateway/bridge/seats.h"
+#include "gateway/bridge/memberships.h"
 
 #define WAITING_MAX 64 // requests of one client that may wait
 
@@ -54,26 +54,27 @@ static void refuse(struct sio_socket *socket, struct gw_metrics *metrics, const 
 
 // ---- Requests
 
-// Sends what waits at the seat, one after the other; a seat that nobody needs any more goes.
-static void pump(struct client *client, struct seat *seat)
+// Sends what waits at the membership, one after the other; a membership that nobody needs any more
+// goes.
+static void pump(struct client *client, struct membership *membership)
 {
-    while (!seat->is_under_way && !list_is_empty(&seat->waiting)) {
+    while (!membership->is_under_way && !list_is_empty(&membership->waiting)) {
         struct bridge_request *request =
-            LIST_ENTRY(seat->waiting.next, struct bridge_request, link);
+            LIST_ENTRY(membership->waiting.next, struct bridge_request, link);
         list_remove(&request->link);
         client->waiting_count--;
-        if (request->command == BRIDGE_LEAVE && !seat->is_joined) {
+        if (request->command == BRIDGE_LEAVE && !membership->is_joined) {
             refuse(client->socket, client->worker->metrics, "not_joined", "Not in this session",
                    request->ack);
             bridge__free_request(request);
             continue;
         }
-        request->is_member = seat->is_joined;
-        seat->is_under_way = true;
+        request->is_member = membership->is_joined;
+        membership->is_under_way = true;
         bridge__post_request(request);
     }
-    if (!seat->is_under_way && !seat->is_joined)
-        bridge__free_seat(client, seat);
+    if (!membership->is_under_way && !membership->is_joined)
+        bridge__free_membership(client, membership);
 }
 
 // A client that could not be recovered said at its CONNECT what it got last. Pages that know
@@ -88,13 +89,13 @@ static void imply_since(const struct client *client, struct bridge_request *requ
         strcpy(request->since, past->stale);
 }
 
-// Lets a request wait at its seat; takes the ack.
-static void submit(struct client *client, struct seat *seat, enum bridge_command command,
-                   const char *since, struct sio_ack *ack)
+// Lets a request wait at its membership; takes the ack.
+static void submit(struct client *client, struct membership *membership,
+                   enum bridge_command command, const char *since, struct sio_ack *ack)
 {
     struct bridge_request *request = NULL;
     if (client->waiting_count < WAITING_MAX)
-        request = bridge__new_request(client->worker, command, seat->session,
+        request = bridge__new_request(client->worker, command, membership->session,
                                       sio_socket_id(client->socket));
     if (!request) {
         refuse(client->socket, client->worker->metrics, "unavailable",
@@ -105,10 +106,10 @@ static void submit(struct client *client, struct seat *seat, enum bridge_command
             imply_since(client, request);
         else
             strcpy(request->since, since);
-        list_append(&seat->waiting, &request->link);
+        list_append(&membership->waiting, &request->link);
         client->waiting_count++;
     }
-    pump(client, seat);
+    pump(client, membership);
 }
 
 // ---- What clients say
@@ -161,16 +162,16 @@ static void on_join(struct client *client, const struct sio_message *message, st
     const char *since = session ? since_of(client, message, ack) : NULL;
     if (!since)
         return;
-    struct seat *seat = bridge__find_seat(client, session);
-    if (!seat && client->seat_count >= client->worker->bridge->options.max_sessions) {
+    struct membership *membership = bridge__find_membership(client, session);
+    if (!membership && client->membership_count >= client->worker->bridge->options.max_sessions) {
         refuse(client->socket, client->worker->metrics, "too_many_sessions",
                "Too many sessions joined", ack);
         return;
     }
-    if (!seat)
-        seat = bridge__new_seat(client, session);
-    if (seat)
-        submit(client, seat, BRIDGE_JOIN, since, ack);
+    if (!membership)
+        membership = bridge__new_membership(client, session);
+    if (membership)
+        submit(client, membership, BRIDGE_JOIN, since, ack);
     else
         refuse(client->socket, client->worker->metrics, "unavailable", "Out of memory", ack);
 }
@@ -180,11 +181,11 @@ static void on_leave(struct client *client, const struct sio_message *message, s
     const char *session = session_of(client, message, ack);
     if (!session)
         return;
-    struct seat *seat = bridge__find_seat(client, session);
-    if (seat && client->past) // what it leaves and joins again it would be given twice
+    struct membership *membership = bridge__find_membership(client, session);
+    if (membership && client->past) // what it leaves and joins again it would be given twice
         client->past->is_unsure = true;
-    if (seat)
-        submit(client, seat, BRIDGE_LEAVE, "", ack);
+    if (membership)
+        submit(client, membership, BRIDGE_LEAVE, "", ack);
     else
         refuse(client->socket, client->worker->metrics, "not_joined", "Not in this session", ack);
 }
@@ -261,12 +262,12 @@ static void on_disconnect(struct sio_socket *socket, const char *reason, void *a
         return;
     gw_log(GW_LOG_DEBUG, "bridge", "client %s is gone: %s", sio_socket_id(socket), reason);
     bool is_said = bridge__report_suspension(client, reason);
-    for (struct list *at = client->seats.next; at != &client->seats; at = at->next) {
-        const struct seat *seat = LIST_ENTRY(at, struct seat, link);
+    for (struct list *at = client->memberships.next; at != &client->memberships; at = at->next) {
+        const struct membership *membership = LIST_ENTRY(at, struct membership, link);
         // While a LEAVE is under way the client is on its way out already. A JOIN under way, be it
         // the first or one more, says GONE when it comes back and finds nobody here.
-        if (!is_said && seat->is_joined && !seat->is_under_way)
-            say_gone(client->worker, seat->session, sio_socket_id(socket));
+        if (!is_said && membership->is_joined && !membership->is_under_way)
+            say_gone(client->worker, membership->session, sio_socket_id(socket));
     }
     bridge__hand_over(client);
     bridge__free_client(client);
@@ -297,27 +298,28 @@ static void give_missed(struct bridge_worker *worker, struct sio_socket *socket,
         sio_socket_drop(socket); // it comes back, and asks again
 }
 
-static void on_joined(struct client *client, struct seat *seat, struct bridge_request *request)
+static void on_joined(struct client *client, struct membership *membership,
+                      struct bridge_request *request)
 {
     struct bridge_worker *worker = client->worker;
     struct sio_socket *socket = client->socket;
-    bool is_in = request->status == BRIDGE_OK && sio_join(socket, seat->session);
+    bool is_in = request->status == BRIDGE_OK && sio_join(socket, membership->session);
     tell_room(request);
     if (!is_in) {
         if (request->status == BRIDGE_OK)
-            say_gone(worker, seat->session, request->client);
+            say_gone(worker, membership->session, request->client);
         refuse(socket, worker->metrics, "unavailable", "The session cannot be joined now",
                request->ack);
         return;
     }
-    seat->is_joined = true;
+    membership->is_joined = true;
     if (!request->is_member) {
-        seat->joined = request->index;
-        seat->is_since = request->shared || bridge_missed_count(&request->missed) > 0;
+        membership->joined = request->index;
+        membership->is_since = request->shared || bridge_missed_count(&request->missed) > 0;
     }
-    json_t *data =
-        json_pack("{s:s, s:s, s:I, s:s}", "session_id", seat->session, "client_id", request->client,
-                  "active_clients", (json_int_t)request->active_clients, "offset", request->offset);
+    json_t *data = json_pack("{s:s, s:s, s:I, s:s}", "session_id", membership->session, "client_id",
+                             request->client, "active_clients", (json_int_t)request->active_clients,
+                             "offset", request->offset);
     if (data)
         tell(socket, "joined", data, request->ack);
     else
@@ -325,15 +327,16 @@ static void on_joined(struct client *client, struct seat *seat, struct bridge_re
     give_missed(worker, socket, request);
 }
 
-static void on_left(struct client *client, struct seat *seat, struct bridge_request *request)
+static void on_left(struct client *client, struct membership *membership,
+                    struct bridge_request *request)
 {
     struct bridge_mark newest = {.index = request->index};
     strcpy(newest.id, request->offset);
-    bridge__note_left(client, seat, &newest);
-    seat->is_joined = false;
-    sio_leave(client->socket, seat->session);
+    bridge__note_left(client, membership, &newest);
+    membership->is_joined = false;
+    sio_leave(client->socket, membership->session);
     json_t *data =
-        json_pack("{s:s, s:s}", "session_id", seat->session, "client_id", request->client);
+        json_pack("{s:s, s:s}", "session_id", membership->session, "client_id", request->client);
     if (data)
         tell(client->socket, "left", data, request->ack);
     else
@@ -377,16 +380,17 @@ void bridge__on_answer(struct gw_mail *mail)
     }
     struct sio_socket *socket = sio_namespace_find(request->worker->nsp, request->client);
     struct client *client = socket ? sio_socket_data(socket) : NULL;
-    struct seat *seat = client ? bridge__find_seat(client, request->session) : NULL;
-    if (!seat) {
+    struct membership *membership =
+        client ? bridge__find_membership(client, request->session) : NULL;
+    if (!membership) {
         on_orphan(request);
     } else {
-        seat->is_under_way = false;
+        membership->is_under_way = false;
         if (request->command == BRIDGE_JOIN)
-            on_joined(client, seat, request);
+            on_joined(client, membership, request);
         else
-            on_left(client, seat, request);
-        pump(client, seat);
+            on_left(client, membership, request);
+        pump(client, membership);
     }
     bridge__free_request(request);
 }

@@ -173,7 +173,7 @@ static void test_recovery_is_bounded_by_the_sessions_of_those_who_went(void **st
     struct identity small = {0}, large = {0};
     bridge_options_init(&options);
     options.recovery_window_ms = WINDOW_MS;
-    options.max_suspended_bytes = 6 * sizeof(struct bridge_suspended_seat);
+    options.max_suspended_bytes = 6 * sizeof(struct bridge_suspended_membership);
     start_bridge(fixture, &options);
     struct client *client = connect_client(fixture, &small);
     read_connect(client, &small);

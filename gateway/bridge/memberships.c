@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "gateway/bridge/seats.h"
+#include "gateway/bridge/memberships.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@ struct client *bridge__new_client(struct bridge_worker *worker, struct sio_socke
     client->worker = worker;
     client->socket = socket;
     client->connected = worker->newest;
-    list_init(&client->seats);
+    list_init(&client->memberships);
     sio_socket_set_data(socket, client);
     return client;
 }
@@ -21,50 +21,51 @@ void bridge__free_client(struct client *client)
 {
     if (!client)
         return;
-    while (!list_is_empty(&client->seats))
-        bridge__free_seat(client, LIST_ENTRY(client->seats.next, struct seat, link));
+    while (!list_is_empty(&client->memberships))
+        bridge__free_membership(client,
+                                LIST_ENTRY(client->memberships.next, struct membership, link));
     sio_socket_set_data(client->socket, NULL);
     free(client->past);
     free(client);
 }
 
-struct seat *bridge__find_seat(const struct client *client, const char *session)
+struct membership *bridge__find_membership(const struct client *client, const char *session)
 {
-    for (struct list *at = client->seats.next; at != &client->seats; at = at->next) {
-        struct seat *seat = LIST_ENTRY(at, struct seat, link);
-        if (strcmp(seat->session, session) == 0)
-            return seat;
+    for (struct list *at = client->memberships.next; at != &client->memberships; at = at->next) {
+        struct membership *membership = LIST_ENTRY(at, struct membership, link);
+        if (strcmp(membership->session, session) == 0)
+            return membership;
     }
     return NULL;
 }
 
-struct seat *bridge__new_seat(struct client *client, const char *session)
+struct membership *bridge__new_membership(struct client *client, const char *session)
 {
     size_t size = strlen(session) + 1;
-    struct seat *seat = calloc(1, sizeof *seat + size);
-    if (!seat)
+    struct membership *membership = calloc(1, sizeof *membership + size);
+    if (!membership)
         return NULL;
-    list_init(&seat->waiting);
-    memcpy(seat->session, session, size);
-    list_append(&client->seats, &seat->link);
-    client->seat_count++;
-    return seat;
+    list_init(&membership->waiting);
+    memcpy(membership->session, session, size);
+    list_append(&client->memberships, &membership->link);
+    client->membership_count++;
+    return membership;
 }
 
-void bridge__free_seat(struct client *client, struct seat *seat)
+void bridge__free_membership(struct client *client, struct membership *membership)
 {
-    while (!list_is_empty(&seat->waiting)) {
+    while (!list_is_empty(&membership->waiting)) {
         struct bridge_request *request =
-            LIST_ENTRY(seat->waiting.next, struct bridge_request, link);
+            LIST_ENTRY(membership->waiting.next, struct bridge_request, link);
         list_remove(&request->link);
         client->waiting_count--;
         sio_ack_drop(request->ack);
         bridge__free_request(request);
     }
-    list_remove(&seat->link);
-    client->seat_count--;
-    free(seat->skip);
-    free(seat);
+    list_remove(&membership->link);
+    client->membership_count--;
+    free(membership->skip);
+    free(membership);
 }
 
 struct bridge_request *bridge__new_request(struct bridge_worker *worker,
@@ -101,12 +102,12 @@ struct client_past *bridge__past_of(struct client *client)
     return client->past;
 }
 
-void bridge__note_left(struct client *client, const struct seat *seat,
+void bridge__note_left(struct client *client, const struct membership *membership,
                        const struct bridge_mark *newest)
 {
-    bool is_skipped = seat->skip && seat->skip->skipped == newest->index;
-    const struct bridge_mark *sent = is_skipped ? &seat->skip->before : newest;
-    struct client_past *past = sent->index > seat->joined ? bridge__past_of(client) : NULL;
+    bool is_skipped = membership->skip && membership->skip->skipped == newest->index;
+    const struct bridge_mark *sent = is_skipped ? &membership->skip->before : newest;
+    struct client_past *past = sent->index > membership->joined ? bridge__past_of(client) : NULL;
     if (past && sent->index > past->left.index)
         past->left = *sent;
 }
@@ -131,9 +132,9 @@ void bridge__note_skip(struct bridge_worker *worker, const struct bridge_encoded
             note(&past->skip, encoded);
         return;
     }
-    struct seat *seat = bridge__find_seat(client, encoded->session);
-    if (seat && !seat->skip)
-        seat->skip = calloc(1, sizeof *seat->skip);
-    if (seat && seat->skip)
-        note(seat->skip, encoded);
+    struct membership *membership = bridge__find_membership(client, encoded->session);
+    if (membership && !membership->skip)
+        membership->skip = calloc(1, sizeof *membership->skip);
+    if (membership && membership->skip)
+        note(membership->skip, encoded);
 }

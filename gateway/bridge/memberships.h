@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What a worker keeps of its clients: in which sessions they are, and what of that matters if they
 // are cut off. For the bridge's files on the workers' side.
-#ifndef TALUS_GATEWAY_BRIDGE_SEATS_H
-#define TALUS_GATEWAY_BRIDGE_SEATS_H
+#ifndef TALUS_GATEWAY_BRIDGE_MEMBERSHIPS_H
+#define TALUS_GATEWAY_BRIDGE_MEMBERSHIPS_H
 
 #include "gateway/bridge/internal.h"
 
-struct seat {
-    struct list link; // of client->seats
+struct membership {
+    struct list link; // of client->memberships
     struct list waiting;
     bool is_joined;
     bool is_under_way;        // a request of it is
@@ -20,8 +20,8 @@ struct seat {
 struct client {
     struct bridge_worker *worker;
     struct sio_socket *socket;
-    struct list seats;
-    unsigned seat_count;
+    struct list memberships;
+    unsigned membership_count;
     unsigned waiting_count;
     uint64_t connected;       // index of the newest event that the worker had given out then
     struct client_past *past; // NULL: there is nothing to say
@@ -40,21 +40,21 @@ struct client_past {
 
 // The record of a new socket, whose data it becomes. NULL: out of memory.
 struct client *bridge__new_client(struct bridge_worker *worker, struct sio_socket *socket);
-// Frees it with its seats; its socket's data is NULL then. NULL-safe.
+// Frees it with its memberships; its socket's data is NULL then. NULL-safe.
 void bridge__free_client(struct client *client);
 
 // NULL: it is in no such session, nor on its way.
-struct seat *bridge__find_seat(const struct client *client, const char *session);
+struct membership *bridge__find_membership(const struct client *client, const char *session);
 // NULL: out of memory.
-struct seat *bridge__new_seat(struct client *client, const char *session);
+struct membership *bridge__new_membership(struct client *client, const char *session);
 // Frees it with what waits at it.
-void bridge__free_seat(struct client *client, struct seat *seat);
+void bridge__free_membership(struct client *client, struct membership *membership);
 // NULL: out of memory.
 struct client_past *bridge__past_of(struct client *client);
 
 // Notes that the client has left a session whose newest event that is. If memory is out, the client
 // will not be recovered where that matters.
-void bridge__note_left(struct client *client, const struct seat *seat,
+void bridge__note_left(struct client *client, const struct membership *membership,
                        const struct bridge_mark *newest);
 // Notes that a client is left out of an event.
 void bridge__note_skip(struct bridge_worker *worker, const struct bridge_encoded *encoded);
