@@ -132,8 +132,8 @@ bool bridge_attach(struct bridge *bridge, struct sio_server *server, struct gw_l
         .loop = loop,
         .metrics = metrics,
         .index = bridge->worker_count,
-        .ready_mail = {.deliver = bridge__on_ready},
-        .lost_mail = {.deliver = bridge__on_lost},
+        .ready_message = {.deliver = bridge__on_ready},
+        .lost_message = {.deliver = bridge__on_lost},
     };
     if (!bridge__worker_init(worker))
         return false;
@@ -171,9 +171,9 @@ bool bridge_is_settled(const struct bridge *bridge, unsigned worker)
     return bridge->workers[worker].unanswered == 0;
 }
 
-static void on_stop(struct gw_mail *mail)
+static void on_stop(struct gw_loop_message *message)
 {
-    struct bridge *bridge = LIST_ENTRY(mail, struct bridge, stop_mail);
+    struct bridge *bridge = LIST_ENTRY(message, struct bridge, stop_message);
     if (bridge->options.loop)
         bridge->is_started = false;
     else
@@ -185,8 +185,8 @@ void bridge_stop(struct bridge *bridge)
     if (!bridge->is_started)
         return;
     // Behind everything that the workers have posted.
-    bridge->stop_mail.deliver = on_stop;
-    gw_loop_post(bridge->loop, &bridge->stop_mail);
+    bridge->stop_message.deliver = on_stop;
+    gw_loop_post(bridge->loop, &bridge->stop_message);
     if (bridge->options.loop) {
         bridge->are_workers_gone = true;
         while (bridge->is_started)

@@ -5,11 +5,11 @@
 // The bus thread has a loop with the subscriber, the gateway's broadcaster (for
 // presence) and the table of sessions: who is in them, on which worker, and what their newest event
 // is. Workers (loops with a Socket.IO server) send it commands and get back answers, presence and
-// events, all through the loops' mailboxes. Mail between two loops keeps its order, which is what
-// makes `joined` exact: each event after its offset is posted behind it.
+// events, all through the loops' message queues. Messages between two loops keep their order, which
+// is what makes `joined` exact: each event after its offset is posted behind it.
 //
 // A gateway of one worker needs no bus thread: its loop does that work, too (see `loop` below), and
-// an event wakes one thread less on its way. Mail then goes from the loop to itself, and nothing
+// an event wakes one thread less on its way. Messages then go from the loop to itself, and nothing
 // else differs.
 #ifndef TALUS_GATEWAY_BRIDGE_BRIDGE_H
 #define TALUS_GATEWAY_BRIDGE_BRIDGE_H
@@ -85,7 +85,7 @@ bool bridge_is_settled(const struct bridge *bridge, unsigned worker);
 // (so that the bus hears who is gone), flushes what is to be published, ends the thread. Blocks for
 // that, a second or so at most.
 void bridge_stop(struct bridge *bridge);
-// Frees it; the workers' mailboxes must be drained or gone.
+// Frees it; the workers' message queues must be drained or gone.
 void bridge_destroy(struct bridge **bridge);
 
 // The bus thread's counters.

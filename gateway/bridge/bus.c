@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The bus thread: sessions come and go with the workers' requests, deliveries of the subscriber go
-// out as letters.
+// out as room messages.
 //
-// A mailbox has no bound, so letters and what answers bring have: while one worker is
+// A message queue has no bound, so room messages and what answers bring have: while one worker is
 // BRIDGE_OWED_MAX bytes behind, nothing is received. What comes meanwhile waits in ZeroMQ, up to
 // its high-water mark; what is lost there is noticed.
 //
@@ -139,10 +139,10 @@ static struct bridge_session *new_session(struct bridge *bridge, const char *nam
 static void answer(struct bridge_request *request, enum bridge_status status)
 {
     request->status = status;
-    request->mail.deliver = bridge__on_answer;
+    request->message.deliver = bridge__on_answer;
     request->owed += bridge_missed_size(&request->missed);
     atomic_fetch_add(&request->worker->owed, request->owed);
-    gw_loop_post(request->worker->loop, &request->mail);
+    gw_loop_post(request->worker->loop, &request->message);
 }
 
 static void count_in(struct bridge_session *session, const struct bridge_worker *worker)
@@ -262,8 +262,8 @@ static void recover(struct bridge *bridge, struct bridge_request *request)
     } else if (request->asked > 0 || bridge__is_suspended(bridge, request->past)) {
         recover_suspended(bridge, request);
     } else {
-        request->mail.deliver = bridge__on_search;
-        gw_loop_post(bridge->workers[0].loop, &request->mail);
+        request->message.deliver = bridge__on_search;
+        gw_loop_post(bridge->workers[0].loop, &request->message);
     }
 }
 
@@ -279,9 +279,9 @@ static void work_off(struct bridge_session *session, struct bridge_request *requ
         leave(session, request);
 }
 
-void bridge__on_request(struct gw_mail *mail)
+void bridge__on_request(struct gw_loop_message *message)
 {
-    struct bridge_request *request = LIST_ENTRY(mail, struct bridge_request, mail);
+    struct bridge_request *request = LIST_ENTRY(message, struct bridge_request, message);
     struct bridge *bridge = request->worker->bridge;
     list_init(&request->link);
     if (request->command == BRIDGE_SUSPEND || request->command == BRIDGE_RECOVER) {
@@ -449,9 +449,9 @@ static bool must_wait(struct bridge *bridge)
 
 static void on_readable(uv_poll_t *watch, int status, int events);
 
-void bridge__on_ready(struct gw_mail *mail)
+void bridge__on_ready(struct gw_loop_message *message)
 {
-    struct bridge_worker *worker = LIST_ENTRY(mail, struct bridge_worker, ready_mail);
+    struct bridge_worker *worker = LIST_ENTRY(message, struct bridge_worker, ready_message);
     struct bridge *bridge = worker->bridge;
     atomic_store(&worker->pace, BRIDGE_FREE);
     uv_poll_start(bridge->watch, UV_READABLE, on_readable);
@@ -563,7 +563,7 @@ bool bridge__bus_init(struct bridge *bridge)
 {
     gw_task_init(&bridge->receive_task, on_receive_task);
     if (!bridge->options.loop)
-        gw_loop_expect_mail(bridge->loop, true); // also while nothing is received
+        gw_loop_expect_messages(bridge->loop, true); // also while nothing is received
     gw_deadline_queue_init(&bridge->linger, bridge->loop, bridge->options.linger_ms);
     bridge__recovery_init(bridge);
     bridge__sinces_init(bridge);
@@ -602,7 +602,7 @@ void bridge__bus_fini(struct bridge *bridge)
             struct bridge_request *request =
                 LIST_ENTRY(session->waiting.next, struct bridge_request, link);
             list_remove(&request->link);
-            bridge__drop_request(&request->mail); // its worker has ended: nobody waits for it
+            bridge__drop_request(&request->message); // its worker has ended: nobody waits for it
         }
         free_session(session);
     }

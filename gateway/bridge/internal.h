@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the files of the bridge share: the mail between the bus thread and the workers, and the two
-// sides' state. A field belongs to the thread that its struct's comment names.
+// What the files of the bridge share: the loop messages between the bus thread and the workers, and
+// the two sides' state. A field belongs to the thread that its struct's comment names.
 #ifndef TALUS_GATEWAY_BRIDGE_INTERNAL_H
 #define TALUS_GATEWAY_BRIDGE_INTERNAL_H
 
@@ -20,7 +20,7 @@
 #define BRIDGE_WORKERS_MAX 64
 #define BRIDGE_OWED_MAX    ((size_t)8 << 20) // bytes that may be under way to one worker
 
-// ---- Mail from a worker to the bus thread, and back as its answer
+// ---- Loop messages from a worker to the bus thread, and back as its answer
 
 enum bridge_command {
     BRIDGE_JOIN,
@@ -85,7 +85,7 @@ struct bridge_suspension {
 // Travels to the bus thread, waits there with its session until the subscription is live, and
 // travels back to be answered. Owned by whoever holds it.
 struct bridge_request {
-    struct gw_mail mail;
+    struct gw_loop_message message;
     struct list link; // of session->waiting
     struct bridge_worker *worker;
     struct bridge_worker *worker_left; // with `suspension`: that of the connection that ended
@@ -113,26 +113,27 @@ struct bridge_request {
     char session[TALUS_SESSION_MAX + 1];
 };
 
-// ---- Mail from the bus thread to workers
+// ---- Loop messages from the bus thread to workers
 
-// An event or presence, encoded once; each worker that has members gets a letter that refers to it.
-struct bridge_letter {
-    struct gw_mail mail;
+// An event or presence, encoded once; each worker that has members gets a room message that refers
+// to it.
+struct bridge_room_message {
+    struct gw_loop_message message;
     struct bridge_worker *worker;
     struct bridge_encoded *encoded; // one reference
 };
 
 // ---- Both sides
 
-// How the bus thread waits for a worker that is behind. The mail can be on its way once only, so it
-// is not asked for again before it has arrived.
+// How the bus thread waits for a worker that is behind. The message can be on its way once only, so
+// it is not asked for again before it has arrived.
 enum bridge_pace {
     BRIDGE_FREE,
     BRIDGE_AWAITED, // set by the bus thread: the worker is to say when it has caught up
-    BRIDGE_READY,   // set by the worker: ready_mail is on its way
+    BRIDGE_READY,   // set by the worker: ready_message is on its way
 };
 
-// Set up before the threads start, read-only then but for the atomics and the mail.
+// Set up before the threads start, read-only then but for the atomics and the messages.
 struct bridge_worker {
     struct bridge *bridge;
     struct sio_server *server;
@@ -142,11 +143,11 @@ struct bridge_worker {
     unsigned index;
     uint64_t newest;    // index of the newest event that it has given out; the worker's own
     size_t unanswered;  // requests under way that an answer is due to; the worker's own
-    atomic_size_t owed; // bytes of letters and answers posted and not worked off
+    atomic_size_t owed; // bytes of room messages and answers posted and not worked off
     atomic_int pace;    // enum bridge_pace
-    struct gw_mail ready_mail;
-    struct gw_mail lost_mail; // the bus thread had no memory for a letter
-    atomic_bool is_lost;      // it is on its way
+    struct gw_loop_message ready_message;
+    struct gw_loop_message lost_message; // the bus thread had no memory for a room message
+    atomic_bool is_lost;                 // it is on its way
 };
 
 // Who has sent to a session, as far as `since` has to know: see origins.c.
@@ -211,23 +212,23 @@ struct bridge {
     struct gw_deadline_queue since_deadlines;
     struct gw_deadline_queue since_queue_deadlines;
     struct gw_metrics metrics;
-    struct gw_mail stop_mail;
+    struct gw_loop_message stop_message;
 };
 
 // worker.c: registers the handlers with a worker's server. False: out of memory.
 bool bridge__worker_init(struct bridge_worker *worker);
 // A request that comes back to its worker. Runs on the worker's loop.
-void bridge__on_answer(struct gw_mail *mail);
-// A letter for the worker's clients. Runs on the worker's loop.
-void bridge__on_letter(struct gw_mail *mail);
+void bridge__on_answer(struct gw_loop_message *message);
+// A room message for the worker's clients. Runs on the worker's loop.
+void bridge__on_room_message(struct gw_loop_message *message);
 
-// A letter to the worker could not be made. Runs on the worker's loop.
-void bridge__on_lost(struct gw_mail *mail);
+// A room message to the worker could not be made. Runs on the worker's loop.
+void bridge__on_lost(struct gw_loop_message *message);
 
 // bus.c: a request that arrives at the bus thread.
-void bridge__on_request(struct gw_mail *mail);
+void bridge__on_request(struct gw_loop_message *message);
 // bus.c: a worker that was awaited has caught up. Runs on the bus thread.
-void bridge__on_ready(struct gw_mail *mail);
+void bridge__on_ready(struct gw_loop_message *message);
 // Bus thread: starts and ends its part.
 bool bridge__bus_init(struct bridge *bridge);
 void bridge__bus_fini(struct bridge *bridge);
@@ -237,7 +238,7 @@ void bridge__bus_fini(struct bridge *bridge);
 void bridge__post(struct bridge *bridge, const struct bridge_session *session,
                   struct bridge_encoded *encoded, const struct bridge_worker *except);
 // Tells the bus, and every worker that has members, that a client came or went. With `carrier` not
-// NULL, its worker gets what it is to tell with that request, and not by a letter.
+// NULL, its worker gets what it is to tell with that request, and not by a room message.
 void bridge__presence(struct bridge_session *session, const char *type, const char *client,
                       struct bridge_request *carrier);
 // The same of a client that went, by the session's name: the session may have been let go
@@ -323,7 +324,7 @@ bool bridge__ask_recovery(struct bridge_worker *worker, struct sio_socket *socke
 void bridge__on_recovery_answer(struct bridge_request *request);
 // A client that asks for recovery may have a connection here. Runs on the loop of the worker that
 // is asked.
-void bridge__on_search(struct gw_mail *mail);
+void bridge__on_search(struct gw_loop_message *message);
 // The client is gone: hands the requests that take its place to the bus thread.
 void bridge__hand_over(struct client *client);
 // A client starts anew: notes what it says that it got last. `auth`: its CONNECT, or NULL.
@@ -342,8 +343,8 @@ void bridge__post_request(struct bridge_request *request);
 // Frees a request with all that it carries but the ack.
 void bridge__free_request(struct bridge_request *request);
 // Frees a request that is dropped at the end, when the workers' servers are gone, with its ack.
-void bridge__drop_request(struct gw_mail *mail);
-// What a letter counts for, in bytes.
-size_t bridge__letter_size(const struct bridge_letter *letter);
+void bridge__drop_request(struct gw_loop_message *message);
+// What a room message counts for, in bytes.
+size_t bridge__room_message_size(const struct bridge_room_message *room_message);
 
 #endif

@@ -75,8 +75,8 @@ struct bridge_request *bridge__new_request(struct bridge_worker *worker,
     struct bridge_request *request = calloc(1, sizeof *request);
     if (!request)
         return NULL;
-    request->mail.deliver = bridge__on_request;
-    request->mail.drop = bridge__drop_request;
+    request->message.deliver = bridge__on_request;
+    request->message.drop = bridge__drop_request;
     list_init(&request->link);
     request->worker = worker;
     request->command = command;
@@ -89,7 +89,7 @@ void bridge__post_request(struct bridge_request *request)
 {
     if (request->command != BRIDGE_GONE && request->command != BRIDGE_SUSPEND)
         request->worker->unanswered++;
-    gw_loop_post(request->worker->bridge->loop, &request->mail);
+    gw_loop_post(request->worker->bridge->loop, &request->message);
 }
 
 struct client_past *bridge__past_of(struct client *client)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Who comes and goes, told to the bus and to the clients of the session; and the posting of
-// letters. Everything here runs on the bus thread.
+// room messages. Everything here runs on the bus thread.
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,16 +10,17 @@
 
 #define FLUSH_MS 1000 // that presence waits for a full queue
 
-static void drop_letter(struct gw_mail *mail)
+static void drop_room_message(struct gw_loop_message *message)
 {
-    struct bridge_letter *letter = LIST_ENTRY(mail, struct bridge_letter, mail);
-    bridge_encoded_unref(letter->encoded);
-    free(letter);
+    struct bridge_room_message *room_message =
+        LIST_ENTRY(message, struct bridge_room_message, message);
+    bridge_encoded_unref(room_message->encoded);
+    free(room_message);
 }
 
-size_t bridge__letter_size(const struct bridge_letter *letter)
+size_t bridge__room_message_size(const struct bridge_room_message *room_message)
 {
-    return sizeof *letter + sizeof *letter->encoded + letter->encoded->size;
+    return sizeof *room_message + sizeof *room_message->encoded + room_message->encoded->size;
 }
 
 // There is no memory to say which clients: all of the worker's are to see for themselves.
@@ -30,7 +31,7 @@ static void post_lost(struct bridge_worker *worker, const struct bridge_encoded 
            encoded->session, worker->index);
     gw_metric_add(&worker->bridge->metrics, GW_BUS_REFUSED, 1);
     if (!atomic_exchange(&worker->is_lost, true))
-        gw_loop_post(worker->loop, &worker->lost_mail);
+        gw_loop_post(worker->loop, &worker->lost_message);
 }
 
 void bridge__post(struct bridge *bridge, const struct bridge_session *session,
@@ -39,18 +40,18 @@ void bridge__post(struct bridge *bridge, const struct bridge_session *session,
     for (unsigned i = 0; i < bridge->worker_count; i++) {
         if ((session && session->members[i] == 0) || &bridge->workers[i] == except)
             continue;
-        struct bridge_letter *letter = malloc(sizeof *letter);
-        if (!letter) {
+        struct bridge_room_message *room_message = malloc(sizeof *room_message);
+        if (!room_message) {
             post_lost(&bridge->workers[i], encoded);
             continue;
         }
-        letter->mail.deliver = bridge__on_letter;
-        letter->mail.drop = drop_letter;
-        letter->worker = &bridge->workers[i];
-        letter->encoded = encoded;
+        room_message->message.deliver = bridge__on_room_message;
+        room_message->message.drop = drop_room_message;
+        room_message->worker = &bridge->workers[i];
+        room_message->encoded = encoded;
         bridge_encoded_ref(encoded);
-        atomic_fetch_add(&letter->worker->owed, bridge__letter_size(letter));
-        gw_loop_post(letter->worker->loop, &letter->mail);
+        atomic_fetch_add(&room_message->worker->owed, bridge__room_message_size(room_message));
+        gw_loop_post(room_message->worker->loop, &room_message->message);
     }
 }
 
@@ -101,9 +102,9 @@ void bridge__presence(struct bridge_session *session, const char *type, const ch
     bridge_encoded_unref(encoded);
 }
 
-void bridge__drop_request(struct gw_mail *mail)
+void bridge__drop_request(struct gw_loop_message *message)
 {
-    struct bridge_request *request = LIST_ENTRY(mail, struct bridge_request, mail);
+    struct bridge_request *request = LIST_ENTRY(message, struct bridge_request, message);
     sio_ack_drop(request->ack);
     bridge__free_request(request);
 }

@@ -124,19 +124,19 @@ static void pass_on(struct bridge_request *request)
 {
     struct bridge *bridge = request->worker->bridge;
     if (++request->asked < bridge->worker_count) {
-        gw_loop_post(bridge->workers[request->asked].loop, &request->mail);
+        gw_loop_post(bridge->workers[request->asked].loop, &request->message);
         return;
     }
-    request->mail.deliver = bridge__on_request;
-    gw_loop_post(bridge->loop, &request->mail);
+    request->message.deliver = bridge__on_request;
+    gw_loop_post(bridge->loop, &request->message);
 }
 
-void bridge__on_search(struct gw_mail *mail)
+void bridge__on_search(struct gw_loop_message *message)
 {
-    struct bridge_request *request = LIST_ENTRY(mail, struct bridge_request, mail);
+    struct bridge_request *request = LIST_ENTRY(message, struct bridge_request, message);
     struct bridge *bridge = request->worker->bridge;
     if (bridge->are_workers_gone) {
-        mail->drop(mail);
+        message->drop(message);
         return;
     }
     struct sio_socket *socket =
@@ -162,8 +162,8 @@ void bridge__hand_over(struct client *client)
         struct bridge *bridge = taker->worker->bridge;
         list_remove(&taker->link);
         taker->asked = bridge->worker_count;
-        taker->mail.deliver = bridge__on_request;
-        gw_loop_post(bridge->loop, &taker->mail);
+        taker->message.deliver = bridge__on_request;
+        gw_loop_post(bridge->loop, &taker->message);
     }
 }
 

@@ -278,7 +278,7 @@ static void account_recovered(struct bridge *bridge, struct bridge_suspension *s
     for (size_t i = 0; i < view.count; i++)
         recovered += view.copies[i].kind == COPY_RECOVERED;
     if (recovered >
-        suspension->owed) { // memory was out for a letter, whose copies were dropped then
+        suspension->owed) { // memory was out for a room message, whose copies were dropped then
         gw_log(GW_LOG_WARNING, "recovery", "client %s gets more than it was owed",
                suspension->client);
         gw_metric_add(&bridge->metrics, GW_PUBLISHED, (int64_t)(recovered - suspension->owed));

@@ -299,10 +299,10 @@ static void drop(struct bridge_since *since)
         struct bridge_request *follower =
             LIST_ENTRY(since->followers.next, struct bridge_request, link);
         list_remove(&follower->link);
-        bridge__drop_request(&follower->mail);
+        bridge__drop_request(&follower->message);
     }
     bridge__since_free(since);
-    bridge__drop_request(&request->mail);
+    bridge__drop_request(&request->message);
 }
 
 void bridge__sinces_fini(struct bridge *bridge)

@@ -361,14 +361,14 @@ static void work_off(struct bridge_worker *worker, size_t size)
     int expected = BRIDGE_AWAITED;
     if (owed <= BRIDGE_OWED_MAX / 2 &&
         atomic_compare_exchange_strong(&worker->pace, &expected, BRIDGE_READY))
-        gw_loop_post(worker->bridge->loop, &worker->ready_mail);
+        gw_loop_post(worker->bridge->loop, &worker->ready_message);
 }
 
-void bridge__on_answer(struct gw_mail *mail)
+void bridge__on_answer(struct gw_loop_message *message)
 {
-    struct bridge_request *request = LIST_ENTRY(mail, struct bridge_request, mail);
+    struct bridge_request *request = LIST_ENTRY(message, struct bridge_request, message);
     if (request->worker->bridge->are_workers_gone) {
-        mail->drop(mail);
+        message->drop(message);
         return;
     }
     request->worker->unanswered--;
@@ -395,16 +395,17 @@ void bridge__on_answer(struct gw_mail *mail)
     bridge__free_request(request);
 }
 
-void bridge__on_letter(struct gw_mail *mail)
+void bridge__on_room_message(struct gw_loop_message *message)
 {
-    struct bridge_letter *letter = LIST_ENTRY(mail, struct bridge_letter, mail);
-    if (letter->worker->bridge->are_workers_gone) {
-        mail->drop(mail);
+    struct bridge_room_message *room_message =
+        LIST_ENTRY(message, struct bridge_room_message, message);
+    if (room_message->worker->bridge->are_workers_gone) {
+        message->drop(message);
         return;
     }
-    struct bridge_encoded *encoded = letter->encoded;
+    struct bridge_encoded *encoded = room_message->encoded;
     const struct sio_encoded frames = {encoded->bytes, encoded->size, encoded->index};
-    struct bridge_worker *worker = letter->worker;
+    struct bridge_worker *worker = room_message->worker;
     sio_room_emit_encoded(worker->nsp, encoded->session[0] ? encoded->session : NULL, &frames,
                           encoded->skip[0] ? encoded->skip : NULL);
     if (encoded->index > 0) {
@@ -412,16 +413,16 @@ void bridge__on_letter(struct gw_mail *mail)
         if (encoded->skip[0])
             bridge__note_skip(worker, encoded);
     }
-    size_t size = bridge__letter_size(letter);
+    size_t size = bridge__room_message_size(room_message);
     bridge_encoded_unref(encoded);
-    free(letter);
+    free(room_message);
     work_off(worker, size);
 }
 
 // Whoever missed it comes back, and gets it from the log or hears that it starts anew.
-void bridge__on_lost(struct gw_mail *mail)
+void bridge__on_lost(struct gw_loop_message *message)
 {
-    struct bridge_worker *worker = LIST_ENTRY(mail, struct bridge_worker, lost_mail);
+    struct bridge_worker *worker = LIST_ENTRY(message, struct bridge_worker, lost_message);
     atomic_store(&worker->is_lost, false);
     if (!worker->bridge->are_workers_gone)
         sio_namespace_give_up(worker->nsp);

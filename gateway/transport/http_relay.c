@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Relays: a request's own exchange at its home loop, where the connection is, and one that stands
-// for it away, on the loop that answers. They write to each other by mail, which keeps its order.
-// Invariants:
+// for it away, on the loop that answers. They write to each other by loop messages, which keep
+// their order. Invariants:
 // - Away answers once, whatever happens; home takes the answer unless its connection has ended.
 // - Home says once that its connection has ended, unless the answer came first. Both may be under
 //   way at a time, and find nobody then.
-// - A relay is freed by the last that refers to it: its two sides, and each mail under way. Neither
-//   mail that is dropped at the end, nor a side's end then, touches the other side's server.
+// - A relay is freed by the last that refers to it: its two sides, and each message under way. No
+//   message that is dropped at the end, nor a side's end then, touches the other side's server.
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,12 +29,12 @@ struct http_relay {
     struct gw_metrics *home_metrics;
     // Of the home loop.
     struct http_exchange *exchange; // NULL: answered or aborted
-    struct gw_mail abort_mail;
+    struct gw_loop_message abort_message;
     // Of the loop away; home, once the answer has arrived.
     struct http_server *away;
     struct http_exchange stand_in;
     enum away_state state;
-    struct gw_mail answer_mail;
+    struct gw_loop_message answer_message;
     int status;    // of the answer; 0: the connection is to be closed
     char *headers; // whole lines
     struct outq body;
@@ -42,16 +42,16 @@ struct http_relay {
 };
 
 // A request, or its head, on its way out.
-struct letter {
-    struct gw_mail mail;
+struct relayed_request {
+    struct gw_loop_message message;
     struct http_relay *relay;
     struct http_request *request;
     size_t size;
 };
 
 // An upgrade on its way out.
-struct parcel {
-    struct gw_mail mail;
+struct relayed_upgrade {
+    struct gw_loop_message message;
     struct http_server *to;
     struct http_request *request;
     struct buffer rest;   // what was read behind the request
@@ -81,9 +81,9 @@ static void respond_unavailable(struct http_exchange *exchange)
 
 // ---- Home: answers and aborts
 
-static void on_answer(struct gw_mail *mail)
+static void on_answer(struct gw_loop_message *message)
 {
-    struct http_relay *relay = LIST_ENTRY(mail, struct http_relay, answer_mail);
+    struct http_relay *relay = LIST_ENTRY(message, struct http_relay, answer_message);
     struct http_exchange *exchange = relay->exchange;
     relay->exchange = NULL;
     if (exchange) {
@@ -99,16 +99,16 @@ static void on_answer(struct gw_mail *mail)
     unref(relay);
 }
 
-static void drop_answer(struct gw_mail *mail)
+static void drop_answer(struct gw_loop_message *message)
 {
-    unref(LIST_ENTRY(mail, struct http_relay, answer_mail));
+    unref(LIST_ENTRY(message, struct http_relay, answer_message));
 }
 
-static void on_abort(struct gw_mail *mail);
+static void on_abort(struct gw_loop_message *message);
 
-static void drop_abort(struct gw_mail *mail)
+static void drop_abort(struct gw_loop_message *message)
 {
-    unref(LIST_ENTRY(mail, struct http_relay, abort_mail));
+    unref(LIST_ENTRY(message, struct http_relay, abort_message));
 }
 
 // The connection has ended, or what is left of the request cannot be sent on.
@@ -117,8 +117,8 @@ static void on_exchange_aborted(struct http_exchange *exchange, void *arg)
     struct http_relay *relay = arg;
     (void)exchange;
     relay->exchange = NULL;
-    relay->abort_mail = (struct gw_mail){.deliver = on_abort, .drop = drop_abort};
-    gw_loop_post(relay->away_loop, &relay->abort_mail); // with the reference of this side
+    relay->abort_message = (struct gw_loop_message){.deliver = on_abort, .drop = drop_abort};
+    gw_loop_post(relay->away_loop, &relay->abort_message); // with the reference of this side
 }
 
 // ---- Away: the stand-in
@@ -142,8 +142,8 @@ static void end(struct http_relay *relay)
 static void post_answer(struct http_relay *relay)
 {
     end(relay);
-    relay->answer_mail = (struct gw_mail){.deliver = on_answer, .drop = drop_answer};
-    gw_loop_post(relay->home_loop, &relay->answer_mail); // with the reference of this side
+    relay->answer_message = (struct gw_loop_message){.deliver = on_answer, .drop = drop_answer};
+    gw_loop_post(relay->home_loop, &relay->answer_message); // with the reference of this side
 }
 
 void http__relay_answer(struct http_exchange *exchange, int status, const char *headers,
@@ -184,9 +184,9 @@ void http__abort_relayed(struct http_server *server)
 
 // ---- Away: what home says
 
-static void on_abort(struct gw_mail *mail)
+static void on_abort(struct gw_loop_message *message)
 {
-    struct http_relay *relay = LIST_ENTRY(mail, struct http_relay, abort_mail);
+    struct http_relay *relay = LIST_ENTRY(message, struct http_relay, abort_message);
     struct http_exchange *exchange = &relay->stand_in;
     if (relay->state == AWAY_OWED) {
         end(relay);
@@ -197,41 +197,41 @@ static void on_abort(struct gw_mail *mail)
     unref(relay);
 }
 
-static void free_letter(struct letter *letter)
+static void free_request(struct relayed_request *relayed)
 {
-    struct http_relay *relay = letter->relay;
-    free(letter->request);
-    free(letter);
+    struct http_relay *relay = relayed->relay;
+    free(relayed->request);
+    free(relayed);
     unref(relay);
 }
 
-static void drop_letter(struct gw_mail *mail)
+static void drop_request(struct gw_loop_message *message)
 {
-    free_letter(LIST_ENTRY(mail, struct letter, mail));
+    free_request(LIST_ENTRY(message, struct relayed_request, message));
 }
 
-static void on_head(struct gw_mail *mail)
+static void on_head(struct gw_loop_message *message)
 {
-    struct letter *letter = LIST_ENTRY(mail, struct letter, mail);
-    struct http_relay *relay = letter->relay;
+    struct relayed_request *relayed = LIST_ENTRY(message, struct relayed_request, message);
+    struct http_relay *relay = relayed->relay;
     struct http_server *server = relay->away;
     begin(relay);
     if (server->options.on_head)
-        server->options.on_head(&relay->stand_in, letter->request, server->arg);
-    atomic_fetch_sub_explicit(&server->arrears, letter->size, memory_order_relaxed);
-    free_letter(letter);
+        server->options.on_head(&relay->stand_in, relayed->request, server->arg);
+    atomic_fetch_sub_explicit(&server->arrears, relayed->size, memory_order_relaxed);
+    free_request(relayed);
 }
 
-static void on_request(struct gw_mail *mail)
+static void on_request(struct gw_loop_message *message)
 {
-    struct letter *letter = LIST_ENTRY(mail, struct letter, mail);
-    struct http_relay *relay = letter->relay;
+    struct relayed_request *relayed = LIST_ENTRY(message, struct relayed_request, message);
+    struct http_relay *relay = relayed->relay;
     struct http_server *server = relay->away;
     begin(relay);
     if (relay->state == AWAY_OWED) // the head was enough for an answer otherwise
-        http__exchange_handle(server, &relay->stand_in, letter->request);
-    atomic_fetch_sub_explicit(&server->arrears, letter->size, memory_order_relaxed);
-    free_letter(letter);
+        http__exchange_handle(server, &relay->stand_in, relayed->request);
+    atomic_fetch_sub_explicit(&server->arrears, relayed->size, memory_order_relaxed);
+    free_request(relayed);
 }
 
 // ---- Home: requests
@@ -254,8 +254,8 @@ static struct http_relay *new_relay(struct http_exchange *exchange, struct http_
 }
 
 // Sends the other loop a copy. False: out of memory, or it is too far behind.
-static bool post_letter(struct http_relay *relay, const struct http_request *request,
-                        void (*deliver)(struct gw_mail *mail))
+static bool post_request(struct http_relay *relay, const struct http_request *request,
+                         void (*deliver)(struct gw_loop_message *message))
 {
     struct http_server *to = relay->away;
     if (atomic_load_explicit(&to->arrears, memory_order_relaxed) > ARREARS_MAX) {
@@ -263,29 +263,29 @@ static bool post_letter(struct http_relay *relay, const struct http_request *req
         return false;
     }
     size_t size;
-    struct letter *letter = malloc(sizeof *letter);
+    struct relayed_request *relayed = malloc(sizeof *relayed);
     struct http_request *copy = http_request_copy(request, &size);
-    if (!letter || !copy) {
-        free(letter);
+    if (!relayed || !copy) {
+        free(relayed);
         free(copy);
         return false;
     }
-    *letter = (struct letter){
-        .mail = {.deliver = deliver, .drop = drop_letter},
+    *relayed = (struct relayed_request){
+        .message = {.deliver = deliver, .drop = drop_request},
         .relay = relay,
         .request = copy,
-        .size = sizeof *letter + size,
+        .size = sizeof *relayed + size,
     };
     ref(relay);
-    atomic_fetch_add_explicit(&to->arrears, letter->size, memory_order_relaxed);
-    gw_loop_post(to->loop, &letter->mail);
+    atomic_fetch_add_explicit(&to->arrears, relayed->size, memory_order_relaxed);
+    gw_loop_post(to->loop, &relayed->message);
     return true;
 }
 
 // The rest of a request whose head was sent.
 static void send_rest(struct http_exchange *exchange, const struct http_request *request, void *arg)
 {
-    if (post_letter(arg, request, on_request))
+    if (post_request(arg, request, on_request))
         return;
     on_exchange_aborted(exchange, arg);
     http_exchange_on_abort(exchange, NULL, NULL);
@@ -298,7 +298,7 @@ void http_relay_head(struct http_exchange *exchange, const struct http_request *
     struct http_relay *relay = new_relay(exchange, to);
     if (!relay)
         return;
-    if (!post_letter(relay, request, on_head)) {
+    if (!post_request(relay, request, on_head)) {
         unref(relay);
         return;
     }
@@ -308,34 +308,34 @@ void http_relay_head(struct http_exchange *exchange, const struct http_request *
 
 // ---- Upgrades
 
-static void free_parcel(struct parcel *parcel)
+static void free_upgrade(struct relayed_upgrade *upgrade)
 {
-    if (parcel->fd >= 0)
-        close(parcel->fd);
-    buffer_fini(&parcel->rest);
-    buffer_fini(&parcel->unsent);
-    free(parcel->request);
-    free(parcel);
+    if (upgrade->fd >= 0)
+        close(upgrade->fd);
+    buffer_fini(&upgrade->rest);
+    buffer_fini(&upgrade->unsent);
+    free(upgrade->request);
+    free(upgrade);
 }
 
-static void on_parcel(struct gw_mail *mail)
+static void on_upgrade(struct gw_loop_message *message)
 {
-    struct parcel *parcel = LIST_ENTRY(mail, struct parcel, mail);
-    struct http_server *server = parcel->to;
+    struct relayed_upgrade *upgrade = LIST_ENTRY(message, struct relayed_upgrade, message);
+    struct http_server *server = upgrade->to;
     if (!server->is_stopping &&
-        http__connection_adopt(server, parcel->fd, parcel->request, &parcel->rest, &parcel->unsent,
-                               &parcel->tally)) {
-        parcel->fd = -1;
+        http__connection_adopt(server, upgrade->fd, upgrade->request, &upgrade->rest,
+                               &upgrade->unsent, &upgrade->tally)) {
+        upgrade->fd = -1;
     } else {
         gw_metric_add(server->metrics, GW_ACCEPT_FAILED, server->is_stopping ? 0 : 1);
-        gw_metrics_drop(server->metrics, GW_DROPPED_CLOSE, NULL, tally_owed(&parcel->tally));
+        gw_metrics_drop(server->metrics, GW_DROPPED_CLOSE, NULL, tally_owed(&upgrade->tally));
     }
-    free_parcel(parcel);
+    free_upgrade(upgrade);
 }
 
-static void drop_parcel(struct gw_mail *mail)
+static void drop_upgrade(struct gw_loop_message *message)
 {
-    free_parcel(LIST_ENTRY(mail, struct parcel, mail));
+    free_upgrade(LIST_ENTRY(message, struct relayed_upgrade, message));
 }
 
 static void relay_upgrade(struct http_exchange *exchange, const struct http_request *request,
@@ -343,29 +343,29 @@ static void relay_upgrade(struct http_exchange *exchange, const struct http_requ
 {
     struct gw_metrics *metrics = exchange->http->server->metrics;
     size_t size;
-    struct parcel *parcel = malloc(sizeof *parcel);
+    struct relayed_upgrade *upgrade = malloc(sizeof *upgrade);
     struct http_request *copy = http_request_copy(request, &size);
-    if (!parcel || !copy) {
-        free(parcel);
+    if (!upgrade || !copy) {
+        free(upgrade);
         free(copy);
         respond_unavailable(exchange);
         return;
     }
-    *parcel = (struct parcel){
-        .mail = {.deliver = on_parcel, .drop = drop_parcel},
+    *upgrade = (struct relayed_upgrade){
+        .message = {.deliver = on_upgrade, .drop = drop_upgrade},
         .to = to,
         .request = copy,
     };
-    buffer_init(&parcel->rest, SIZE_MAX); // what there is has its bounds
-    buffer_init(&parcel->unsent, SIZE_MAX);
-    parcel->fd = http__detach(exchange, &parcel->rest, &parcel->unsent, &parcel->tally);
-    if (parcel->fd < 0) {
-        gw_metrics_drop(metrics, GW_DROPPED_CLOSE, NULL, tally_owed(&parcel->tally));
-        free_parcel(parcel);
+    buffer_init(&upgrade->rest, SIZE_MAX); // what there is has its bounds
+    buffer_init(&upgrade->unsent, SIZE_MAX);
+    upgrade->fd = http__detach(exchange, &upgrade->rest, &upgrade->unsent, &upgrade->tally);
+    if (upgrade->fd < 0) {
+        gw_metrics_drop(metrics, GW_DROPPED_CLOSE, NULL, tally_owed(&upgrade->tally));
+        free_upgrade(upgrade);
         return;
     }
     gw_metric_add(metrics, GW_HTTP_HANDED_OVER, 1);
-    gw_loop_post(to->loop, &parcel->mail);
+    gw_loop_post(to->loop, &upgrade->message);
 }
 
 void http_relay(struct http_exchange *exchange, const struct http_request *request,
@@ -376,7 +376,7 @@ void http_relay(struct http_exchange *exchange, const struct http_request *reque
         return;
     }
     struct http_relay *relay = new_relay(exchange, to);
-    if (!relay || !post_letter(relay, request, on_request)) {
+    if (!relay || !post_request(relay, request, on_request)) {
         if (relay)
             unref(relay);
         respond_unavailable(exchange);

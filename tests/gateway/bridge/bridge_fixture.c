@@ -238,5 +238,5 @@ void let_bus_go_on(struct fixture *fixture)
     int expected = BRIDGE_AWAITED;
     atomic_fetch_sub(&worker->owed, BRIDGE_OWED_MAX + 1);
     if (atomic_compare_exchange_strong(&worker->pace, &expected, BRIDGE_READY))
-        gw_loop_post(fixture->bridge->loop, &worker->ready_mail);
+        gw_loop_post(fixture->bridge->loop, &worker->ready_message);
 }

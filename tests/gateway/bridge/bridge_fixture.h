@@ -35,7 +35,8 @@ void start_bridge(struct fixture *fixture, struct bridge_options *options);
 int64_t metric(const struct fixture *fixture, enum gw_metric metric);
 void wait_metric(struct fixture *fixture, enum gw_metric which, int64_t value);
 
-// Nothing is received from the bus, as if the worker were behind with its letters; and it is again.
+// Nothing is received from the bus, as if the worker were behind with its room messages; and it is
+// again.
 void hold_bus_up(struct fixture *fixture);
 void let_bus_go_on(struct fixture *fixture);
 

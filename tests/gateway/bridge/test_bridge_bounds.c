@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the bridge holds is bounded: letters to a worker that does not keep up, sessions that
+// What the bridge holds is bounded: room messages to a worker that does not keep up, sessions that
 // clients walk through, sessions in all. The worker's loop runs when a test turns it, so a slow
 // worker is one that is not turned.
 
@@ -105,7 +105,7 @@ static void give_time(const struct fixture *fixture, bool is_turning)
     poll(NULL, 0, 1);
 }
 
-// ---- Letters
+// ---- Room messages
 
 static void emit_all(talus_broadcaster_t *bus)
 {
@@ -170,7 +170,7 @@ static void test_bridge_on_the_workers_loop_holds_no_more(void **state)
 
 static void join(struct fixture *fixture, int session);
 
-static void test_bridge_on_the_workers_loop_ends_with_mail_under_way(void **state)
+static void test_bridge_on_the_workers_loop_ends_with_messages_under_way(void **state)
 {
     struct fixture *fixture = *state;
     struct bridge_options options;
@@ -358,8 +358,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_bridge_on_the_workers_loop_holds_no_more, setup_shared,
                                         teardown),
-        cmocka_unit_test_setup_teardown(test_bridge_on_the_workers_loop_ends_with_mail_under_way,
-                                        setup_shared, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_bridge_on_the_workers_loop_ends_with_messages_under_way, setup_shared, teardown),
         cmocka_unit_test_setup_teardown(test_bridge_on_a_workers_loop_takes_no_other_worker,
                                         setup_shared, teardown),
         cmocka_unit_test_setup_teardown(test_bridge_lets_the_longest_empty_session_go, setup_shared,
