@@ -182,7 +182,7 @@ static void leave(struct bridge_session *session, struct bridge_request *request
     strcpy(client, request->client);
     count_out(session, request->worker);
     if (request->command == BRIDGE_LEAVE) {
-        struct bridge_mark newest;
+        struct bridge_log_position newest;
         session_log_newest(&session->log, &newest);
         request->index = newest.index;
         strcpy(request->offset, newest.id);

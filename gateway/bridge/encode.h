@@ -13,7 +13,7 @@
 #include <talus/topic.h>
 
 // A place in the recovery log: an event of a session, or of those for everybody.
-struct bridge_mark {
+struct bridge_log_position {
     uint64_t index; // 0: none
     char id[TALUS_ID_MAX + 1];
 };
@@ -24,7 +24,7 @@ struct bridge_encoded {
     atomic_uint refs;
     size_t size;
     uint64_t index;                      // of the event; 0: presence
-    struct bridge_mark before;           // with `skip`: the session's event before it
+    struct bridge_log_position before;   // with `skip`: the session's event before it
     char session[TALUS_SESSION_MAX + 1]; // "": everybody
     char skip[TALUS_SKIP_MAX + 1];       // "": nobody
     char gap_end[TALUS_ID_MAX + 1];      // of a gap: the event before which it ends; "": none

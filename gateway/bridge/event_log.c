@@ -94,7 +94,7 @@ uint64_t event_log_append(struct event_log *log, struct session_log *session,
     return session->newest;
 }
 
-void session_log_newest(const struct session_log *session, struct bridge_mark *newest)
+void session_log_newest(const struct session_log *session, struct bridge_log_position *newest)
 {
     const char *id = session->gone_id;
     if (session->gone != session->newest)

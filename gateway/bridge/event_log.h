@@ -71,7 +71,7 @@ uint64_t session_log_find(const struct session_log *session, const char *id);
 uint64_t session_log_find_after(const struct session_log *session, const char *id, uint64_t after);
 
 // The session's newest event; index 0: none.
-void session_log_newest(const struct session_log *session, struct bridge_mark *newest);
+void session_log_newest(const struct session_log *session, struct bridge_log_position *newest);
 
 // What is owed to somebody who is in several sessions and has everything up to an index in each.
 struct event_log_cursor {

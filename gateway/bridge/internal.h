@@ -51,8 +51,9 @@ enum bridge_incomplete {
 // Of a client that is in a session and is left out by `skip`: the newest event that it was sent is
 // not the session's newest.
 struct bridge_skip {
-    uint64_t skipped;          // index of the newest event that it was left out of; 0: none
-    struct bridge_mark before; // the newest event before those that it was left out of in a row
+    uint64_t skipped; // index of the newest event that it was left out of; 0: none
+    struct bridge_log_position
+        before; // the newest event before those that it was left out of in a row
 };
 
 struct bridge_suspended_membership {
@@ -70,13 +71,13 @@ struct bridge_suspended_membership {
 // back if the client comes in time.
 struct bridge_suspension {
     char client[GW_ID_SIZE + 1];
-    char stale[TALUS_ID_MAX + 1]; // the offset that it had when it connected, "" for none
-    bool is_stale_since;          // … from which on its joins bring what came
-    bool is_unsure;               // … but for what nobody knows
-    struct bridge_mark left;      // newest event of the sessions that it has left
-    uint64_t reached;             // index up to which its worker had given out events
-    uint64_t owed;                // events that it was to get by then, and that were not written
-    uint64_t owed_from;           // index of the first event that it is owed
+    char stale[TALUS_ID_MAX + 1];    // the offset that it had when it connected, "" for none
+    bool is_stale_since;             // … from which on its joins bring what came
+    bool is_unsure;                  // … but for what nobody knows
+    struct bridge_log_position left; // newest event of the sessions that it has left
+    uint64_t reached;                // index up to which its worker had given out events
+    uint64_t owed;                   // events that it was to get by then, and that were not written
+    uint64_t owed_from;              // index of the first event that it is owed
     unsigned membership_count;
     struct bridge_suspended_membership
         memberships[]; // the first one is that of the events for everybody

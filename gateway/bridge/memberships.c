@@ -103,10 +103,10 @@ struct client_past *bridge__past_of(struct client *client)
 }
 
 void bridge__note_left(struct client *client, const struct membership *membership,
-                       const struct bridge_mark *newest)
+                       const struct bridge_log_position *newest)
 {
     bool is_skipped = membership->skip && membership->skip->skipped == newest->index;
-    const struct bridge_mark *sent = is_skipped ? &membership->skip->before : newest;
+    const struct bridge_log_position *sent = is_skipped ? &membership->skip->before : newest;
     struct client_past *past = sent->index > membership->joined ? bridge__past_of(client) : NULL;
     if (past && sent->index > past->left.index)
         past->left = *sent;

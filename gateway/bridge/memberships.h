@@ -29,12 +29,12 @@ struct client {
 
 // Rarely there.
 struct client_past {
-    struct bridge_mark left; // newest event of the sessions that it has left
-    struct bridge_skip skip; // of the events for everybody
-    uint64_t recovered;      // index up to which it was given all that it was owed, or 0
-    struct list takers;      // requests to come back of this very client, on other connections
-    int64_t since_until;     // loop time up to which joins bring what came after `stale`; 0: never
-    bool is_unsure;          // up to then joins may miss something, and nobody knows what
+    struct bridge_log_position left; // newest event of the sessions that it has left
+    struct bridge_skip skip;         // of the events for everybody
+    uint64_t recovered;              // index up to which it was given all that it was owed, or 0
+    struct list takers;  // requests to come back of this very client, on other connections
+    int64_t since_until; // loop time up to which joins bring what came after `stale`; 0: never
+    bool is_unsure;      // up to then joins may miss something, and nobody knows what
     char stale[TALUS_ID_MAX + 1];
 };
 
@@ -55,7 +55,7 @@ struct client_past *bridge__past_of(struct client *client);
 // Notes that the client has left a session whose newest event that is. If memory is out, the client
 // will not be recovered where that matters.
 void bridge__note_left(struct client *client, const struct membership *membership,
-                       const struct bridge_mark *newest);
+                       const struct bridge_log_position *newest);
 // Notes that a client is left out of an event.
 void bridge__note_skip(struct bridge_worker *worker, const struct bridge_encoded *encoded);
 

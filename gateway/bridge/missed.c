@@ -39,7 +39,7 @@ static bool add(struct bridge_missed *missed, const uint8_t *bytes, size_t size,
                 struct sio_missed_copy copy)
 {
     size_t before = bridge_missed_count(missed);
-    if (missed->frames.size + size > CHUNK_MARKED_MAX)
+    if (missed->frames.size + size > CHUNK_BYTES_MAX)
         return false;
     copy.end = (uint32_t)(missed->frames.size + size);
     if (!buffer_append(&missed->copies, &copy, sizeof copy))

@@ -195,8 +195,8 @@ void bridge__since_finish(struct bridge_since *since)
     struct bridge_session *session = since->session;
     struct bridge_request *request = since->request;
     bool is_whole =
-        !since->is_cut && session->log.gone <= since->mark &&
-        append_log(&since->found, &session->log, since->mark, request->since, since->end) &&
+        !since->is_cut && session->log.gone <= since->asked_at &&
+        append_log(&since->found, &session->log, since->asked_at, request->since, since->end) &&
         bridge_missed_join(&request->missed, &since->found);
     if (!is_whole)
         tell_instead(since);
@@ -318,7 +318,7 @@ void bridge__on_recovered(struct bridge *bridge, const talus_delivery_t *deliver
     // The session knows of some that libtalus has forgotten since.
     since->is_unproven =
         !delivery->is_only_origin ||
-        bridge__has_others(&since->session->origins, since->request->since, since->mark + 1);
+        bridge__has_others(&since->session->origins, since->request->since, since->asked_at + 1);
     if (since->is_unproven)
         tell_unproven(bridge, since->request);
     since->told = bridge_missed_count(&since->request->missed);

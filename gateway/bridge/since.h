@@ -24,12 +24,12 @@ struct bridge_since {
     uint64_t after;                 // seq of the client's event
     uint64_t id;                    // of the question to the broadcaster
     bool is_asked;
-    bool is_known;  // the client's event is known to be one of the session
-    uint64_t mark;  // index of the newest event when it was asked
-    uint64_t end;   // seq of the history's newest event
-    uint64_t last;  // seq of the newest event that was found; 0: none was
-    uint64_t heard; // seq up to which the session's stream came of the broadcaster meanwhile
-    size_t told;    // what the request had before the missing was told
+    bool is_known;     // the client's event is known to be one of the session
+    uint64_t asked_at; // index of the newest event when it was asked
+    uint64_t end;      // seq of the history's newest event
+    uint64_t last;     // seq of the newest event that was found; 0: none was
+    uint64_t heard;    // seq up to which the session's stream came of the broadcaster meanwhile
+    size_t told;       // what the request had before the missing was told
     bool is_answered;
     bool is_lost;     // the broadcaster did not answer …
     bool is_followed; // … but the stream goes on after the event, or after `end`

@@ -116,7 +116,7 @@ static bool ask(struct bridge_since *since)
     struct bridge *bridge = session->bridge;
     const char *id = since->request->since;
     char before[TALUS_ID_MAX + 1];
-    since->mark = bridge->log.newest;
+    since->asked_at = bridge->log.newest;
     if (since->request->is_implied && since->after > 0) {
         // If the event itself comes, it is one of the session.
         event_id_format(before, id, since->after - 1);

@@ -330,7 +330,7 @@ static void on_joined(struct client *client, struct membership *membership,
 static void on_left(struct client *client, struct membership *membership,
                     struct bridge_request *request)
 {
-    struct bridge_mark newest = {.index = request->index};
+    struct bridge_log_position newest = {.index = request->index};
     strcpy(newest.id, request->offset);
     bridge__note_left(client, membership, &newest);
     membership->is_joined = false;

@@ -205,14 +205,14 @@ size_t sio_room_size(struct sio_namespace *nsp, const char *name)
 
 // ---- Encoded messages: appended to the room's chunk
 
-// Makes sure that `size` bytes and a mark fit into the room's chunk. A chunk that nobody else holds
-// any more is used again from its beginning.
+// Makes sure that `size` bytes and a boundary fit into the room's chunk. A chunk that nobody else
+// holds any more is used again from its beginning.
 static bool reserve(struct sio_room *room, size_t size)
 {
     struct chunk *chunk = room->chunk;
-    if (size > CHUNK_MARKED_MAX - CHUNK_MARK_SIZE)
+    if (size > CHUNK_BYTES_MAX - CHUNK_BOUNDARY_SIZE)
         return false;
-    size += CHUNK_MARK_SIZE;
+    size += CHUNK_BOUNDARY_SIZE;
     if (chunk && chunk->refs == 1 && room->distributed == chunk->size) {
         chunk->size = 0;
         chunk->copies = 0;
@@ -292,7 +292,7 @@ static size_t append_to_room(struct sio_room *room, const struct sio_encoded *en
     uint32_t start = chunk->size;
     memcpy(chunk->bytes + start, encoded->bytes, encoded->size);
     chunk->size += (uint32_t)encoded->size;
-    chunk_mark(chunk, COPY_LIVE, encoded->index);
+    chunk_add_boundary(chunk, COPY_LIVE, encoded->index);
     const struct range range = {chunk, start, chunk->size, 1};
     give(&room->multi, &range, except);
     if (is_split) {
@@ -368,14 +368,14 @@ size_t sio_room_emit(struct sio_namespace *nsp, const char *name, const struct s
 // A chunk of its own for a message. NULL: out of memory.
 static struct chunk *chunk_of(const struct sio_encoded *encoded)
 {
-    if (encoded->size > CHUNK_MARKED_MAX)
+    if (encoded->size > CHUNK_BYTES_MAX)
         return NULL;
-    struct chunk *chunk = chunk_new(encoded->size + CHUNK_MARK_SIZE);
+    struct chunk *chunk = chunk_new(encoded->size + CHUNK_BOUNDARY_SIZE);
     if (!chunk)
         return NULL;
     memcpy(chunk->bytes, encoded->bytes, encoded->size);
     chunk->size = (uint32_t)encoded->size;
-    chunk_mark(chunk, COPY_LIVE, encoded->index);
+    chunk_add_boundary(chunk, COPY_LIVE, encoded->index);
     return chunk;
 }
 

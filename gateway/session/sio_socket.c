@@ -270,16 +270,16 @@ bool sio_socket_resume(struct sio_socket *socket, const char *id)
 
 struct chunk *sio_missed_chunk(const struct sio_missed *missed)
 {
-    if (missed->size > CHUNK_MARKED_MAX)
+    if (missed->size > CHUNK_BYTES_MAX)
         return NULL;
-    struct chunk *chunk = chunk_new(missed->size + missed->count * CHUNK_MARK_SIZE);
+    struct chunk *chunk = chunk_new(missed->size + missed->count * CHUNK_BOUNDARY_SIZE);
     if (!chunk)
         return NULL;
     memcpy(chunk->bytes, missed->bytes, missed->size);
     chunk->size = (uint32_t)missed->size;
     for (size_t i = 0; i < missed->count; i++)
-        chunk_mark_at(chunk, missed->copies[i].end, missed->copies[i].kind,
-                      missed->copies[i].index);
+        chunk_add_boundary_at(chunk, missed->copies[i].end, missed->copies[i].kind,
+                              missed->copies[i].index);
     return chunk;
 }
 

@@ -313,15 +313,15 @@ static ssize_t send_all(int fd, struct iovec *iov, int count)
 // Drops what was written, and counts the copies that ended in it.
 static void consume(struct conn *conn, size_t written)
 {
-    struct tally tally = {0};
-    bool is_mixed = outq_consume(&conn->queue, written, &tally);
-    if (tally.of[COPY_LIVE] > 0)
-        gw_metric_add(conn->metrics, GW_DELIVERED, tally.of[COPY_LIVE]);
+    struct copy_counts counts = {0};
+    bool is_mixed = outq_consume(&conn->queue, written, &counts);
+    if (counts.of[COPY_LIVE] > 0)
+        gw_metric_add(conn->metrics, GW_DELIVERED, counts.of[COPY_LIVE]);
     if (!is_mixed)
         return;
     gw_metric_add(conn->metrics, GW_RECOVERED_COPIES,
-                  (int64_t)tally.of[COPY_RECOVERED] + tally.of[COPY_CAUGHT_UP]);
-    gw_metric_add(conn->metrics, GW_RESENT, tally.of[COPY_RESENT]);
+                  (int64_t)counts.of[COPY_RECOVERED] + counts.of[COPY_CAUGHT_UP]);
+    gw_metric_add(conn->metrics, GW_RESENT, counts.of[COPY_RESENT]);
 }
 
 // One write of what the queue has. False: no more can be written now, or at all.

@@ -432,7 +432,7 @@ struct http_connection *http__connection_open(struct http_server *server, int fd
 
 bool http__connection_adopt(struct http_server *server, int fd, const struct http_request *request,
                             const struct buffer *rest, const struct buffer *unsent,
-                            const struct tally *tally)
+                            const struct copy_counts *counts)
 {
     struct http_connection *http = http__connection_open(server, fd);
     if (!http)
@@ -441,8 +441,8 @@ bool http__connection_adopt(struct http_server *server, int fd, const struct htt
     http__set_state(http, HTTP_STATE_UPGRADING);
     struct http_exchange *exchange = http__exchange_new(http, request);
     if (!exchange || !buffer_append(&http->pending, rest->bytes, rest->size) ||
-        !outq_append_tallied(conn_queue(http->conn), unsent->bytes, unsent->size, tally)) {
-        gw_metrics_drop(server->metrics, GW_DROPPED_MEMORY, NULL, tally_owed(tally));
+        !outq_append_counted(conn_queue(http->conn), unsent->bytes, unsent->size, counts)) {
+        gw_metrics_drop(server->metrics, GW_DROPPED_MEMORY, NULL, copy_counts_pending(counts));
         http__close_hard(http);
         return true;
     }

@@ -84,11 +84,11 @@ struct http_server {
 // Takes over a descriptor. NULL: out of memory.
 struct http_connection *http__connection_open(struct http_server *server, int fd);
 // The same of one whose upgrade request was read already, and hands that over: `rest` follows it,
-// `unsent`, with the copies of the tally, is still to be written before its answer. False: out of
+// `unsent`, with the copies of the counts, is still to be written before its answer. False: out of
 // memory.
 bool http__connection_adopt(struct http_server *server, int fd, const struct http_request *request,
                             const struct buffer *rest, const struct buffer *unsent,
-                            const struct tally *tally);
+                            const struct copy_counts *counts);
 void http__connection_free(struct http_connection *http);
 void http__set_state(struct http_connection *http, enum http_state state);
 // Whether nothing is going on.
@@ -112,10 +112,10 @@ void http__exchange_free(struct http_exchange *exchange);
 void http__exchange_handle(struct http_server *server, struct http_exchange *exchange,
                            const struct http_request *request);
 // Takes the connection away from a request for an upgrade, with the bytes that followed it and
-// those that are still to be written, whose copies are added to the tally. Consumes the exchange.
+// those that are still to be written, whose copies are added to the counts. Consumes the exchange.
 // -1: out of memory, or the connection was over; it is closed.
 int http__detach(struct http_exchange *exchange, struct buffer *rest, struct buffer *unsent,
-                 struct tally *tally);
+                 struct copy_counts *counts);
 // Tells all handlers that they need not answer any more.
 void http__abort_exchanges(struct http_connection *http);
 // Has the client told that the body is welcome, when its turn is there.

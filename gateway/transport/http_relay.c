@@ -54,9 +54,9 @@ struct relayed_upgrade {
     struct gw_loop_message message;
     struct http_server *to;
     struct http_request *request;
-    struct buffer rest;   // what was read behind the request
-    struct buffer unsent; // answers to earlier ones
-    struct tally tally;   // the copies in them
+    struct buffer rest;        // what was read behind the request
+    struct buffer unsent;      // answers to earlier ones
+    struct copy_counts counts; // the copies in them
     int fd;
 };
 
@@ -150,16 +150,16 @@ void http__relay_answer(struct http_exchange *exchange, int status, const char *
                         struct outq *body, bool close)
 {
     struct http_relay *relay = exchange->relay;
-    struct tally tally = {0};
+    struct copy_counts counts = {0};
     struct iovec iov;
     relay->headers = strdup(headers);
     relay->closes = close;
     // Chunks are for one thread, so they are not shared with this one's.
     bool is_whole = relay->headers != NULL;
-    while (is_whole && outq_front(body, &iov, &tally)) {
-        is_whole = outq_append_tallied(&relay->body, iov.iov_base, iov.iov_len, &tally);
+    while (is_whole && outq_front(body, &iov, &counts)) {
+        is_whole = outq_append_counted(&relay->body, iov.iov_base, iov.iov_len, &counts);
         if (is_whole)
-            outq_consume(body, iov.iov_len, &tally);
+            outq_consume(body, iov.iov_len, &counts);
     }
     relay->status = is_whole ? status : 0;
     http__drop_queue(relay->away->metrics, body);
@@ -324,11 +324,12 @@ static void on_upgrade(struct gw_loop_message *message)
     struct http_server *server = upgrade->to;
     if (!server->is_stopping &&
         http__connection_adopt(server, upgrade->fd, upgrade->request, &upgrade->rest,
-                               &upgrade->unsent, &upgrade->tally)) {
+                               &upgrade->unsent, &upgrade->counts)) {
         upgrade->fd = -1;
     } else {
         gw_metric_add(server->metrics, GW_ACCEPT_FAILED, server->is_stopping ? 0 : 1);
-        gw_metrics_drop(server->metrics, GW_DROPPED_CLOSE, NULL, tally_owed(&upgrade->tally));
+        gw_metrics_drop(server->metrics, GW_DROPPED_CLOSE, NULL,
+                        copy_counts_pending(&upgrade->counts));
     }
     free_upgrade(upgrade);
 }
@@ -358,9 +359,9 @@ static void relay_upgrade(struct http_exchange *exchange, const struct http_requ
     };
     buffer_init(&upgrade->rest, SIZE_MAX); // what there is has its bounds
     buffer_init(&upgrade->unsent, SIZE_MAX);
-    upgrade->fd = http__detach(exchange, &upgrade->rest, &upgrade->unsent, &upgrade->tally);
+    upgrade->fd = http__detach(exchange, &upgrade->rest, &upgrade->unsent, &upgrade->counts);
     if (upgrade->fd < 0) {
-        gw_metrics_drop(metrics, GW_DROPPED_CLOSE, NULL, tally_owed(&upgrade->tally));
+        gw_metrics_drop(metrics, GW_DROPPED_CLOSE, NULL, copy_counts_pending(&upgrade->counts));
         free_upgrade(upgrade);
         return;
     }

@@ -345,16 +345,17 @@ static bool append_as_text(struct buffer *frame, const uint8_t *bytes, size_t si
 static bool unstage(struct websocket *ws, const struct iovec *staged)
 {
     struct buffer frame;
-    struct tally tally = {0};
+    struct copy_counts counts = {0};
     size_t used;
     buffer_init(&frame, staged->iov_len * 2 + 32);
     bool is_queued = append_as_text(&frame, staged->iov_base, staged->iov_len, &used);
-    outq_consume(ws->staged, used, &tally);
+    outq_consume(ws->staged, used, &counts);
     is_queued =
-        is_queued && outq_append_tallied(conn_queue(ws->conn), frame.bytes, frame.size, &tally);
+        is_queued && outq_append_counted(conn_queue(ws->conn), frame.bytes, frame.size, &counts);
     buffer_fini(&frame);
     if (!is_queued)
-        gw_metrics_drop(ws->base.host->metrics, GW_DROPPED_MEMORY, NULL, tally_owed(&tally));
+        gw_metrics_drop(ws->base.host->metrics, GW_DROPPED_MEMORY, NULL,
+                        copy_counts_pending(&counts));
     return is_queued;
 }
 

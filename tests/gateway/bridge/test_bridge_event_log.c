@@ -153,7 +153,7 @@ static void test_event_log_notes_what_it_does_not_keep(void **state)
 static void test_event_log_does_not_forget_what_it_did_not_keep(void **state)
 {
     (void)state;
-    struct bridge_mark newest;
+    struct bridge_log_position newest;
     append(&fixture.a, "o.1", 0);
     append(&fixture.a, "o.2", 0);
     event_log_append(&fixture.log, &fixture.a, NULL, "o.3", 0);
