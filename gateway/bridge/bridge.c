@@ -166,7 +166,7 @@ bool bridge_start(struct bridge *bridge)
     return bridge->is_started;
 }
 
-bool bridge_is_settled(const struct bridge *bridge, unsigned worker)
+bool bridge_is_idle(const struct bridge *bridge, unsigned worker)
 {
     return bridge->workers[worker].unanswered == 0;
 }

@@ -79,7 +79,7 @@ bool bridge_start(struct bridge *bridge);
 // On the loop of the worker that was attached as number `worker`, from 0: whether it awaits no
 // answer from the bus thread. The loop of one that does should go on when its clients have gone:
 // the bus thread may have counted one that it will never hear of again, and told the bus.
-bool bridge_is_settled(const struct bridge *bridge, unsigned worker);
+bool bridge_is_idle(const struct bridge *bridge, unsigned worker);
 
 // After the workers' loops have ended, and their servers are gone: works off their last commands
 // (so that the bus hears who is gone), flushes what is to be published, ends the thread. Blocks for

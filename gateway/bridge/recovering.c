@@ -20,7 +20,7 @@ static bool is_cut_off(const char *reason)
 
 // What the client asked for and was not answered would be in doubt: it starts anew then, and asks
 // again.
-static bool is_settled(const struct client *client)
+static bool is_idle(const struct client *client)
 {
     for (struct list *at = client->memberships.next; at != &client->memberships; at = at->next) {
         const struct membership *membership = LIST_ENTRY(at, struct membership, link);
@@ -103,8 +103,7 @@ static struct bridge_request *taker_of(struct list *link)
 bool bridge__report_suspension(struct client *client, const char *reason)
 {
     struct bridge_worker *worker = client->worker;
-    if (worker->bridge->options.recovery_window_ms == 0 || !is_cut_off(reason) ||
-        !is_settled(client))
+    if (worker->bridge->options.recovery_window_ms == 0 || !is_cut_off(reason) || !is_idle(client))
         return false;
     struct bridge_suspension *suspension = describe(client);
     if (!suspension)

@@ -41,7 +41,7 @@ static struct bridge_source *get_source(struct bridge *bridge, const char *id)
 }
 
 // One has left its queue, or is not asked for any more.
-static void settle_source(struct bridge *bridge, struct bridge_source *source)
+static void release_source(struct bridge *bridge, struct bridge_source *source)
 {
     if (!list_is_empty(&source->queue))
         return;
@@ -88,7 +88,7 @@ void bridge__since_free(struct bridge_since *since)
         since->source->asked--;
     }
     if (since->source)
-        settle_source(bridge, since->source);
+        release_source(bridge, since->source);
     bridge->since_waiting--;
     since->session->held--;
     bridge_missed_fini(&since->found);

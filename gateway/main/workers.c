@@ -260,7 +260,7 @@ static bool is_drained(const struct worker *worker)
 {
     const struct workers *workers = worker->workers;
     return sio_server_is_drained(worker->sio) && http_server_is_drained(worker->http) &&
-           bridge_is_settled(workers->bridge, (unsigned)(worker - workers->all));
+           bridge_is_idle(workers->bridge, (unsigned)(worker - workers->all));
 }
 
 static void on_drain_check(uv_timer_t *timer)

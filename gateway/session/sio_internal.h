@@ -7,8 +7,8 @@
 //
 // Order: everything that goes to a socket enters its session's queue at once, except what a room
 // has pending for the members that are in no other room: that waits until the end of the turn, so
-// that a burst costs each of them one range. Whoever sends to a socket by another way settles its
-// rooms first (sio__room_distribute), so the order of calls is the order on the wire.
+// that a burst costs each of them one range. Whoever sends to a socket by another way distributes
+// its rooms first (sio__room_distribute), so the order of calls is the order on the wire.
 #ifndef TALUS_GATEWAY_SESSION_SIO_INTERNAL_H
 #define TALUS_GATEWAY_SESSION_SIO_INTERNAL_H
 
@@ -157,7 +157,7 @@ void sio__room_distribute(struct sio_room *room);
 // or, if that goes on without the socket, dropped.
 void sio__socket_miss(struct sio_socket *socket, const struct range *range);
 // The same for every room that the socket is in.
-void sio__socket_settle(struct sio_socket *socket);
+void sio__socket_distribute(struct sio_socket *socket);
 void sio__socket_leave_all(struct sio_socket *socket);
 
 #endif

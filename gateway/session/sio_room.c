@@ -92,7 +92,7 @@ void sio__room_distribute(struct sio_room *room)
     drop_large_chunk(room);
 }
 
-void sio__socket_settle(struct sio_socket *socket)
+void sio__socket_distribute(struct sio_socket *socket)
 {
     for (const struct sio_membership *at = socket->memberships; at; at = at->next)
         sio__room_distribute(at->room);
@@ -147,7 +147,7 @@ bool sio_join(struct sio_socket *socket, const char *name)
             free_room(room);
         return false;
     }
-    sio__socket_settle(socket);
+    sio__socket_distribute(socket);
     sio__room_distribute(room); // what came before the join is not for the one who joins
     bool was_in_one = is_in_one(socket);
     *membership = (struct sio_membership){.socket = socket, .room = room};
@@ -179,7 +179,7 @@ void sio_leave(struct sio_socket *socket, const char *name)
     struct sio_membership *membership = find_membership(socket, name);
     if (!membership)
         return;
-    sio__socket_settle(socket);
+    sio__socket_distribute(socket);
     remove_membership(membership);
     if (is_in_one(socket))
         relist(socket);
@@ -187,7 +187,7 @@ void sio_leave(struct sio_socket *socket, const char *name)
 
 void sio__socket_leave_all(struct sio_socket *socket)
 {
-    sio__socket_settle(socket); // what it was to get is to be counted as missed
+    sio__socket_distribute(socket); // what it was to get is to be counted as missed
     while (socket->memberships)
         remove_membership(socket->memberships);
 }

@@ -105,7 +105,7 @@ bool sio__socket_send(struct sio_socket *socket, struct chunk *chunk)
 {
     if (socket->state != SIO_SOCKET_CONNECTED)
         return false;
-    sio__socket_settle(socket);
+    sio__socket_distribute(socket);
     if (!send_whole(socket->session, chunk))
         return false;
     gw_metric_add(sio__client_of(socket)->server->metrics, GW_SIO_PACKETS_OUT, 1);
@@ -287,7 +287,7 @@ bool sio_emit_missed_chunk(struct sio_socket *socket, struct chunk *chunk)
 {
     if (socket->state != SIO_SOCKET_DEFERRED && socket->state != SIO_SOCKET_CONNECTED)
         return false;
-    sio__socket_settle(socket);
+    sio__socket_distribute(socket);
     return send_whole(socket->session, chunk);
 }
 
@@ -324,7 +324,7 @@ void sio__socket_end(struct sio_socket *socket, const char *reason)
 {
     struct sio_namespace *nsp = socket->nsp;
     bool was_connected = socket->state >= SIO_SOCKET_CONNECTED;
-    sio__socket_settle(socket); // what it was to get counts as that
+    sio__socket_distribute(socket); // what it was to get counts as that
     if (socket->state == SIO_SOCKET_DISCONNECTING)
         reason = "server namespace disconnect"; // what was asked first counts
     socket->state = SIO_SOCKET_ENDED;
@@ -341,7 +341,7 @@ void sio_socket_disconnect(struct sio_socket *socket, bool close)
 {
     struct sio_client *client = sio__client_of(socket);
     if (socket->state == SIO_SOCKET_CONNECTED) {
-        sio__socket_settle(socket);
+        sio__socket_distribute(socket);
         // A client that cannot be told would go on as if nothing had been.
         if (!sio__client_send(client, SIO_DISCONNECT, socket->nsp->name, NULL))
             sio__client_close(client);

@@ -407,7 +407,7 @@ static void polling_close(struct transport *transport)
         schedule_flush(polling);
 }
 
-static void polling_settle(struct transport *transport, bool is_last, struct unsent *unsent)
+static void polling_take_unsent(struct transport *transport, bool is_last, struct unsent *unsent)
 {
     struct polling *polling = polling_of(transport);
     (void)is_last; // no later poll finds the session
@@ -442,7 +442,7 @@ const struct transport_ops polling_ops = {
     .backlog = polling_backlog,
     .release = polling_release,
     .close = polling_close,
-    .settle = polling_settle,
+    .take_unsent = polling_take_unsent,
     .drop = polling_drop,
     .expire = polling_expire,
     .abort = polling_abort,

@@ -197,7 +197,7 @@ static void add_unsent(const struct websocket *ws, struct unsent *unsent)
         outq_add_unsent(ws->staged, unsent);
 }
 
-// Counts what was to be written still when the owner had gone: see settle.
+// Counts what was to be written still when the owner had gone: see take_unsent.
 static void drop_rest(const struct websocket *ws)
 {
     struct unsent rest = {0};
@@ -388,7 +388,7 @@ static void websocket_close(struct transport *transport)
     end(websocket_of(transport), TRANSPORT_END_CLOSED);
 }
 
-static void websocket_settle(struct transport *transport, bool is_last, struct unsent *unsent)
+static void websocket_take_unsent(struct transport *transport, bool is_last, struct unsent *unsent)
 {
     struct websocket *ws = websocket_of(transport);
     conn_write_now(ws->conn);
@@ -433,7 +433,7 @@ const struct transport_ops websocket_ops = {
     .backlog = websocket_backlog,
     .release = websocket_release,
     .close = websocket_close,
-    .settle = websocket_settle,
+    .take_unsent = websocket_take_unsent,
     .drop = websocket_drop,
     .expire = websocket_abort,
     .abort = websocket_abort,

@@ -287,22 +287,22 @@ static void test_bridge_subscribes_to_so_many_sessions_and_no_more(void **state)
 }
 
 // A worker that went before would leave somebody behind who is never told to be gone.
-static void test_bridge_is_settled_when_all_is_answered(void **state)
+static void test_bridge_is_idle_when_all_is_answered(void **state)
 {
     struct fixture *fixture = *state;
     struct bridge_options options;
     bridge_options_init(&options);
     start(fixture, &options);
     listen_for_presence(fixture);
-    assert_true(bridge_is_settled(fixture->bridge, 0));
+    assert_true(bridge_is_idle(fixture->bridge, 0));
     for (int i = 0; i < SESSIONS; i++)
         join(fixture, i);
     while (fixture->connected < SESSIONS) { // the worker does not turn
-        assert_false(bridge_is_settled(fixture->bridge, 0));
+        assert_false(bridge_is_idle(fixture->bridge, 0));
         give_time(fixture, false);
         hear(fixture);
     }
-    while (!bridge_is_settled(fixture->bridge, 0))
+    while (!bridge_is_idle(fixture->bridge, 0))
         give_time(fixture, true);
     bridge_stop(fixture->bridge);
     while (fixture->disconnected < SESSIONS) {
@@ -345,7 +345,7 @@ static void test_bridge_answers_that_miss_the_same_share_it(void **state)
     }
     // That of the first join may have room to grow.
     assert_in_range(atomic_load(&fixture->bridge->workers[0].owed), 2 * MISSED, 4 * MISSED);
-    while (!bridge_is_settled(fixture->bridge, 0))
+    while (!bridge_is_idle(fixture->bridge, 0))
         give_time(fixture, true);
     assert_in_range(atomic_load(&fixture->bridge->workers[0].owed), 0, MISSED); // presence
     talus_broadcaster_destroy(&bus);
@@ -368,8 +368,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_bridge_subscribes_to_so_many_sessions_and_no_more,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bridge_is_settled_when_all_is_answered, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(test_bridge_is_idle_when_all_is_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bridge_answers_that_miss_the_same_share_it, setup,
                                         teardown),
     };

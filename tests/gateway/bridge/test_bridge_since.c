@@ -131,7 +131,7 @@ static void wait_waiting(struct fixture *fixture, size_t count)
 static bool is_nobody_waiting(void *arg)
 {
     const struct fixture *fixture = arg;
-    return fixture->bridge->since_waiting == 0 && bridge_is_settled(fixture->bridge, 0);
+    return fixture->bridge->since_waiting == 0 && bridge_is_idle(fixture->bridge, 0);
 }
 
 static void wait_answered(struct fixture *fixture)

@@ -156,7 +156,7 @@ static void test_takeover_by_one_that_is_gone_before_its_answer(void **state)
 
 static bool is_settled(void *arg)
 {
-    return bridge_is_settled(((const struct fixture *)arg)->bridge, 0);
+    return bridge_is_idle(((const struct fixture *)arg)->bridge, 0);
 }
 
 // What it had asked for is in doubt: it begins anew, and is in no session.
