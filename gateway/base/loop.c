@@ -11,8 +11,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "gateway/base/fd_watcher.h"
 #include "gateway/base/log.h"
-#include "gateway/base/watch.h"
 
 enum { SCRATCH_SIZE = 64 * 1024 };
 
@@ -25,7 +25,7 @@ struct gw_loop {
     uv_loop_t uv;
     uv_async_t wakeup;
     uv_timer_t timer;
-    struct gw_watches watches;
+    struct gw_fd_watchers watchers;
     int64_t armed_due; // of the timer, while it is active
     struct list tasks[GW_PHASE_COUNT];
     struct list queues; // struct gw_deadline_queue
@@ -62,7 +62,7 @@ static bool open_handles(struct gw_loop *loop)
         if (result == 0)
             result = uv_timer_init(&loop->uv, &loop->timer);
         if (result == 0)
-            result = gw_watches_init(&loop->watches, &loop->uv);
+            result = gw_fd_watchers_init(&loop->watchers, &loop->uv);
         if (result != 0)
             uv_loop_close(&loop->uv);
     }
@@ -120,7 +120,7 @@ static bool close_handles(struct gw_loop *loop)
     enum { LAST_TURNS = 8 };
     uv_close((uv_handle_t *)&loop->wakeup, NULL);
     uv_close((uv_handle_t *)&loop->timer, NULL);
-    gw_watches_close(&loop->watches);
+    gw_fd_watchers_close(&loop->watchers);
     int result = uv_loop_close(&loop->uv);
     for (int i = 0; i < LAST_TURNS && result == UV_EBUSY; i++) {
         gw_loop_turn(loop, false);
@@ -136,9 +136,9 @@ void gw_loop_destroy(struct gw_loop **loop_pointer)
     if (!loop)
         return;
     drop_messages(loop);
-    bool is_watching = loop->watches.count > 0;
+    bool is_watching = loop->watchers.count > 0;
     if (!close_handles(loop) || is_watching) {
-        // Its memory stays: libuv, or a watch, still points into it.
+        // Its memory stays: libuv, or a watcher, still points into it.
         gw_log(GW_LOG_ERROR, "loop", "an event loop was destroyed with something open on it");
         assert(false && "everything on a loop must be closed before the loop is destroyed");
         return;
@@ -322,9 +322,9 @@ void gw_loop_set_clock(struct gw_loop *loop, int64_t (*clock)(void *arg), void *
     loop->clock_arg = arg;
 }
 
-struct gw_watches *gw_loop_watches(struct gw_loop *loop)
+struct gw_fd_watchers *gw_loop_fd_watchers(struct gw_loop *loop)
 {
-    return &loop->watches;
+    return &loop->watchers;
 }
 
 uint8_t *gw_loop_scratch(struct gw_loop *loop, size_t *size)

@@ -70,7 +70,7 @@
     X(BUS_RECEIVE_DROPPED, counter, "talus_bus_receive_dropped_total",                             \
       "Bus messages let go because too many waited, which are asked for again")                    \
     X(BUS_DIRECTORY_OVERFLOWS, counter, "talus_bus_directory_overflows_total",                     \
-      "Times that more happened in the bus directory than its watch keeps")                        \
+      "Times that more happened in the bus directory than its watcher keeps")                      \
     X(BUS_MALFORMED, counter, "talus_bus_malformed_total", "Messages that are no event")           \
     X(BUS_OVER_BOUNDS, counter, "talus_bus_over_bounds_total",                                     \
       "Bus events that are too large, too deep or have too many binary values")                    \

@@ -447,14 +447,14 @@ static bool must_wait(struct bridge *bridge)
     return false;
 }
 
-static void on_readable(uv_poll_t *watch, int status, int events);
+static void on_readable(uv_poll_t *watcher, int status, int events);
 
 void bridge__on_ready(struct gw_loop_message *message)
 {
     struct bridge_worker *worker = LIST_ENTRY(message, struct bridge_worker, ready_message);
     struct bridge *bridge = worker->bridge;
     atomic_store(&worker->pace, BRIDGE_FREE);
-    uv_poll_start(bridge->watch, UV_READABLE, on_readable);
+    uv_poll_start(bridge->bus_watcher, UV_READABLE, on_readable);
     gw_task_schedule(bridge->loop, GW_PHASE_DISTRIBUTE, &bridge->receive_task);
 }
 
@@ -502,9 +502,9 @@ static void receive(struct bridge *bridge)
     for (unsigned i = 0; i < DELIVERIES_A_TURN; i++) {
         const talus_delivery_t *delivery;
         if (must_wait(bridge)) {
-            if (uv_is_active((uv_handle_t *)bridge->watch))
+            if (uv_is_active((uv_handle_t *)bridge->bus_watcher))
                 gw_metric_add(&bridge->metrics, GW_BUS_HELD_UP, 1);
-            uv_poll_stop(bridge->watch);
+            uv_poll_stop(bridge->bus_watcher);
             return;
         }
         bridge__sinces_go_on(bridge);
@@ -530,11 +530,11 @@ static void on_receive_task(struct gw_task *task)
     receive(LIST_ENTRY(task, struct bridge, receive_task));
 }
 
-static void on_readable(uv_poll_t *watch, int status, int events)
+static void on_readable(uv_poll_t *watcher, int status, int events)
 {
     (void)status;
     (void)events;
-    receive(watch->data);
+    receive(watcher->data);
 }
 
 // ---- Beginning and end
@@ -567,17 +567,17 @@ bool bridge__bus_init(struct bridge *bridge)
     gw_deadline_queue_init(&bridge->linger, bridge->loop, bridge->options.linger_ms);
     bridge__recovery_init(bridge);
     bridge__sinces_init(bridge);
-    bridge->watch = malloc(sizeof *bridge->watch);
-    if (!bridge->watch)
+    bridge->bus_watcher = malloc(sizeof *bridge->bus_watcher);
+    if (!bridge->bus_watcher)
         return false;
     int fd = talus_subscriber_descriptor(bridge->subscriber);
-    if (uv_poll_init(gw_loop_uv(bridge->loop), bridge->watch, fd) != 0) {
-        free(bridge->watch);
-        bridge->watch = NULL;
+    if (uv_poll_init(gw_loop_uv(bridge->loop), bridge->bus_watcher, fd) != 0) {
+        free(bridge->bus_watcher);
+        bridge->bus_watcher = NULL;
         return false;
     }
-    bridge->watch->data = bridge;
-    if (uv_poll_start(bridge->watch, UV_READABLE, on_readable) != 0)
+    bridge->bus_watcher->data = bridge;
+    if (uv_poll_start(bridge->bus_watcher, UV_READABLE, on_readable) != 0)
         return false;
     if (!join_everybody(bridge))
         return false;
@@ -585,7 +585,7 @@ bool bridge__bus_init(struct bridge *bridge)
     return true;
 }
 
-static void on_watch_closed(uv_handle_t *handle)
+static void on_bus_watcher_closed(uv_handle_t *handle)
 {
     free(handle);
 }
@@ -608,8 +608,8 @@ void bridge__bus_fini(struct bridge *bridge)
     }
     gw_deadline_queue_fini(&bridge->linger);
     gw_task_cancel(&bridge->receive_task);
-    if (bridge->watch) {
-        uv_close((uv_handle_t *)bridge->watch, on_watch_closed);
-        bridge->watch = NULL;
+    if (bridge->bus_watcher) {
+        uv_close((uv_handle_t *)bridge->bus_watcher, on_bus_watcher_closed);
+        bridge->bus_watcher = NULL;
     }
 }

@@ -188,8 +188,8 @@ struct bridge {
     struct gw_loop *loop;
     pthread_t thread;
     bool is_started;
-    bool are_workers_gone; // where they share the loop: what is still posted to them is dropped
-    uv_poll_t *watch;      // of the subscriber's descriptor
+    bool are_workers_gone;  // where they share the loop: what is still posted to them is dropped
+    uv_poll_t *bus_watcher; // of the subscriber's descriptor
     struct gw_task receive_task;
     struct gw_deadline_queue linger;
     size_t lingering_count;

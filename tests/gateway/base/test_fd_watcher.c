@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Watches: what is told of a descriptor, and what is not any more.
-#include "gateway/base/watch.h"
+// Descriptor watchers: what is told of a descriptor, and what is not any more.
+#include "gateway/base/fd_watcher.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,14 +13,14 @@
 #include "gateway/base/loop.h"
 #include "tests/gateway/protocol/cmocka_all.h"
 
-enum { MANY = 2 * GW_WATCH_BATCH + 1 };
+enum { MANY = 2 * GW_FD_WATCHER_BATCH + 1 };
 
 struct peer {
-    struct gw_watch watch; // of one end
-    int other;             // the other end
-    int count;             // of calls
-    uint32_t events;       // of the last one
-    struct peer *ends;     // in the call: this one's watch
+    struct gw_fd_watcher watcher; // of one end
+    int other;                    // the other end
+    int count;                    // of calls
+    uint32_t events;              // of the last one
+    struct peer *ends;            // in the call: this one's watcher
 };
 
 static struct gw_loop *loop;
@@ -39,13 +39,13 @@ static int teardown(void **state)
     return 0;
 }
 
-static void on_ready(struct gw_watch *watch, uint32_t events)
+static void on_ready(struct gw_fd_watcher *watcher, uint32_t events)
 {
-    struct peer *peer = LIST_ENTRY(watch, struct peer, watch);
+    struct peer *peer = LIST_ENTRY(watcher, struct peer, watcher);
     peer->count++;
     peer->events = events;
     if (peer->ends)
-        assert_int_equal(gw_watch_set(&peer->ends->watch, 0), 0);
+        assert_int_equal(gw_fd_watcher_set(&peer->ends->watcher, 0), 0);
 }
 
 static void open_peer(struct peer *peer)
@@ -54,13 +54,13 @@ static void open_peer(struct peer *peer)
     memset(peer, 0, sizeof *peer);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     peer->other = fds[1];
-    gw_watch_init(&peer->watch, loop, fds[0], on_ready);
+    gw_fd_watcher_init(&peer->watcher, loop, fds[0], on_ready);
 }
 
 static void close_peer(struct peer *peer)
 {
-    gw_watch_forget(&peer->watch);
-    close(peer->watch.fd);
+    gw_fd_watcher_forget(&peer->watcher);
+    close(peer->watcher.fd);
     close(peer->other);
 }
 
@@ -78,13 +78,13 @@ static void test_only_what_is_watched_is_told(void **state)
     gw_loop_turn(loop, false);
     assert_int_equal(peer.count, 0);
 
-    assert_int_equal(gw_watch_set(&peer.watch, EPOLLIN), 0);
+    assert_int_equal(gw_fd_watcher_set(&peer.watcher, EPOLLIN), 0);
     gw_loop_turn(loop, true);
     gw_loop_turn(loop, true); // as often as it is there
     assert_int_equal(peer.count, 2);
     assert_int_equal(peer.events, EPOLLIN);
 
-    assert_int_equal(gw_watch_set(&peer.watch, EPOLLOUT | EPOLLRDHUP), 0);
+    assert_int_equal(gw_fd_watcher_set(&peer.watcher, EPOLLOUT | EPOLLRDHUP), 0);
     gw_loop_turn(loop, true);
     assert_int_equal(peer.count, 3);
     assert_int_equal(peer.events, EPOLLOUT);
@@ -92,7 +92,7 @@ static void test_only_what_is_watched_is_told(void **state)
     gw_loop_turn(loop, true);
     assert_int_equal(peer.events, EPOLLOUT | EPOLLRDHUP);
 
-    assert_int_equal(gw_watch_set(&peer.watch, 0), 0);
+    assert_int_equal(gw_fd_watcher_set(&peer.watcher, 0), 0);
     gw_loop_turn(loop, false);
     assert_int_equal(peer.count, 4);
     close_peer(&peer);
@@ -103,12 +103,12 @@ static void test_nothing_watched_hides_even_a_hangup(void **state)
     struct peer peer;
     (void)state;
     open_peer(&peer);
-    assert_int_equal(gw_watch_set(&peer.watch, EPOLLIN), 0);
-    assert_int_equal(gw_watch_set(&peer.watch, 0), 0);
+    assert_int_equal(gw_fd_watcher_set(&peer.watcher, EPOLLIN), 0);
+    assert_int_equal(gw_fd_watcher_set(&peer.watcher, 0), 0);
     shutdown(peer.other, SHUT_RDWR);
     gw_loop_turn(loop, false);
     assert_int_equal(peer.count, 0);
-    assert_int_equal(gw_watch_set(&peer.watch, EPOLLRDHUP), 0);
+    assert_int_equal(gw_fd_watcher_set(&peer.watcher, EPOLLRDHUP), 0);
     gw_loop_turn(loop, true);
     assert_int_equal(peer.events, EPOLLRDHUP | EPOLLHUP);
     close_peer(&peer);
@@ -120,14 +120,14 @@ static void test_loop_is_alive_while_something_is_watched(void **state)
     (void)state;
     open_peer(&peer);
     assert_false(gw_loop_turn(loop, false));
-    assert_int_equal(gw_watch_set(&peer.watch, EPOLLIN), 0);
+    assert_int_equal(gw_fd_watcher_set(&peer.watcher, EPOLLIN), 0);
     assert_true(gw_loop_turn(loop, false));
     close_peer(&peer);
     assert_false(gw_loop_turn(loop, false));
 }
 
 // Each of the two is ready, and the one that is handled first ends the other.
-static void test_watch_that_ended_hears_nothing_of_the_same_wait(void **state)
+static void test_fd_watcher_that_ended_hears_nothing_of_the_same_wait(void **state)
 {
     struct peer one, two;
     (void)state;
@@ -137,8 +137,8 @@ static void test_watch_that_ended_hears_nothing_of_the_same_wait(void **state)
     two.ends = &one;
     send_byte(&one);
     send_byte(&two);
-    assert_int_equal(gw_watch_set(&one.watch, EPOLLIN), 0);
-    assert_int_equal(gw_watch_set(&two.watch, EPOLLIN), 0);
+    assert_int_equal(gw_fd_watcher_set(&one.watcher, EPOLLIN), 0);
+    assert_int_equal(gw_fd_watcher_set(&two.watcher, EPOLLIN), 0);
     gw_loop_turn(loop, true);
     assert_int_equal(one.count + two.count, 1);
     close_peer(&one);
@@ -153,7 +153,7 @@ static void test_many_are_told_in_one_turn(void **state)
     for (int i = 0; i < MANY; i++) {
         open_peer(&peers[i]);
         send_byte(&peers[i]);
-        assert_int_equal(gw_watch_set(&peers[i].watch, EPOLLIN), 0);
+        assert_int_equal(gw_fd_watcher_set(&peers[i].watcher, EPOLLIN), 0);
     }
     gw_loop_turn(loop, true);
     for (int i = 0; i < MANY; i++) {
@@ -172,13 +172,13 @@ static void test_what_cannot_be_watched_is_an_error(void **state)
     assert_int_equal(pipe(fds), 0);
     close(fds[0]);
     close(fds[1]);
-    gw_watch_init(&peer.watch, loop, fds[0], on_ready);
-    assert_int_equal(gw_watch_set(&peer.watch, EPOLLIN), EBADF);
+    gw_fd_watcher_init(&peer.watcher, loop, fds[0], on_ready);
+    assert_int_equal(gw_fd_watcher_set(&peer.watcher, EPOLLIN), EBADF);
     int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
     assert_true(file >= 0);
-    gw_watch_init(&peer.watch, loop, file, on_ready);
-    assert_int_equal(gw_watch_set(&peer.watch, EPOLLIN), EPERM);
-    assert_int_equal(peer.watch.events, 0);
+    gw_fd_watcher_init(&peer.watcher, loop, file, on_ready);
+    assert_int_equal(gw_fd_watcher_set(&peer.watcher, EPOLLIN), EPERM);
+    assert_int_equal(peer.watcher.events, 0);
     assert_false(gw_loop_turn(loop, false));
     close_peer(&peer);
 }
@@ -202,7 +202,7 @@ int main(void)
         TEST(test_only_what_is_watched_is_told),
         TEST(test_nothing_watched_hides_even_a_hangup),
         TEST(test_loop_is_alive_while_something_is_watched),
-        TEST(test_watch_that_ended_hears_nothing_of_the_same_wait),
+        TEST(test_fd_watcher_that_ended_hears_nothing_of_the_same_wait),
         TEST(test_many_are_told_in_one_turn),
         TEST(test_what_cannot_be_watched_is_an_error),
     };
