@@ -3,7 +3,7 @@
 // out as room messages.
 //
 // A message queue has no bound, so room messages and what answers bring have: while one worker is
-// BRIDGE_OWED_MAX bytes behind, nothing is received. What comes meanwhile waits in ZeroMQ, up to
+// BRIDGE_PENDING_MAX bytes behind, nothing is received. What comes meanwhile waits in ZeroMQ, up to
 // its high-water mark; what is lost there is noticed.
 //
 // A session that nobody has asked for yet is subscribed to, and its requests wait until the
@@ -140,8 +140,8 @@ static void answer(struct bridge_request *request, enum bridge_status status)
 {
     request->status = status;
     request->message.deliver = bridge__on_answer;
-    request->owed += bridge_missed_size(&request->missed);
-    atomic_fetch_add(&request->worker->owed, request->owed);
+    request->pending += bridge_missed_size(&request->missed);
+    atomic_fetch_add(&request->worker->pending, request->pending);
     gw_loop_post(request->worker->loop, &request->message);
 }
 
@@ -426,7 +426,7 @@ static void on_event(struct bridge *bridge, const talus_event_t *event)
 
 bool bridge__is_behind(const struct bridge_worker *worker)
 {
-    return atomic_load(&worker->owed) > BRIDGE_OWED_MAX;
+    return atomic_load(&worker->pending) > BRIDGE_PENDING_MAX;
 }
 
 // Whether a worker has to be waited for; then it says so when it has caught up.

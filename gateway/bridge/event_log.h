@@ -34,7 +34,7 @@ struct event_log {
 struct session_log {
     struct list entries; // struct event_log_entry, by index
     uint64_t newest;     // index of the session's newest event; 0: none
-    uint64_t given;      // events that clients were to get
+    uint64_t published;  // events that clients were to get
     uint64_t gone;       // of the newest event that is not in the log any more; 0: none
     char gone_id[TALUS_ID_MAX + 1];
 };

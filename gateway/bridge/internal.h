@@ -18,7 +18,7 @@
 #include "gateway/bridge/missed.h"
 
 #define BRIDGE_WORKERS_MAX 64
-#define BRIDGE_OWED_MAX    ((size_t)8 << 20) // bytes that may be under way to one worker
+#define BRIDGE_PENDING_MAX ((size_t)8 << 20) // bytes that may be under way to one worker
 
 // ---- Loop messages from a worker to the bus thread, and back as its answer
 
@@ -60,10 +60,10 @@ struct bridge_suspended_membership {
     uint64_t joined; // index of the newest event when the client joined
     bool is_since;   // at that it was sent older ones, which may not have arrived
     struct bridge_skip skip;
-    // Of the bus thread: the session's `given` when the suspension was kept, and the events that
-    // came before that, less those after it that leave the client out.
-    uint64_t given;
-    uint64_t away;
+    // Of the bus thread: the session's `published` when the suspension was kept, and the events
+    // that came before that, less those after it that leave the client out.
+    uint64_t published;
+    uint64_t while_away;
     char session[TALUS_SESSION_MAX + 1]; // "": the events for everybody
 };
 
@@ -76,8 +76,8 @@ struct bridge_suspension {
     bool is_unsure;                  // … but for what nobody knows
     struct bridge_log_position left; // newest event of the sessions that it has left
     uint64_t reached;                // index up to which its worker had given out events
-    uint64_t owed;                   // events that it was to get by then, and that were not written
-    uint64_t owed_from;              // index of the first event that it is owed
+    uint64_t pending;                // events that it was to get by then, and that were not written
+    uint64_t pending_from;           // index of the first event that it is owed
     unsigned membership_count;
     struct bridge_suspended_membership
         memberships[]; // the first one is that of the events for everybody
@@ -107,7 +107,7 @@ struct bridge_request {
     struct bridge_suspension *suspension;
     struct bridge_missed missed; // RECOVER, JOIN with `since`
     struct chunk *shared;        // JOIN: the same, for several joins of its worker; or NULL
-    size_t owed;                 // bytes of it that count in the worker's `owed`
+    size_t pending;              // bytes of it that count in the worker's `pending`
     char past[GW_ID_SIZE + 1];   // RECOVER: the id that the client had
     unsigned asked;              // RECOVER: workers that were asked for the client
     char client[GW_ID_SIZE + 1];
@@ -142,10 +142,10 @@ struct bridge_worker {
     struct gw_metrics *metrics;
     struct sio_namespace *nsp;
     unsigned index;
-    uint64_t newest;    // index of the newest event that it has given out; the worker's own
-    size_t unanswered;  // requests under way that an answer is due to; the worker's own
-    atomic_size_t owed; // bytes of room messages and answers posted and not worked off
-    atomic_int pace;    // enum bridge_pace
+    uint64_t newest;       // index of the newest event that it has given out; the worker's own
+    size_t unanswered;     // requests under way that an answer is due to; the worker's own
+    atomic_size_t pending; // bytes of room messages and answers posted and not worked off
+    atomic_int pace;       // enum bridge_pace
     struct gw_loop_message ready_message;
     struct gw_loop_message lost_message; // the bus thread had no memory for a room message
     atomic_bool is_lost;                 // it is on its way

@@ -50,7 +50,7 @@ void bridge__post(struct bridge *bridge, const struct bridge_session *session,
         room_message->worker = &bridge->workers[i];
         room_message->encoded = encoded;
         bridge_encoded_ref(encoded);
-        atomic_fetch_add(&room_message->worker->owed, bridge__room_message_size(room_message));
+        atomic_fetch_add(&room_message->worker->pending, bridge__room_message_size(room_message));
         gw_loop_post(room_message->worker->loop, &room_message->message);
     }
 }

@@ -76,8 +76,8 @@ static void take_unsent(const struct client *client, struct bridge_suspension *s
 {
     struct unsent unsent;
     sio_socket_take_unsent(client->socket, &unsent);
-    suspension->owed = unsent.events;
-    suspension->owed_from = unsent.events > 0 ? unsent.first : suspension->reached + 1;
+    suspension->pending = unsent.events;
+    suspension->pending_from = unsent.events > 0 ? unsent.first : suspension->reached + 1;
 }
 
 // Consumes the suspension. False: out of memory.
@@ -86,7 +86,8 @@ static bool post_suspension(struct bridge_worker *worker, struct bridge_suspensi
     struct bridge_request *request =
         bridge__new_request(worker, BRIDGE_SUSPEND, "", suspension->client);
     if (!request) {
-        gw_metrics_drop(worker->metrics, GW_DROPPED_MEMORY, suspension->client, suspension->owed);
+        gw_metrics_drop(worker->metrics, GW_DROPPED_MEMORY, suspension->client,
+                        suspension->pending);
         free(suspension);
         return false;
     }
@@ -295,8 +296,8 @@ static bool recover(struct sio_socket *socket, struct bridge_request *request)
         return false;
     }
     // Whatever follows, it has been given to this connection, which accounts for it.
-    suspension->owed = 0;
-    suspension->owed_from = suspension->reached + 1;
+    suspension->pending = 0;
+    suspension->pending_from = suspension->reached + 1;
     if (!sio_socket_accept(socket))
         return false;
     struct client *client = sio_socket_data(socket);

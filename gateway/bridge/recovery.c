@@ -37,25 +37,26 @@ static void on_log_deadline(struct gw_deadline *deadline)
         gw_deadline_start(&bridge->log_deadlines, deadline);
 }
 
-static uint64_t *away_in(struct bridge_suspension *suspension, const char *session)
+static uint64_t *while_away_in(struct bridge_suspension *suspension, const char *session)
 {
     for (unsigned i = 0; i < suspension->membership_count; i++)
         if (strcmp(suspension->memberships[i].session, session) == 0)
-            return &suspension->memberships[i].away;
+            return &suspension->memberships[i].while_away;
     return NULL;
 }
 
 // The event counts for all that may come back to the session, but for the one that it leaves out.
-static void count_given(struct bridge *bridge, struct session_log *log,
-                        const struct bridge_encoded *encoded)
+static void count_published(struct bridge *bridge, struct session_log *log,
+                            const struct bridge_encoded *encoded)
 {
     struct bridge_suspended *suspended = NULL;
-    log->given++;
+    log->published++;
     if (encoded->skip[0] != '\0')
         HASH_FIND_STR(bridge->suspended, encoded->skip, suspended);
-    uint64_t *away = suspended ? away_in(suspended->suspension, encoded->session) : NULL;
-    if (away)
-        (*away)--;
+    uint64_t *while_away =
+        suspended ? while_away_in(suspended->suspension, encoded->session) : NULL;
+    if (while_away)
+        (*while_away)--;
 }
 
 void bridge__log(struct bridge *bridge, struct bridge_session *session,
@@ -71,7 +72,7 @@ void bridge__log(struct bridge *bridge, struct bridge_session *session,
                                       gw_loop_now(bridge->loop));
     if (encoded) {
         encoded->index = index;
-        count_given(bridge, log, encoded);
+        count_published(bridge, log, encoded);
     }
     if (session && event)
         bridge__origins_note(&session->origins, event, index);
@@ -115,21 +116,22 @@ static void begin_counting(struct bridge *bridge, struct bridge_suspension *susp
         const struct session_log *log = log_of(bridge, membership);
         uint64_t had =
             membership->joined > suspension->reached ? membership->joined : suspension->reached;
-        membership->away = count_after(log, had, suspension->client);
-        membership->given = log->given;
+        membership->while_away = count_after(log, had, suspension->client);
+        membership->published = log->published;
     }
 }
 
 // Publishes what came meanwhile; from here on the client is owed that, too.
 static void end_counting(struct bridge *bridge, struct bridge_suspension *suspension)
 {
-    uint64_t away = 0;
+    uint64_t while_away = 0;
     for (unsigned i = 0; i < suspension->membership_count; i++) {
         const struct bridge_suspended_membership *membership = &suspension->memberships[i];
-        away += membership->away + (log_of(bridge, membership)->given - membership->given);
+        while_away += membership->while_away +
+                      (log_of(bridge, membership)->published - membership->published);
     }
-    gw_metric_add(&bridge->metrics, GW_PUBLISHED, (int64_t)away);
-    suspension->owed += away;
+    gw_metric_add(&bridge->metrics, GW_PUBLISHED, (int64_t)while_away);
+    suspension->pending += while_away;
     suspension->reached = bridge->log.newest;
 }
 
@@ -166,7 +168,7 @@ static void forget(struct bridge_suspended *suspended)
     struct bridge *bridge = suspended->bridge;
     struct bridge_suspension *suspension = remove_suspended(suspended);
     gw_metrics_drop(&bridge->metrics, GW_DROPPED_NOT_RECOVERED, suspension->client,
-                    suspension->owed);
+                    suspension->pending);
     release_sessions(bridge, suspension);
     free(suspension);
 }
@@ -209,7 +211,8 @@ void bridge__suspend(struct bridge *bridge, struct bridge_suspension *suspension
     if (!suspended) {
         gw_log(GW_LOG_WARNING, "recovery", "client %s cannot come back: out of memory",
                suspension->client);
-        gw_metrics_drop(&bridge->metrics, GW_DROPPED_MEMORY, suspension->client, suspension->owed);
+        gw_metrics_drop(&bridge->metrics, GW_DROPPED_MEMORY, suspension->client,
+                        suspension->pending);
         release_sessions(bridge, suspension);
         free(suspension);
         return;
@@ -259,10 +262,10 @@ static bool collect(struct bridge_request *request, const struct bridge_suspensi
 {
     const struct event_log_entry *entry;
     while ((entry = event_log_next(cursors, suspension->membership_count))) {
-        bool is_owed = entry->index >= suspension->owed_from;
+        bool is_pending = entry->index >= suspension->pending_from;
         if (strcmp(entry->encoded->skip, suspension->client) != 0 &&
             !bridge_missed_add(&request->missed, entry->encoded,
-                               is_owed ? COPY_RECOVERED : COPY_RESENT))
+                               is_pending ? COPY_RECOVERED : COPY_RESENT))
             return false; // more than a client may be behind
     }
     return true;
@@ -278,20 +281,20 @@ static void account_recovered(struct bridge *bridge, struct bridge_suspension *s
     for (size_t i = 0; i < view.count; i++)
         recovered += view.copies[i].kind == COPY_RECOVERED;
     if (recovered >
-        suspension->owed) { // memory was out for a room message, whose copies were dropped then
-        gw_log(GW_LOG_WARNING, "recovery", "client %s gets more than it was owed",
+        suspension->pending) { // memory was out for a room message, whose copies were dropped then
+        gw_log(GW_LOG_WARNING, "recovery", "client %s gets more than it was pending",
                suspension->client);
-        gw_metric_add(&bridge->metrics, GW_PUBLISHED, (int64_t)(recovered - suspension->owed));
+        gw_metric_add(&bridge->metrics, GW_PUBLISHED, (int64_t)(recovered - suspension->pending));
     } else {
         gw_metrics_drop(&bridge->metrics, GW_DROPPED_LEFT, suspension->client,
-                        suspension->owed - recovered);
+                        suspension->pending - recovered);
     }
-    suspension->owed = recovered;
+    suspension->pending = recovered;
 }
 
 // What the client has of a session, or was never to have.
-static uint64_t first_owed_after(const struct bridge_suspended_membership *membership,
-                                 uint64_t offset)
+static uint64_t first_pending_after(const struct bridge_suspended_membership *membership,
+                                    uint64_t offset)
 {
     uint64_t has = offset > membership->joined ? offset : membership->joined;
     bool is_left_out = has >= membership->skip.before.index && has < membership->skip.skipped;
@@ -310,7 +313,7 @@ static bool find_missed(struct bridge *bridge, const struct bridge_suspension *s
         return false;
     for (unsigned i = 0; i < suspension->membership_count; i++) {
         cursors[i].session = log_of(bridge, &suspension->memberships[i]);
-        cursors[i].after = first_owed_after(&suspension->memberships[i], offset);
+        cursors[i].after = first_pending_after(&suspension->memberships[i], offset);
     }
     bool is_found = event_log_reaches(cursors, suspension->membership_count) &&
                     collect(request, suspension, cursors);
@@ -367,7 +370,7 @@ void bridge__recovery_fini(struct bridge *bridge)
     {
         struct bridge_suspension *suspension = remove_suspended(suspended);
         gw_metrics_drop(&bridge->metrics, GW_DROPPED_SHUTDOWN, suspension->client,
-                        suspension->owed);
+                        suspension->pending);
         free(suspension);
     }
     session_log_fini(&bridge->log, &bridge->everybody);

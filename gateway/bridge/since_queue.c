@@ -272,7 +272,7 @@ void bridge__since_join_followers(struct bridge_since *since)
         request->status = leader->status;
         request->incomplete = leader->incomplete;
         request->shared = chunks[worker];
-        request->owed = sizes[worker]; // once: it goes when the last of them is worked off
+        request->pending = sizes[worker]; // once: it goes when the last of them is worked off
         sizes[worker] = 0;
         if (is_any && !request->shared)
             request->status = BRIDGE_UNAVAILABLE;

@@ -357,9 +357,9 @@ static void on_orphan(struct bridge_request *request)
 // So many bytes that were under way have been taken.
 static void work_off(struct bridge_worker *worker, size_t size)
 {
-    size_t owed = atomic_fetch_sub(&worker->owed, size) - size;
+    size_t pending = atomic_fetch_sub(&worker->pending, size) - size;
     int expected = BRIDGE_AWAITED;
-    if (owed <= BRIDGE_OWED_MAX / 2 &&
+    if (pending <= BRIDGE_PENDING_MAX / 2 &&
         atomic_compare_exchange_strong(&worker->pace, &expected, BRIDGE_READY))
         gw_loop_post(worker->bridge->loop, &worker->ready_message);
 }
@@ -372,7 +372,7 @@ void bridge__on_answer(struct gw_loop_message *message)
         return;
     }
     request->worker->unanswered--;
-    work_off(request->worker, request->owed);
+    work_off(request->worker, request->pending);
     if (request->command == BRIDGE_RECOVER) {
         bridge__on_recovery_answer(request);
         bridge__free_request(request);

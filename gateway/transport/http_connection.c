@@ -157,7 +157,7 @@ static void refuse(struct http_connection *http, int status, const char *text)
         http__refuse(http, status, text);
 }
 
-static bool is_anything_owed_before(const struct http_connection *http)
+static bool is_anything_pending_before(const struct http_connection *http)
 {
     return http->exchange_count > (http->incoming ? 1 : 0);
 }
@@ -195,7 +195,7 @@ static void receive_request(struct http_connection *http, const uint8_t *rest, s
         return;
     }
     gw_deadline_stop(&http->input);
-    if (request->is_upgrade && is_anything_owed_before(http)) {
+    if (request->is_upgrade && is_anything_pending_before(http)) {
         http__set_state(http, HTTP_STATE_HELD);
         return;
     }
@@ -354,7 +354,7 @@ static void on_drained(struct conn *conn, void *owner)
         http__close_gently(http);
         return;
     }
-    if (http->state == HTTP_STATE_HELD && !is_anything_owed_before(http))
+    if (http->state == HTTP_STATE_HELD && !is_anything_pending_before(http))
         receive_request(http, NULL, 0);
     else if (http->pending.size > 0)
         feed_pending(http);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Relays: a request's own exchange at its home loop, where the connection is, and one that stands
-// for it away, on the loop that answers. They write to each other by loop messages, which keep
+// Relays: a request's own exchange at its local loop, where the connection is, and one that stands
+// for it at the remote loop, which answers. They write to each other by loop messages, which keep
 // their order. Invariants:
-// - Away answers once, whatever happens; home takes the answer unless its connection has ended.
-// - Home says once that its connection has ended, unless the answer came first. Both may be under
+// - The remote side answers once, whatever happens; the local side takes the answer unless its
+// connection has ended.
+// - The local side says once that its connection has ended, unless the answer came first. Both may
+// be under
 //   way at a time, and find nobody then.
 // - A relay is freed by the last that refers to it: its two sides, and each message under way. No
 //   message that is dropped at the end, nor a side's end then, touches the other side's server.
@@ -16,24 +18,24 @@
 
 #define ARREARS_MAX ((size_t)32 << 20) // bytes of requests that a server may be behind with
 
-enum away_state {
-    AWAY_NEW,
-    AWAY_OWED, // the stand-in exists
-    AWAY_DONE, // it was answered or aborted
+enum remote_state {
+    REMOTE_NEW,
+    REMOTE_PENDING, // the stand-in exists
+    REMOTE_DONE,    // it was answered or aborted
 };
 
 struct http_relay {
     atomic_uint refs;
-    struct gw_loop *home_loop;
-    struct gw_loop *away_loop;
-    struct gw_metrics *home_metrics;
-    // Of the home loop.
+    struct gw_loop *local_loop;
+    struct gw_loop *remote_loop;
+    struct gw_metrics *local_metrics;
+    // Of the local loop.
     struct http_exchange *exchange; // NULL: answered or aborted
     struct gw_loop_message abort_message;
-    // Of the loop away; home, once the answer has arrived.
-    struct http_server *away;
+    // Of the remote loop; of the local one, once the answer has arrived.
+    struct http_server *remote;
     struct http_exchange stand_in;
-    enum away_state state;
+    enum remote_state state;
     struct gw_loop_message answer_message;
     int status;    // of the answer; 0: the connection is to be closed
     char *headers; // whole lines
@@ -79,7 +81,7 @@ static void respond_unavailable(struct http_exchange *exchange)
     http_respond(exchange, 503, "", NULL, 0, true);
 }
 
-// ---- Home: answers and aborts
+// ---- The local side: answers and aborts
 
 static void on_answer(struct gw_loop_message *message)
 {
@@ -94,7 +96,7 @@ static void on_answer(struct gw_loop_message *message)
             http_exchange_abort(exchange);
         unref(relay); // of this side
     } else {
-        http__drop_queue(relay->home_metrics, &relay->body);
+        http__drop_queue(relay->local_metrics, &relay->body);
     }
     unref(relay);
 }
@@ -118,24 +120,24 @@ static void on_exchange_aborted(struct http_exchange *exchange, void *arg)
     (void)exchange;
     relay->exchange = NULL;
     relay->abort_message = (struct gw_loop_message){.deliver = on_abort, .drop = drop_abort};
-    gw_loop_post(relay->away_loop, &relay->abort_message); // with the reference of this side
+    gw_loop_post(relay->remote_loop, &relay->abort_message); // with the reference of this side
 }
 
-// ---- Away: the stand-in
+// ---- The remote side: the stand-in
 
 static void begin(struct http_relay *relay)
 {
-    if (relay->state != AWAY_NEW)
+    if (relay->state != REMOTE_NEW)
         return;
-    relay->state = AWAY_OWED;
+    relay->state = REMOTE_PENDING;
     relay->stand_in.relay = relay;
-    list_append(&relay->away->relayed, &relay->stand_in.link);
+    list_append(&relay->remote->relayed, &relay->stand_in.link);
     ref(relay);
 }
 
 static void end(struct http_relay *relay)
 {
-    relay->state = AWAY_DONE;
+    relay->state = REMOTE_DONE;
     list_remove(&relay->stand_in.link);
 }
 
@@ -143,7 +145,7 @@ static void post_answer(struct http_relay *relay)
 {
     end(relay);
     relay->answer_message = (struct gw_loop_message){.deliver = on_answer, .drop = drop_answer};
-    gw_loop_post(relay->home_loop, &relay->answer_message); // with the reference of this side
+    gw_loop_post(relay->local_loop, &relay->answer_message); // with the reference of this side
 }
 
 void http__relay_answer(struct http_exchange *exchange, int status, const char *headers,
@@ -162,7 +164,7 @@ void http__relay_answer(struct http_exchange *exchange, int status, const char *
             outq_consume(body, iov.iov_len, &counts);
     }
     relay->status = is_whole ? status : 0;
-    http__drop_queue(relay->away->metrics, body);
+    http__drop_queue(relay->remote->metrics, body);
     post_answer(relay);
 }
 
@@ -182,13 +184,13 @@ void http__abort_relayed(struct http_server *server)
     }
 }
 
-// ---- Away: what home says
+// ---- The remote side: what the local side says
 
 static void on_abort(struct gw_loop_message *message)
 {
     struct http_relay *relay = LIST_ENTRY(message, struct http_relay, abort_message);
     struct http_exchange *exchange = &relay->stand_in;
-    if (relay->state == AWAY_OWED) {
+    if (relay->state == REMOTE_PENDING) {
         end(relay);
         if (exchange->on_abort)
             exchange->on_abort(exchange, exchange->arg);
@@ -214,7 +216,7 @@ static void on_head(struct gw_loop_message *message)
 {
     struct relayed_request *relayed = LIST_ENTRY(message, struct relayed_request, message);
     struct http_relay *relay = relayed->relay;
-    struct http_server *server = relay->away;
+    struct http_server *server = relay->remote;
     begin(relay);
     if (server->options.on_head)
         server->options.on_head(&relay->stand_in, relayed->request, server->arg);
@@ -226,15 +228,15 @@ static void on_request(struct gw_loop_message *message)
 {
     struct relayed_request *relayed = LIST_ENTRY(message, struct relayed_request, message);
     struct http_relay *relay = relayed->relay;
-    struct http_server *server = relay->away;
+    struct http_server *server = relay->remote;
     begin(relay);
-    if (relay->state == AWAY_OWED) // the head was enough for an answer otherwise
+    if (relay->state == REMOTE_PENDING) // the head was enough for an answer otherwise
         http__exchange_handle(server, &relay->stand_in, relayed->request);
     atomic_fetch_sub_explicit(&server->arrears, relayed->size, memory_order_relaxed);
     free_request(relayed);
 }
 
-// ---- Home: requests
+// ---- The local side: requests
 
 static struct http_relay *new_relay(struct http_exchange *exchange, struct http_server *to)
 {
@@ -242,10 +244,10 @@ static struct http_relay *new_relay(struct http_exchange *exchange, struct http_
     if (!relay)
         return NULL;
     atomic_init(&relay->refs, 1);
-    relay->home_loop = exchange->http->server->loop;
-    relay->home_metrics = exchange->http->server->metrics;
-    relay->away_loop = to->loop;
-    relay->away = to;
+    relay->local_loop = exchange->http->server->loop;
+    relay->local_metrics = exchange->http->server->metrics;
+    relay->remote_loop = to->loop;
+    relay->remote = to;
     relay->exchange = exchange;
     list_init(&relay->stand_in.link);
     outq_init(&relay->stand_in.answer);
@@ -257,7 +259,7 @@ static struct http_relay *new_relay(struct http_exchange *exchange, struct http_
 static bool post_request(struct http_relay *relay, const struct http_request *request,
                          void (*deliver)(struct gw_loop_message *message))
 {
-    struct http_server *to = relay->away;
+    struct http_server *to = relay->remote;
     if (atomic_load_explicit(&to->arrears, memory_order_relaxed) > ARREARS_MAX) {
         gw_log(GW_LOG_WARNING, "http", "a request is refused: the loop that it is for is behind");
         return false;

@@ -229,14 +229,14 @@ size_t count_clients(const struct fixture *fixture, const char *name)
 
 void hold_bus_up(struct fixture *fixture)
 {
-    atomic_fetch_add(&fixture->bridge->workers[0].owed, BRIDGE_OWED_MAX + 1);
+    atomic_fetch_add(&fixture->bridge->workers[0].pending, BRIDGE_PENDING_MAX + 1);
 }
 
 void let_bus_go_on(struct fixture *fixture)
 {
     struct bridge_worker *worker = &fixture->bridge->workers[0];
     int expected = BRIDGE_AWAITED;
-    atomic_fetch_sub(&worker->owed, BRIDGE_OWED_MAX + 1);
+    atomic_fetch_sub(&worker->pending, BRIDGE_PENDING_MAX + 1);
     if (atomic_compare_exchange_strong(&worker->pace, &expected, BRIDGE_READY))
         gw_loop_post(fixture->bridge->loop, &worker->ready_message);
 }

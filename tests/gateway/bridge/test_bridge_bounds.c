@@ -21,7 +21,7 @@
 
 enum {
     EVENTS = 256,
-    EVENT_SIZE = 64 * 1024, // bytes: together twice BRIDGE_OWED_MAX
+    EVENT_SIZE = 64 * 1024, // bytes: together twice BRIDGE_PENDING_MAX
     SESSIONS = 5,
 };
 
@@ -135,14 +135,14 @@ static void test_bridge_waits_for_a_worker_that_is_behind(void **state)
 
     while (metric(fixture, GW_BUS_HELD_UP) == 0)
         give_time(fixture, false);
-    atomic_size_t *owed = &fixture->bridge->workers[0].owed;
-    const size_t most = BRIDGE_OWED_MAX + EVENT_SIZE + 4096;
-    assert_in_range(atomic_load(owed), BRIDGE_OWED_MAX, most);
+    atomic_size_t *pending = &fixture->bridge->workers[0].pending;
+    const size_t most = BRIDGE_PENDING_MAX + EVENT_SIZE + 4096;
+    assert_in_range(atomic_load(pending), BRIDGE_PENDING_MAX, most);
     assert_in_range(metric(fixture, GW_BUS_EVENTS), 1, most / EVENT_SIZE);
 
-    while (metric(fixture, GW_BUS_EVENTS) < EVENTS || atomic_load(owed) > 0) {
+    while (metric(fixture, GW_BUS_EVENTS) < EVENTS || atomic_load(pending) > 0) {
         give_time(fixture, true);
-        assert_in_range(atomic_load(owed), 0, most);
+        assert_in_range(atomic_load(pending), 0, most);
     }
     assert_int_equal(metric(fixture, GW_BUS_HOLES), 0);
     talus_broadcaster_destroy(&bus);
@@ -159,10 +159,10 @@ static void test_bridge_on_the_workers_loop_holds_no_more(void **state)
     while (talus_broadcaster_wait_subscribers(bus, 1, 0, NULL) != 0)
         give_time(fixture, true);
     emit_all(bus);
-    atomic_size_t *owed = &fixture->bridge->workers[0].owed;
-    while (metric(fixture, GW_BUS_EVENTS) < EVENTS || atomic_load(owed) > 0) {
+    atomic_size_t *pending = &fixture->bridge->workers[0].pending;
+    while (metric(fixture, GW_BUS_EVENTS) < EVENTS || atomic_load(pending) > 0) {
         give_time(fixture, true);
-        assert_in_range(atomic_load(owed), 0, BRIDGE_OWED_MAX + EVENT_SIZE + 4096);
+        assert_in_range(atomic_load(pending), 0, BRIDGE_PENDING_MAX + EVENT_SIZE + 4096);
     }
     assert_int_equal(metric(fixture, GW_BUS_HOLES), 0);
     talus_broadcaster_destroy(&bus);
@@ -344,10 +344,10 @@ static void test_bridge_answers_that_miss_the_same_share_it(void **state)
         hear(fixture);
     }
     // That of the first join may have room to grow.
-    assert_in_range(atomic_load(&fixture->bridge->workers[0].owed), 2 * MISSED, 4 * MISSED);
+    assert_in_range(atomic_load(&fixture->bridge->workers[0].pending), 2 * MISSED, 4 * MISSED);
     while (!bridge_is_idle(fixture->bridge, 0))
         give_time(fixture, true);
-    assert_in_range(atomic_load(&fixture->bridge->workers[0].owed), 0, MISSED); // presence
+    assert_in_range(atomic_load(&fixture->bridge->workers[0].pending), 0, MISSED); // presence
     talus_broadcaster_destroy(&bus);
 }
 

@@ -130,9 +130,9 @@ static void test_event_log_is_bounded_in_bytes(void **state)
     assert_int_equal(fixture.a.gone, 1);
     append(&fixture.a, "o.5", 0);
     assert_int_equal(fixture.b.gone, 2);
-    struct event_log_cursor owed = {&fixture.a, 1, NULL};
-    assert_true(event_log_reaches(&owed, 1));
-    expect_owed(&owed, 1, "o.3 o.4 o.5 ");
+    struct event_log_cursor pending = {&fixture.a, 1, NULL};
+    assert_true(event_log_reaches(&pending, 1));
+    expect_owed(&pending, 1, "o.3 o.4 o.5 ");
 }
 
 static void test_event_log_notes_what_it_does_not_keep(void **state)
@@ -190,8 +190,8 @@ static void test_event_log_forgets_a_session_alone(void **state)
     append(&fixture.a, "o.3", 0);
     session_log_fini(&fixture.log, &fixture.a);
     session_log_init(&fixture.a);
-    struct event_log_cursor owed = {&fixture.b, 0, NULL};
-    expect_owed(&owed, 1, "o.2 ");
+    struct event_log_cursor pending = {&fixture.b, 0, NULL};
+    expect_owed(&pending, 1, "o.2 ");
     append(&fixture.a, "o.4", 0);
     struct event_log_cursor again = {&fixture.a, 0, NULL};
     expect_owed(&again, 1, "o.4 ");
