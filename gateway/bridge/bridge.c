@@ -36,9 +36,9 @@ void bridge_options_init(struct bridge_options *options)
         .max_missed = (size_t)1 << 20,
         .max_histories = 256,
         .max_histories_of_one = 64,
-        .max_since_waiting = 16384,
-        .since_queue_ms = 10000,
-        .since_stream_ms = 1000,
+        .max_catch_ups_waiting = 16384,
+        .catch_up_queue_ms = 10000,
+        .catch_up_stream_ms = 1000,
         .max_bus_sessions = 100000,
     };
 }

@@ -50,10 +50,10 @@ struct bridge_options {
     // broadcasters that none is asked of. The other joins wait: 16,384 of all, for 10,000 ms.
     size_t max_histories;
     size_t max_histories_of_one;
-    size_t max_since_waiting; // joins, also those that are asked for
-    unsigned since_queue_ms;  // how long one waits to be asked for
-    unsigned since_stream_ms; // how long the live stream may take to reach a history's end; default
-                              // 1,000
+    size_t max_catch_ups_waiting; // joins, also those that are asked for
+    unsigned catch_up_queue_ms;   // how long one waits to be asked for
+    unsigned catch_up_stream_ms;  // how long the live stream may take to reach a history's end;
+                                 // default 1,000
     // Sessions subscribed to: each costs memory here and in every broadcaster. Beyond, those that
     // nobody is in go, and with them who might come back; then joins are `unavailable`. Default
     // 100,000.

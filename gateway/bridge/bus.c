@@ -114,7 +114,7 @@ static struct bridge_session *new_session(struct bridge *bridge, const char *nam
     session->name = memcpy((char *)session->members + members_size, name, name_size);
     session->bridge = bridge;
     list_init(&session->waiting);
-    list_init(&session->sinces);
+    list_init(&session->catch_ups);
     session_log_init(&session->log);
     bridge__origins_init(&session->origins);
     gw_deadline_init(&session->linger, on_linger_over);
@@ -271,7 +271,7 @@ static void work_off(struct bridge_session *session, struct bridge_request *requ
 {
     bool is_since = request->command == BRIDGE_JOIN && !request->is_member &&
                     (request->since[0] != '\0' || request->is_implied);
-    if (is_since && bridge__join_since(session, request))
+    if (is_since && bridge__catch_up(session, request))
         return;
     if (request->command == BRIDGE_JOIN)
         bridge__join(session, request);
@@ -350,8 +350,8 @@ static void on_gap(struct bridge *bridge, const talus_delivery_t *gap)
     }
     bridge__post(bridge, session, encoded, NULL);
     bridge_encoded_unref(encoded);
-    if (session && bridge->since_count > 0)
-        bridge__sinces_hear_gap(session, gap);
+    if (session && bridge->catch_up_count > 0)
+        bridge__catch_ups_on_gap(session, gap);
 }
 
 // An event that cannot be said to clients is a gap of one.
@@ -419,8 +419,8 @@ static void on_event(struct bridge *bridge, const talus_event_t *event)
     }
     bridge__log(bridge, session, encoded, event);
     bridge__post(bridge, session, encoded, NULL);
-    if (session && bridge->since_count > 0)
-        bridge__sinces_hear(session, event);
+    if (session && bridge->catch_up_count > 0)
+        bridge__catch_ups_on_event(session, event);
     bridge_encoded_unref(encoded);
 }
 
@@ -507,8 +507,8 @@ static void receive(struct bridge *bridge)
             uv_poll_stop(bridge->bus_watcher);
             return;
         }
-        bridge__sinces_go_on(bridge);
-        bridge__sinces_ask(bridge);
+        bridge__catch_ups_resume(bridge);
+        bridge__catch_ups_request(bridge);
         int error = talus_subscriber_receive(bridge->subscriber, 0, &delivery);
         if (error == TALUS_ETIMEOUT) {
             show_stats(bridge);
@@ -566,7 +566,7 @@ bool bridge__bus_init(struct bridge *bridge)
         gw_loop_expect_messages(bridge->loop, true); // also while nothing is received
     gw_deadline_queue_init(&bridge->linger, bridge->loop, bridge->options.linger_ms);
     bridge__recovery_init(bridge);
-    bridge__sinces_init(bridge);
+    bridge__catch_ups_init(bridge);
     bridge->bus_watcher = malloc(sizeof *bridge->bus_watcher);
     if (!bridge->bus_watcher)
         return false;
@@ -594,7 +594,7 @@ void bridge__bus_fini(struct bridge *bridge)
 {
     struct bridge_session *session;
     struct bridge_session *next;
-    bridge__sinces_fini(bridge);
+    bridge__catch_ups_fini(bridge);
     bridge__recovery_fini(bridge);
     HASH_ITER(hh, bridge->sessions, session, next)
     {

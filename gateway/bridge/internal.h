@@ -167,7 +167,7 @@ struct bridge_session {
     size_t clients; // in all workers
     size_t held;    // for clients that may come back, or wait for what they missed
     struct session_log log;
-    struct list sinces;            // joins that wait for a history: see since.c
+    struct list catch_ups;         // joins that wait for a history: see catch_up.c
     char newest[TALUS_ID_MAX + 1]; // id of the newest event known but for gateways' presence; ""
                                    // for none
     struct bridge_origins origins;
@@ -204,14 +204,14 @@ struct bridge {
     struct gw_deadline_queue suspended_deadlines;
     size_t suspended_count;
     size_t suspended_bytes;
-    struct list sinces; // histories that are asked for, for joins: see since.c
-    size_t since_count;
+    struct list catch_ups; // histories that are asked for, for joins: see catch_up.c
+    size_t catch_up_count;
     struct bridge_source *sources; // by broadcaster: the queues of those still to be asked for
-    struct list since_sources;     // whose queue has some, in turn
-    struct list since_paced;       // joins for what the log has, whose worker is behind
-    size_t since_waiting;          // joins that wait for one of all these
-    struct gw_deadline_queue since_deadlines;
-    struct gw_deadline_queue since_queue_deadlines;
+    struct list catch_up_sources;  // whose queue has some, in turn
+    struct list catch_up_paced;    // joins for what the log has, whose worker is behind
+    size_t catch_up_waiting;       // joins that wait for one of all these
+    struct gw_deadline_queue catch_up_deadlines;
+    struct gw_deadline_queue catch_up_queue_deadlines;
     struct gw_metrics metrics;
     struct gw_loop_message stop_message;
 };
@@ -274,29 +274,29 @@ bool bridge__is_presence_id(const char *id);
 // Whether another one than that of an event id sent something before that index.
 bool bridge__has_others(const struct bridge_origins *origins, const char *id, uint64_t index);
 
-// ---- since.c and since_queue.c, bus thread
+// ---- catch_up.c and catch_up_queue.c, bus thread
 
-void bridge__sinces_init(struct bridge *bridge);
-void bridge__sinces_fini(struct bridge *bridge);
+void bridge__catch_ups_init(struct bridge *bridge);
+void bridge__catch_ups_fini(struct bridge *bridge);
 // Counts the join if it is told a gap.
 void bridge__count_incomplete(struct bridge *bridge, const struct bridge_request *request);
 // Looks for what a client that joins a live session missed. True: it waits, and bridge__join
 // follows when that is known; false: it is in the request, or a gap is.
-bool bridge__join_since(struct bridge_session *session, struct bridge_request *request);
+bool bridge__catch_up(struct bridge_session *session, struct bridge_request *request);
 // Answers those that the log has the events for, as long as their workers are not behind.
-void bridge__sinces_go_on(struct bridge *bridge);
+void bridge__catch_ups_resume(struct bridge *bridge);
 // Asks for the histories that wait for that, as many as may be asked for at a time. Not while the
 // histories that are asked for are walked through: some joins may end.
-void bridge__sinces_ask(struct bridge *bridge);
+void bridge__catch_ups_request(struct bridge *bridge);
 // Deliveries of what was asked for.
 void bridge__on_replayed(struct bridge *bridge, const talus_delivery_t *delivery);
 void bridge__on_recovered(struct bridge *bridge, const talus_delivery_t *delivery);
 // An event of the session has come, and is in the log.
-void bridge__sinces_hear(struct bridge_session *session, const talus_event_t *event);
+void bridge__catch_ups_on_event(struct bridge_session *session, const talus_event_t *event);
 // The same of a gap.
-void bridge__sinces_hear_gap(struct bridge_session *session, const talus_delivery_t *gap);
+void bridge__catch_ups_on_gap(struct bridge_session *session, const talus_delivery_t *gap);
 
-// ---- recovery.c, bus thread
+// ---- suspended_clients.c, bus thread
 
 void bridge__recovery_init(struct bridge *bridge);
 void bridge__recovery_fini(struct bridge *bridge);
@@ -314,7 +314,7 @@ bool bridge__is_suspended(const struct bridge *bridge, const char *client);
 // counted in its sessions again.
 bool bridge__recover(struct bridge *bridge, struct bridge_request *request);
 
-// ---- recovering.c, workers
+// ---- connection_recovery.c, workers
 
 struct client;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Which broadcasters have sent to a session, as far as a join with `since` has to know: one event
-// id says nothing of the events of others. See since.c.
+// id says nothing of the events of others. See catch_up.c.
 #include <string.h>
 
 #include "gateway/bridge/event_id.h"

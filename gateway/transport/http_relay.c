@@ -3,10 +3,9 @@
 // for it at the remote loop, which answers. They write to each other by loop messages, which keep
 // their order. Invariants:
 // - The remote side answers once, whatever happens; the local side takes the answer unless its
-// connection has ended.
+//   connection has ended.
 // - The local side says once that its connection has ended, unless the answer came first. Both may
-// be under
-//   way at a time, and find nobody then.
+//   be under way at a time, and find nobody then.
 // - A relay is freed by the last that refers to it: its two sides, and each message under way. No
 //   message that is dropped at the end, nor a side's end then, touches the other side's server.
 #include <stdlib.h>

@@ -288,7 +288,7 @@ static bool is_asked_or_answered(void *arg)
 {
     const struct bridge *bridge = ((const struct fixture *)arg)->bridge;
     const struct bridge_session *session = bridge__find_session(bridge, "s");
-    return bridge->since_count == 1 || (session && session->clients == 1);
+    return bridge->catch_up_count == 1 || (session && session->clients == 1);
 }
 
 // Leaves, and joins with `since`. False: the broadcaster was so fast that the answer was there
@@ -303,7 +303,7 @@ static bool is_waiting_to_join_again(struct fixture *fixture, struct client *cli
     read_message(client, "42/graph,[\"left\"");
     ws_send(client, packet);
     bed_wait(&fixture->base.bed, is_asked_or_answered, fixture);
-    if (fixture->bridge->since_count == 1)
+    if (fixture->bridge->catch_up_count == 1)
         return true;
     read_message(client, "42/graph,[\"session-connected\"");
     read_message(client, "42/graph,[\"joined\"");
@@ -331,7 +331,7 @@ static void test_since_holds_a_session_that_lingers(void **state)
     assert_int_equal(metric(fixture, GW_BUS_SESSIONS), 1);
     read_message(client, "42/graph,[\"session-connected\"");
     read_message(client, "42/graph,[\"joined\"");
-    assert_int_equal(fixture->bridge->since_count, 0);
+    assert_int_equal(fixture->bridge->catch_up_count, 0);
     client_close(client);
 }
 

@@ -23,8 +23,8 @@ static struct bridge_options options_without_presence(void)
     options.presence_limit = 0; // rooms are not told who comes: there are hundreds
     options.max_histories = ASKED_IN_ALL;
     options.max_histories_of_one = ASKED_MAX;
-    options.max_since_waiting = WAITING_MAX;
-    options.since_queue_ms = QUEUE_PATIENCE_MS;
+    options.max_catch_ups_waiting = WAITING_MAX;
+    options.catch_up_queue_ms = QUEUE_PATIENCE_MS;
     return options;
 }
 
@@ -119,7 +119,7 @@ struct wait {
 static bool are_waiting(void *arg)
 {
     const struct wait *wait = arg;
-    return wait->fixture->bridge->since_waiting == wait->count;
+    return wait->fixture->bridge->catch_up_waiting == wait->count;
 }
 
 static void wait_waiting(struct fixture *fixture, size_t count)
@@ -131,13 +131,13 @@ static void wait_waiting(struct fixture *fixture, size_t count)
 static bool is_nobody_waiting(void *arg)
 {
     const struct fixture *fixture = arg;
-    return fixture->bridge->since_waiting == 0 && bridge_is_idle(fixture->bridge, 0);
+    return fixture->bridge->catch_up_waiting == 0 && bridge_is_idle(fixture->bridge, 0);
 }
 
 static void wait_answered(struct fixture *fixture)
 {
     bed_wait(&fixture->base.bed, is_nobody_waiting, fixture);
-    assert_int_equal(fixture->bridge->since_count, 0);
+    assert_int_equal(fixture->bridge->catch_up_count, 0);
 }
 
 static void expect_incomplete(const struct fixture *fixture, enum gw_metric why, int64_t count)
@@ -157,7 +157,7 @@ static void test_since_more_than_may_be_asked_for_at_a_time(void **state)
     for (unsigned i = 0; i < ASKED_MAX + MORE; i++)
         put_join(clients[i], "s", event_id(fixture, i + 1));
     wait_waiting(fixture, ASKED_MAX + MORE);
-    assert_int_equal(fixture->bridge->since_count, ASKED_MAX);
+    assert_int_equal(fixture->bridge->catch_up_count, ASKED_MAX);
     assert_int_equal(count_clients(fixture, "s"), 0);
     let_bus_go_on(fixture);
     wait_answered(fixture);
@@ -178,17 +178,17 @@ static void test_since_asks_one_broadcaster_for_so_much(void **state)
     arrange(fixture);
     hold_bus_up(fixture);
     post_joins(fixture, ELSEWHERE);
-    assert_int_equal(fixture->bridge->since_count, ASKED_MAX);
+    assert_int_equal(fixture->bridge->catch_up_count, ASKED_MAX);
     post_joins_at(fixture, "second00", ELSEWHERE);
-    assert_int_equal(fixture->bridge->since_count, FOR_ALL);
+    assert_int_equal(fixture->bridge->catch_up_count, FOR_ALL);
     for (size_t i = 1; i <= KEPT; i++) {
         snprintf(origin, sizeof origin, "third%03zu", i);
         post_joins_at(fixture, origin, 2);
-        assert_int_equal(fixture->bridge->since_count, FOR_ALL + i);
+        assert_int_equal(fixture->bridge->catch_up_count, FOR_ALL + i);
     }
     post_joins_at(fixture, "another1", 2);
-    assert_int_equal(fixture->bridge->since_count, ASKED_IN_ALL);
-    assert_int_equal(fixture->bridge->since_waiting, 2 * ELSEWHERE + 2 * KEPT + 2);
+    assert_int_equal(fixture->bridge->catch_up_count, ASKED_IN_ALL);
+    assert_int_equal(fixture->bridge->catch_up_waiting, 2 * ELSEWHERE + 2 * KEPT + 2);
     let_bus_go_on(fixture);
     wait_answered(fixture);
     assert_null(fixture->bridge->sources);
@@ -208,7 +208,7 @@ static void test_since_joins_with_the_same_event_share_a_history(void **state)
     for (int i = 0; i < COUNT; i++)
         put_join(clients[i], "s", event_id(fixture, 7));
     wait_waiting(fixture, COUNT);
-    assert_int_equal(fixture->bridge->since_count, 1);
+    assert_int_equal(fixture->bridge->catch_up_count, 1);
     let_bus_go_on(fixture);
     wait_answered(fixture);
     for (int i = 0; i < COUNT; i++) {
@@ -225,14 +225,14 @@ static void test_since_waits_for_so_long_to_be_asked_for(void **state)
     hold_bus_up(fixture);
     post_joins(fixture, ASKED_MAX);
     struct client *client = join_since(fixture, ELSEWHERE);
-    assert_int_equal(fixture->bridge->since_waiting, ASKED_MAX + 1);
+    assert_int_equal(fixture->bridge->catch_up_waiting, ASKED_MAX + 1);
     live(fixture, client, QUEUE_PATIENCE_MS / PING_INTERVAL * PING_INTERVAL);
     harness_advance(&fixture->base, QUEUE_PATIENCE_MS % PING_INTERVAL - 1);
     client_expect_silence(client);
     harness_advance(&fixture->base, 1);
     expect_gap(fixture, client, ELSEWHERE);
-    assert_int_equal(fixture->bridge->since_count, ASKED_MAX);
-    assert_int_equal(fixture->bridge->since_waiting, ASKED_MAX);
+    assert_int_equal(fixture->bridge->catch_up_count, ASKED_MAX);
+    assert_int_equal(fixture->bridge->catch_up_waiting, ASKED_MAX);
     assert_int_equal(count_clients(fixture, "s"), 1);
     expect_incomplete(fixture, GW_SINCE_QUEUE_TIMEOUT, 1);
     client_close(client);
@@ -246,11 +246,11 @@ static void test_since_past_the_queue_is_told_at_once(void **state)
     arrange(fixture);
     hold_bus_up(fixture);
     post_joins(fixture, WAITING_MAX - 1);
-    assert_int_equal(fixture->bridge->since_waiting, WAITING_MAX - 1);
+    assert_int_equal(fixture->bridge->catch_up_waiting, WAITING_MAX - 1);
     struct client *last = join_since(fixture, 1);
     client_expect_silence(last);
-    assert_int_equal(fixture->bridge->since_waiting, WAITING_MAX);
-    assert_int_equal(fixture->bridge->since_count, ASKED_MAX);
+    assert_int_equal(fixture->bridge->catch_up_waiting, WAITING_MAX);
+    assert_int_equal(fixture->bridge->catch_up_count, ASKED_MAX);
     for (unsigned seq = 1; seq <= ELSEWHERE; seq += ELSEWHERE - 1) { // one that is asked for, too
         struct client *client = join_since(fixture, seq);
         expect_gap(fixture, client, seq);
@@ -262,7 +262,7 @@ static void test_since_past_the_queue_is_told_at_once(void **state)
     read_message(newest, "42/graph,[\"joined\"");
     client_expect_silence(newest);
     client_close(newest);
-    assert_int_equal(fixture->bridge->since_waiting, WAITING_MAX);
+    assert_int_equal(fixture->bridge->catch_up_waiting, WAITING_MAX);
     let_bus_go_on(fixture);
     wait_answered(fixture);
     read_message(last, "42/graph,[\"joined\"");
@@ -313,7 +313,7 @@ static void test_since_in_the_log_waits_for_a_worker_that_is_behind(void **state
     for (int i = 0; i < COUNT; i++)
         put_join(clients[i], "s", event_id(fixture, ELSEWHERE + 1));
     wait_waiting(fixture, COUNT);
-    assert_int_equal(fixture->bridge->since_count, 0); // nobody is asked
+    assert_int_equal(fixture->bridge->catch_up_count, 0); // nobody is asked
     // Who misses nothing is no burden.
     struct client *newest = join_since(fixture, ELSEWHERE + 3);
     read_message(newest, "42/graph,[\"joined\"");
@@ -340,7 +340,7 @@ static void test_since_in_the_log_may_be_gone_from_it(void **state)
     emit(fixture, "s", NULL);
     hold_bus_up(fixture);
     struct client *client = join_since(fixture, ELSEWHERE + 1);
-    assert_int_equal(fixture->bridge->since_waiting, 1);
+    assert_int_equal(fixture->bridge->catch_up_waiting, 1);
     event_log_expire(&fixture->bridge->log, INT64_MAX);
     let_bus_go_on(fixture);
     wait_answered(fixture);
@@ -356,8 +356,8 @@ static void test_since_ends_with_joins_that_wait(void **state)
     arrange(fixture);
     hold_bus_up(fixture);
     post_joins(fixture, 2 * ELSEWHERE);
-    assert_int_equal(fixture->bridge->since_count, ASKED_MAX);
-    assert_int_equal(fixture->bridge->since_waiting, 2 * ELSEWHERE);
+    assert_int_equal(fixture->bridge->catch_up_count, ASKED_MAX);
+    assert_int_equal(fixture->bridge->catch_up_waiting, 2 * ELSEWHERE);
 }
 
 int main(void)

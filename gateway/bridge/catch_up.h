@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: MIT
-// A join with `since` that waits for a history: what since.c and since_queue.c share. Bus thread.
-#ifndef TALUS_GATEWAY_BRIDGE_SINCE_H
-#define TALUS_GATEWAY_BRIDGE_SINCE_H
+// A join with `since` that waits for a history: what catch_up.c and catch_up_queue.c share. Bus
+// thread.
+#ifndef TALUS_GATEWAY_BRIDGE_CATCH_UP_H
+#define TALUS_GATEWAY_BRIDGE_CATCH_UP_H
 
 #include "gateway/bridge/internal.h"
 
 // A broadcaster that joins name. It is there while a history of it is asked for, or is to be.
 struct bridge_source {
     UT_hash_handle hh;
-    struct list link;  // of bridge->since_sources, while the queue is not empty
+    struct list link;  // of bridge->catch_up_sources, while the queue is not empty
     struct list queue; // of those still to be asked for
     size_t asked;      // histories that are asked for
     char origin[TALUS_ORIGIN_MAX + 1];
 };
 
-struct bridge_since {
-    struct list link;         // of bridge->sinces or ->since_paced, or of the source's queue
-    struct list session_link; // of session->sinces
+struct bridge_catch_up {
+    struct list link;         // of bridge->catch_ups or ->catch_up_paced, or of the source's queue
+    struct list session_link; // of session->catch_ups
     struct list followers;    // joins that are told the same
     struct bridge_session *session;
     struct bridge_source *source;   // NULL: that of a join for what the log has
@@ -41,17 +42,17 @@ struct bridge_since {
     struct gw_deadline deadline;
 };
 
-// since_queue.c: lets the join wait for a history or, if the log has it, for its worker. False: it
-// cannot.
-bool bridge__since_wait(struct bridge_session *session, struct bridge_request *request,
-                        bool is_logged);
-// since_queue.c: lets those join that are told the same as its request.
-void bridge__since_join_followers(struct bridge_since *since);
-// since_queue.c: frees it without its request.
-void bridge__since_free(struct bridge_since *since);
-// since.c: lets it join with what the log has, and frees it. False: the log does not have it.
-bool bridge__since_find(struct bridge_since *since);
-// since.c: lets it join with what was found, or a gap, and frees it.
-void bridge__since_finish(struct bridge_since *since);
+// catch_up_queue.c: lets the join wait for a history or, if the log has it, for its worker. False:
+// it cannot.
+bool bridge__catch_up_wait(struct bridge_session *session, struct bridge_request *request,
+                           bool is_logged);
+// catch_up_queue.c: lets those join that are told the same as its request.
+void bridge__catch_up_join_followers(struct bridge_catch_up *catch_up);
+// catch_up_queue.c: frees it without its request.
+void bridge__catch_up_free(struct bridge_catch_up *catch_up);
+// catch_up.c: lets it join with what the log has, and frees it. False: the log does not have it.
+bool bridge__catch_up_find(struct bridge_catch_up *catch_up);
+// catch_up.c: lets it join with what was found, or a gap, and frees it.
+void bridge__catch_up_finish(struct bridge_catch_up *catch_up);
 
 #endif

@@ -7,8 +7,8 @@
 // when the stream has reached the history's end, so that nothing comes twice. What cannot be proven
 // complete is told by a gap, before what was found, or after it where that is its place.
 //
-// So many histories are asked for at a time; further joins wait (since_queue.c), and joins with the
-// same session and event share one history. A join that waits for too long is told a gap.
+// So many histories are asked for at a time; further joins wait (catch_up_queue.c), and joins with
+// the same session and event share one history. A join that waits for too long is told a gap.
 //
 // An event id says nothing of the events of other broadcasters that came before it here: these the
 // client may have or not. So it is told that this is not known (a gap of nobody), unless there are
@@ -16,8 +16,8 @@
 
 #include <string.h>
 
+#include "gateway/bridge/catch_up.h"
 #include "gateway/bridge/event_id.h"
-#include "gateway/bridge/since.h"
 
 // ---- Telling
 
@@ -107,9 +107,9 @@ static bool append_log(struct bridge_missed *to, const struct session_log *log, 
 }
 
 // The index of the event that the client has, if the log has all that came after it; else 0.
-static uint64_t find_index(const struct session_log *log, const char *since)
+static uint64_t find_index(const struct session_log *log, const char *id)
 {
-    uint64_t index = session_log_find(log, since);
+    uint64_t index = session_log_find(log, id);
     return log->gone > index ? 0 : index;
 }
 
@@ -134,76 +134,77 @@ static bool find_in_log(struct bridge *bridge, struct bridge_session *session,
 // ---- The broadcaster's history
 
 // What the client named is an event of another session: of this one it says nothing.
-static bool is_of_another_session(const struct bridge_since *since)
+static bool is_of_another_session(const struct bridge_catch_up *catch_up)
 {
-    return since->request->is_implied && since->is_asked && !since->is_known;
+    return catch_up->request->is_implied && catch_up->is_asked && !catch_up->is_known;
 }
 
 // Everything that is to be told is in the request.
-static void let_join(struct bridge_since *since)
+static void let_join(struct bridge_catch_up *catch_up)
 {
-    struct bridge_session *session = since->session;
+    struct bridge_session *session = catch_up->session;
     struct bridge *bridge = session->bridge;
-    struct bridge_request *request = since->request;
+    struct bridge_request *request = catch_up->request;
     session->held++; // it stays until all have joined
-    bridge__since_join_followers(since);
-    bridge__since_free(since);
+    bridge__catch_up_join_followers(catch_up);
+    bridge__catch_up_free(catch_up);
     session->held--;
     bridge__join(session, request);
     gw_task_schedule(bridge->loop, GW_PHASE_DISTRIBUTE, &bridge->receive_task); // to ask the next
 }
 
-bool bridge__since_find(struct bridge_since *since)
+bool bridge__catch_up_find(struct bridge_catch_up *catch_up)
 {
-    struct bridge_session *session = since->session;
-    if (!find_in_log(session->bridge, session, since->request))
+    struct bridge_session *session = catch_up->session;
+    if (!find_in_log(session->bridge, session, catch_up->request))
         return false;
-    let_join(since);
+    let_join(catch_up);
     return true;
 }
 
 // What was found cannot be given, or not all that the stream brought since.
-static void tell_instead(struct bridge_since *since)
+static void tell_instead(struct bridge_catch_up *catch_up)
 {
-    struct bridge_session *session = since->session;
-    struct bridge_request *request = since->request;
-    enum bridge_incomplete why = since->cut_for   ? since->cut_for
-                                 : since->is_lost ? BRIDGE_NO_ANSWER
-                                                  : BRIDGE_TOO_MUCH;
-    uint64_t upto = since->heard > since->end ? since->heard : since->end;
+    struct bridge_session *session = catch_up->session;
+    struct bridge_request *request = catch_up->request;
+    enum bridge_incomplete why = catch_up->cut_for   ? catch_up->cut_for
+                                 : catch_up->is_lost ? BRIDGE_NO_ANSWER
+                                                     : BRIDGE_TOO_MUCH;
+    uint64_t upto = catch_up->heard > catch_up->end ? catch_up->heard : catch_up->end;
     char first[TALUS_ID_MAX + 1];
-    if (since->is_answered) {
-        bridge_missed_truncate(&request->missed, since->told); // that gap is part of this one
-        request->incomplete = since->is_unproven ? BRIDGE_UNPROVEN : BRIDGE_COMPLETE;
+    if (catch_up->is_answered) {
+        bridge_missed_truncate(&request->missed, catch_up->told); // that gap is part of this one
+        request->incomplete = catch_up->is_unproven ? BRIDGE_UNPROVEN : BRIDGE_COMPLETE;
     }
-    if (!since->is_followed || since->is_over) {
-        tell_unknown(session, request, since->is_lost ? TALUS_GAP_ORIGIN_LOST : TALUS_GAP_HISTORY,
-                     since->is_unproven, why);
+    if (!catch_up->is_followed || catch_up->is_over) {
+        tell_unknown(session, request,
+                     catch_up->is_lost ? TALUS_GAP_ORIGIN_LOST : TALUS_GAP_HISTORY,
+                     catch_up->is_unproven, why);
         return;
     }
     event_id_format(first, request->since, upto + 1);
-    if (upto > since->after) {
+    if (upto > catch_up->after) {
         note_incomplete(request, why);
         tell_gap(session->bridge, request, request->since, first, TALUS_GAP_ORIGIN_LOST);
     }
-    if (!since->is_unproven && bridge__has_others(&session->origins, request->since, UINT64_MAX))
+    if (!catch_up->is_unproven && bridge__has_others(&session->origins, request->since, UINT64_MAX))
         tell_unproven(session->bridge, request);
 }
 
-void bridge__since_finish(struct bridge_since *since)
+void bridge__catch_up_finish(struct bridge_catch_up *catch_up)
 {
-    struct bridge_session *session = since->session;
-    struct bridge_request *request = since->request;
-    bool is_whole =
-        !since->is_cut && session->log.gone <= since->asked_at &&
-        append_log(&since->found, &session->log, since->asked_at, request->since, since->end) &&
-        bridge_missed_join(&request->missed, &since->found);
+    struct bridge_session *session = catch_up->session;
+    struct bridge_request *request = catch_up->request;
+    bool is_whole = !catch_up->is_cut && session->log.gone <= catch_up->asked_at &&
+                    append_log(&catch_up->found, &session->log, catch_up->asked_at, request->since,
+                               catch_up->end) &&
+                    bridge_missed_join(&request->missed, &catch_up->found);
     if (!is_whole)
-        tell_instead(since);
-    let_join(since);
+        tell_instead(catch_up);
+    let_join(catch_up);
 }
 
-bool bridge__join_since(struct bridge_session *session, struct bridge_request *request)
+bool bridge__catch_up(struct bridge_session *session, struct bridge_request *request)
 {
     struct bridge *bridge = session->bridge;
     bridge_missed_init(&request->missed, bridge->options.max_missed);
@@ -225,7 +226,7 @@ bool bridge__join_since(struct bridge_session *session, struct bridge_request *r
             tell_unproven(bridge, request);
         return false;
     }
-    if (bridge__since_wait(session, request, is_paced))
+    if (bridge__catch_up_wait(session, request, is_paced))
         return true;
     tell_unknown(session, request, TALUS_GAP_HISTORY, false, BRIDGE_QUEUE_FULL);
     return false;
@@ -233,133 +234,135 @@ bool bridge__join_since(struct bridge_session *session, struct bridge_request *r
 
 // Before what was found: what is missing begins after the client's own event, also where that was
 // asked for with it.
-static void tell_missing_before(struct bridge_since *since, const talus_delivery_t *delivery)
+static void tell_missing_before(struct bridge_catch_up *catch_up, const talus_delivery_t *delivery)
 {
-    struct bridge *bridge = since->session->bridge;
+    struct bridge *bridge = catch_up->session->bridge;
     const char *after = delivery->after;
     uint64_t seq;
-    if (!event_id_split(after, &seq) || seq < since->after)
-        after = since->request->since;
-    if (!event_id_split(delivery->first, &seq) || seq > since->after + 1) {
-        note_incomplete(since->request, since->is_lost ? BRIDGE_NO_ANSWER : BRIDGE_NO_HISTORY);
-        tell_gap(bridge, since->request, after, delivery->first, delivery->reason);
-    } else if (!since->is_lost && !since->is_unproven) {
+    if (!event_id_split(after, &seq) || seq < catch_up->after)
+        after = catch_up->request->since;
+    if (!event_id_split(delivery->first, &seq) || seq > catch_up->after + 1) {
+        note_incomplete(catch_up->request,
+                        catch_up->is_lost ? BRIDGE_NO_ANSWER : BRIDGE_NO_HISTORY);
+        tell_gap(bridge, catch_up->request, after, delivery->first, delivery->reason);
+    } else if (!catch_up->is_lost && !catch_up->is_unproven) {
         // Missing is the client's event, or one of another session. A broadcaster that is lost has
         // named the client's as the session's newest.
-        tell_unproven(bridge, since->request);
+        tell_unproven(bridge, catch_up->request);
     }
 }
 
 // A broadcaster that is lost while it answers leaves a gap after what came of it, any other
 // incomplete answer one before.
-static void tell_missing(struct bridge_since *since, const talus_delivery_t *delivery)
+static void tell_missing(struct bridge_catch_up *catch_up, const talus_delivery_t *delivery)
 {
     uint64_t after;
-    if (since->is_lost && event_id_split(delivery->after, &after) && after < since->last)
-        bridge_missed_truncate(&since->found, 0); // it had a hole, and all of it counts as missing
-    if (!since->is_lost || bridge_missed_count(&since->found) == 0) {
-        tell_missing_before(since, delivery);
+    if (catch_up->is_lost && event_id_split(delivery->after, &after) && after < catch_up->last)
+        bridge_missed_truncate(&catch_up->found,
+                               0); // it had a hole, and all of it counts as missing
+    if (!catch_up->is_lost || bridge_missed_count(&catch_up->found) == 0) {
+        tell_missing_before(catch_up, delivery);
         return;
     }
-    note_incomplete(since->request, BRIDGE_NO_ANSWER);
+    note_incomplete(catch_up->request, BRIDGE_NO_ANSWER);
     talus_delivery_t gap = *delivery;
-    gap.session = since->request->session;
-    struct bridge_encoded *encoded = encoder_gap(since->session->bridge->encoder, &gap);
-    since->is_cut |= !encoded || !bridge_missed_add(&since->found, encoded, COPY_CAUGHT_UP);
+    gap.session = catch_up->request->session;
+    struct bridge_encoded *encoded = encoder_gap(catch_up->session->bridge->encoder, &gap);
+    catch_up->is_cut |= !encoded || !bridge_missed_add(&catch_up->found, encoded, COPY_CAUGHT_UP);
     if (encoded)
         bridge_encoded_unref(encoded);
 }
 
-static struct bridge_since *find_since(const struct bridge *bridge, uint64_t id)
+static struct bridge_catch_up *find_catch_up(const struct bridge *bridge, uint64_t id)
 {
-    for (struct list *at = bridge->sinces.next; at != &bridge->sinces; at = at->next) {
-        struct bridge_since *since = LIST_ENTRY(at, struct bridge_since, link);
-        if (since->id == id && !since->is_answered)
-            return since;
+    for (struct list *at = bridge->catch_ups.next; at != &bridge->catch_ups; at = at->next) {
+        struct bridge_catch_up *catch_up = LIST_ENTRY(at, struct bridge_catch_up, link);
+        if (catch_up->id == id && !catch_up->is_answered)
+            return catch_up;
     }
     return NULL;
 }
 
 void bridge__on_replayed(struct bridge *bridge, const talus_delivery_t *delivery)
 {
-    struct bridge_since *since = find_since(bridge, delivery->request);
-    if (!since || since->is_cut)
+    struct bridge_catch_up *catch_up = find_catch_up(bridge, delivery->request);
+    if (!catch_up || catch_up->is_cut)
         return;
-    if (delivery->event->seq <= since->after) {
-        since->is_known = true;
+    if (delivery->event->seq <= catch_up->after) {
+        catch_up->is_known = true;
         return;
     }
-    since->last = delivery->event->seq;
+    catch_up->last = delivery->event->seq;
     struct bridge_encoded *encoded = encoder_event(bridge->encoder, delivery->event);
-    since->is_cut = !encoded || !bridge_missed_add(&since->found, encoded, COPY_CAUGHT_UP);
+    catch_up->is_cut = !encoded || !bridge_missed_add(&catch_up->found, encoded, COPY_CAUGHT_UP);
     if (encoded)
         bridge_encoded_unref(encoded);
 }
 
 void bridge__on_recovered(struct bridge *bridge, const talus_delivery_t *delivery)
 {
-    struct bridge_since *since = find_since(bridge, delivery->request);
-    if (!since)
+    struct bridge_catch_up *catch_up = find_catch_up(bridge, delivery->request);
+    if (!catch_up)
         return;
-    since->is_answered = true;
-    since->is_lost = delivery->reason == TALUS_GAP_ORIGIN_LOST;
-    event_id_split(delivery->newest, &since->end);
-    if (since->end < since->after)
-        since->end = since->after; // it was asked for from the event before
-    since->is_known |=
-        !delivery->complete ||
-        (since->is_lost && session_log_find(&since->session->log, since->request->since) > 0);
-    if (is_of_another_session(since)) {
-        if (since->session->newest[0] != '\0') // else nobody has sent anything to it
-            tell_unproven(bridge, since->request);
-        let_join(since);
+    catch_up->is_answered = true;
+    catch_up->is_lost = delivery->reason == TALUS_GAP_ORIGIN_LOST;
+    event_id_split(delivery->newest, &catch_up->end);
+    if (catch_up->end < catch_up->after)
+        catch_up->end = catch_up->after; // it was asked for from the event before
+    catch_up->is_known |= !delivery->complete ||
+                          (catch_up->is_lost &&
+                           session_log_find(&catch_up->session->log, catch_up->request->since) > 0);
+    if (is_of_another_session(catch_up)) {
+        if (catch_up->session->newest[0] != '\0') // else nobody has sent anything to it
+            tell_unproven(bridge, catch_up->request);
+        let_join(catch_up);
         return;
     }
     // The session knows of some that libtalus has forgotten since.
-    since->is_unproven =
-        !delivery->is_only_origin ||
-        bridge__has_others(&since->session->origins, since->request->since, since->asked_at + 1);
-    if (since->is_unproven)
-        tell_unproven(bridge, since->request);
-    since->told = bridge_missed_count(&since->request->missed);
+    catch_up->is_unproven = !delivery->is_only_origin ||
+                            bridge__has_others(&catch_up->session->origins,
+                                               catch_up->request->since, catch_up->asked_at + 1);
+    if (catch_up->is_unproven)
+        tell_unproven(bridge, catch_up->request);
+    catch_up->told = bridge_missed_count(&catch_up->request->missed);
     if (!delivery->complete)
-        tell_missing(since, delivery);
+        tell_missing(catch_up, delivery);
     // Only a stream that has come to the client's event brings nothing again.
-    since->is_followed = since->is_lost && delivery->is_reached &&
-                         (delivery->complete || delivery->first[0] != '\0');
+    catch_up->is_followed = catch_up->is_lost && delivery->is_reached &&
+                            (delivery->complete || delivery->first[0] != '\0');
     // Who does not answer may be there still, and bring what was found again. If it is lost, a gap
     // of the stream says so.
-    bool is_nothing_found = !delivery->complete && bridge_missed_count(&since->found) == 0;
+    bool is_nothing_found = !delivery->complete && bridge_missed_count(&catch_up->found) == 0;
     if (delivery->is_reached || is_nothing_found)
-        bridge__since_finish(since);
+        bridge__catch_up_finish(catch_up);
     else
-        gw_deadline_start(&bridge->since_deadlines, &since->deadline);
+        gw_deadline_start(&bridge->catch_up_deadlines, &catch_up->deadline);
 }
 
 // The stream has come so far: `id` names the origin, `seq` its event.
 static void hear_up_to(struct bridge_session *session, const char *id, uint64_t seq)
 {
     struct list *next;
-    for (struct list *at = session->bridge->sinces.next; at != &session->bridge->sinces;
+    for (struct list *at = session->bridge->catch_ups.next; at != &session->bridge->catch_ups;
          at = next) {
-        struct bridge_since *since = LIST_ENTRY(at, struct bridge_since, link);
+        struct bridge_catch_up *catch_up = LIST_ENTRY(at, struct bridge_catch_up, link);
         next = at->next;
-        if (since->session != session || !event_id_is_of(id, since->request->since))
+        if (catch_up->session != session || !event_id_is_of(id, catch_up->request->since))
             continue;
-        since->is_over |= seq == UINT64_MAX;
-        if (seq > since->heard)
-            since->heard = seq;
-        if (since->is_answered && seq >= since->end)
-            bridge__since_finish(since);
+        catch_up->is_over |= seq == UINT64_MAX;
+        if (seq > catch_up->heard)
+            catch_up->heard = seq;
+        if (catch_up->is_answered && seq >= catch_up->end)
+            bridge__catch_up_finish(catch_up);
     }
 }
 
-void bridge__sinces_hear(struct bridge_session *session, const talus_event_t *event)
+void bridge__catch_ups_on_event(struct bridge_session *session, const talus_event_t *event)
 {
     hear_up_to(session, event->id, event->seq);
 }
 
-void bridge__sinces_hear_gap(struct bridge_session *session, const talus_delivery_t *gap)
+void bridge__catch_ups_on_gap(struct bridge_session *session, const talus_delivery_t *gap)
 {
     uint64_t first;
     if (gap->first[0] == '\0')
