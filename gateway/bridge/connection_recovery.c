@@ -55,7 +55,7 @@ static struct bridge_suspension *describe(const struct client *client)
         suspension->left = client->past->left;
         suspension->is_stale_since = has_stale_since(client);
         suspension->is_unsure = client->past->is_unsure;
-        suspension->memberships[0].skip = client->past->skip;
+        suspension->memberships[0].exclusion = client->past->exclusion;
         strcpy(suspension->stale, client->past->stale);
     }
     struct bridge_suspended_membership *to = &suspension->memberships[1];
@@ -64,8 +64,8 @@ static struct bridge_suspension *describe(const struct client *client)
         const struct membership *membership = LIST_ENTRY(at, struct membership, link);
         to->joined = membership->joined;
         to->is_since = membership->is_since;
-        if (membership->skip)
-            to->skip = *membership->skip;
+        if (membership->exclusion)
+            to->exclusion = *membership->exclusion;
         strcpy(to->session, membership->session);
     }
     suspension->membership_count = count;
@@ -248,27 +248,27 @@ static bool restore_membership(struct client *client,
     membership->is_joined = true;
     membership->joined = from->joined;
     membership->is_since = from->is_since;
-    if (from->skip.skipped) {
-        membership->skip = malloc(sizeof *membership->skip);
-        if (!membership->skip)
+    if (from->exclusion.excluded) {
+        membership->exclusion = malloc(sizeof *membership->exclusion);
+        if (!membership->exclusion)
             return false;
-        *membership->skip = from->skip;
+        *membership->exclusion = from->exclusion;
     }
     return sio_join(client->socket, membership->session);
 }
 
 static bool restore(struct client *client, const struct bridge_suspension *suspension)
 {
-    const struct bridge_skip *everybody = &suspension->memberships[0].skip;
+    const struct bridge_exclusion *everybody = &suspension->memberships[0].exclusion;
     client->connected = suspension->memberships[0].joined;
     bool is_ahead = suspension->reached > client->worker->newest;
-    if (everybody->skipped || suspension->left.index || suspension->is_stale_since ||
+    if (everybody->excluded || suspension->left.index || suspension->is_stale_since ||
         suspension->stale[0] != '\0' || is_ahead) {
         struct client_past *past = bridge__past_of(client);
         if (!past)
             return false;
         past->left = suspension->left;
-        past->skip = *everybody;
+        past->exclusion = *everybody;
         past->recovered = suspension->reached;
         strcpy(past->stale, suspension->stale);
         if (suspension->is_stale_since) // a join may have been lost with the connection

@@ -101,7 +101,7 @@ static bool encode_json(struct encoder *encoder, const talus_event_t *event)
 
 // Makes the shared copy of what is in encoder->frames.
 static struct bridge_encoded *take_frames(struct encoder *encoder, const char *session,
-                                          const char *skip)
+                                          const char *except)
 {
     const struct buffer *frames = &encoder->frames;
     struct bridge_encoded *encoded = malloc(sizeof *encoded + frames->size);
@@ -113,7 +113,7 @@ static struct bridge_encoded *take_frames(struct encoder *encoder, const char *s
     encoded->before.index = 0;
     encoded->gap_end[0] = '\0';
     strcpy(encoded->session, session);
-    strcpy(encoded->skip, skip);
+    strcpy(encoded->except, except);
     memcpy(encoded->bytes, frames->bytes, frames->size);
     return encoded;
 }

@@ -50,8 +50,8 @@ enum bridge_incomplete {
 
 // Of a client that is in a session and is left out by `skip`: the newest event that it was sent is
 // not the session's newest.
-struct bridge_skip {
-    uint64_t skipped; // index of the newest event that it was left out of; 0: none
+struct bridge_exclusion {
+    uint64_t excluded; // index of the newest event that it was left out of; 0: none
     struct bridge_log_position
         before; // the newest event before those that it was left out of in a row
 };
@@ -59,7 +59,7 @@ struct bridge_skip {
 struct bridge_suspended_membership {
     uint64_t joined; // index of the newest event when the client joined
     bool is_since;   // at that it was sent older ones, which may not have arrived
-    struct bridge_skip skip;
+    struct bridge_exclusion exclusion;
     // Of the bus thread: the session's `published` when the suspension was kept, and the events
     // that came before that, less those after it that leave the client out.
     uint64_t published;

@@ -64,7 +64,7 @@ void bridge__free_membership(struct client *client, struct membership *membershi
     }
     list_remove(&membership->link);
     client->membership_count--;
-    free(membership->skip);
+    free(membership->exclusion);
     free(membership);
 }
 
@@ -105,36 +105,36 @@ struct client_past *bridge__past_of(struct client *client)
 void bridge__note_left(struct client *client, const struct membership *membership,
                        const struct bridge_log_position *newest)
 {
-    bool is_skipped = membership->skip && membership->skip->skipped == newest->index;
-    const struct bridge_log_position *sent = is_skipped ? &membership->skip->before : newest;
+    bool is_excluded = membership->exclusion && membership->exclusion->excluded == newest->index;
+    const struct bridge_log_position *sent = is_excluded ? &membership->exclusion->before : newest;
     struct client_past *past = sent->index > membership->joined ? bridge__past_of(client) : NULL;
     if (past && sent->index > past->left.index)
         past->left = *sent;
 }
 
 // Several events in a row that leave a client out have one event before them.
-static void note(struct bridge_skip *skip, const struct bridge_encoded *encoded)
+static void note(struct bridge_exclusion *exclusion, const struct bridge_encoded *encoded)
 {
-    if (skip->skipped != encoded->before.index || skip->skipped == 0)
-        skip->before = encoded->before;
-    skip->skipped = encoded->index;
+    if (exclusion->excluded != encoded->before.index || exclusion->excluded == 0)
+        exclusion->before = encoded->before;
+    exclusion->excluded = encoded->index;
 }
 
-void bridge__note_skip(struct bridge_worker *worker, const struct bridge_encoded *encoded)
+void bridge__note_exclusion(struct bridge_worker *worker, const struct bridge_encoded *encoded)
 {
-    struct sio_socket *socket = sio_namespace_find(worker->nsp, encoded->skip);
+    struct sio_socket *socket = sio_namespace_find(worker->nsp, encoded->except);
     struct client *client = socket ? sio_socket_data(socket) : NULL;
     if (!client)
         return;
     if (encoded->session[0] == '\0') {
         struct client_past *past = bridge__past_of(client);
         if (past)
-            note(&past->skip, encoded);
+            note(&past->exclusion, encoded);
         return;
     }
     struct membership *membership = bridge__find_membership(client, encoded->session);
-    if (membership && !membership->skip)
-        membership->skip = calloc(1, sizeof *membership->skip);
-    if (membership && membership->skip)
-        note(membership->skip, encoded);
+    if (membership && !membership->exclusion)
+        membership->exclusion = calloc(1, sizeof *membership->exclusion);
+    if (membership && membership->exclusion)
+        note(membership->exclusion, encoded);
 }

@@ -10,10 +10,10 @@ struct membership {
     struct list link; // of client->memberships
     struct list waiting;
     bool is_joined;
-    bool is_under_way;        // a request of it is
-    uint64_t joined;          // index of the newest event of all when it joined
-    bool is_since;            // older ones were sent to it then
-    struct bridge_skip *skip; // NULL: the client was left out of nothing
+    bool is_under_way;                  // a request of it is
+    uint64_t joined;                    // index of the newest event of all when it joined
+    bool is_since;                      // older ones were sent to it then
+    struct bridge_exclusion *exclusion; // NULL: the client was left out of nothing
     char session[];
 };
 
@@ -29,9 +29,9 @@ struct client {
 
 // Rarely there.
 struct client_past {
-    struct bridge_log_position left; // newest event of the sessions that it has left
-    struct bridge_skip skip;         // of the events for everybody
-    uint64_t recovered;              // index up to which it was given all that it was owed, or 0
+    struct bridge_log_position left;   // newest event of the sessions that it has left
+    struct bridge_exclusion exclusion; // of the events for everybody
+    uint64_t recovered;                // index up to which it was given all that it was owed, or 0
     struct list takers;  // requests to come back of this very client, on other connections
     int64_t since_until; // loop time up to which joins bring what came after `stale`; 0: never
     bool is_unsure;      // up to then joins may miss something, and nobody knows what
@@ -57,6 +57,6 @@ struct client_past *bridge__past_of(struct client *client);
 void bridge__note_left(struct client *client, const struct membership *membership,
                        const struct bridge_log_position *newest);
 // Notes that a client is left out of an event.
-void bridge__note_skip(struct bridge_worker *worker, const struct bridge_encoded *encoded);
+void bridge__note_exclusion(struct bridge_worker *worker, const struct bridge_encoded *encoded);
 
 #endif

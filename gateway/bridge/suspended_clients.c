@@ -51,8 +51,8 @@ static void count_published(struct bridge *bridge, struct session_log *log,
 {
     struct bridge_suspended *suspended = NULL;
     log->published++;
-    if (encoded->skip[0] != '\0')
-        HASH_FIND_STR(bridge->suspended, encoded->skip, suspended);
+    if (encoded->except[0] != '\0')
+        HASH_FIND_STR(bridge->suspended, encoded->except, suspended);
     uint64_t *while_away =
         suspended ? while_away_in(suspended->suspension, encoded->session) : NULL;
     if (while_away)
@@ -64,7 +64,7 @@ void bridge__log(struct bridge *bridge, struct bridge_session *session,
 {
     struct session_log *log = session ? &session->log : &bridge->everybody;
     const char *id = event ? event->id : "";
-    if (encoded && encoded->skip[0] != '\0')
+    if (encoded && encoded->except[0] != '\0')
         session_log_newest(log, &encoded->before);
     bool is_kept =
         encoded && (bridge->options.recovery_window_ms > 0 || (session && session->held > 0));
@@ -104,7 +104,7 @@ static uint64_t count_after(const struct session_log *log, uint64_t after, const
             LIST_ENTRY((struct list *)(uintptr_t)at, struct event_log_entry, session_link);
         if (entry->index <= after)
             break;
-        count += strcmp(entry->encoded->skip, client) != 0;
+        count += strcmp(entry->encoded->except, client) != 0;
     }
     return count;
 }
@@ -251,8 +251,8 @@ static bool find_offset(struct bridge *bridge, const struct bridge_suspension *s
     for (unsigned i = 0; i < suspension->membership_count && *index == 0; i++) {
         const struct bridge_suspended_membership *membership = &suspension->memberships[i];
         *index = session_log_find_after(log_of(bridge, membership), offset, membership->joined);
-        if (*index == 0 && strcmp(offset, membership->skip.before.id) == 0)
-            *index = membership->skip.before.index;
+        if (*index == 0 && strcmp(offset, membership->exclusion.before.id) == 0)
+            *index = membership->exclusion.before.index;
     }
     return *index != 0;
 }
@@ -263,7 +263,7 @@ static bool collect(struct bridge_request *request, const struct bridge_suspensi
     const struct event_log_entry *entry;
     while ((entry = event_log_next(cursors, suspension->membership_count))) {
         bool is_pending = entry->index >= suspension->pending_from;
-        if (strcmp(entry->encoded->skip, suspension->client) != 0 &&
+        if (strcmp(entry->encoded->except, suspension->client) != 0 &&
             !bridge_missed_add(&request->missed, entry->encoded,
                                is_pending ? COPY_RECOVERED : COPY_RESENT))
             return false; // more than a client may be behind
@@ -297,8 +297,9 @@ static uint64_t first_pending_after(const struct bridge_suspended_membership *me
                                     uint64_t offset)
 {
     uint64_t has = offset > membership->joined ? offset : membership->joined;
-    bool is_left_out = has >= membership->skip.before.index && has < membership->skip.skipped;
-    return is_left_out ? membership->skip.skipped : has;
+    bool is_left_out =
+        has >= membership->exclusion.before.index && has < membership->exclusion.excluded;
+    return is_left_out ? membership->exclusion.excluded : has;
 }
 
 static bool find_missed(struct bridge *bridge, const struct bridge_suspension *suspension,

@@ -407,11 +407,11 @@ void bridge__on_room_message(struct gw_loop_message *message)
     const struct sio_encoded frames = {encoded->bytes, encoded->size, encoded->index};
     struct bridge_worker *worker = room_message->worker;
     sio_room_emit_encoded(worker->nsp, encoded->session[0] ? encoded->session : NULL, &frames,
-                          encoded->skip[0] ? encoded->skip : NULL);
+                          encoded->except[0] ? encoded->except : NULL);
     if (encoded->index > 0) {
         worker->newest = encoded->index;
-        if (encoded->skip[0])
-            bridge__note_skip(worker, encoded);
+        if (encoded->except[0])
+            bridge__note_exclusion(worker, encoded);
     }
     size_t size = bridge__room_message_size(room_message);
     bridge_encoded_unref(encoded);

@@ -74,7 +74,7 @@ static void test_event_becomes_one_frame(void **state)
     struct bridge_encoded *encoded = encoder_event(*state, &event);
     expect_text(encoded, "42/graph,[\"node-created\",{\"a\":1,\"b\":[null,0.5]},\"" ID "\"]");
     assert_string_equal(encoded->session, "s1");
-    assert_string_equal(encoded->skip, "");
+    assert_string_equal(encoded->except, "");
     // The header of a server's frame: not masked, 16 bits of length from 126 bytes on.
     assert_int_equal(encoded->bytes[0], 0x81);
     assert_int_equal(encoded->bytes[1], encoded->size - 2);
@@ -95,7 +95,7 @@ static void test_who_an_event_is_for(void **state)
     struct bridge_encoded *encoded = encoder_event(*state, &event);
     expect_text(encoded, "42/graph,[\"node-created\",null,\"" ID "\"]");
     assert_string_equal(encoded->session, session);
-    assert_string_equal(encoded->skip, skip);
+    assert_string_equal(encoded->except, skip);
     bridge_encoded_unref(encoded);
     event.session = "";
     encoded = encoder_event(*state, &event);
@@ -254,7 +254,7 @@ static void test_presence_has_no_id(void **state)
     expect_text(encoded, "42/graph,[\"session-connected\",{\"session_id\":\"s1\","
                          "\"client_id\":\"AbCdEfGhIjKlMnOpQrSt\"}]");
     assert_string_equal(encoded->session, "s1");
-    assert_string_equal(encoded->skip, "");
+    assert_string_equal(encoded->except, "");
     bridge_encoded_unref(encoded);
 }
 
