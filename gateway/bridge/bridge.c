@@ -102,6 +102,13 @@ static bool open_bus(struct bridge *bridge, char *error, size_t error_size)
     return !result || complain(error, error_size, "listen", options->bus, result);
 }
 
+static const struct bridge_handlers handlers = {
+    .on_request = bridge__on_request,
+    .on_answer = bridge__on_answer,
+    .on_room_message = bridge__on_room_message,
+    .on_search = bridge__on_search,
+};
+
 struct bridge *bridge_new(const struct bridge_options *options, char *error, size_t error_size)
 {
     struct bridge *bridge = calloc(1, sizeof *bridge);
@@ -109,6 +116,7 @@ struct bridge *bridge_new(const struct bridge_options *options, char *error, siz
     if (!bridge)
         return NULL;
     bridge->options = *options;
+    bridge->handlers = &handlers;
     bridge->nsp = strdup(options->nsp);
     bridge->loop = options->loop ? options->loop : gw_loop_new();
     bridge->encoder = encoder_new(options->nsp);

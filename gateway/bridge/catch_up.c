@@ -44,21 +44,6 @@ static void note_incomplete(struct bridge_request *request, enum bridge_incomple
         request->incomplete = why;
 }
 
-void bridge__count_incomplete(struct bridge *bridge, const struct bridge_request *request)
-{
-    static const enum gw_metric metrics[] = {
-        [BRIDGE_UNPROVEN] = GW_SINCE_UNPROVEN,
-        [BRIDGE_NO_HISTORY] = GW_SINCE_HISTORY,
-        [BRIDGE_NO_ANSWER] = GW_SINCE_NO_ANSWER,
-        [BRIDGE_TOO_MUCH] = GW_SINCE_TOO_MUCH,
-        [BRIDGE_STREAM_TIMEOUT] = GW_SINCE_STREAM_TIMEOUT,
-        [BRIDGE_QUEUE_TIMEOUT] = GW_SINCE_QUEUE_TIMEOUT,
-        [BRIDGE_QUEUE_FULL] = GW_SINCE_QUEUE_FULL,
-    };
-    if (request->incomplete != BRIDGE_COMPLETE)
-        gw_metric_add(&bridge->metrics, metrics[request->incomplete], 1);
-}
-
 // It is not known what the client has of the events that others sent.
 static void tell_unproven(struct bridge *bridge, struct bridge_request *request)
 {
@@ -153,7 +138,7 @@ static void let_join(struct bridge_catch_up *catch_up)
     gw_task_schedule(bridge->loop, GW_PHASE_DISTRIBUTE, &bridge->receive_task); // to ask the next
 }
 
-bool bridge__catch_up_find(struct bridge_catch_up *catch_up)
+static bool join_with_log(struct bridge_catch_up *catch_up)
 {
     struct bridge_session *session = catch_up->session;
     if (!find_in_log(session->bridge, session, catch_up->request))
@@ -191,7 +176,7 @@ static void tell_instead(struct bridge_catch_up *catch_up)
         tell_unproven(session->bridge, request);
 }
 
-void bridge__catch_up_finish(struct bridge_catch_up *catch_up)
+static void finish(struct bridge_catch_up *catch_up)
 {
     struct bridge_session *session = catch_up->session;
     struct bridge_request *request = catch_up->request;
@@ -203,6 +188,11 @@ void bridge__catch_up_finish(struct bridge_catch_up *catch_up)
         tell_instead(catch_up);
     let_join(catch_up);
 }
+
+static const struct bridge_catch_up_handler handler = {
+    .find_in_log = join_with_log,
+    .finish = finish,
+};
 
 bool bridge__catch_up(struct bridge_session *session, struct bridge_request *request)
 {
@@ -226,7 +216,7 @@ bool bridge__catch_up(struct bridge_session *session, struct bridge_request *req
             tell_unproven(bridge, request);
         return false;
     }
-    if (bridge__catch_up_wait(session, request, is_paced))
+    if (bridge__catch_up_wait(session, request, is_paced, &handler))
         return true;
     tell_unknown(session, request, TALUS_GAP_HISTORY, false, BRIDGE_QUEUE_FULL);
     return false;
@@ -334,7 +324,7 @@ void bridge__on_recovered(struct bridge *bridge, const talus_delivery_t *deliver
     // of the stream says so.
     bool is_nothing_found = !delivery->complete && bridge_missed_count(&catch_up->found) == 0;
     if (delivery->is_reached || is_nothing_found)
-        bridge__catch_up_finish(catch_up);
+        finish(catch_up);
     else
         gw_deadline_start(&bridge->catch_up_deadlines, &catch_up->deadline);
 }
@@ -353,7 +343,7 @@ static void hear_up_to(struct bridge_session *session, const char *id, uint64_t 
         if (seq > catch_up->heard)
             catch_up->heard = seq;
         if (catch_up->is_answered && seq >= catch_up->end)
-            bridge__catch_up_finish(catch_up);
+            finish(catch_up);
     }
 }
 

@@ -19,6 +19,7 @@ struct bridge_catch_up {
     struct list link;         // of bridge->catch_ups or ->catch_up_paced, or of the source's queue
     struct list session_link; // of session->catch_ups
     struct list followers;    // joins that are told the same
+    const struct bridge_catch_up_handler *handler;
     struct bridge_session *session;
     struct bridge_source *source;   // NULL: that of a join for what the log has
     struct bridge_request *request; // the join
@@ -42,17 +43,24 @@ struct bridge_catch_up {
     struct gw_deadline deadline;
 };
 
-// catch_up_queue.c: lets the join wait for a history or, if the log has it, for its worker. False:
-// it cannot.
+// How a catch-up that waits goes on: the queue calls these, and knows nothing of what they do.
+struct bridge_catch_up_handler {
+    // Lets it join with what the log has, and frees it. False: the log does not have it.
+    bool (*find_in_log)(struct bridge_catch_up *catch_up);
+    // Lets it join with what was found, or a gap, and frees it.
+    void (*finish)(struct bridge_catch_up *catch_up);
+};
+
+// ---- catch_up_queue.c
+
+// Lets the join wait for a history or, if the log has it, for its worker. False: it cannot. The
+// handler, which stays, is called from later calls only, except `finish` where the history cannot
+// be asked for.
 bool bridge__catch_up_wait(struct bridge_session *session, struct bridge_request *request,
-                           bool is_logged);
-// catch_up_queue.c: lets those join that are told the same as its request.
+                           bool is_logged, const struct bridge_catch_up_handler *handler);
+// Lets those join that are told the same as its request.
 void bridge__catch_up_join_followers(struct bridge_catch_up *catch_up);
-// catch_up_queue.c: frees it without its request.
+// Frees it without its request.
 void bridge__catch_up_free(struct bridge_catch_up *catch_up);
-// catch_up.c: lets it join with what the log has, and frees it. False: the log does not have it.
-bool bridge__catch_up_find(struct bridge_catch_up *catch_up);
-// catch_up.c: lets it join with what was found, or a gap, and frees it.
-void bridge__catch_up_finish(struct bridge_catch_up *catch_up);
 
 #endif

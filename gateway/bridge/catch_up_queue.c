@@ -99,7 +99,7 @@ static void cut(struct bridge_catch_up *catch_up, enum bridge_incomplete why)
 {
     catch_up->is_cut = true;
     catch_up->cut_for = why;
-    bridge__catch_up_finish(catch_up);
+    catch_up->handler->finish(catch_up);
 }
 
 // In the queue: the history could not be asked for in time. Else the stream is still behind: what
@@ -171,12 +171,14 @@ static bool queue_up(struct bridge_catch_up *catch_up)
 
 // NULL: out of memory.
 static struct bridge_catch_up *new_catch_up(struct bridge_session *session,
-                                            struct bridge_request *request)
+                                            struct bridge_request *request,
+                                            const struct bridge_catch_up_handler *handler)
 {
     struct bridge *bridge = session->bridge;
     struct bridge_catch_up *catch_up = calloc(1, sizeof *catch_up);
     if (!catch_up)
         return NULL;
+    catch_up->handler = handler;
     catch_up->session = session;
     catch_up->request = request;
     event_id_split(request->since, &catch_up->after);
@@ -192,7 +194,7 @@ static struct bridge_catch_up *new_catch_up(struct bridge_session *session,
 }
 
 bool bridge__catch_up_wait(struct bridge_session *session, struct bridge_request *request,
-                           bool is_logged)
+                           bool is_logged, const struct bridge_catch_up_handler *handler)
 {
     struct bridge *bridge = session->bridge;
     if (bridge->catch_up_waiting >= bridge->options.max_catch_ups_waiting)
@@ -203,7 +205,7 @@ bool bridge__catch_up_wait(struct bridge_session *session, struct bridge_request
         bridge->catch_up_waiting++;
         return true;
     }
-    catch_up = new_catch_up(session, request);
+    catch_up = new_catch_up(session, request, handler);
     if (!catch_up || is_logged)
         return catch_up != NULL;
     if (!queue_up(catch_up)) {
@@ -222,7 +224,7 @@ void bridge__catch_ups_resume(struct bridge *bridge)
         if (bridge__is_behind(catch_up->request->worker))
             return;
         // The log may have let it go meanwhile.
-        if (!bridge__catch_up_find(catch_up) && !queue_up(catch_up))
+        if (!catch_up->handler->find_in_log(catch_up) && !queue_up(catch_up))
             cut(catch_up, BRIDGE_QUEUE_FULL);
     }
 }

@@ -127,7 +127,7 @@ static void pass_on(struct bridge_request *request)
         gw_loop_post(bridge->workers[request->asked].loop, &request->message);
         return;
     }
-    request->message.deliver = bridge__on_request;
+    request->message.deliver = bridge->handlers->on_request;
     gw_loop_post(bridge->loop, &request->message);
 }
 
@@ -162,7 +162,7 @@ void bridge__hand_over(struct client *client)
         struct bridge *bridge = taker->worker->bridge;
         list_remove(&taker->link);
         taker->asked = bridge->worker_count;
-        taker->message.deliver = bridge__on_request;
+        taker->message.deliver = bridge->handlers->on_request;
         gw_loop_post(bridge->loop, &taker->message);
     }
 }

@@ -176,8 +176,18 @@ struct bridge_session {
     size_t members[];          // clients of each worker
 };
 
+// What delivers each kind of message at the other side's loop. Set once, in bridge.c: neither side
+// calls the other.
+struct bridge_handlers {
+    void (*on_request)(struct gw_loop_message *message);      // bus thread
+    void (*on_answer)(struct gw_loop_message *message);       // worker
+    void (*on_room_message)(struct gw_loop_message *message); // worker
+    void (*on_search)(struct gw_loop_message *message);       // worker
+};
+
 struct bridge {
     struct bridge_options options;
+    const struct bridge_handlers *handlers;
     char *nsp;
     talus_broadcaster_t *broadcaster;
     talus_subscriber_t *subscriber;
@@ -216,47 +226,99 @@ struct bridge {
     struct gw_loop_message stop_message;
 };
 
-// worker.c: registers the handlers with a worker's server. False: out of memory.
+// Whether so much is under way to a worker that no more is to be.
+static inline bool bridge__is_behind(const struct bridge_worker *worker)
+{
+    return atomic_load(&worker->pending) > BRIDGE_PENDING_MAX;
+}
+
+// ---- request.c
+
+// Workers. A new request; NULL: out of memory.
+struct bridge_request *bridge__new_request(struct bridge_worker *worker,
+                                           enum bridge_command command, const char *session,
+                                           const char *client_id);
+// Workers. Sends it to the bus thread; all but GONE and SUSPEND come back to bridge__on_answer.
+void bridge__post_request(struct bridge_request *request);
+// Bus thread. Sends it back to its worker.
+void bridge__answer(struct bridge_request *request, enum bridge_status status);
+// Frees a request with all that it carries but the ack.
+void bridge__free_request(struct bridge_request *request);
+// Frees a request that is dropped at the end, when the workers' servers are gone, with its ack.
+void bridge__drop_request(struct gw_loop_message *message);
+
+// ---- fan_out.c, bus thread
+
+// Sends an encoded message to the workers that have members in `session` (NULL: to all), but not to
+// `except` (NULL: nobody).
+void bridge__fan_out(struct bridge *bridge, const struct bridge_session *session,
+                     struct bridge_encoded *encoded, const struct bridge_worker *except);
+// What a room message counts for, in bytes. Any thread.
+size_t bridge__room_message_size(const struct bridge_room_message *room_message);
+
+// ---- session.c, bus thread
+
+// NULL: the bridge is not subscribed to it.
+struct bridge_session *bridge__find_session(const struct bridge *bridge, const char *name);
+// Subscribes. NULL: out of memory, or the bus cannot; the latter is logged.
+struct bridge_session *bridge__session_new(struct bridge *bridge, const char *name);
+// Frees it, still subscribed.
+void bridge__session_free(struct bridge_session *session);
+// Whether it has members, or is held.
+bool bridge__is_used(const struct bridge_session *session);
+// Unsubscribes after a while, unless it is used.
+void bridge__linger_if_unused(struct bridge_session *session);
+// Keeps the session and logs it, also while it has no member; `held` counts the calls.
+void bridge__hold(struct bridge_session *session);
+// Unsubscribes the session that has lingered longest. False: none does.
+bool bridge__evict_lingering(struct bridge *bridge);
+void bridge__count_in(struct bridge_session *session, const struct bridge_worker *worker);
+void bridge__count_out(struct bridge_session *session, const struct bridge_worker *worker);
+
+// ---- presence.c, bus thread
+
+// Tells the bus, and every worker that has members, that a client came or went. With `carrier` not
+// NULL, its worker gets what it is to tell with that request, and not by a room message.
+void bridge__presence(struct bridge_session *session, const char *type, const char *client,
+                      struct bridge_request *carrier);
+// The same of a client that went, by the session's name: if the session was let go meanwhile, only
+// the bus is told.
+void bridge__tell_gone(struct bridge *bridge, const char *session, const char *client);
+
+// ---- join.c, bus thread
+
+// Counts a client in, and answers; or refuses, where the request's status says so.
+void bridge__join(struct bridge_session *session, struct bridge_request *request);
+
+// ---- request_handler.c, bus thread
+
+// A request that arrives at the bus thread.
+void bridge__on_request(struct gw_loop_message *message);
+// A JOIN, LEAVE or GONE for a session that is live.
+void bridge__work_off(struct bridge_session *session, struct bridge_request *request);
+
+// ---- delivery_handler.c, bus thread
+
+void bridge__on_delivery(struct bridge *bridge, const talus_delivery_t *delivery);
+
+// ---- bus.c
+
+// Bus thread: starts and ends its part.
+bool bridge__bus_init(struct bridge *bridge);
+void bridge__bus_fini(struct bridge *bridge);
+// A worker that was behind has caught up. Runs on the bus thread.
+void bridge__on_ready(struct gw_loop_message *message);
+
+// ---- worker.c
+
+// Registers the handlers with a worker's server. False: out of memory.
 bool bridge__worker_init(struct bridge_worker *worker);
 // A request that comes back to its worker. Runs on the worker's loop.
 void bridge__on_answer(struct gw_loop_message *message);
 // A room message for the worker's clients. Runs on the worker's loop.
 void bridge__on_room_message(struct gw_loop_message *message);
-
 // A room message to the worker could not be made. Runs on the worker's loop.
 void bridge__on_lost(struct gw_loop_message *message);
-
-// bus.c: a request that arrives at the bus thread.
-void bridge__on_request(struct gw_loop_message *message);
-// bus.c: a worker that was awaited has caught up. Runs on the bus thread.
-void bridge__on_ready(struct gw_loop_message *message);
-// Bus thread: starts and ends its part.
-bool bridge__bus_init(struct bridge *bridge);
-void bridge__bus_fini(struct bridge *bridge);
-
-// post.c, bus thread. Posts an encoded message to the workers that have members in `session` (NULL:
-// to all), but not to `except` (NULL: nobody).
-void bridge__post(struct bridge *bridge, const struct bridge_session *session,
-                  struct bridge_encoded *encoded, const struct bridge_worker *except);
-// Tells the bus, and every worker that has members, that a client came or went. With `carrier` not
-// NULL, its worker gets what it is to tell with that request, and not by a room message.
-void bridge__presence(struct bridge_session *session, const char *type, const char *client,
-                      struct bridge_request *carrier);
-// The same of a client that went, by the session's name: the session may have been let go
-// meanwhile, and then the bus alone is told.
-void bridge__tell_gone(struct bridge *bridge, const char *session, const char *client);
-
-// bus.c: lets the session go after a while, unless somebody is in it or it is held for somebody.
-void bridge__linger_if_unused(struct bridge_session *session);
-// bus.c: keeps the session and logs it, also while nobody is in it; `held` says how often.
-void bridge__hold(struct bridge_session *session);
-// bus.c
-struct bridge_session *bridge__find_session(const struct bridge *bridge, const char *name);
-
-// bus.c: whether so much is under way to a worker that no more is to be.
-bool bridge__is_behind(const struct bridge_worker *worker);
-// bus.c: counts a client in, and answers. The request may say that it cannot be.
-void bridge__join(struct bridge_session *session, struct bridge_request *request);
 
 // ---- origins.c, bus thread
 
@@ -278,8 +340,6 @@ bool bridge__has_others(const struct bridge_origins *origins, const char *id, ui
 
 void bridge__catch_ups_init(struct bridge *bridge);
 void bridge__catch_ups_fini(struct bridge *bridge);
-// Counts the join if it is told a gap.
-void bridge__count_incomplete(struct bridge *bridge, const struct bridge_request *request);
 // Looks for what a client that joins a live session missed. True: it waits, and bridge__join
 // follows when that is known; false: it is in the request, or a gap is.
 bool bridge__catch_up(struct bridge_session *session, struct bridge_request *request);
@@ -333,19 +393,5 @@ void bridge__begin_anew(struct sio_socket *socket, const json_t *auth);
 // Tells the bus thread that a client was cut off which may come back, or leaves that to
 // bridge__hand_over. False: it may not.
 bool bridge__report_suspension(struct client *client, const char *reason);
-
-// memberships.c, workers. A request that nobody has seen yet; NULL: out of memory.
-struct bridge_request *bridge__new_request(struct bridge_worker *worker,
-                                           enum bridge_command command, const char *session,
-                                           const char *client_id);
-// Sends it to the bus thread; all but GONE and SUSPEND come back to bridge__on_answer.
-void bridge__post_request(struct bridge_request *request);
-
-// Frees a request with all that it carries but the ack.
-void bridge__free_request(struct bridge_request *request);
-// Frees a request that is dropped at the end, when the workers' servers are gone, with its ack.
-void bridge__drop_request(struct gw_loop_message *message);
-// What a room message counts for, in bytes.
-size_t bridge__room_message_size(const struct bridge_room_message *room_message);
 
 #endif

@@ -68,30 +68,6 @@ void bridge__free_membership(struct client *client, struct membership *membershi
     free(membership);
 }
 
-struct bridge_request *bridge__new_request(struct bridge_worker *worker,
-                                           enum bridge_command command, const char *session,
-                                           const char *client_id)
-{
-    struct bridge_request *request = calloc(1, sizeof *request);
-    if (!request)
-        return NULL;
-    request->message.deliver = bridge__on_request;
-    request->message.drop = bridge__drop_request;
-    list_init(&request->link);
-    request->worker = worker;
-    request->command = command;
-    strcpy(request->session, session);
-    strcpy(request->client, client_id);
-    return request;
-}
-
-void bridge__post_request(struct bridge_request *request)
-{
-    if (request->command != BRIDGE_GONE && request->command != BRIDGE_SUSPEND)
-        request->worker->unanswered++;
-    gw_loop_post(request->worker->bridge->loop, &request->message);
-}
-
 struct client_past *bridge__past_of(struct client *client)
 {
     if (client->past)

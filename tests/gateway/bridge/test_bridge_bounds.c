@@ -179,7 +179,7 @@ static void test_bridge_on_the_workers_loop_ends_with_messages_under_way(void **
     struct bridge_encoded *encoded = encoder_presence(
         fixture->bridge->encoder, talus_type_session_connected, "somewhere", "somebody");
     assert_non_null(encoded);
-    bridge__post(fixture->bridge, NULL, encoded, NULL);
+    bridge__fan_out(fixture->bridge, NULL, encoded, NULL);
     bridge_encoded_unref(encoded);
     join(fixture, 0);
     assert_true(gw_loop_is_busy(fixture->loop)); // for the teardown to end

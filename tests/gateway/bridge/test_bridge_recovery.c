@@ -350,7 +350,7 @@ static void test_event_without_memory_to_pass_it_on_closes_clients(void **state)
     assert_true(session && encoded);
     for (int i = 0; i < 2; i++) { // the second before the first was heard of
         faults_fail_allocation_after(0);
-        bridge__post(bridge, session, encoded, NULL);
+        bridge__fan_out(bridge, session, encoded, NULL);
         assert_true(faults_stop());
     }
     bridge_encoded_unref(encoded);
