@@ -8,14 +8,12 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "gateway/base/loop.h"
-
 enum { BATCHES_PER_TURN = 4 }; // then the loop's other descriptors have their turn
 
-void gw_fd_watcher_init(struct gw_fd_watcher *watcher, struct gw_loop *loop, int fd,
+void gw_fd_watcher_init(struct gw_fd_watcher *watcher, struct gw_fd_watchers *watchers, int fd,
                         void (*ready)(struct gw_fd_watcher *watcher, uint32_t events))
 {
-    *watcher = (struct gw_fd_watcher){.loop = loop, .fd = fd, .ready = ready};
+    *watcher = (struct gw_fd_watcher){.watchers = watchers, .fd = fd, .ready = ready};
 }
 
 static void count(struct gw_fd_watchers *watchers, int change)
@@ -37,7 +35,7 @@ static void drop_events(struct gw_fd_watchers *watchers, const struct gw_fd_watc
 
 void gw_fd_watcher_forget(struct gw_fd_watcher *watcher)
 {
-    struct gw_fd_watchers *watchers = gw_loop_fd_watchers(watcher->loop);
+    struct gw_fd_watchers *watchers = watcher->watchers;
     if (watcher->events == 0)
         return;
     watcher->events = 0;
@@ -47,7 +45,7 @@ void gw_fd_watcher_forget(struct gw_fd_watcher *watcher)
 
 int gw_fd_watcher_set(struct gw_fd_watcher *watcher, uint32_t events)
 {
-    struct gw_fd_watchers *watchers = gw_loop_fd_watchers(watcher->loop);
+    struct gw_fd_watchers *watchers = watcher->watchers;
     struct epoll_event event = {.events = events, .data.ptr = watcher};
     if (events == watcher->events)
         return 0;
@@ -103,8 +101,9 @@ static void on_closed(uv_handle_t *handle)
     close(watchers->fd);
 }
 
-int gw_fd_watchers_init(struct gw_fd_watchers *watchers, uv_loop_t *uv)
+int gw_fd_watchers_init(struct gw_fd_watchers *watchers, struct gw_loop *loop, uv_loop_t *uv)
 {
+    watchers->loop = loop;
     watchers->count = 0;
     watchers->batch_size = 0;
     watchers->fd = epoll_create1(EPOLL_CLOEXEC);

@@ -13,9 +13,10 @@
 #include <uv.h>
 
 struct gw_loop;
+struct gw_fd_watchers; // of one loop: gw_loop_fd_watchers
 
 struct gw_fd_watcher {
-    struct gw_loop *loop;
+    struct gw_fd_watchers *watchers;
     int fd;
     uint32_t events; // that are watched; 0: none
     // Runs in the input phase, as often as one of them is there. `events` may also have EPOLLERR
@@ -23,7 +24,7 @@ struct gw_fd_watcher {
     void (*ready)(struct gw_fd_watcher *watcher, uint32_t events);
 };
 
-void gw_fd_watcher_init(struct gw_fd_watcher *watcher, struct gw_loop *loop, int fd,
+void gw_fd_watcher_init(struct gw_fd_watcher *watcher, struct gw_fd_watchers *watchers, int fd,
                         void (*ready)(struct gw_fd_watcher *watcher, uint32_t events));
 
 // Watches for `events` (EPOLLIN, EPOLLOUT, EPOLLRDHUP, level-triggered) from here on, and no
@@ -42,6 +43,7 @@ void gw_fd_watcher_forget(struct gw_fd_watcher *watcher);
 enum { GW_FD_WATCHER_BATCH = 256 }; // events that are asked for at once
 
 struct gw_fd_watchers {
+    struct gw_loop *loop; // whose they are
     uv_poll_t poll;
     int fd;
     unsigned count; // of watchers that watch for something
@@ -51,9 +53,8 @@ struct gw_fd_watchers {
 };
 
 // 0, or an error of libuv's.
-int gw_fd_watchers_init(struct gw_fd_watchers *watchers, uv_loop_t *uv);
+int gw_fd_watchers_init(struct gw_fd_watchers *watchers, struct gw_loop *loop, uv_loop_t *uv);
 // Begins the end; a few turns of libuv follow.
 void gw_fd_watchers_close(struct gw_fd_watchers *watchers);
-struct gw_fd_watchers *gw_loop_fd_watchers(struct gw_loop *loop);
 
 #endif

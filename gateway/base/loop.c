@@ -62,7 +62,7 @@ static bool open_handles(struct gw_loop *loop)
         if (result == 0)
             result = uv_timer_init(&loop->uv, &loop->timer);
         if (result == 0)
-            result = gw_fd_watchers_init(&loop->watchers, &loop->uv);
+            result = gw_fd_watchers_init(&loop->watchers, loop, &loop->uv);
         if (result != 0)
             uv_loop_close(&loop->uv);
     }
@@ -82,7 +82,6 @@ struct gw_loop *gw_loop_new(void)
         free(loop);
         return NULL;
     }
-    loop->uv.data = loop;
     uv_unref((uv_handle_t *)&loop->wakeup);
     for (int phase = 0; phase < GW_PHASE_COUNT; phase++)
         list_init(&loop->tasks[phase]);

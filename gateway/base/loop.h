@@ -19,6 +19,7 @@
 #include "gateway/base/list.h"
 
 struct gw_loop;
+struct gw_fd_watchers;
 
 // NULL, and a line in the log, when memory or descriptors are out.
 struct gw_loop *gw_loop_new(void);
@@ -48,11 +49,8 @@ void gw_loop_expect_messages(struct gw_loop *loop, bool is_expected);
 // of libuv's own posts to this loop is delivered after the next wait: use deadlines for that.
 uv_loop_t *gw_loop_uv(struct gw_loop *loop);
 
-// The loop that a libuv loop is part of.
-static inline struct gw_loop *gw_loop_of(const uv_loop_t *uv)
-{
-    return uv->data;
-}
+// The watchers of the loop's sockets, for gw_fd_watcher_init.
+struct gw_fd_watchers *gw_loop_fd_watchers(struct gw_loop *loop);
 
 // A monotonic clock in milliseconds, taken once a turn (after the wait for input).
 int64_t gw_loop_now(const struct gw_loop *loop);

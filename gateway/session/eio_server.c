@@ -305,13 +305,3 @@ void eio_server_destroy(struct eio_server **handle)
     gw_deadline_queue_fini(&server->releases);
     free(server);
 }
-
-struct gw_loop *eio_server_loop(const struct eio_server *server)
-{
-    return server->host.loop;
-}
-
-struct gw_metrics *eio_server_metrics(const struct eio_server *server)
-{
-    return server->host.metrics;
-}

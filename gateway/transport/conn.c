@@ -70,7 +70,7 @@ static_assert(sizeof(struct conn) <= 152, "idle connections are to stay small");
 
 static struct gw_loop *loop_of(const struct conn *conn)
 {
-    return conn->watcher.loop;
+    return conn->watcher.watchers->loop;
 }
 
 static void set_state(struct conn *conn, enum conn_state state)
@@ -420,7 +420,7 @@ struct conn *conn_open(struct gw_loop *loop, struct gw_metrics *metrics, int fd,
     conn->metrics = metrics;
     conn->handler = handler;
     conn->owner = owner;
-    gw_fd_watcher_init(&conn->watcher, loop, fd, on_ready);
+    gw_fd_watcher_init(&conn->watcher, gw_loop_fd_watchers(loop), fd, on_ready);
     outq_init(&conn->queue);
     gw_task_init(&conn->task, on_flush);
     if (gw_fd_watcher_set(&conn->watcher, wanted_events(conn)) != 0) {

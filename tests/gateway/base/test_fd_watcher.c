@@ -54,7 +54,7 @@ static void open_peer(struct peer *peer)
     memset(peer, 0, sizeof *peer);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     peer->other = fds[1];
-    gw_fd_watcher_init(&peer->watcher, loop, fds[0], on_ready);
+    gw_fd_watcher_init(&peer->watcher, gw_loop_fd_watchers(loop), fds[0], on_ready);
 }
 
 static void close_peer(struct peer *peer)
@@ -172,11 +172,11 @@ static void test_what_cannot_be_watched_is_an_error(void **state)
     assert_int_equal(pipe(fds), 0);
     close(fds[0]);
     close(fds[1]);
-    gw_fd_watcher_init(&peer.watcher, loop, fds[0], on_ready);
+    gw_fd_watcher_init(&peer.watcher, gw_loop_fd_watchers(loop), fds[0], on_ready);
     assert_int_equal(gw_fd_watcher_set(&peer.watcher, EPOLLIN), EBADF);
     int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
     assert_true(file >= 0);
-    gw_fd_watcher_init(&peer.watcher, loop, file, on_ready);
+    gw_fd_watcher_init(&peer.watcher, gw_loop_fd_watchers(loop), file, on_ready);
     assert_int_equal(gw_fd_watcher_set(&peer.watcher, EPOLLIN), EPERM);
     assert_int_equal(peer.watcher.events, 0);
     assert_false(gw_loop_turn(loop, false));
