@@ -9,7 +9,6 @@
 #include "gateway/session/sio_internal.h"
 
 #define CHUNK_MIN ((size_t)1024)
-#define CHUNK_MAX ((size_t)64 * 1024) // a larger message gets a chunk of its own size
 
 static struct sio_room *find_room(const struct sio_namespace *nsp, const char *name)
 {
@@ -52,50 +51,6 @@ static void free_room(struct sio_room *room)
     if (room->chunk)
         chunk_unref(room->chunk);
     free(room);
-}
-
-// ---- Order
-
-// Queues a range of the room's chunk to each member in `members`, but for one id.
-static void give(struct list *members, const struct range *range, const char *except)
-{
-    for (struct list *at = members->next; at != members; at = at->next) {
-        struct sio_socket *socket = LIST_ENTRY(at, struct sio_membership, link)->socket;
-        if (except && strcmp(socket->id, except) == 0)
-            continue;
-        if (socket->state != SIO_SOCKET_CONNECTED || !eio_session_send(socket->session, range))
-            sio__socket_miss(socket, range);
-    }
-}
-
-// One large message is no reason for the room to keep so much memory. All of it was given out.
-static void drop_large_chunk(struct sio_room *room)
-{
-    if (room->chunk->capacity <= CHUNK_MAX)
-        return;
-    chunk_unref(room->chunk);
-    room->chunk = NULL;
-    room->distributed = 0;
-    room->counted = 0;
-}
-
-void sio__room_distribute(struct sio_room *room)
-{
-    struct chunk *chunk = room->chunk;
-    if (!chunk || room->distributed == chunk->size)
-        return;
-    const struct range range = {chunk, room->distributed, chunk->size,
-                                chunk->copies - room->counted};
-    room->distributed = chunk->size;
-    room->counted = chunk->copies;
-    give(&room->single, &range, NULL);
-    drop_large_chunk(room);
-}
-
-void sio__socket_distribute(struct sio_socket *socket)
-{
-    for (const struct sio_membership *at = socket->memberships; at; at = at->next)
-        sio__room_distribute(at->room);
 }
 
 // ---- Members
@@ -231,7 +186,7 @@ static bool reserve(struct sio_room *room, size_t size)
     room->chunk = fresh;
     room->distributed = 0;
     room->counted = 0;
-    if (room->next_capacity < CHUNK_MAX)
+    if (room->next_capacity < SIO__CHUNK_MAX)
         room->next_capacity *= 2;
     return true;
 }
@@ -294,12 +249,12 @@ static size_t append_to_room(struct sio_room *room, const struct sio_encoded *en
     chunk->size += (uint32_t)encoded->size;
     chunk_add_boundary(chunk, COPY_LIVE, encoded->index);
     const struct range range = {chunk, start, chunk->size, 1};
-    give(&room->multi, &range, except);
+    sio__give_range(&room->multi, &range, except);
     if (is_split) {
         room->distributed = chunk->size;
         room->counted = chunk->copies;
-        give(&room->single, &range, except);
-        drop_large_chunk(room);
+        sio__give_range(&room->single, &range, except);
+        sio__room_drop_large_chunk(room);
     } else {
         gw_task_schedule(room->nsp->server->loop, GW_PHASE_DISTRIBUTE, &room->task);
     }

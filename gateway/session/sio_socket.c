@@ -7,121 +7,7 @@
 #include "gateway/base/log.h"
 #include "gateway/session/sio_internal.h"
 
-// ---- Looking
-
-const char *sio_socket_id(const struct sio_socket *socket)
-{
-    return socket->id;
-}
-
-void sio_socket_take_unsent(struct sio_socket *socket, struct unsent *unsent)
-{
-    struct unsent *all = eio_session_unsent(socket->session);
-    *unsent = *all;
-    unsent->others = 0;
-    all->events = 0;
-}
-
-bool sio_socket_pid(const struct sio_socket *socket, char pid[SIO_PID_SIZE + 1])
-{
-    memcpy(pid, socket->id, GW_ID_SIZE);
-    return gw_secret_of(socket->id, pid + GW_ID_SIZE);
-}
-
-bool sio_pid_id(const char *pid, char id[GW_ID_SIZE + 1])
-{
-    char secret[GW_SECRET_SIZE + 1];
-    if (strlen(pid) != SIO_PID_SIZE)
-        return false;
-    memcpy(id, pid, GW_ID_SIZE);
-    id[GW_ID_SIZE] = '\0';
-    if (!gw_secret_of(id, secret))
-        return false;
-    unsigned difference = 0; // all of it is looked at, so that the time tells nothing
-    for (size_t i = 0; i < GW_SECRET_SIZE; i++)
-        difference |= (unsigned char)pid[GW_ID_SIZE + i] ^ (unsigned char)secret[i];
-    return difference == 0;
-}
-
-struct sio_namespace *sio_socket_namespace(const struct sio_socket *socket)
-{
-    return socket->nsp;
-}
-
-bool sio_socket_is_connected(const struct sio_socket *socket)
-{
-    return socket->state == SIO_SOCKET_CONNECTED;
-}
-
-void sio_socket_set_data(struct sio_socket *socket, void *data)
-{
-    socket->data = data;
-}
-
-void *sio_socket_data(const struct sio_socket *socket)
-{
-    return socket->data;
-}
-
-struct sio_socket *sio_namespace_find(struct sio_namespace *nsp, const char *id)
-{
-    struct sio_socket *socket;
-    HASH_FIND_STR(nsp->sockets, id, socket);
-    return socket;
-}
-
-struct sio_socket *sio__client_socket(const struct sio_client *client,
-                                      const struct sio_namespace *nsp)
-{
-    for (struct list *at = client->sockets.next; at != &client->sockets; at = at->next) {
-        struct sio_socket *socket = LIST_ENTRY(at, struct sio_socket, link);
-        if (socket->nsp == nsp && socket->state <= SIO_SOCKET_CONNECTED)
-            return socket;
-    }
-    return NULL;
-}
-
 // ---- Sending
-
-static bool send_whole(struct eio_session *session, struct chunk *chunk)
-{
-    return eio_session_send(session, &(struct range){chunk, 0, chunk->size, chunk->copies});
-}
-
-bool sio__client_send(struct sio_client *client, enum sio_type type, const char *nsp,
-                      const json_t *data)
-{
-    struct chunk *chunk = sio__encode(client->server, type, nsp, SIO_NO_ID, data, NULL, 0);
-    if (!chunk)
-        return false;
-    bool is_sent = send_whole(client->session, chunk);
-    chunk_unref(chunk);
-    if (is_sent)
-        gw_metric_add(client->server->metrics, GW_SIO_PACKETS_OUT, 1);
-    return is_sent;
-}
-
-bool sio__socket_send(struct sio_socket *socket, struct chunk *chunk)
-{
-    if (socket->state != SIO_SOCKET_CONNECTED)
-        return false;
-    sio__socket_distribute(socket);
-    if (!send_whole(socket->session, chunk))
-        return false;
-    gw_metric_add(sio__client_of(socket)->server->metrics, GW_SIO_PACKETS_OUT, 1);
-    return true;
-}
-
-void sio__socket_miss(struct sio_socket *socket, const struct range *range)
-{
-    struct unsent missed = {0};
-    unsent_add_range(&missed, range);
-    if (eio_session_is_open(socket->session))
-        gw_metrics_drop(socket->nsp->server->metrics, GW_DROPPED_DISCONNECT, socket->id,
-                        (uint64_t)missed.events + missed.others);
-    else
-        unsent_join(eio_session_unsent(socket->session), &missed);
-}
 
 bool sio_emit(struct sio_socket *socket, const struct sio_message *message)
 {
@@ -288,7 +174,7 @@ bool sio_emit_missed_chunk(struct sio_socket *socket, struct chunk *chunk)
     if (socket->state != SIO_SOCKET_DEFERRED && socket->state != SIO_SOCKET_CONNECTED)
         return false;
     sio__socket_distribute(socket);
-    return send_whole(socket->session, chunk);
+    return sio__send_chunk(socket->session, chunk);
 }
 
 bool sio_emit_missed(struct sio_socket *socket, const struct sio_missed *missed)
