@@ -53,7 +53,7 @@ struct bridge_options {
     size_t max_catch_ups_waiting; // joins, also those that are asked for
     unsigned catch_up_queue_ms;   // how long one waits to be asked for
     unsigned catch_up_stream_ms;  // how long the live stream may take to reach a history's end;
-                                 // default 1,000
+                                  // default 1,000
     // Sessions subscribed to: each costs memory here and in every broadcaster. Beyond, those that
     // nobody is in go, and with them who might come back; then joins are `unavailable`. Default
     // 100,000.

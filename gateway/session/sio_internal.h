@@ -115,8 +115,8 @@ struct sio_membership {
 
 // ---- sio_packet.c
 
-// Encodes a packet as WebSocket frames into a chunk of its own (one reference for the caller). NULL:
-// out of memory, or clients would take it for malformed.
+// Encodes a packet as WebSocket frames into a chunk of its own (one reference for the caller).
+// NULL: out of memory, or clients would take it for malformed.
 struct chunk *sio__encode(struct sio_server *server, enum sio_type type, const char *nsp,
                           int64_t id, const json_t *data, const struct sio_attachment *attachments,
                           unsigned attachment_count);

@@ -8,7 +8,7 @@
 #include "gateway/base/log.h"
 #include "gateway/session/sio_internal.h"
 
-#define SCRATCH_MAX  (64u << 20) // bytes of one encoded packet
+#define SCRATCH_MAX (64u << 20) // bytes of one encoded packet
 
 void sio_server_options_init(struct sio_server_options *options)
 {

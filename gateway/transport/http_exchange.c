@@ -100,7 +100,7 @@ void http_exchange_abort(struct http_exchange *exchange)
 {
     struct http_connection *http = exchange->http;
     if (!http) {
-        http__relay_abort(exchange);
+        exchange->remote->abort(exchange);
         return;
     }
     http__exchange_free(exchange);
@@ -252,7 +252,7 @@ void http_respond_ranges(struct http_exchange *exchange, int status, const char 
 {
     struct http_connection *http = exchange->http;
     if (!http) {
-        http__relay_answer(exchange, status, headers, body, close);
+        exchange->remote->answer(exchange, status, headers, body, close);
         return;
     }
     if (!http_exchange_is_open(exchange)) { // its end is on the way

@@ -124,16 +124,6 @@ static void on_exchange_aborted(struct http_exchange *exchange, void *arg)
 
 // ---- The remote side: the stand-in
 
-static void begin(struct http_relay *relay)
-{
-    if (relay->state != REMOTE_NEW)
-        return;
-    relay->state = REMOTE_PENDING;
-    relay->stand_in.relay = relay;
-    list_append(&relay->remote->relayed, &relay->stand_in.link);
-    ref(relay);
-}
-
 static void end(struct http_relay *relay)
 {
     relay->state = REMOTE_DONE;
@@ -147,8 +137,8 @@ static void post_answer(struct http_relay *relay)
     gw_loop_post(relay->local_loop, &relay->answer_message); // with the reference of this side
 }
 
-void http__relay_answer(struct http_exchange *exchange, int status, const char *headers,
-                        struct outq *body, bool close)
+static void answer(struct http_exchange *exchange, int status, const char *headers,
+                   struct outq *body, bool close)
 {
     struct http_relay *relay = exchange->relay;
     struct copy_counts counts = {0};
@@ -167,9 +157,25 @@ void http__relay_answer(struct http_exchange *exchange, int status, const char *
     post_answer(relay);
 }
 
-void http__relay_abort(struct http_exchange *exchange)
+static void abort_stand_in(struct http_exchange *exchange)
 {
     post_answer(exchange->relay);
+}
+
+static const struct http_stand_in_ops stand_in_ops = {
+    .answer = answer,
+    .abort = abort_stand_in,
+};
+
+static void begin(struct http_relay *relay)
+{
+    if (relay->state != REMOTE_NEW)
+        return;
+    relay->state = REMOTE_PENDING;
+    relay->stand_in.relay = relay;
+    relay->stand_in.remote = &stand_in_ops;
+    list_append(&relay->remote->relayed, &relay->stand_in.link);
+    ref(relay);
 }
 
 void http__abort_relayed(struct http_server *server)
@@ -179,7 +185,7 @@ void http__abort_relayed(struct http_server *server)
             LIST_ENTRY(server->relayed.next, struct http_exchange, link);
         if (exchange->on_abort)
             exchange->on_abort(exchange, exchange->arg);
-        http__relay_abort(exchange);
+        abort_stand_in(exchange);
     }
 }
 
