@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The backend on http_parser 2.9, for systems without llhttp. It is laxer than RFC 9112 in places;
+// The one file that knows the HTTP parser, http_parser 2.9. It is laxer than RFC 9112 in places;
 // http_lines.c and http_head.c check what it lets pass.
 #include "gateway/protocol/http_backend.h"
 
