@@ -410,6 +410,51 @@ static void test_recovery_of_one_that_joined_with_since(void **state)
     client_close(client);
 }
 
+// What `since` brought is older than the join, and no log has it for this client: it is recovered
+// only if its offset is newer than that join, whatever it has of other sessions.
+static void test_recovery_after_since_needs_an_offset_behind_the_join(void **state)
+{
+    struct fixture *fixture = *state;
+    struct identity first = {0}, nothing = {0}, elsewhere = {0}, newer = {0};
+    struct client *member = connect_client(fixture, &first);
+    read_connect(member, &first);
+    join(member, "s");
+    emit(fixture, "s", NULL);
+    read_step(member, &first, 1);
+    emit(fixture, "s", NULL);
+
+    struct client *client = connect_client(fixture, &nothing);
+    read_connect(client, &nothing);
+    join_since(client, first.offset);
+    cut(fixture, client);
+    client = connect_client(fixture, &nothing); // with no offset: it got nothing
+    assert_false(read_connect(client, &nothing));
+    client_close(client);
+
+    client = connect_client(fixture, &elsewhere);
+    read_connect(client, &elsewhere);
+    join(client, "t");
+    emit(fixture, "t", NULL);
+    read_step(client, &elsewhere, 3); // the newest of all events when it joins "s"
+    join_since(client, first.offset);
+    cut(fixture, client);
+    client = connect_client(fixture, &elsewhere);
+    assert_false(read_connect(client, &elsewhere));
+    client_close(client);
+
+    client = connect_client(fixture, &newer);
+    read_connect(client, &newer);
+    join_since(client, first.offset);
+    read_step(client, &newer, 2);
+    emit(fixture, "s", NULL);
+    read_step(client, &newer, 4);
+    cut(fixture, client);
+    client = connect_client(fixture, &newer);
+    assert_true(read_connect(client, &newer));
+    client_close(client);
+    client_close(member);
+}
+
 int main(void)
 {
 #define TEST(name)       cmocka_unit_test_setup_teardown(name, bridge_setup, bridge_teardown)
@@ -421,6 +466,7 @@ int main(void)
         TEST(test_recovery_keeps_what_was_sent_before_the_cut_was_noticed),
         TEST(test_recovery_of_one_that_was_left_out_of_everything_newer),
         TEST(test_recovery_of_one_that_joined_with_since),
+        TEST(test_recovery_after_since_needs_an_offset_behind_the_join),
         TEST_BOUND(test_recovery_is_refused_where_the_log_was_too_small),
         TEST_BOUND(test_recovery_gives_no_more_than_a_client_may_be_behind),
         TEST_BOUND(test_recovery_forgets_the_oldest_beyond_its_bound),
