@@ -67,7 +67,7 @@ static bool open_handles(struct gw_loop *loop)
             uv_loop_close(&loop->uv);
     }
     if (result != 0)
-        gw_log(GW_LOG_ERROR, "loop", "cannot make an event loop: %s", uv_strerror(result));
+        gw_log(GW_LOG_ERROR, "loop", "cannot create an event loop: %s", uv_strerror(result));
     return result == 0;
 }
 
@@ -75,7 +75,7 @@ struct gw_loop *gw_loop_new(void)
 {
     struct gw_loop *loop = calloc(1, sizeof *loop);
     if (!loop) {
-        gw_log(GW_LOG_ERROR, "loop", "cannot make an event loop: out of memory");
+        gw_log(GW_LOG_ERROR, "loop", "cannot create an event loop: out of memory");
         return NULL;
     }
     if (!open_handles(loop)) {

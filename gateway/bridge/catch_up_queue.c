@@ -124,9 +124,8 @@ static bool ask(struct bridge_catch_up *catch_up)
     }
     int error = talus_subscriber_recover(bridge->subscriber, session->name, id, &catch_up->id);
     if (error) {
-        gw_log(GW_LOG_DEBUG, "bridge",
-               "what came to session %s catch_up %s cannot be asked for: %s", session->name, id,
-               talus_strerror(error));
+        gw_log(GW_LOG_DEBUG, "bridge", "the history of session %s since %s cannot be requested: %s",
+               session->name, id, talus_strerror(error));
         return false;
     }
     gw_deadline_stop(&catch_up->deadline);

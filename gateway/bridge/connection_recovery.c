@@ -145,7 +145,8 @@ void bridge__on_search(struct gw_loop_message *message)
     struct client *client = is_here ? sio_socket_data(socket) : NULL;
     struct client_past *past = client ? bridge__past_of(client) : NULL;
     if (past) {
-        gw_log(GW_LOG_DEBUG, "recovery", "client %s takes its own place", request->past);
+        gw_log(GW_LOG_DEBUG, "recovery", "client %s reconnects while its old connection is open",
+               request->past);
         list_append(&past->takers, &request->link);
     }
     if (is_here)
@@ -323,5 +324,6 @@ void bridge__on_recovery_answer(struct bridge_request *request)
     // Gone again, before it could be told: it may come back as before.
     request->suspension = NULL;
     if (!post_suspension(worker, suspension))
-        gw_log(GW_LOG_ERROR, "recovery", "a client left its sessions unsaid: out of memory");
+        gw_log(GW_LOG_ERROR, "recovery",
+               "out of memory: the bus was not told that a client left its sessions");
 }

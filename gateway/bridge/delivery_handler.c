@@ -42,7 +42,7 @@ static void on_gap(struct bridge *bridge, const talus_delivery_t *gap)
     // Who comes back is told it where it belongs.
     bridge__log(bridge, session, encoded, NULL);
     if (!encoded) {
-        gw_log(GW_LOG_ERROR, "bridge", "a gap of session %s was not told: out of memory",
+        gw_log(GW_LOG_ERROR, "bridge", "out of memory: a gap of session %s was not reported",
                gap->session);
         return;
     }
@@ -81,8 +81,8 @@ static void tell_presence(struct bridge *bridge, const struct bridge_session *se
     nameless.id = "";
     struct bridge_encoded *encoded = encoder_event(bridge->encoder, &nameless);
     if (!encoded) {
-        gw_log(GW_LOG_ERROR, "bridge", "%s in session %s was not told: out of memory", event->type,
-               event->session);
+        gw_log(GW_LOG_ERROR, "bridge", "out of memory: %s in session %s was not sent to clients",
+               event->type, event->session);
         return;
     }
     bridge__fan_out(bridge, session, encoded, NULL);
@@ -111,7 +111,7 @@ static void on_event(struct bridge *bridge, const talus_event_t *event)
     if (!encoded) {
         gw_metric_add(&bridge->metrics, GW_BUS_REFUSED, 1);
         gw_log(GW_LOG_WARNING, "bridge",
-               "event %s cannot be delivered: too large, or memory is out", event->id);
+               "event %s cannot be delivered: it is too large, or out of memory", event->id);
         tell_refused(bridge, session, event);
         return;
     }

@@ -24,7 +24,7 @@ size_t bridge__room_message_size(const struct bridge_room_message *room_message)
 static void post_lost(struct bridge_worker *worker, const struct bridge_encoded *encoded)
 {
     gw_log(GW_LOG_ERROR, "bridge",
-           "out of memory for an event of session '%s': the clients of worker %u are closed",
+           "out of memory for an event of session '%s': closing the clients of worker %u",
            encoded->session, worker->index);
     gw_metric_add(&worker->bridge->metrics, GW_BUS_REFUSED, 1);
     if (!atomic_exchange(&worker->is_lost, true))

@@ -44,7 +44,8 @@ void bridge__presence(struct bridge_session *session, const char *type, const ch
         return;
     struct bridge_encoded *encoded = encoder_presence(bridge->encoder, type, session->name, client);
     if (!encoded) {
-        gw_log(GW_LOG_ERROR, "bridge", "%s of client %s was not told: out of memory", type, client);
+        gw_log(GW_LOG_ERROR, "bridge", "out of memory: %s of client %s was not sent to clients",
+               type, client);
         return;
     }
     if (carrier) {

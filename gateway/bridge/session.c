@@ -38,7 +38,7 @@ void bridge__session_free(struct bridge_session *session)
 static void unsubscribe(struct bridge_session *session)
 {
     talus_subscriber_leave(session->bridge->subscriber, session->name);
-    gw_log(GW_LOG_DEBUG, "bridge", "session %s is unsubscribed", session->name);
+    gw_log(GW_LOG_DEBUG, "bridge", "unsubscribed from session %s", session->name);
     bridge__session_free(session);
 }
 
@@ -108,7 +108,7 @@ struct bridge_session *bridge__session_new(struct bridge *bridge, const char *na
     gw_metric_add(&bridge->metrics, GW_BUS_SESSIONS, 1);
     int error = talus_subscriber_join(bridge->subscriber, name);
     if (error) {
-        gw_log(GW_LOG_WARNING, "bridge", "session %s cannot be subscribed to: %s", name,
+        gw_log(GW_LOG_WARNING, "bridge", "cannot subscribe to session %s: %s", name,
                talus_strerror(error));
         bridge__session_free(session);
         return NULL;

@@ -209,7 +209,7 @@ void bridge__suspend(struct bridge *bridge, struct bridge_suspension *suspension
 {
     struct bridge_suspended *suspended = add_suspended(bridge, suspension);
     if (!suspended) {
-        gw_log(GW_LOG_WARNING, "recovery", "client %s cannot come back: out of memory",
+        gw_log(GW_LOG_WARNING, "recovery", "out of memory: client %s cannot be recovered",
                suspension->client);
         gw_metrics_drop(&bridge->metrics, GW_DROPPED_MEMORY, suspension->client,
                         suspension->pending);
@@ -282,8 +282,8 @@ static void account_recovered(struct bridge *bridge, struct bridge_suspension *s
         recovered += view.copies[i].kind == COPY_RECOVERED;
     if (recovered >
         suspension->pending) { // memory was out for a room message, whose copies were dropped then
-        gw_log(GW_LOG_WARNING, "recovery", "client %s gets more than it was pending",
-               suspension->client);
+        gw_log(GW_LOG_WARNING, "recovery",
+               "client %s is sent more copies than were counted as pending", suspension->client);
         gw_metric_add(&bridge->metrics, GW_PUBLISHED, (int64_t)(recovered - suspension->pending));
     } else {
         gw_metrics_drop(&bridge->metrics, GW_DROPPED_LEFT, suspension->client,

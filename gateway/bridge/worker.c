@@ -21,7 +21,7 @@ static void tell(struct sio_socket *socket, const char *name, json_t *data, stru
 {
     struct sio_message message = {.args = json_pack("[sO]", name, data)};
     if (!message.args || !sio_emit(socket, &message))
-        gw_log(GW_LOG_DEBUG, "bridge", "%s was not told to %s", name, sio_socket_id(socket));
+        gw_log(GW_LOG_DEBUG, "bridge", "%s was not sent to %s", name, sio_socket_id(socket));
     json_decref(message.args);
     if (ack) {
         json_t *args = json_pack("[O]", data);
@@ -250,7 +250,8 @@ static void say_gone(struct bridge_worker *worker, const char *session, const ch
     if (request)
         bridge__post_request(request);
     else
-        gw_log(GW_LOG_ERROR, "bridge", "client %s left session %s unsaid: out of memory", client_id,
+        gw_log(GW_LOG_ERROR, "bridge",
+               "out of memory: the bus was not told that client %s left session %s", client_id,
                session);
 }
 
@@ -260,7 +261,7 @@ static void on_disconnect(struct sio_socket *socket, const char *reason, void *a
     (void)arg;
     if (!client)
         return;
-    gw_log(GW_LOG_DEBUG, "bridge", "client %s is gone: %s", sio_socket_id(socket), reason);
+    gw_log(GW_LOG_DEBUG, "bridge", "client %s disconnected: %s", sio_socket_id(socket), reason);
     bool is_said = bridge__report_suspension(client, reason);
     for (struct list *at = client->memberships.next; at != &client->memberships; at = at->next) {
         const struct membership *membership = LIST_ENTRY(at, struct membership, link);

@@ -237,7 +237,7 @@ static size_t append_to_room(struct sio_room *room, const struct sio_encoded *en
     if (is_split)
         sio__room_distribute(room);
     if (!reserve(room, encoded->size)) {
-        gw_log(GW_LOG_ERROR, "room", "a message of %zu bytes to room %s is lost: out of memory",
+        gw_log(GW_LOG_ERROR, "room", "out of memory: a message of %zu bytes to room %s is lost",
                encoded->size, room->name);
         give_up_list(&room->single, encoded, except);
         give_up_list(&room->multi, encoded, except);
@@ -343,7 +343,7 @@ static size_t send_encoded_to_all(struct sio_namespace *nsp, const struct sio_en
     struct sio_socket *socket;
     struct sio_socket *next;
     if (!chunk)
-        gw_log(GW_LOG_ERROR, "room", "a message of %zu bytes to everybody is lost: out of memory",
+        gw_log(GW_LOG_ERROR, "room", "out of memory: a message of %zu bytes to all clients is lost",
                encoded->size);
     HASH_ITER(hh, nsp->sockets, socket, next)
     {

@@ -92,7 +92,7 @@ static void fail_to_connect(struct sio_socket *socket)
     forget_id(socket);
     free_socket(socket);
     if (eio_session_is_open(client->session))
-        gw_log(GW_LOG_ERROR, "socket", "a client could not be connected: out of memory");
+        gw_log(GW_LOG_ERROR, "socket", "out of memory: a client could not be connected");
     sio__client_close(client);
 }
 
@@ -191,7 +191,7 @@ void sio__socket_connect(struct sio_client *client, struct sio_namespace *nsp, c
     struct sio_socket *socket = new_socket(client, nsp);
     struct sio_refusal refusal = {.message = ""};
     if (!socket) {
-        gw_log(GW_LOG_ERROR, "socket", "a client could not be connected: out of memory");
+        gw_log(GW_LOG_ERROR, "socket", "out of memory: a client could not be connected");
         sio__client_close(client);
         return;
     }

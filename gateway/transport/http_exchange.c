@@ -212,7 +212,8 @@ static void answer(struct http_exchange *exchange, int status, const char *heade
             http__set_state(http, HTTP_STATE_LAST);
         advance(http);
     } else {
-        gw_log(GW_LOG_ERROR, "http", "a response was not sent: out of memory or its head too long");
+        gw_log(GW_LOG_ERROR, "http",
+               "a response was not sent: out of memory, or its head is too long");
         http__exchange_free(exchange);
         http__close_hard(http);
     }

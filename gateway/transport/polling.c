@@ -395,7 +395,7 @@ static void polling_release(struct transport *transport)
 {
     const struct polling *polling = polling_of(transport);
     if (polling->poll && outq_is_empty(&polling->queue) && !transport_send(transport, EIO_NOOP, ""))
-        gw_log(GW_LOG_WARNING, "polling", "out of memory: a poll is not released");
+        gw_log(GW_LOG_WARNING, "polling", "out of memory: a poll was not released");
 }
 
 static void polling_close(struct transport *transport)

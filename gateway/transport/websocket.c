@@ -142,7 +142,7 @@ static void receive(struct websocket *ws, const struct ws_message *message)
 static void fail(struct websocket *ws, uint16_t code)
 {
     gw_metric_add(ws->base.host->metrics, GW_WS_ERRORS, 1);
-    gw_log(GW_LOG_DEBUG, "websocket", "closed for a violation code=%u", (unsigned)code);
+    gw_log(GW_LOG_DEBUG, "websocket", "closed for a protocol error code=%u", (unsigned)code);
     say_close(ws, code, NULL);
     hang_up(ws);
     transport_end(&ws->base, TRANSPORT_END_ERROR);
