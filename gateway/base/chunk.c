@@ -2,7 +2,7 @@
 // Shared chunks and the queues of ranges over them. Invariants of a queue: `bytes` is the sum of
 // its ranges; no range is empty; `first` is used before the ring; the ring's capacity is a power of
 // two; an empty queue holds no reference and no memory. Each range holds one reference. A chunk's
-// marks are in order of their ends.
+// boundaries are in order of their ends.
 #include "gateway/base/chunk.h"
 
 #include <assert.h>
@@ -14,10 +14,10 @@ enum {
     // Small copies come in series (a head and its body, several answers in one turn): the room that
     // is left in a copy's chunk takes the next one.
     COPY_GRAIN = 128,
-    KIND_SHIFT = 30, // of a mark's second word, above the end
+    KIND_SHIFT = 30, // of a boundary's second word, above the end
 };
 
-static_assert(COPY_KINDS <= 4 && CHUNK_MARKED_MAX < 1u << KIND_SHIFT, "marks have the room");
+static_assert(COPY_KINDS <= 4 && CHUNK_BYTES_MAX < 1u << KIND_SHIFT, "boundaries have the room");
 
 struct chunk *chunk_new(size_t capacity)
 {
@@ -36,7 +36,7 @@ struct chunk *chunk_new(size_t capacity)
 
 size_t chunk_room(const struct chunk *chunk)
 {
-    return chunk->capacity - chunk->size - chunk->copies * CHUNK_MARK_SIZE;
+    return chunk->capacity - chunk->size - chunk->copies * CHUNK_BOUNDARY_SIZE;
 }
 
 static void chunk_write(struct chunk *chunk, const void *bytes, size_t size)
@@ -68,53 +68,54 @@ void chunk_unref(struct chunk *chunk)
         free(chunk);
 }
 
-// ---- Marks: the index in 8 bytes, the end and the kind in 4, in no alignment
+// ---- Boundaries: the index in 8 bytes, the end and the kind in 4, in no alignment
 
-struct mark {
+struct boundary {
     uint64_t index;
     uint32_t end;
     enum copy_kind kind;
 };
 
-static uint8_t *mark_at(const struct chunk *chunk, uint32_t number)
+static uint8_t *boundary_at(const struct chunk *chunk, uint32_t number)
 {
-    return (uint8_t *)(uintptr_t)chunk->bytes + chunk->capacity - (number + 1) * CHUNK_MARK_SIZE;
+    return (uint8_t *)(uintptr_t)chunk->bytes + chunk->capacity -
+           (number + 1) * CHUNK_BOUNDARY_SIZE;
 }
 
-static struct mark read_mark(const struct chunk *chunk, uint32_t number)
+static struct boundary read_boundary(const struct chunk *chunk, uint32_t number)
 {
-    struct mark mark;
+    struct boundary boundary;
     uint32_t word;
-    memcpy(&mark.index, mark_at(chunk, number), sizeof mark.index);
-    memcpy(&word, mark_at(chunk, number) + sizeof mark.index, sizeof word);
-    mark.end = word & ((1u << KIND_SHIFT) - 1);
-    mark.kind = (enum copy_kind)(word >> KIND_SHIFT);
-    return mark;
+    memcpy(&boundary.index, boundary_at(chunk, number), sizeof boundary.index);
+    memcpy(&word, boundary_at(chunk, number) + sizeof boundary.index, sizeof word);
+    boundary.end = word & ((1u << KIND_SHIFT) - 1);
+    boundary.kind = (enum copy_kind)(word >> KIND_SHIFT);
+    return boundary;
 }
 
-void chunk_mark_at(struct chunk *chunk, uint32_t end, enum copy_kind kind, uint64_t index)
+void chunk_add_boundary_at(struct chunk *chunk, uint32_t end, enum copy_kind kind, uint64_t index)
 {
     uint32_t word = end | (uint32_t)kind << KIND_SHIFT;
-    assert(end <= CHUNK_MARKED_MAX && chunk_room(chunk) >= CHUNK_MARK_SIZE);
-    memcpy(mark_at(chunk, chunk->copies), &index, sizeof index);
-    memcpy(mark_at(chunk, chunk->copies) + sizeof index, &word, sizeof word);
+    assert(end <= CHUNK_BYTES_MAX && chunk_room(chunk) >= CHUNK_BOUNDARY_SIZE);
+    memcpy(boundary_at(chunk, chunk->copies), &index, sizeof index);
+    memcpy(boundary_at(chunk, chunk->copies) + sizeof index, &word, sizeof word);
     chunk->copies++;
     chunk->is_mixed |= kind != COPY_LIVE;
 }
 
-void chunk_mark(struct chunk *chunk, enum copy_kind kind, uint64_t index)
+void chunk_add_boundary(struct chunk *chunk, enum copy_kind kind, uint64_t index)
 {
-    chunk_mark_at(chunk, chunk->size, kind, index);
+    chunk_add_boundary_at(chunk, chunk->size, kind, index);
 }
 
-// How many marks are up to a position.
-static uint32_t marks_up_to(const struct chunk *chunk, uint32_t position)
+// How many boundaries are up to a position.
+static uint32_t boundaries_up_to(const struct chunk *chunk, uint32_t position)
 {
     uint32_t low = 0;
     uint32_t high = chunk->copies;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (read_mark(chunk, middle).end <= position)
+        if (read_boundary(chunk, middle).end <= position)
             low = middle + 1;
         else
             high = middle;
@@ -142,12 +143,12 @@ void unsent_join(struct unsent *unsent, const struct unsent *more)
 }
 
 // Counts the copies of the range that end at `end` or before. True: some are not COPY_LIVE.
-static bool tally_range(const struct range *range, uint32_t end, struct tally *tally)
+static bool count_range(const struct range *range, uint32_t end, struct copy_counts *counts)
 {
-    uint32_t first = marks_up_to(range->chunk, range->start);
-    uint32_t last = marks_up_to(range->chunk, end);
+    uint32_t first = boundaries_up_to(range->chunk, range->start);
+    uint32_t last = boundaries_up_to(range->chunk, end);
     for (uint32_t i = first; i < last; i++)
-        tally->of[read_mark(range->chunk, i).kind]++;
+        counts->of[read_boundary(range->chunk, i).kind]++;
     return range->chunk->is_mixed && last > first;
 }
 
@@ -281,23 +282,23 @@ bool outq_append_copy(struct outq *queue, const void *bytes, size_t size)
     return is_queued;
 }
 
-bool outq_append_tallied(struct outq *queue, const void *bytes, size_t size,
-                         const struct tally *tally)
+bool outq_append_counted(struct outq *queue, const void *bytes, size_t size,
+                         const struct copy_counts *counts)
 {
-    if (tally_is_empty(tally))
+    if (copy_counts_is_empty(counts))
         return outq_append_copy(queue, bytes, size);
     size_t count = 0;
     for (int kind = 0; kind < COPY_KINDS; kind++)
-        count += tally->of[kind];
-    if (size > CHUNK_MARKED_MAX)
+        count += counts->of[kind];
+    if (size > CHUNK_BYTES_MAX)
         return false;
-    struct chunk *chunk = chunk_new(size + count * CHUNK_MARK_SIZE);
+    struct chunk *chunk = chunk_new(size + count * CHUNK_BOUNDARY_SIZE);
     if (!chunk)
         return false;
     chunk_write(chunk, bytes, size);
     for (int kind = 0; kind < COPY_KINDS; kind++)
-        for (uint32_t i = 0; i < tally->of[kind]; i++)
-            chunk_mark(chunk, (enum copy_kind)kind, 0);
+        for (uint32_t i = 0; i < counts->of[kind]; i++)
+            chunk_add_boundary(chunk, (enum copy_kind)kind, 0);
     const struct range range = {chunk, 0, chunk->size, chunk->copies};
     bool is_queued = outq_append_range(queue, &range);
     chunk_unref(chunk);
@@ -331,25 +332,25 @@ static void pop_range(struct outq *queue)
     queue->more_count--;
 }
 
-bool outq_front(const struct outq *queue, struct iovec *iov, struct tally *tally)
+bool outq_front(const struct outq *queue, struct iovec *iov, struct copy_counts *counts)
 {
     if (!queue->first.chunk)
         return false;
     fill_iov(iov, &queue->first);
-    *tally = (struct tally){0};
+    *counts = (struct copy_counts){0};
     if (queue->first.copies > 0)
-        tally_range(&queue->first, queue->first.end, tally);
+        count_range(&queue->first, queue->first.end, counts);
     return true;
 }
 
 // Most queues are one range, and are written whole.
-bool outq_consume(struct outq *queue, size_t bytes, struct tally *tally)
+bool outq_consume(struct outq *queue, size_t bytes, struct copy_counts *counts)
 {
     bool is_mixed = false;
     assert(bytes <= queue->bytes);
     queue->bytes -= bytes;
     if (queue->bytes == 0 && !queue->more && bytes > 0 && !queue->first.chunk->is_mixed) {
-        tally->of[COPY_LIVE] += queue->first.copies;
+        counts->of[COPY_LIVE] += queue->first.copies;
         chunk_unref(queue->first.chunk);
         queue->first.chunk = NULL;
         queue->first.copies = 0;
@@ -361,17 +362,17 @@ bool outq_consume(struct outq *queue, size_t bytes, struct tally *tally)
         if (bytes < in_first) {
             uint32_t end = first->start + (uint32_t)bytes;
             if (first->copies > 0) {
-                is_mixed |= tally_range(first, end, tally);
-                first->copies -=
-                    marks_up_to(first->chunk, end) - marks_up_to(first->chunk, first->start);
+                is_mixed |= count_range(first, end, counts);
+                first->copies -= boundaries_up_to(first->chunk, end) -
+                                 boundaries_up_to(first->chunk, first->start);
             }
             first->start = end;
             return is_mixed;
         }
         if (first->copies > 0 && first->chunk->is_mixed)
-            is_mixed |= tally_range(first, first->end, tally);
+            is_mixed |= count_range(first, first->end, counts);
         else
-            tally->of[COPY_LIVE] += first->copies;
+            counts->of[COPY_LIVE] += first->copies;
         bytes -= in_first;
         pop_range(queue);
     }
@@ -382,10 +383,10 @@ bool outq_consume(struct outq *queue, size_t bytes, struct tally *tally)
 
 void unsent_add_range(struct unsent *unsent, const struct range *range)
 {
-    uint32_t last = range->copies > 0 ? marks_up_to(range->chunk, range->end) : 0;
+    uint32_t last = range->copies > 0 ? boundaries_up_to(range->chunk, range->end) : 0;
     for (uint32_t i = last - range->copies; i < last; i++) {
-        struct mark mark = read_mark(range->chunk, i);
-        unsent_add(unsent, mark.kind, mark.index, 1);
+        struct boundary boundary = read_boundary(range->chunk, i);
+        unsent_add(unsent, boundary.kind, boundary.index, 1);
     }
 }
 

@@ -6,9 +6,9 @@
 // while more is appended behind. A queue holds ranges, not messages: a range that continues the
 // last one is merged into it, so a burst to a room costs each member one range and one iovec.
 //
-// Copies are what is accounted for: one event for one client. A chunk marks where in it events end;
-// a range knows how many end in it, so that what is written is counted without a look at the bytes.
-// The marks lie at the chunk's end and grow downward, as the bytes grow upward.
+// Copies are what is accounted for: one event for one client. A chunk notes where in it messages
+// end; a range knows how many end in it, so that what is written is counted without a look at the
+// bytes. The boundaries lie at the chunk's end and grow downward, as the bytes grow upward.
 #ifndef TALUS_GATEWAY_BASE_CHUNK_H
 #define TALUS_GATEWAY_BASE_CHUNK_H
 
@@ -26,7 +26,7 @@ enum copy_kind {
     COPY_KINDS,
 };
 
-struct tally {
+struct copy_counts {
     uint32_t of[COPY_KINDS];
 };
 
@@ -40,15 +40,15 @@ struct unsent {
 struct chunk {
     uint32_t refs;
     uint32_t size;     // bytes written
-    uint32_t capacity; // bytes that fit, with the marks
-    uint32_t copies;   // marks
+    uint32_t capacity; // bytes that fit, with the boundaries
+    uint32_t copies;   // boundaries
     bool is_mixed;     // some are not COPY_LIVE
     uint8_t bytes[];
 };
 
-// What a mark takes of a chunk's capacity, and how large a chunk with marks may be.
-#define CHUNK_MARK_SIZE  ((size_t)12)
-#define CHUNK_MARKED_MAX ((size_t)1 << 29)
+// What a boundary takes of a chunk's capacity, and how large a chunk with boundaries may be.
+#define CHUNK_BOUNDARY_SIZE ((size_t)12)
+#define CHUNK_BYTES_MAX     ((size_t)1 << 29)
 
 // A new chunk with one reference, or NULL.
 struct chunk *chunk_new(size_t capacity);
@@ -56,19 +56,19 @@ struct chunk *chunk_new(size_t capacity);
 struct chunk *chunk_copy(const void *bytes, size_t size);
 void chunk_ref(struct chunk *chunk);
 void chunk_unref(struct chunk *chunk);
-// Bytes that still fit, if no mark is added.
+// Bytes that still fit, if no boundary is added.
 size_t chunk_room(const struct chunk *chunk);
-// Marks that an event ends where the chunk does now; chunk_room is at least CHUNK_MARK_SIZE, the
-// size at most CHUNK_MARKED_MAX. `index`: of the event in the log, 0 if it is in none.
-void chunk_mark(struct chunk *chunk, enum copy_kind kind, uint64_t index);
-// Marks that one ends at `end`, which is not before the last mark.
-void chunk_mark_at(struct chunk *chunk, uint32_t end, enum copy_kind kind, uint64_t index);
+// Notes that an event ends where the chunk does now; chunk_room is at least CHUNK_BOUNDARY_SIZE,
+// the size at most CHUNK_BYTES_MAX. `index`: of the event in the log, 0 if it is in none.
+void chunk_add_boundary(struct chunk *chunk, enum copy_kind kind, uint64_t index);
+// Notes that one ends at `end`, which is not before the last boundary.
+void chunk_add_boundary_at(struct chunk *chunk, uint32_t end, enum copy_kind kind, uint64_t index);
 
 struct range {
     struct chunk *chunk;
     uint32_t start;
     uint32_t end;
-    uint32_t copies; // marks in it: behind its start, up to its end
+    uint32_t copies; // boundaries in it: behind its start, up to its end
 };
 
 // The first range lies in the queue itself, so that a queue of one range owns no memory.
@@ -96,16 +96,16 @@ bool outq_append(struct outq *queue, struct chunk *chunk, uint32_t start, uint32
 bool outq_append_range(struct outq *queue, const struct range *range);
 // Adds a copy of `bytes`. False: out of memory.
 bool outq_append_copy(struct outq *queue, const void *bytes, size_t size);
-// The same of bytes at whose end all the copies of the tally end.
-bool outq_append_tallied(struct outq *queue, const void *bytes, size_t size,
-                         const struct tally *tally);
+// The same of bytes at whose end all the copies of the counts end.
+bool outq_append_counted(struct outq *queue, const void *bytes, size_t size,
+                         const struct copy_counts *counts);
 // Fills at most `max` iovecs from the front; returns how many.
 int outq_iov(const struct outq *queue, struct iovec *iov, int max);
-// The first range's bytes, and in `tally` its copies. False: the queue is empty.
-bool outq_front(const struct outq *queue, struct iovec *iov, struct tally *tally);
-// Drops the first `bytes` bytes and adds the copies that ended in them to the tally. True: some of
+// The first range's bytes, and in `counts` its copies. False: the queue is empty.
+bool outq_front(const struct outq *queue, struct iovec *iov, struct copy_counts *counts);
+// Drops the first `bytes` bytes and adds the copies that ended in them to the counts. True: some of
 // them are not COPY_LIVE.
-bool outq_consume(struct outq *queue, size_t bytes, struct tally *tally);
+bool outq_consume(struct outq *queue, size_t bytes, struct copy_counts *counts);
 // Adds the copies that are still in the queue.
 void outq_add_unsent(const struct outq *queue, struct unsent *unsent);
 // Moves all of `from` behind what is in `to`. False: out of memory, and nothing moved.
@@ -117,16 +117,17 @@ void unsent_add(struct unsent *unsent, enum copy_kind kind, uint64_t index, uint
 void unsent_add_range(struct unsent *unsent, const struct range *range);
 void unsent_join(struct unsent *unsent, const struct unsent *more);
 
-// Those of the tally that are not sent a second time.
-static inline uint64_t tally_owed(const struct tally *tally)
+// Those of the counts that are not sent a second time.
+static inline uint64_t copy_counts_pending(const struct copy_counts *counts)
 {
-    return (uint64_t)tally->of[COPY_LIVE] + tally->of[COPY_RECOVERED] + tally->of[COPY_CAUGHT_UP];
+    return (uint64_t)counts->of[COPY_LIVE] + counts->of[COPY_RECOVERED] +
+           counts->of[COPY_CAUGHT_UP];
 }
 
-static inline bool tally_is_empty(const struct tally *tally)
+static inline bool copy_counts_is_empty(const struct copy_counts *counts)
 {
-    return (tally->of[COPY_LIVE] | tally->of[COPY_RECOVERED] | tally->of[COPY_CAUGHT_UP] |
-            tally->of[COPY_RESENT]) == 0;
+    return (counts->of[COPY_LIVE] | counts->of[COPY_RECOVERED] | counts->of[COPY_CAUGHT_UP] |
+            counts->of[COPY_RESENT]) == 0;
 }
 
 #endif

@@ -11,8 +11,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "gateway/base/fd_watcher.h"
 #include "gateway/base/log.h"
-#include "gateway/base/watch.h"
 
 enum { SCRATCH_SIZE = 64 * 1024 };
 
@@ -25,12 +25,12 @@ struct gw_loop {
     uv_loop_t uv;
     uv_async_t wakeup;
     uv_timer_t timer;
-    struct gw_watches watches;
+    struct gw_fd_watchers watchers;
     int64_t armed_due; // of the timer, while it is active
     struct list tasks[GW_PHASE_COUNT];
     struct list queues; // struct gw_deadline_queue
     struct shared_queue *shared_queues;
-    _Atomic(struct gw_mail *) mailbox; // newest first
+    _Atomic(struct gw_loop_message *) messages; // newest first
     int64_t (*clock)(void *arg);
     void *clock_arg;
     bool is_stopping;
@@ -43,7 +43,7 @@ static _Thread_local struct gw_loop *current;
 
 // ---- Life
 
-// Both only end the wait: what is due, and the mail, are looked at in every turn.
+// Both only end the wait: what is due, and the messages, are looked at in every turn.
 static void on_wakeup(uv_async_t *wakeup)
 {
     (void)wakeup;
@@ -62,12 +62,12 @@ static bool open_handles(struct gw_loop *loop)
         if (result == 0)
             result = uv_timer_init(&loop->uv, &loop->timer);
         if (result == 0)
-            result = gw_watches_init(&loop->watches, &loop->uv);
+            result = gw_fd_watchers_init(&loop->watchers, loop, &loop->uv);
         if (result != 0)
             uv_loop_close(&loop->uv);
     }
     if (result != 0)
-        gw_log(GW_LOG_ERROR, "loop", "cannot make an event loop: %s", uv_strerror(result));
+        gw_log(GW_LOG_ERROR, "loop", "cannot create an event loop: %s", uv_strerror(result));
     return result == 0;
 }
 
@@ -75,31 +75,30 @@ struct gw_loop *gw_loop_new(void)
 {
     struct gw_loop *loop = calloc(1, sizeof *loop);
     if (!loop) {
-        gw_log(GW_LOG_ERROR, "loop", "cannot make an event loop: out of memory");
+        gw_log(GW_LOG_ERROR, "loop", "cannot create an event loop: out of memory");
         return NULL;
     }
     if (!open_handles(loop)) {
         free(loop);
         return NULL;
     }
-    loop->uv.data = loop;
     uv_unref((uv_handle_t *)&loop->wakeup);
     for (int phase = 0; phase < GW_PHASE_COUNT; phase++)
         list_init(&loop->tasks[phase]);
     list_init(&loop->queues);
-    atomic_init(&loop->mailbox, NULL);
+    atomic_init(&loop->messages, NULL);
     return loop;
 }
 
-static struct gw_mail *take_mail(struct gw_loop *loop);
+static struct gw_loop_message *take_messages(struct gw_loop *loop);
 
-static void drop_mail(struct gw_loop *loop)
+static void drop_messages(struct gw_loop *loop)
 {
-    struct gw_mail *next;
-    for (struct gw_mail *mail = take_mail(loop); mail; mail = next) {
-        next = mail->next;
-        if (mail->drop)
-            mail->drop(mail);
+    struct gw_loop_message *next;
+    for (struct gw_loop_message *message = take_messages(loop); message; message = next) {
+        next = message->next;
+        if (message->drop)
+            message->drop(message);
     }
 }
 
@@ -120,7 +119,7 @@ static bool close_handles(struct gw_loop *loop)
     enum { LAST_TURNS = 8 };
     uv_close((uv_handle_t *)&loop->wakeup, NULL);
     uv_close((uv_handle_t *)&loop->timer, NULL);
-    gw_watches_close(&loop->watches);
+    gw_fd_watchers_close(&loop->watchers);
     int result = uv_loop_close(&loop->uv);
     for (int i = 0; i < LAST_TURNS && result == UV_EBUSY; i++) {
         gw_loop_turn(loop, false);
@@ -135,15 +134,15 @@ void gw_loop_destroy(struct gw_loop **loop_pointer)
     *loop_pointer = NULL;
     if (!loop)
         return;
-    drop_mail(loop);
-    bool is_watching = loop->watches.count > 0;
+    drop_messages(loop);
+    bool is_watching = loop->watchers.count > 0;
     if (!close_handles(loop) || is_watching) {
-        // Its memory stays: libuv, or a watch, still points into it.
+        // Its memory stays: libuv, or a watcher, still points into it.
         gw_log(GW_LOG_ERROR, "loop", "an event loop was destroyed with something open on it");
         assert(false && "everything on a loop must be closed before the loop is destroyed");
         return;
     }
-    drop_mail(loop); // of those last turns
+    drop_messages(loop); // of those last turns
     free_shared_queues(loop);
     free(loop);
 }
@@ -193,12 +192,13 @@ static void arm_timer(struct gw_loop *loop)
     uv_timer_start(&loop->timer, on_timer, delay > 0 ? (uint64_t)delay : 0, 0);
 }
 
-static struct gw_mail *take_mail(struct gw_loop *loop)
+static struct gw_loop_message *take_messages(struct gw_loop *loop)
 {
-    struct gw_mail *newest = atomic_exchange_explicit(&loop->mailbox, NULL, memory_order_acquire);
-    struct gw_mail *oldest = NULL;
+    struct gw_loop_message *newest =
+        atomic_exchange_explicit(&loop->messages, NULL, memory_order_acquire);
+    struct gw_loop_message *oldest = NULL;
     while (newest) {
-        struct gw_mail *next = newest->next;
+        struct gw_loop_message *next = newest->next;
         newest->next = oldest;
         oldest = newest;
         newest = next;
@@ -206,25 +206,25 @@ static struct gw_mail *take_mail(struct gw_loop *loop)
     return oldest;
 }
 
-static void deliver_mail(struct gw_loop *loop)
+static void deliver_messages(struct gw_loop *loop)
 {
-    struct gw_mail *next;
-    for (struct gw_mail *mail = take_mail(loop); mail; mail = next) {
-        next = mail->next;
-        mail->deliver(mail);
+    struct gw_loop_message *next;
+    for (struct gw_loop_message *message = take_messages(loop); message; message = next) {
+        next = message->next;
+        message->deliver(message);
     }
 }
 
 bool gw_loop_is_busy(const struct gw_loop *loop)
 {
-    return has_tasks(loop) || atomic_load_explicit(&loop->mailbox, memory_order_relaxed) != NULL;
+    return has_tasks(loop) || atomic_load_explicit(&loop->messages, memory_order_relaxed) != NULL;
 }
 
 static void run_input(struct gw_loop *loop, bool may_wait)
 {
     arm_timer(loop);
     uv_run(&loop->uv, may_wait && !gw_loop_is_busy(loop) ? UV_RUN_ONCE : UV_RUN_NOWAIT);
-    deliver_mail(loop);
+    deliver_messages(loop);
 }
 
 // A deadline that was due at `now`, or NULL. Looked up anew for each, since what runs may add and
@@ -297,7 +297,7 @@ void gw_loop_stop(struct gw_loop *loop)
     loop->is_stopping = true;
 }
 
-void gw_loop_expect_mail(struct gw_loop *loop, bool is_expected)
+void gw_loop_expect_messages(struct gw_loop *loop, bool is_expected)
 {
     if (is_expected)
         uv_ref((uv_handle_t *)&loop->wakeup);
@@ -321,9 +321,9 @@ void gw_loop_set_clock(struct gw_loop *loop, int64_t (*clock)(void *arg), void *
     loop->clock_arg = arg;
 }
 
-struct gw_watches *gw_loop_watches(struct gw_loop *loop)
+struct gw_fd_watchers *gw_loop_fd_watchers(struct gw_loop *loop)
 {
-    return &loop->watches;
+    return &loop->watchers;
 }
 
 uint8_t *gw_loop_scratch(struct gw_loop *loop, size_t *size)
@@ -404,14 +404,14 @@ void gw_deadline_stop(struct gw_deadline *deadline)
     list_remove(&deadline->link);
 }
 
-// ---- The mailbox
+// ---- Loop messages
 
-void gw_loop_post(struct gw_loop *loop, struct gw_mail *mail)
+void gw_loop_post(struct gw_loop *loop, struct gw_loop_message *message)
 {
-    struct gw_mail *newest = atomic_load_explicit(&loop->mailbox, memory_order_relaxed);
+    struct gw_loop_message *newest = atomic_load_explicit(&loop->messages, memory_order_relaxed);
     do
-        mail->next = newest;
-    while (!atomic_compare_exchange_weak_explicit(&loop->mailbox, &newest, mail,
+        message->next = newest;
+    while (!atomic_compare_exchange_weak_explicit(&loop->messages, &newest, message,
                                                   memory_order_release, memory_order_relaxed));
     // Whoever found the box empty wakes the loop; that wake-up is good for all that follow it.
     // The loop's own turn looks into it before it waits again.

@@ -3,7 +3,7 @@
 // thread alone; other threads reach it through gw_loop_post.
 //
 // One turn, in this order:
-//   1. input       libuv: descriptors, the mailbox; handlers only change state and queue output
+//   1. input       libuv: descriptors, messages; handlers only change state and queue output
 //   2. deadlines   what has fallen due
 //   3. distribute  rooms hand what was appended in this turn to their members' queues
 //   4. flush       each connection that has output writes it, once
@@ -19,13 +19,14 @@
 #include "gateway/base/list.h"
 
 struct gw_loop;
+struct gw_fd_watchers;
 
 // NULL, and a line in the log, when memory or descriptors are out.
 struct gw_loop *gw_loop_new(void);
 
 // Frees the loop and nulls the pointer; NULL-safe. The loop must have stopped, everything on it
 // must have been closed (what is still on its way out of it is waited for), and no thread may post
-// to it any more. Mail that was not delivered is dropped (see gw_mail).
+// to it any more. Messages that were not delivered are dropped (see gw_loop_message).
 void gw_loop_destroy(struct gw_loop **loop);
 
 // Runs turns until gw_loop_stop was called on its thread, or nothing is left to wait for: no open
@@ -37,22 +38,19 @@ void gw_loop_stop(struct gw_loop *loop);
 // Runs one turn, for those who have a loop of their own around it. `may_wait`: blocks until there
 // is something to do. Returns false if nothing is left to wait for.
 bool gw_loop_turn(struct gw_loop *loop, bool may_wait);
-// Whether a turn has something to do whatever descriptors and deadlines say: tasks, or mail.
+// Whether a turn has something to do whatever descriptors and deadlines say: tasks, or messages.
 bool gw_loop_is_busy(const struct gw_loop *loop);
 
-// Whether mail alone is a reason to go on waiting; false at first. For a loop that has nothing of
-// its own and lives on what other threads post.
-void gw_loop_expect_mail(struct gw_loop *loop, bool is_expected);
+// Whether messages alone are a reason to go on waiting; false at first. For a loop that has nothing
+// of its own and lives on what other threads post.
+void gw_loop_expect_messages(struct gw_loop *loop, bool is_expected);
 
 // The libuv loop beneath, for what has no wrapper here (signals, other descriptors). What a timer
 // of libuv's own posts to this loop is delivered after the next wait: use deadlines for that.
 uv_loop_t *gw_loop_uv(struct gw_loop *loop);
 
-// The loop that a libuv loop is part of.
-static inline struct gw_loop *gw_loop_of(const uv_loop_t *uv)
-{
-    return uv->data;
-}
+// The watchers of the loop's sockets, for gw_fd_watcher_init.
+struct gw_fd_watchers *gw_loop_fd_watchers(struct gw_loop *loop);
 
 // A monotonic clock in milliseconds, taken once a turn (after the wait for input).
 int64_t gw_loop_now(const struct gw_loop *loop);
@@ -122,19 +120,19 @@ static inline bool gw_deadline_is_started(const struct gw_deadline *deadline)
     return !list_is_empty(&deadline->link);
 }
 
-// ---- The mailbox: the one place where threads meet
+// ---- Loop messages: the one place where threads meet
 
-struct gw_mail {
-    struct gw_mail *next;
-    // Runs on the loop's thread, in the input phase; the mail belongs to it then.
-    void (*deliver)(struct gw_mail *mail);
-    // Runs instead if the loop is destroyed first, in gw_loop_destroy, and frees the mail. NULL:
-    // the mail is left alone, its memory being somebody else's.
-    void (*drop)(struct gw_mail *mail);
+struct gw_loop_message {
+    struct gw_loop_message *next;
+    // Runs on the loop's thread, in the input phase; the message belongs to it then.
+    void (*deliver)(struct gw_loop_message *message);
+    // Runs instead if the loop is destroyed first, in gw_loop_destroy, and frees the message. NULL:
+    // the message is left alone, its memory being somebody else's.
+    void (*drop)(struct gw_loop_message *message);
 };
 
 // Posts from any thread; delivered in order. Never blocks, takes no lock. The loop must outlive the
 // call. The box has no bound of its own: whoever posts must have one.
-void gw_loop_post(struct gw_loop *loop, struct gw_mail *mail);
+void gw_loop_post(struct gw_loop *loop, struct gw_loop_message *message);
 
 #endif

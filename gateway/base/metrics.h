@@ -19,10 +19,11 @@
 #define GW_METRICS(X)                                                                              \
     X(CONNECTIONS, gauge, "talus_connections", "Open TCP and Unix connections")                    \
     X(CONNECTIONS_TOTAL, counter, "talus_connections_total", "Connections accepted")               \
-    X(ACCEPT_FAILED, counter, "talus_accept_failed_total", "Connections that could not be taken")  \
+    X(ACCEPT_FAILED, counter, "talus_accept_failed_total",                                         \
+      "Connections that could not be accepted")                                                    \
     X(HTTP_REQUESTS, counter, "talus_http_requests_total", "HTTP requests read")                   \
     X(HTTP_ERRORS, counter, "talus_http_errors_total", "HTTP requests answered with 4xx or 5xx")   \
-    X(HTTP_MALFORMED, counter, "talus_http_malformed_total", "Requests that are no valid HTTP")    \
+    X(HTTP_MALFORMED, counter, "talus_http_malformed_total", "Requests that are not valid HTTP")   \
     X(HTTP_REFUSED_ORIGIN, counter, "talus_http_refused_origin_total",                             \
       "Requests refused because pages of their origin may not connect")                            \
     X(HTTP_RELAYED, counter, "talus_http_relayed_total", "Requests that another worker answered")  \
@@ -31,7 +32,8 @@
     X(EIO_SESSIONS, gauge, "talus_engine_sessions", "Open Engine.IO sessions")                     \
     X(EIO_SESSIONS_TOTAL, counter, "talus_engine_sessions_total", "Engine.IO sessions opened")     \
     X(EIO_UPGRADES, counter, "talus_engine_upgrades_total", "Upgrades from polling to WebSocket")  \
-    X(EIO_PING_TIMEOUTS, counter, "talus_engine_ping_timeouts_total", "Sessions lost to silence")  \
+    X(EIO_PING_TIMEOUTS, counter, "talus_engine_ping_timeouts_total",                              \
+      "Sessions closed because a pong did not come in time")                                       \
     X(EIO_PARSE_ERRORS, counter, "talus_engine_parse_errors_total", "Malformed Engine.IO packets") \
     X(WS_ERRORS, counter, "talus_websocket_errors_total", "WebSocket protocol errors of clients")  \
     X(SIO_SOCKETS, gauge, "talus_sockets", "Connected Socket.IO sockets")                          \
@@ -43,15 +45,17 @@
     X(SLOW_CLIENTS, counter, "talus_slow_clients_total", "Clients closed for reading too slowly")  \
     X(CLIENT_ERRORS, counter, "talus_client_errors_total",                                         \
       "Requests answered with an error event")                                                     \
-    X(ROOMS, gauge, "talus_rooms", "Rooms that have members or a log")                             \
+    X(ROOMS, gauge, "talus_rooms", "Rooms that have members")                                      \
     X(PUBLISHED, counter, "talus_deliveries_published_total",                                      \
-      "Copies of events that clients were owed")                                                   \
-    X(DELIVERED, counter, "talus_deliveries_delivered_total", "Copies that were written to them")  \
+      "Copies of events that were due to clients")                                                 \
+    X(DELIVERED, counter, "talus_deliveries_delivered_total",                                      \
+      "Copies of events that were written to clients")                                             \
     X(RECOVERED_COPIES, counter, "talus_deliveries_recovered_total",                               \
-      "Copies that were written to clients that came back, or asked for what they missed")         \
+      "Copies written to clients that were recovered, or joined with since")                       \
     X(RESENT, counter, "talus_deliveries_resent_total",                                            \
-      "Copies that were written again, since the client had not got them")                         \
-    X(DROPPED_CLOSE, counter, GW_DROPPED("transport_close"), "Copies that clients never got")      \
+      "Copies written a second time because the client had not received them")                     \
+    X(DROPPED_CLOSE, counter, GW_DROPPED("transport_close"),                                       \
+      "Copies of events that never reached their client")                                          \
     X(DROPPED_ERROR, counter, GW_DROPPED("transport_error"), "")                                   \
     X(DROPPED_PING_TIMEOUT, counter, GW_DROPPED("ping_timeout"), "")                               \
     X(DROPPED_DISCONNECT, counter, GW_DROPPED("disconnect"), "")                                   \
@@ -62,35 +66,38 @@
     X(DROPPED_SHUTDOWN, counter, GW_DROPPED("shutdown"), "")                                       \
     X(DROPPED_MEMORY, counter, GW_DROPPED("memory"), "")                                           \
     X(BUS_EVENTS, counter, "talus_bus_events_total", "Events received from the bus")               \
-    X(BUS_HOLES, counter, "talus_bus_holes_total", "Times that events of the bus were missing")    \
-    X(BUS_HEALED, counter, "talus_bus_healed_total", "Events that came when they were asked for")  \
+    X(BUS_HOLES, counter, "talus_bus_holes_total", "Times that bus events were found missing")     \
+    X(BUS_HEALED, counter, "talus_bus_healed_total", "Missing bus events that a replay brought")   \
     X(BUS_GAPS, counter, "talus_bus_gaps_total",                                                   \
-      "Gaps told to rooms, or kept for who may come back")                                         \
-    X(BUS_DUPLICATES, counter, "talus_bus_duplicates_total", "Bus events that had come before")    \
+      "Gaps reported to rooms, or kept for suspended clients")                                     \
+    X(BUS_DUPLICATES, counter, "talus_bus_duplicates_total", "Bus events received a second time")  \
     X(BUS_RECEIVE_DROPPED, counter, "talus_bus_receive_dropped_total",                             \
-      "Bus messages let go because too many waited, which are asked for again")                    \
+      "Bus messages dropped because too many waited; they are requested again")                    \
     X(BUS_DIRECTORY_OVERFLOWS, counter, "talus_bus_directory_overflows_total",                     \
-      "Times that more happened in the bus directory than its watch keeps")                        \
-    X(BUS_MALFORMED, counter, "talus_bus_malformed_total", "Messages that are no event")           \
+      "Overflows of the watch on the bus directory")                                               \
+    X(BUS_MALFORMED, counter, "talus_bus_malformed_total",                                         \
+      "Bus messages that are not valid events")                                                    \
     X(BUS_OVER_BOUNDS, counter, "talus_bus_over_bounds_total",                                     \
       "Bus events that are too large, too deep or have too many binary values")                    \
     X(BUS_REFUSED, counter, "talus_bus_refused_total", "Bus events that could not be delivered")   \
     X(BUS_HELD_UP, counter, "talus_bus_held_up_total",                                             \
-      "Times that receiving waited for a loop to catch up")                                        \
+      "Times that receiving from the bus waited for a worker to catch up")                         \
     X(BUS_PRESENCE_LOST, counter, "talus_bus_presence_lost_total",                                 \
-      "Comings and goings that could not be published")                                            \
-    X(DEPARTED, gauge, "talus_departed_clients", "Clients that were cut off and may come back")    \
-    X(RECOVERED, counter, "talus_recovered_total", "Clients that came back to where they were")    \
+      "Presence events that could not be published")                                               \
+    X(SUSPENDED, gauge, "talus_departed_clients",                                                  \
+      "Suspended clients, which can still be recovered")                                           \
+    X(RECOVERED, counter, "talus_recovered_total", "Clients whose connection state was recovered") \
     X(NOT_RECOVERED, counter, "talus_not_recovered_total",                                         \
-      "Clients that asked to come back and had to start anew")                                     \
+      "Clients that asked for recovery and got a new session")                                     \
     X(TAKEN_OVER, counter, "talus_taken_over_total",                                               \
-      "Clients that came back while their old connection still counted, which was closed")         \
-    X(RECOVERY_BYTES, gauge, "talus_recovery_log_bytes", "Events kept for those who come back")    \
+      "Clients recovered while their old connection was still open; it was closed")                \
+    X(RECOVERY_BYTES, gauge, "talus_recovery_log_bytes",                                           \
+      "Bytes of events kept for connection recovery")                                              \
     X(BUS_SESSIONS, gauge, "talus_bus_sessions", "Sessions subscribed to on the bus")              \
     X(BUS_JOIN_INCOMPLETE, counter, "talus_bus_join_incomplete_total",                             \
       "Joins that went live before every broadcaster had answered")                                \
     X(SINCE_UNPROVEN, counter, GW_SINCE_INCOMPLETE("unproven"),                                    \
-      "Joins with an event that the client has which were told a gap")                             \
+      "Joins with since that were answered with a gap")                                            \
     X(SINCE_HISTORY, counter, GW_SINCE_INCOMPLETE("history"), "")                                  \
     X(SINCE_NO_ANSWER, counter, GW_SINCE_INCOMPLETE("no_answer"), "")                              \
     X(SINCE_TOO_MUCH, counter, GW_SINCE_INCOMPLETE("too_much"), "")                                \

@@ -7,38 +7,83 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define FILE_MAX ((size_t)1 << 20) // bytes
 
-// zconfig prints what it dislikes, with the line's number, on standard output, where nothing of the
-// kind belongs: it is caught in a file and becomes part of our own line.
-static zconfig_t *parse(const char *text, char *reason, size_t size)
+#define LINE_MAX_BYTES 1024 // zconfig would take the rest for a line of its own
+#define INDENT         4
+
+// ---- The form of a line
+//
+// zconfig prints what it cannot read on standard output. So it is given only what it can read: each
+// line is a comment, or blank, or NAME or NAME = VALUE, the value perhaps in quotes.
+
+static bool is_name_char(char c)
 {
-    FILE *caught = tmpfile();
-    int output = caught ? dup(STDOUT_FILENO) : -1;
-    bool is_caught = output >= 0 && fflush(stdout) == 0 && dup2(fileno(caught), STDOUT_FILENO) >= 0;
-    zconfig_t *root = zconfig_str_load(text);
-    fflush(stdout);
-    if (is_caught) {
-        dup2(output, STDOUT_FILENO);
-        rewind(caught);
-        reason[fread(reason, 1, size - 1, caught)] = '\0';
-    }
-    if (output >= 0)
-        close(output);
-    if (caught)
-        fclose(caught);
-    return root;
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c != '\0' && strchr("$-_@.&+/", c));
 }
 
-// What of zconfig's complaint says where and why: the line's number, and not the line itself, which
-// may be of any file that was named by mistake.
-static int line_of(const char *reason)
+static const char *skip_blanks(const char *at, const char *end)
 {
-    const char *at = strstr(reason, "(zconfig): (");
-    return at ? atoi(at + strlen("(zconfig): (")) : 0;
+    while (at < end && strchr(" \t\r\v\f", *at))
+        at++;
+    return at;
 }
+
+static bool is_rest_blank(const char *at, const char *end)
+{
+    at = skip_blanks(at, end);
+    return at == end || *at == '#';
+}
+
+// What follows a name.
+static bool is_value(const char *at, const char *end)
+{
+    at = skip_blanks(at, end);
+    if (at == end || *at != '=')
+        return is_rest_blank(at, end);
+    at = skip_blanks(at + 1, end);
+    if (at == end || (*at != '"' && *at != '\''))
+        return true;
+    const char *quote = memchr(at + 1, *at, (size_t)(end - at - 1));
+    return quote && is_rest_blank(quote + 1, end);
+}
+
+// `depth`: of the last name, in and out; -1: there was none yet.
+static bool is_line(const char *line, const char *end, int *depth)
+{
+    const char *name = line;
+    while (name < end && *name == ' ')
+        name++;
+    const char *name_end = name;
+    while (name_end < end && is_name_char(*name_end))
+        name_end++;
+    if (end - line > LINE_MAX_BYTES)
+        return false;
+    if (name == name_end)
+        return is_rest_blank(name, end);
+    int indent = (int)(name - line);
+    if (indent % INDENT != 0 || indent / INDENT > *depth + 1 || *name == '/' || name_end[-1] == '/')
+        return false;
+    *depth = indent / INDENT;
+    return is_value(name_end, end);
+}
+
+// The number of the first line that is none; 0: all are good.
+static int find_bad_line(const char *text)
+{
+    int depth = -1;
+    for (int number = 1; *text != '\0'; number++) {
+        const char *end = text + strcspn(text, "\n");
+        if (!is_line(text, end, &depth))
+            return number;
+        text = *end ? end + 1 : end;
+    }
+    return 0;
+}
+
+// ---- The file
 
 // The text of the file, to be freed; NULL with errno. (zconfig_load would leak on a bad file, and
 // take a directory for an empty one.)
@@ -64,18 +109,22 @@ static char *read_text(const char *name)
 
 zconfig_t *config_file_load(const char *name, char *error, size_t error_size)
 {
-    char reason[256] = "";
+    zconfig_t *root = NULL;
     char *text = read_text(name);
     if (!text) {
         snprintf(error, error_size, "cannot read %s: %s", name,
                  errno == EILSEQ ? "it is no text" : strerror(errno));
         return NULL;
     }
-    zconfig_t *root = parse(text, reason, sizeof reason);
-    free(text);
-    if (!root)
+    int line = find_bad_line(text);
+    if (line > 0) {
         snprintf(error, error_size,
-                 "%s, line %d: not of the form NAME = VALUE, from the first column on", name,
-                 line_of(reason));
+                 "%s, line %d: not of the form NAME = VALUE, from the first column on", name, line);
+    } else {
+        root = zconfig_str_load(text);
+        if (!root)
+            snprintf(error, error_size, "cannot read %s: out of memory", name);
+    }
+    free(text);
     return root;
 }

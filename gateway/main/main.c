@@ -11,7 +11,7 @@
 #include <talus/log.h>
 
 #include "gateway/base/log.h"
-#include "gateway/intake/intake.h"
+#include "gateway/bridge/bridge.h"
 #include "gateway/main/options.h"
 #include "gateway/main/workers.h"
 
@@ -19,7 +19,7 @@ struct gateway {
     struct options options;
     struct cors cors;
     struct workers *workers;
-    struct intake *intake;
+    struct bridge *bridge;
     uv_signal_t signals[2];
     bool is_stopping;
     int bus_error; // TALUS_E…, of a bus that could not be opened
@@ -49,7 +49,7 @@ static void gateway_fini(struct gateway *gateway)
 {
     workers_close(gateway->workers);
     // The clients' ends have been posted to the bus thread: it tells the bus before it goes.
-    intake_destroy(&gateway->intake);
+    bridge_destroy(&gateway->bridge);
     workers_destroy(&gateway->workers);
     cors_fini(&gateway->cors);
     options_fini(&gateway->options);
@@ -69,28 +69,28 @@ static void on_talus_log(talus_log_level_t level, const char *line, void *arg)
     gw_log(levels[level], "bus", "%s", line);
 }
 
-static bool open_intake(struct gateway *gateway)
+static bool open_bridge(struct gateway *gateway)
 {
     const struct options *options = &gateway->options;
-    struct intake_options intake;
+    struct bridge_options bridge;
     char error[512];
-    intake_options_init(&intake);
-    intake.loop = workers_count(gateway->workers) == 1 ? workers_main_loop(gateway->workers) : NULL;
-    intake.bus = options->bus;
-    intake.publish = options->publish;
-    intake.directory_mode = options->directory_mode;
-    intake.bus_error = &gateway->bus_error;
-    intake.nsp = options->nsp;
-    intake.max_sessions = options->max_sessions_per_client;
-    intake.presence_limit = options->presence_limit;
-    intake.recovery_window_ms = options->recovery_window_ms;
-    intake.max_missed = options->client_queue_bytes;
-    intake.recovery_bytes = options->recovery_bytes;
-    intake.silence_ms = options->ping_interval_ms + options->ping_timeout_ms;
-    gateway->intake = intake_new(&intake, error, sizeof error);
-    if (!gateway->intake)
+    bridge_options_init(&bridge);
+    bridge.loop = workers_count(gateway->workers) == 1 ? workers_main_loop(gateway->workers) : NULL;
+    bridge.bus = options->bus;
+    bridge.publish = options->publish;
+    bridge.directory_mode = options->directory_mode;
+    bridge.bus_error = &gateway->bus_error;
+    bridge.nsp = options->nsp;
+    bridge.max_sessions = options->max_sessions_per_client;
+    bridge.presence_limit = options->presence_limit;
+    bridge.recovery_window_ms = options->recovery_window_ms;
+    bridge.max_missed = options->client_queue_bytes;
+    bridge.recovery_bytes = options->recovery_bytes;
+    bridge.silence_ms = options->ping_interval_ms + options->ping_timeout_ms;
+    gateway->bridge = bridge_new(&bridge, error, sizeof error);
+    if (!gateway->bridge)
         return fail(error);
-    return workers_attach(gateway->workers, gateway->intake) || fail("out of memory");
+    return workers_attach(gateway->workers, gateway->bridge) || fail("out of memory");
 }
 
 // nohup and a shell's & start a program with signals ignored: they stay so, as in the talus tool.
@@ -130,11 +130,11 @@ static bool gateway_init(struct gateway *gateway)
     gateway->workers = workers_new(options, &gateway->cors, error, sizeof error);
     if (!gateway->workers)
         return fail(error);
-    if (!open_intake(gateway))
+    if (!open_bridge(gateway))
         return false;
     if (!workers_listen(gateway->workers, error, sizeof error))
         return fail(error);
-    return intake_start(gateway->intake) || fail("cannot start the bus thread");
+    return bridge_start(gateway->bridge) || fail("cannot start the bus thread");
 }
 
 static void announce(const struct gateway *gateway)
@@ -144,8 +144,8 @@ static void announce(const struct gateway *gateway)
     printf("talus-gateway listening on %s%s\n", is_unix ? "" : "http://", address);
     fflush(stdout);
     gw_log(GW_LOG_INFO, "main", "%u workers, bus %s, publishing on %s",
-           workers_count(gateway->workers), intake_bus_endpoint(gateway->intake),
-           intake_publish_endpoint(gateway->intake));
+           workers_count(gateway->workers), bridge_bus_endpoint(gateway->bridge),
+           bridge_publish_endpoint(gateway->bridge));
 }
 
 // What comes while the gateway starts waits until there is somebody to hear it.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Invariants: what a worker has is touched by its own thread alone, while that runs; others write
-// to it by mail. No loop ends before all have drained or the time is up, so that what one relays to
-// another is answered, and nobody is counted in whom no worker knows any more. Loops are destroyed
-// after all servers, since servers write to loops.
+// to it by loop messages. No loop ends before all have drained or the time is up, so that what one
+// relays to another is answered, and nobody is counted in whom no worker knows any more. Loops are
+// destroyed after all servers, since servers write to loops.
 #include "gateway/main/workers.h"
 
 #include <pthread.h>
@@ -36,8 +36,8 @@ struct worker {
     bool has_timer;
     int64_t drain_until;
     bool is_drained;
-    struct gw_mail stop_mail;
-    struct gw_mail quit_mail;
+    struct gw_loop_message stop_message;
+    struct gw_loop_message quit_message;
     pthread_t thread;
     bool is_started;
 };
@@ -45,7 +45,7 @@ struct worker {
 struct workers {
     const struct options *options;
     const struct cors *cors;
-    const struct intake *intake; // NULL until it is attached
+    const struct bridge *bridge; // NULL until it is attached
     unsigned count;
     atomic_uint drained;
     bool is_stopping;
@@ -95,16 +95,16 @@ static bool open_servers(struct worker *worker, unsigned index)
     return worker->sio && worker->http;
 }
 
-static void on_stop(struct gw_mail *mail);
-static void on_quit(struct gw_mail *mail);
+static void on_stop(struct gw_loop_message *message);
+static void on_quit(struct gw_loop_message *message);
 
 static bool open_worker(struct workers *workers, unsigned index, char *error, size_t error_size)
 {
     struct worker *worker = &workers->all[index];
     const struct options *options = workers->options;
     worker->workers = workers;
-    worker->stop_mail.deliver = on_stop;
-    worker->quit_mail.deliver = on_quit;
+    worker->stop_message.deliver = on_stop;
+    worker->quit_message.deliver = on_quit;
     worker->loop = gw_loop_new();
     worker->drain_timer.data = worker;
     worker->has_timer =
@@ -158,13 +158,13 @@ struct workers *workers_new(const struct options *options, const struct cors *co
     return workers;
 }
 
-bool workers_attach(struct workers *workers, struct intake *intake)
+bool workers_attach(struct workers *workers, struct bridge *bridge)
 {
-    workers->intake = intake;
-    workers->metrics[workers->count] = intake_metrics(intake);
+    workers->bridge = bridge;
+    workers->metrics[workers->count] = bridge_metrics(bridge);
     for (unsigned i = 0; i < workers->count; i++) {
         struct worker *worker = &workers->all[i];
-        if (!intake_attach(intake, worker->sio, worker->loop, &worker->metrics))
+        if (!bridge_attach(bridge, worker->sio, worker->loop, &worker->metrics))
             return false;
     }
     return true;
@@ -260,7 +260,7 @@ static bool is_drained(const struct worker *worker)
 {
     const struct workers *workers = worker->workers;
     return sio_server_is_drained(worker->sio) && http_server_is_drained(worker->http) &&
-           intake_is_settled(workers->intake, (unsigned)(worker - workers->all));
+           bridge_is_idle(workers->bridge, (unsigned)(worker - workers->all));
 }
 
 static void on_drain_check(uv_timer_t *timer)
@@ -276,9 +276,9 @@ static void on_drain_check(uv_timer_t *timer)
         gw_loop_stop(worker->loop);
 }
 
-static void on_stop(struct gw_mail *mail)
+static void on_stop(struct gw_loop_message *message)
 {
-    struct worker *worker = LIST_ENTRY(mail, struct worker, stop_mail);
+    struct worker *worker = LIST_ENTRY(message, struct worker, stop_message);
     listener_close(&worker->listener);
     sio_server_stop(worker->sio);
     http_server_stop(worker->http, DRAIN_MS);
@@ -286,9 +286,9 @@ static void on_stop(struct gw_mail *mail)
     uv_timer_start(&worker->drain_timer, on_drain_check, 0, DRAIN_CHECK_MS);
 }
 
-static void on_quit(struct gw_mail *mail)
+static void on_quit(struct gw_loop_message *message)
 {
-    gw_loop_stop(LIST_ENTRY(mail, struct worker, quit_mail)->loop);
+    gw_loop_stop(LIST_ENTRY(message, struct worker, quit_message)->loop);
 }
 
 void workers_stop(struct workers *workers)
@@ -297,7 +297,7 @@ void workers_stop(struct workers *workers)
         return;
     workers->is_stopping = true;
     for (unsigned i = 0; i < workers->count; i++)
-        gw_loop_post(workers->all[i].loop, &workers->all[i].stop_mail);
+        gw_loop_post(workers->all[i].loop, &workers->all[i].stop_message);
 }
 
 void workers_quit(struct workers *workers)
@@ -306,7 +306,7 @@ void workers_quit(struct workers *workers)
         return;
     workers->is_quitting = true;
     for (unsigned i = 0; i < workers->count; i++)
-        gw_loop_post(workers->all[i].loop, &workers->all[i].quit_mail);
+        gw_loop_post(workers->all[i].loop, &workers->all[i].quit_message);
 }
 
 void workers_close(struct workers *workers)

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "gateway/intake/intake.h"
+#include "gateway/bridge/bridge.h"
 #include "gateway/main/options.h"
 #include "gateway/transport/cors.h"
 
@@ -21,8 +21,8 @@ struct workers;
 struct workers *workers_new(const struct options *options, const struct cors *cors, char *error,
                             size_t error_size);
 
-// Has the intake serve their clients. False: out of memory.
-bool workers_attach(struct workers *workers, struct intake *intake);
+// Has the bridge serve their clients. False: out of memory.
+bool workers_attach(struct workers *workers, struct bridge *bridge);
 
 // Opens the listeners. False on failure, with a text for people in `error`.
 bool workers_listen(struct workers *workers, char *error, size_t error_size);
@@ -42,9 +42,9 @@ void workers_stop(struct workers *workers);
 // Ends the loops at once.
 void workers_quit(struct workers *workers);
 
-// Closes what is left of connections and sessions, whose ends the intake hears of; NULL-safe.
+// Closes what is left of connections and sessions, whose ends the bridge hears of; NULL-safe.
 void workers_close(struct workers *workers);
-// Frees them and nulls the pointer; NULL-safe. The intake must be gone, and everything else on the
+// Frees them and nulls the pointer; NULL-safe. The bridge must be gone, and everything else on the
 // main loop closed.
 void workers_destroy(struct workers **workers);
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 // HTTP/1.1 requests (RFC 9110, 9112): a reader that is fed bytes and gives whole requests, and what
-// is needed to write responses. Pure (but for the clock behind Date). It stands on llhttp or
-// http_parser; only http_llhttp.c and http_legacy.c know which. What is accepted depends on it in
-// oddities alone: rare methods, a tab behind a Content-Length, fields named Transfer-Encoding-…
+// is needed to write responses. Pure (but for the clock behind Date). It stands on http_parser,
+// which only http_backend.c knows.
 //
 // A reader belongs to one connection and one thread; nothing here blocks.
 #ifndef TALUS_GATEWAY_PROTOCOL_HTTP_H

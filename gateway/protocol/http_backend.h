@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What differs between llhttp and http_parser, hidden. CMake picks http_llhttp.c or http_legacy.c.
+// Hides the HTTP parser: another one is another http_backend.c.
 // Internal to the HTTP reader. It includes neither http.h nor a parser's header, because their
 // names collide.
 #ifndef TALUS_GATEWAY_PROTOCOL_HTTP_BACKEND_H
@@ -31,7 +31,7 @@ struct http_fields {
 // into `bytes`. Returns false if the parser refuses it, or there are too many fields.
 bool http_backend_parse(const char *bytes, size_t size, struct http_fields *fields);
 
-// For the backends: adds a piece of the parser's callbacks. The parser has the head as one run of
+// For http_backend.c: adds a piece of the parser's callbacks. The parser has the head as one run of
 // bytes, so pieces of one text lie side by side. False: too many fields.
 static inline void http_text_add(struct http_text *text, const char *at, size_t size)
 {

@@ -151,7 +151,7 @@ static bool is_data_valid(enum sio_type type, const json_t *data)
 }
 
 // Brings a placeholder into the one form that the header promises: no other members, an integer.
-static bool settle_placeholder(json_t *object, unsigned count)
+static bool normalize_placeholder(json_t *object, unsigned count)
 {
     const json_t *num = json_object_get(object, "num");
     double value = json_number_value(num);
@@ -165,18 +165,18 @@ static bool settle_placeholder(json_t *object, unsigned count)
 }
 
 // Checks every placeholder in the data; the recursion is bounded by SIO_MAX_DEPTH.
-static bool settle_placeholders(json_t *value, unsigned count)
+static bool normalize_placeholders(json_t *value, unsigned count)
 {
     if (json_is_object(value)) {
         if (json_is_true(json_object_get(value, "_placeholder")))
-            return settle_placeholder(value, count);
+            return normalize_placeholder(value, count);
         const char *key;
         json_t *member;
         json_object_foreach(value, key,
-                            member) if (!settle_placeholders(member, count)) return false;
+                            member) if (!normalize_placeholders(member, count)) return false;
     }
     for (size_t i = 0; i < json_array_size(value); i++)
-        if (!settle_placeholders(json_array_get(value, i), count))
+        if (!normalize_placeholders(json_array_get(value, i), count))
             return false;
     return true;
 }
@@ -244,7 +244,7 @@ static enum sio_result feed_attachment(struct sio_decoder *decoder, const uint8_
     decoder->sizes[packet->attachment_count++] = size;
     if (--decoder->due > 0)
         return SIO_MORE;
-    if (packet->data && !settle_placeholders(packet->data, packet->attachment_count))
+    if (packet->data && !normalize_placeholders(packet->data, packet->attachment_count))
         return SIO_ERROR;
     return end_packet(decoder);
 }

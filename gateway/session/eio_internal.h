@@ -61,6 +61,14 @@ struct eio_session {
     UT_hash_handle hh;            // of server->by_id
 };
 
+// The upgrade of a session, from the handshake of its new transport on.
+struct eio_upgrade {
+    struct eio_session *session;
+    struct transport *transport; // that the session may move to
+    struct gw_deadline timeout;
+    struct gw_deadline release; // lets polls go from the probe on, so that the client can move
+};
+
 // ---- eio_session.c
 
 // Why sessions end when their server stops.
@@ -81,15 +89,20 @@ void eio__session_end(struct eio_session *session, const char *reason);
 // on_close now, unless it was told, and frees.
 void eio__session_destroy(struct eio_session *session);
 
-// ---- eio_upgrade.c
+// ---- eio_probe.c
 
-// A handshake of a transport with the session's id. Consumes the exchange.
-void eio__upgrade_begin(struct eio_session *session, const struct transport_ops *ops,
-                        struct http_exchange *exchange, const struct http_request *request);
+// Frees the upgrade, not its transport.
+void eio__upgrade_free(struct eio_upgrade *upgrade);
 // Drops the transport that the session might have moved to, if there is one.
 void eio__upgrade_abandon(struct eio_session *session);
 // Whether its client was told to move: it may poll no more, and hears of an end over the new
 // transport alone.
 bool eio__upgrade_is_probed(const struct eio_session *session);
+
+// ---- eio_upgrade.c
+
+// A handshake of a transport with the session's id. Consumes the exchange.
+void eio__upgrade_begin(struct eio_session *session, const struct transport_ops *ops,
+                        struct http_exchange *exchange, const struct http_request *request);
 
 #endif

@@ -57,7 +57,7 @@ static void note_refused_origin(struct eio_server *server, const struct http_req
         return;
     }
     gw_log(GW_LOG_WARNING, "engine",
-           "refused a page of origin \"%.*s\"; --cors-origin would allow it unlogged=%" PRIu64,
+           "refused a page of origin \"%.*s\"; allow it with --cors-origin unlogged=%" PRIu64,
            ORIGIN_LOG_BYTES, origin ? origin : "", server->origins_unlogged);
     server->origin_logged_at = now ? now : 1;
     server->origins_unlogged = 0;
@@ -169,7 +169,8 @@ static void handshake(struct eio_server *server, struct http_exchange *exchange,
     if (!session ||
         !eio_encode_open(&open, session->id, ops->can_upgrade, options->ping_interval_ms,
                          options->ping_timeout_ms, options->max_payload)) {
-        gw_log(GW_LOG_WARNING, "engine", "a client is turned away: no memory or random numbers");
+        gw_log(GW_LOG_WARNING, "engine",
+               "a client was refused: out of memory, or no random numbers");
         respond(server, exchange, request, 503, "", "", true);
         goto fail;
     }
@@ -179,7 +180,7 @@ static void handshake(struct eio_server *server, struct http_exchange *exchange,
         goto fail;
     buffer_fini(&open);
     if (!eio__session_open(session, transport))
-        gw_log(GW_LOG_WARNING, "engine", "a client is turned away: no memory");
+        gw_log(GW_LOG_WARNING, "engine", "a client was refused: out of memory");
     return;
 fail:
     buffer_fini(&open);
@@ -304,14 +305,4 @@ void eio_server_destroy(struct eio_server **handle)
     gw_deadline_queue_fini(&server->upgrade_timeouts);
     gw_deadline_queue_fini(&server->releases);
     free(server);
-}
-
-struct gw_loop *eio_server_loop(const struct eio_server *server)
-{
-    return server->host.loop;
-}
-
-struct gw_metrics *eio_server_metrics(const struct eio_server *server)
-{
-    return server->host.metrics;
 }

@@ -76,9 +76,6 @@ void eio_server_handle_head(struct eio_server *server, struct http_exchange *exc
 void eio_server_handle(struct eio_server *server, struct http_exchange *exchange,
                        const struct http_request *request);
 
-struct gw_loop *eio_server_loop(const struct eio_server *server);
-struct gw_metrics *eio_server_metrics(const struct eio_server *server);
-
 // The options' `worker` of the server that made a session's id; -1: the text is no such id. Whether
 // there is such a session is another matter.
 int eio_id_worker(const char *id);

@@ -103,7 +103,7 @@ static void on_end(struct transport *transport, void *owner, enum transport_end 
     else if (end == TRANSPORT_END_SLOW)
         gw_metric_add(metrics, GW_SLOW_CLIENTS, 1);
     session->is_behind |= end == TRANSPORT_END_SLOW;
-    transport->ops->settle(transport, session->server->is_stopping, &session->unsent);
+    transport->ops->take_unsent(transport, session->server->is_stopping, &session->unsent);
     bool is_closing = session->state == EIO_SESSION_CLOSING;
     eio__session_end(session, is_closing ? session->reason : reasons[end]);
 }
@@ -120,7 +120,7 @@ static void judge(struct eio_session *session)
     if (session->state != EIO_SESSION_OPEN || backlog <= server->options.max_queue)
         return;
     gw_metric_add(server->host.metrics, GW_SLOW_CLIENTS, 1);
-    gw_log(GW_LOG_INFO, "engine", "a slow client is closed session=%s bytes=%zu", session->id,
+    gw_log(GW_LOG_INFO, "engine", "closed a slow client session=%s bytes=%zu", session->id,
            backlog);
     session->is_behind = true;
     eio__session_end(session, "transport close");
@@ -225,7 +225,7 @@ void eio__session_end(struct eio_session *session, const char *reason)
     struct transport *transport = session->transport;
     session->transport = NULL;
     if (transport) {
-        transport->ops->settle(transport, server->is_stopping, &session->unsent);
+        transport->ops->take_unsent(transport, server->is_stopping, &session->unsent);
         transport->ops->drop(transport);
     }
     gw_task_cancel(&session->task); // it may have been about to judge

@@ -14,35 +14,6 @@
 
 #define PROBE "probe"
 
-struct eio_upgrade {
-    struct eio_session *session;
-    struct transport *transport; // that the session may move to
-    struct gw_deadline timeout;
-    struct gw_deadline release; // lets polls go from the probe on, so that the client can move
-};
-
-static void free_upgrade(struct eio_upgrade *upgrade)
-{
-    upgrade->session->upgrade = NULL;
-    gw_deadline_stop(&upgrade->timeout);
-    gw_deadline_stop(&upgrade->release);
-    free(upgrade);
-}
-
-void eio__upgrade_abandon(struct eio_session *session)
-{
-    if (!session->upgrade)
-        return;
-    struct transport *transport = session->upgrade->transport;
-    free_upgrade(session->upgrade);
-    transport->ops->drop(transport);
-}
-
-bool eio__upgrade_is_probed(const struct eio_session *session)
-{
-    return session->upgrade && gw_deadline_is_started(&session->upgrade->release);
-}
-
 static void on_timeout(struct gw_deadline *deadline)
 {
     eio__upgrade_abandon(LIST_ENTRY(deadline, struct eio_upgrade, timeout)->session);
@@ -70,7 +41,7 @@ static void complete(struct eio_session *session)
         eio__session_end(session, "transport error");
         return;
     }
-    free_upgrade(session->upgrade);
+    eio__upgrade_free(session->upgrade);
     to->events = &eio__session_events;
     session->transport = to;
     from->ops->drop(from);
@@ -102,7 +73,7 @@ static void on_end(struct transport *transport, void *owner, enum transport_end 
     struct eio_session *session = owner;
     (void)transport;
     (void)end;
-    free_upgrade(session->upgrade);
+    eio__upgrade_free(session->upgrade);
 }
 
 static const struct transport_events probe_events = {.on_packet = on_packet, .on_end = on_end};
@@ -136,5 +107,5 @@ void eio__upgrade_begin(struct eio_session *session, const struct transport_ops 
     if (upgrade->transport)
         gw_deadline_start(&server->upgrade_timeouts, &upgrade->timeout);
     else
-        free_upgrade(upgrade);
+        eio__upgrade_free(upgrade);
 }

@@ -64,7 +64,7 @@ bool sio_ack_answer(struct sio_ack *ack, json_t *args, const struct sio_attachme
 // ---- Awaited from the client
 
 // Calls the callback with the answer, or with NULL, and frees the record.
-static void settle(struct awaited *awaited, const struct sio_message *answer)
+static void complete(struct awaited *awaited, const struct sio_message *answer)
 {
     struct sio_socket *socket = awaited->ack.socket;
     sio_ack_fn *fn = awaited->fn;
@@ -77,7 +77,7 @@ static void settle(struct awaited *awaited, const struct sio_message *answer)
 
 static void on_deadline(struct gw_deadline *deadline)
 {
-    settle(LIST_ENTRY(deadline, struct awaited, deadline), NULL);
+    complete(LIST_ENTRY(deadline, struct awaited, deadline), NULL);
 }
 
 static struct gw_deadline_queue *deadline_queue(struct sio_server *server, int64_t timeout_ms)
@@ -157,7 +157,7 @@ void sio__acks_receive(struct sio_socket *socket, const struct sio_packet *packe
         .attachments = packet->attachments,
         .attachment_count = packet->attachment_count,
     };
-    settle(awaited, args ? &answer : NULL);
+    complete(awaited, args ? &answer : NULL);
     json_decref(args);
 }
 
@@ -166,7 +166,7 @@ void sio__acks_end(struct sio_socket *socket)
     while (!list_is_empty(&socket->acks)) {
         struct sio_ack *ack = LIST_ENTRY(socket->acks.next, struct sio_ack, link);
         if (ack->is_awaited) {
-            settle(LIST_ENTRY(ack, struct awaited, ack), NULL);
+            complete(LIST_ENTRY(ack, struct awaited, ack), NULL);
             continue;
         }
         list_remove(&ack->link);

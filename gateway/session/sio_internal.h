@@ -7,8 +7,8 @@
 //
 // Order: everything that goes to a socket enters its session's queue at once, except what a room
 // has pending for the members that are in no other room: that waits until the end of the turn, so
-// that a burst costs each of them one range. Whoever sends to a socket by another way settles its
-// rooms first (sio__room_distribute), so the order of calls is the order on the wire.
+// that a burst costs each of them one range. Whoever sends to a socket by another way distributes
+// its rooms first (sio__room_distribute), so the order of calls is the order on the wire.
 #ifndef TALUS_GATEWAY_SESSION_SIO_INTERNAL_H
 #define TALUS_GATEWAY_SESSION_SIO_INTERNAL_H
 
@@ -113,32 +113,52 @@ struct sio_membership {
     struct sio_room *room;
 };
 
-// ---- sio_server.c
+// ---- sio_packet.c
 
+// Encodes a packet as WebSocket frames into a chunk of its own (one reference for the caller).
+// NULL: out of memory, or clients would take it for malformed.
+struct chunk *sio__encode(struct sio_server *server, enum sio_type type, const char *nsp,
+                          int64_t id, const json_t *data, const struct sio_attachment *attachments,
+                          unsigned attachment_count);
+// Queues a whole chunk, with its copies. False: as of eio_session_send.
+bool sio__send_chunk(struct eio_session *session, struct chunk *chunk);
+// Sends one packet without attachments to a client.
+bool sio__client_send(struct sio_client *client, enum sio_type type, const char *nsp,
+                      const json_t *data);
+
+// ---- sio_lookup.c
+
+// The client's socket of a namespace, unless it is disconnecting; or NULL.
+struct sio_socket *sio__client_socket(const struct sio_client *client,
+                                      const struct sio_namespace *nsp);
+
+// ---- sio_pending.c
+
+#define SIO__CHUNK_MAX ((size_t)64 * 1024) // a larger message gets a chunk of its own size
+
+// Queues a range of a room's chunk to each member in a list of memberships, but for one id (NULL:
+// for none).
+void sio__give_range(struct list *members, const struct range *range, const char *except);
+// Gives the members that are in no other room what is pending.
+void sio__room_distribute(struct sio_room *room);
+// The same for every room that the socket is in.
+void sio__socket_distribute(struct sio_socket *socket);
+// One large message is no reason for the room to keep so much memory. All of it was given out.
+void sio__room_drop_large_chunk(struct sio_room *room);
+// Queues a chunk, with its copies, to a connected socket, after distributing its rooms.
+bool sio__socket_send(struct sio_socket *socket, struct chunk *chunk);
+// The socket was to get the copies of the range, and does not: they are its session's unsent ones,
+// or, if that goes on without the socket, dropped.
+void sio__socket_miss(struct sio_socket *socket, const struct range *range);
+
+// ---- sio_client.c
+
+// A client that has not connected to any namespace yet. NULL: out of memory.
+struct sio_client *sio__client_new(struct sio_server *server, struct eio_session *session);
 // It has connected to a namespace, or is gone.
 void sio__client_stop_waiting(struct sio_client *client);
 // Closes a client as the reference does on a violation: "forced close".
 void sio__client_close(struct sio_client *client);
-
-// ---- sio_socket.c
-
-// Makes a socket, asks the handler, answers CONNECT or CONNECT_ERROR.
-void sio__socket_connect(struct sio_client *client, struct sio_namespace *nsp, const json_t *auth);
-// The end of a socket: rooms, acknowledgements, handler. Frees it.
-void sio__socket_end(struct sio_socket *socket, const char *reason);
-// An event or acknowledgement from the client.
-void sio__socket_receive(struct sio_socket *socket, const struct sio_packet *packet);
-struct sio_socket *sio__client_socket(const struct sio_client *client,
-                                      const struct sio_namespace *nsp);
-// Sends one packet without attachments to a client.
-bool sio__client_send(struct sio_client *client, enum sio_type type, const char *nsp,
-                      const json_t *data);
-// Encodes a packet as WebSocket frames into a chunk of its own (one reference for the caller).
-struct chunk *sio__encode(struct sio_server *server, enum sio_type type, const char *nsp,
-                          int64_t id, const json_t *data, const struct sio_attachment *attachments,
-                          unsigned attachment_count);
-// Queues a chunk, with its copies, to a connected socket, after settling its rooms.
-bool sio__socket_send(struct sio_socket *socket, struct chunk *chunk);
 
 // ---- sio_ack.c
 
@@ -151,13 +171,15 @@ void sio__ack_queues_fini(struct sio_server *server);
 
 // ---- sio_room.c
 
-// Gives the single members what is pending.
-void sio__room_distribute(struct sio_room *room);
-// The socket was to get the copies of the range, and does not: they are its session's unsent ones,
-// or, if that goes on without the socket, dropped.
-void sio__socket_miss(struct sio_socket *socket, const struct range *range);
-// The same for every room that the socket is in.
-void sio__socket_settle(struct sio_socket *socket);
 void sio__socket_leave_all(struct sio_socket *socket);
+
+// ---- sio_socket.c
+
+// Makes a socket, asks the handler, answers CONNECT or CONNECT_ERROR.
+void sio__socket_connect(struct sio_client *client, struct sio_namespace *nsp, const json_t *auth);
+// The end of a socket: rooms, acknowledgements, handler. Frees it.
+void sio__socket_end(struct sio_socket *socket, const char *reason);
+// An event or acknowledgement from the client.
+void sio__socket_receive(struct sio_socket *socket, const struct sio_packet *packet);
 
 #endif

@@ -9,7 +9,6 @@
 #include "gateway/session/sio_internal.h"
 
 #define CHUNK_MIN ((size_t)1024)
-#define CHUNK_MAX ((size_t)64 * 1024) // a larger message gets a chunk of its own size
 
 static struct sio_room *find_room(const struct sio_namespace *nsp, const char *name)
 {
@@ -52,50 +51,6 @@ static void free_room(struct sio_room *room)
     if (room->chunk)
         chunk_unref(room->chunk);
     free(room);
-}
-
-// ---- Order
-
-// Queues a range of the room's chunk to each member in `members`, but for one id.
-static void give(struct list *members, const struct range *range, const char *except)
-{
-    for (struct list *at = members->next; at != members; at = at->next) {
-        struct sio_socket *socket = LIST_ENTRY(at, struct sio_membership, link)->socket;
-        if (except && strcmp(socket->id, except) == 0)
-            continue;
-        if (socket->state != SIO_SOCKET_CONNECTED || !eio_session_send(socket->session, range))
-            sio__socket_miss(socket, range);
-    }
-}
-
-// One large message is no reason for the room to keep so much memory. All of it was given out.
-static void drop_large_chunk(struct sio_room *room)
-{
-    if (room->chunk->capacity <= CHUNK_MAX)
-        return;
-    chunk_unref(room->chunk);
-    room->chunk = NULL;
-    room->distributed = 0;
-    room->counted = 0;
-}
-
-void sio__room_distribute(struct sio_room *room)
-{
-    struct chunk *chunk = room->chunk;
-    if (!chunk || room->distributed == chunk->size)
-        return;
-    const struct range range = {chunk, room->distributed, chunk->size,
-                                chunk->copies - room->counted};
-    room->distributed = chunk->size;
-    room->counted = chunk->copies;
-    give(&room->single, &range, NULL);
-    drop_large_chunk(room);
-}
-
-void sio__socket_settle(struct sio_socket *socket)
-{
-    for (const struct sio_membership *at = socket->memberships; at; at = at->next)
-        sio__room_distribute(at->room);
 }
 
 // ---- Members
@@ -147,7 +102,7 @@ bool sio_join(struct sio_socket *socket, const char *name)
             free_room(room);
         return false;
     }
-    sio__socket_settle(socket);
+    sio__socket_distribute(socket);
     sio__room_distribute(room); // what came before the join is not for the one who joins
     bool was_in_one = is_in_one(socket);
     *membership = (struct sio_membership){.socket = socket, .room = room};
@@ -179,7 +134,7 @@ void sio_leave(struct sio_socket *socket, const char *name)
     struct sio_membership *membership = find_membership(socket, name);
     if (!membership)
         return;
-    sio__socket_settle(socket);
+    sio__socket_distribute(socket);
     remove_membership(membership);
     if (is_in_one(socket))
         relist(socket);
@@ -187,7 +142,7 @@ void sio_leave(struct sio_socket *socket, const char *name)
 
 void sio__socket_leave_all(struct sio_socket *socket)
 {
-    sio__socket_settle(socket); // what it was to get is to be counted as missed
+    sio__socket_distribute(socket); // what it was to get is to be counted as missed
     while (socket->memberships)
         remove_membership(socket->memberships);
 }
@@ -205,14 +160,14 @@ size_t sio_room_size(struct sio_namespace *nsp, const char *name)
 
 // ---- Encoded messages: appended to the room's chunk
 
-// Makes sure that `size` bytes and a mark fit into the room's chunk. A chunk that nobody else holds
-// any more is used again from its beginning.
+// Makes sure that `size` bytes and a boundary fit into the room's chunk. A chunk that nobody else
+// holds any more is used again from its beginning.
 static bool reserve(struct sio_room *room, size_t size)
 {
     struct chunk *chunk = room->chunk;
-    if (size > CHUNK_MARKED_MAX - CHUNK_MARK_SIZE)
+    if (size > CHUNK_BYTES_MAX - CHUNK_BOUNDARY_SIZE)
         return false;
-    size += CHUNK_MARK_SIZE;
+    size += CHUNK_BOUNDARY_SIZE;
     if (chunk && chunk->refs == 1 && room->distributed == chunk->size) {
         chunk->size = 0;
         chunk->copies = 0;
@@ -231,7 +186,7 @@ static bool reserve(struct sio_room *room, size_t size)
     room->chunk = fresh;
     room->distributed = 0;
     room->counted = 0;
-    if (room->next_capacity < CHUNK_MAX)
+    if (room->next_capacity < SIO__CHUNK_MAX)
         room->next_capacity *= 2;
     return true;
 }
@@ -282,7 +237,7 @@ static size_t append_to_room(struct sio_room *room, const struct sio_encoded *en
     if (is_split)
         sio__room_distribute(room);
     if (!reserve(room, encoded->size)) {
-        gw_log(GW_LOG_ERROR, "room", "a message of %zu bytes to room %s is lost: out of memory",
+        gw_log(GW_LOG_ERROR, "room", "out of memory: a message of %zu bytes to room %s is lost",
                encoded->size, room->name);
         give_up_list(&room->single, encoded, except);
         give_up_list(&room->multi, encoded, except);
@@ -292,14 +247,14 @@ static size_t append_to_room(struct sio_room *room, const struct sio_encoded *en
     uint32_t start = chunk->size;
     memcpy(chunk->bytes + start, encoded->bytes, encoded->size);
     chunk->size += (uint32_t)encoded->size;
-    chunk_mark(chunk, COPY_LIVE, encoded->index);
+    chunk_add_boundary(chunk, COPY_LIVE, encoded->index);
     const struct range range = {chunk, start, chunk->size, 1};
-    give(&room->multi, &range, except);
+    sio__give_range(&room->multi, &range, except);
     if (is_split) {
         room->distributed = chunk->size;
         room->counted = chunk->copies;
-        give(&room->single, &range, except);
-        drop_large_chunk(room);
+        sio__give_range(&room->single, &range, except);
+        sio__room_drop_large_chunk(room);
     } else {
         gw_task_schedule(room->nsp->server->loop, GW_PHASE_DISTRIBUTE, &room->task);
     }
@@ -368,14 +323,14 @@ size_t sio_room_emit(struct sio_namespace *nsp, const char *name, const struct s
 // A chunk of its own for a message. NULL: out of memory.
 static struct chunk *chunk_of(const struct sio_encoded *encoded)
 {
-    if (encoded->size > CHUNK_MARKED_MAX)
+    if (encoded->size > CHUNK_BYTES_MAX)
         return NULL;
-    struct chunk *chunk = chunk_new(encoded->size + CHUNK_MARK_SIZE);
+    struct chunk *chunk = chunk_new(encoded->size + CHUNK_BOUNDARY_SIZE);
     if (!chunk)
         return NULL;
     memcpy(chunk->bytes, encoded->bytes, encoded->size);
     chunk->size = (uint32_t)encoded->size;
-    chunk_mark(chunk, COPY_LIVE, encoded->index);
+    chunk_add_boundary(chunk, COPY_LIVE, encoded->index);
     return chunk;
 }
 
@@ -388,7 +343,7 @@ static size_t send_encoded_to_all(struct sio_namespace *nsp, const struct sio_en
     struct sio_socket *socket;
     struct sio_socket *next;
     if (!chunk)
-        gw_log(GW_LOG_ERROR, "room", "a message of %zu bytes to everybody is lost: out of memory",
+        gw_log(GW_LOG_ERROR, "room", "out of memory: a message of %zu bytes to all clients is lost",
                encoded->size);
     HASH_ITER(hh, nsp->sockets, socket, next)
     {

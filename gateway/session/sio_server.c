@@ -6,11 +6,9 @@
 #include <string.h>
 
 #include "gateway/base/log.h"
-#include "gateway/protocol/sio_frames.h"
 #include "gateway/session/sio_internal.h"
 
-#define SCRATCH_MAX  (64u << 20) // bytes of one encoded packet
-#define SCRATCH_KEEP (64u << 10) // bytes of memory that the scratch buffer keeps between packets
+#define SCRATCH_MAX (64u << 20) // bytes of one encoded packet
 
 void sio_server_options_init(struct sio_server_options *options)
 {
@@ -50,53 +48,10 @@ struct sio_namespace *sio_server_add_namespace(struct sio_server *server, const 
 
 // ---- Clients
 
-void sio__client_close(struct sio_client *client)
-{
-    if (client->is_closing)
-        return;
-    client->is_closing = true;
-    eio_session_close(client->session, "forced close");
-}
-
-void sio__client_stop_waiting(struct sio_client *client)
-{
-    if (!client->connect_wait)
-        return;
-    gw_deadline_stop(&client->connect_wait->deadline);
-    free(client->connect_wait);
-    client->connect_wait = NULL;
-}
-
-static void on_connect_deadline(struct gw_deadline *deadline)
-{
-    struct sio_client *client = LIST_ENTRY(deadline, struct sio_connect_wait, deadline)->client;
-    sio__client_stop_waiting(client);
-    sio__client_close(client);
-}
-
-static struct sio_client *new_client(struct sio_server *server, struct eio_session *session)
-{
-    struct sio_client *client = calloc(1, sizeof *client);
-    struct sio_connect_wait *wait = malloc(sizeof *wait);
-    if (!client || !wait) {
-        free(client);
-        free(wait);
-        return NULL;
-    }
-    client->server = server;
-    client->session = session;
-    client->connect_wait = wait;
-    list_init(&client->sockets);
-    wait->client = client;
-    gw_deadline_init(&wait->deadline, on_connect_deadline);
-    gw_deadline_start(&server->connect_deadlines, &wait->deadline);
-    return client;
-}
-
 static void on_open(struct eio_session *session, void *arg)
 {
     struct sio_server *server = arg;
-    struct sio_client *client = new_client(server, session);
+    struct sio_client *client = sio__client_new(server, session);
     if (!client) {
         eio_session_abort(session, "transport error");
         return;
@@ -301,37 +256,4 @@ void sio_server_handle(struct sio_server *server, struct http_exchange *exchange
                        const struct http_request *request)
 {
     eio_server_handle(server->engine, exchange, request);
-}
-
-// ---- Encoding
-
-// What a client's parser takes for malformed would cost the client its connection.
-static bool is_wellformed(enum sio_type type, const json_t *data, unsigned attachment_count)
-{
-    switch (type) {
-    case SIO_EVENT:
-    case SIO_BINARY_EVENT:
-        return json_is_array(data) && sio_is_event_name(json_array_get(data, 0)) &&
-               attachment_count <= SIO_MAX_ATTACHMENTS;
-    case SIO_ACK:
-    case SIO_BINARY_ACK:
-        return json_is_array(data) && attachment_count <= SIO_MAX_ATTACHMENTS;
-    default:
-        return true;
-    }
-}
-
-struct chunk *sio__encode(struct sio_server *server, enum sio_type type, const char *nsp,
-                          int64_t id, const json_t *data, const struct sio_attachment *attachments,
-                          unsigned attachment_count)
-{
-    struct buffer *out = &server->scratch;
-    buffer_clear(out);
-    struct chunk *chunk = NULL;
-    if (is_wellformed(type, data, attachment_count) &&
-        sio_frames_encode(out, type, nsp, id, data, attachments, attachment_count))
-        chunk = chunk_copy(out->bytes, out->size);
-    if (out->capacity > SCRATCH_KEEP)
-        buffer_fini(out);
-    return chunk;
 }

@@ -7,121 +7,7 @@
 #include "gateway/base/log.h"
 #include "gateway/session/sio_internal.h"
 
-// ---- Looking
-
-const char *sio_socket_id(const struct sio_socket *socket)
-{
-    return socket->id;
-}
-
-void sio_socket_take_unsent(struct sio_socket *socket, struct unsent *unsent)
-{
-    struct unsent *all = eio_session_unsent(socket->session);
-    *unsent = *all;
-    unsent->others = 0;
-    all->events = 0;
-}
-
-bool sio_socket_pid(const struct sio_socket *socket, char pid[SIO_PID_SIZE + 1])
-{
-    memcpy(pid, socket->id, GW_ID_SIZE);
-    return gw_secret_of(socket->id, pid + GW_ID_SIZE);
-}
-
-bool sio_pid_id(const char *pid, char id[GW_ID_SIZE + 1])
-{
-    char secret[GW_SECRET_SIZE + 1];
-    if (strlen(pid) != SIO_PID_SIZE)
-        return false;
-    memcpy(id, pid, GW_ID_SIZE);
-    id[GW_ID_SIZE] = '\0';
-    if (!gw_secret_of(id, secret))
-        return false;
-    unsigned difference = 0; // all of it is looked at, so that the time tells nothing
-    for (size_t i = 0; i < GW_SECRET_SIZE; i++)
-        difference |= (unsigned char)pid[GW_ID_SIZE + i] ^ (unsigned char)secret[i];
-    return difference == 0;
-}
-
-struct sio_namespace *sio_socket_namespace(const struct sio_socket *socket)
-{
-    return socket->nsp;
-}
-
-bool sio_socket_is_connected(const struct sio_socket *socket)
-{
-    return socket->state == SIO_SOCKET_CONNECTED;
-}
-
-void sio_socket_set_data(struct sio_socket *socket, void *data)
-{
-    socket->data = data;
-}
-
-void *sio_socket_data(const struct sio_socket *socket)
-{
-    return socket->data;
-}
-
-struct sio_socket *sio_namespace_find(struct sio_namespace *nsp, const char *id)
-{
-    struct sio_socket *socket;
-    HASH_FIND_STR(nsp->sockets, id, socket);
-    return socket;
-}
-
-struct sio_socket *sio__client_socket(const struct sio_client *client,
-                                      const struct sio_namespace *nsp)
-{
-    for (struct list *at = client->sockets.next; at != &client->sockets; at = at->next) {
-        struct sio_socket *socket = LIST_ENTRY(at, struct sio_socket, link);
-        if (socket->nsp == nsp && socket->state <= SIO_SOCKET_CONNECTED)
-            return socket;
-    }
-    return NULL;
-}
-
 // ---- Sending
-
-static bool send_whole(struct eio_session *session, struct chunk *chunk)
-{
-    return eio_session_send(session, &(struct range){chunk, 0, chunk->size, chunk->copies});
-}
-
-bool sio__client_send(struct sio_client *client, enum sio_type type, const char *nsp,
-                      const json_t *data)
-{
-    struct chunk *chunk = sio__encode(client->server, type, nsp, SIO_NO_ID, data, NULL, 0);
-    if (!chunk)
-        return false;
-    bool is_sent = send_whole(client->session, chunk);
-    chunk_unref(chunk);
-    if (is_sent)
-        gw_metric_add(client->server->metrics, GW_SIO_PACKETS_OUT, 1);
-    return is_sent;
-}
-
-bool sio__socket_send(struct sio_socket *socket, struct chunk *chunk)
-{
-    if (socket->state != SIO_SOCKET_CONNECTED)
-        return false;
-    sio__socket_settle(socket);
-    if (!send_whole(socket->session, chunk))
-        return false;
-    gw_metric_add(sio__client_of(socket)->server->metrics, GW_SIO_PACKETS_OUT, 1);
-    return true;
-}
-
-void sio__socket_miss(struct sio_socket *socket, const struct range *range)
-{
-    struct unsent missed = {0};
-    unsent_add_range(&missed, range);
-    if (eio_session_is_open(socket->session))
-        gw_metrics_drop(socket->nsp->server->metrics, GW_DROPPED_DISCONNECT, socket->id,
-                        (uint64_t)missed.events + missed.others);
-    else
-        unsent_join(eio_session_unsent(socket->session), &missed);
-}
 
 bool sio_emit(struct sio_socket *socket, const struct sio_message *message)
 {
@@ -206,7 +92,7 @@ static void fail_to_connect(struct sio_socket *socket)
     forget_id(socket);
     free_socket(socket);
     if (eio_session_is_open(client->session))
-        gw_log(GW_LOG_ERROR, "socket", "a client could not be connected: out of memory");
+        gw_log(GW_LOG_ERROR, "socket", "out of memory: a client could not be connected");
     sio__client_close(client);
 }
 
@@ -270,16 +156,16 @@ bool sio_socket_resume(struct sio_socket *socket, const char *id)
 
 struct chunk *sio_missed_chunk(const struct sio_missed *missed)
 {
-    if (missed->size > CHUNK_MARKED_MAX)
+    if (missed->size > CHUNK_BYTES_MAX)
         return NULL;
-    struct chunk *chunk = chunk_new(missed->size + missed->count * CHUNK_MARK_SIZE);
+    struct chunk *chunk = chunk_new(missed->size + missed->count * CHUNK_BOUNDARY_SIZE);
     if (!chunk)
         return NULL;
     memcpy(chunk->bytes, missed->bytes, missed->size);
     chunk->size = (uint32_t)missed->size;
     for (size_t i = 0; i < missed->count; i++)
-        chunk_mark_at(chunk, missed->copies[i].end, missed->copies[i].kind,
-                      missed->copies[i].index);
+        chunk_add_boundary_at(chunk, missed->copies[i].end, missed->copies[i].kind,
+                              missed->copies[i].index);
     return chunk;
 }
 
@@ -287,8 +173,8 @@ bool sio_emit_missed_chunk(struct sio_socket *socket, struct chunk *chunk)
 {
     if (socket->state != SIO_SOCKET_DEFERRED && socket->state != SIO_SOCKET_CONNECTED)
         return false;
-    sio__socket_settle(socket);
-    return send_whole(socket->session, chunk);
+    sio__socket_distribute(socket);
+    return sio__send_chunk(socket->session, chunk);
 }
 
 bool sio_emit_missed(struct sio_socket *socket, const struct sio_missed *missed)
@@ -305,7 +191,7 @@ void sio__socket_connect(struct sio_client *client, struct sio_namespace *nsp, c
     struct sio_socket *socket = new_socket(client, nsp);
     struct sio_refusal refusal = {.message = ""};
     if (!socket) {
-        gw_log(GW_LOG_ERROR, "socket", "a client could not be connected: out of memory");
+        gw_log(GW_LOG_ERROR, "socket", "out of memory: a client could not be connected");
         sio__client_close(client);
         return;
     }
@@ -324,7 +210,7 @@ void sio__socket_end(struct sio_socket *socket, const char *reason)
 {
     struct sio_namespace *nsp = socket->nsp;
     bool was_connected = socket->state >= SIO_SOCKET_CONNECTED;
-    sio__socket_settle(socket); // what it was to get counts as that
+    sio__socket_distribute(socket); // what it was to get counts as that
     if (socket->state == SIO_SOCKET_DISCONNECTING)
         reason = "server namespace disconnect"; // what was asked first counts
     socket->state = SIO_SOCKET_ENDED;
@@ -341,7 +227,7 @@ void sio_socket_disconnect(struct sio_socket *socket, bool close)
 {
     struct sio_client *client = sio__client_of(socket);
     if (socket->state == SIO_SOCKET_CONNECTED) {
-        sio__socket_settle(socket);
+        sio__socket_distribute(socket);
         // A client that cannot be told would go on as if nothing had been.
         if (!sio__client_send(client, SIO_DISCONNECT, socket->nsp->name, NULL))
             sio__client_close(client);

@@ -13,8 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "gateway/base/fd_watcher.h"
 #include "gateway/base/log.h"
-#include "gateway/base/watch.h"
 
 enum {
     IOV_PER_WRITE = 64,
@@ -57,9 +57,9 @@ struct conn {
     uint8_t state;       // enum conn_state
     uint8_t end;         // enum conn_end; valid once the state is not OPEN
     bool is_paused : 1;
-    bool is_blocked : 1;   // a write would block
-    bool is_peer_done : 1; // the peer will send no more
-    struct gw_watch watch; // of the socket
+    bool is_blocked : 1;          // a write would block
+    bool is_peer_done : 1;        // the peer will send no more
+    struct gw_fd_watcher watcher; // of the socket
     const struct conn_handler *handler;
     struct gw_metrics *metrics;
     struct patience *linger; // NULL: no time-out is running
@@ -70,7 +70,7 @@ static_assert(sizeof(struct conn) <= 152, "idle connections are to stay small");
 
 static struct gw_loop *loop_of(const struct conn *conn)
 {
-    return conn->watch.loop;
+    return conn->watcher.watchers->loop;
 }
 
 static void set_state(struct conn *conn, enum conn_state state)
@@ -78,7 +78,7 @@ static void set_state(struct conn *conn, enum conn_state state)
     assert(state > (enum conn_state)conn->state);
 #ifndef NDEBUG
     static const char *const names[] = {"open", "draining", "lingering", "ended"};
-    gw_log(GW_LOG_DEBUG, "conn", "fd=%d %s -> %s", conn->watch.fd, names[conn->state],
+    gw_log(GW_LOG_DEBUG, "conn", "fd=%d %s -> %s", conn->watcher.fd, names[conn->state],
            names[state]);
 #endif
     conn->state = (uint8_t)state;
@@ -131,15 +131,15 @@ static void finish(struct conn *conn, enum conn_end end)
     if (conn->state == STATE_ENDED)
         return;
     let_go(conn, end);
-    gw_watch_forget(&conn->watch);
-    close(conn->watch.fd);
+    gw_fd_watcher_forget(&conn->watcher);
+    close(conn->watcher.fd);
 }
 
 static void finish_failed(struct conn *conn, int error)
 {
     bool is_peer = error == ECONNRESET || error == EPIPE || error == 0;
     if (!is_peer)
-        gw_log(GW_LOG_DEBUG, "conn", "fd=%d failed: %s", conn->watch.fd, strerror(error));
+        gw_log(GW_LOG_DEBUG, "conn", "fd=%d failed: %s", conn->watcher.fd, strerror(error));
     finish(conn, is_peer ? CONN_END_PEER : CONN_END_ERROR);
 }
 
@@ -189,7 +189,7 @@ static void update_events(struct conn *conn)
     if (conn->state == STATE_ENDED)
         return;
     const uint32_t wanted = wanted_events(conn);
-    int error = wanted == conn->watch.events ? 0 : gw_watch_set(&conn->watch, wanted);
+    int error = wanted == conn->watcher.events ? 0 : gw_fd_watcher_set(&conn->watcher, wanted);
     if (error)
         finish_failed(conn, error);
 }
@@ -237,7 +237,7 @@ static void read_input(struct conn *conn)
         return;
     if (conn->state == STATE_OPEN && (conn->is_paused || conn->unread))
         return;
-    ssize_t got = recv(conn->watch.fd, scratch, size, MSG_DONTWAIT);
+    ssize_t got = recv(conn->watcher.fd, scratch, size, MSG_DONTWAIT);
     if (got > 0)
         take_input(conn, scratch, (size_t)got);
     else if (got == 0)
@@ -294,7 +294,7 @@ static void on_all_written(struct conn *conn)
         if (conn->is_peer_done && outq_is_empty(&conn->queue))
             finish(conn, CONN_END_PEER);
     } else if (conn->state == STATE_DRAINING) {
-        if (conn->is_peer_done || shutdown(conn->watch.fd, SHUT_WR) != 0)
+        if (conn->is_peer_done || shutdown(conn->watcher.fd, SHUT_WR) != 0)
             finish(conn, CONN_END_LOCAL);
         else
             set_state(conn, STATE_LINGERING);
@@ -313,15 +313,15 @@ static ssize_t send_all(int fd, struct iovec *iov, int count)
 // Drops what was written, and counts the copies that ended in it.
 static void consume(struct conn *conn, size_t written)
 {
-    struct tally tally = {0};
-    bool is_mixed = outq_consume(&conn->queue, written, &tally);
-    if (tally.of[COPY_LIVE] > 0)
-        gw_metric_add(conn->metrics, GW_DELIVERED, tally.of[COPY_LIVE]);
+    struct copy_counts counts = {0};
+    bool is_mixed = outq_consume(&conn->queue, written, &counts);
+    if (counts.of[COPY_LIVE] > 0)
+        gw_metric_add(conn->metrics, GW_DELIVERED, counts.of[COPY_LIVE]);
     if (!is_mixed)
         return;
     gw_metric_add(conn->metrics, GW_RECOVERED_COPIES,
-                  (int64_t)tally.of[COPY_RECOVERED] + tally.of[COPY_CAUGHT_UP]);
-    gw_metric_add(conn->metrics, GW_RESENT, tally.of[COPY_RESENT]);
+                  (int64_t)counts.of[COPY_RECOVERED] + counts.of[COPY_CAUGHT_UP]);
+    gw_metric_add(conn->metrics, GW_RESENT, counts.of[COPY_RESENT]);
 }
 
 // One write of what the queue has. False: no more can be written now, or at all.
@@ -332,7 +332,7 @@ static bool write_once(struct conn *conn)
     size_t offered = 0;
     for (int i = 0; i < count; i++)
         offered += iov[i].iov_len;
-    ssize_t written = send_all(conn->watch.fd, iov, count);
+    ssize_t written = send_all(conn->watcher.fd, iov, count);
     if (written < 0 && errno == EINTR)
         return true;
     if (written < 0 && errno != EAGAIN) {
@@ -390,15 +390,15 @@ static int socket_error(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
-static void on_ready(struct gw_watch *watch, uint32_t events)
+static void on_ready(struct gw_fd_watcher *watcher, uint32_t events)
 {
-    struct conn *conn = LIST_ENTRY(watch, struct conn, watch);
+    struct conn *conn = LIST_ENTRY(watcher, struct conn, watcher);
     if (events & EPOLLERR) {
-        finish_failed(conn, socket_error(conn->watch.fd));
+        finish_failed(conn, socket_error(conn->watcher.fd));
         return;
     }
     if (events & EPOLLHUP) // both sides are shut: whatever is wanted will be told so
-        events |= conn->watch.events;
+        events |= conn->watcher.events;
     if (events & EPOLLOUT) {
         conn->is_blocked = false;
         conn_flush(conn);
@@ -420,10 +420,10 @@ struct conn *conn_open(struct gw_loop *loop, struct gw_metrics *metrics, int fd,
     conn->metrics = metrics;
     conn->handler = handler;
     conn->owner = owner;
-    gw_watch_init(&conn->watch, loop, fd, on_ready);
+    gw_fd_watcher_init(&conn->watcher, gw_loop_fd_watchers(loop), fd, on_ready);
     outq_init(&conn->queue);
     gw_task_init(&conn->task, on_flush);
-    if (gw_watch_set(&conn->watch, wanted_events(conn)) != 0) {
+    if (gw_fd_watcher_set(&conn->watcher, wanted_events(conn)) != 0) {
         free(conn);
         return NULL;
     }
@@ -476,8 +476,8 @@ int conn_detach(struct conn *conn)
     assert(conn->state == STATE_OPEN);
     conn_set_handler(conn, &nobody, NULL);
     let_go(conn, CONN_END_LOCAL);
-    gw_watch_set(&conn->watch, 0); // it stays open
-    return conn->watch.fd;
+    gw_fd_watcher_set(&conn->watcher, 0); // it stays open
+    return conn->watcher.fd;
 }
 
 bool conn_has_ended(const struct conn *conn)

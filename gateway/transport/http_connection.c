@@ -13,38 +13,14 @@
 #include "gateway/transport/http_internal.h"
 
 enum {
-    EXCHANGES_MAX = 16,         // of a connection, under way at a time
-    UNSENT_MAX = 16 * 1024,     // bytes of answers behind which no further request is begun
-    PENDING_PAUSE = 16 * 1024,  // bytes that may wait before reading pauses
-    PENDING_MAX = 96 * 1024,    // what is over that can arrive by one read more
-    DROP_MAX = 8 * 1024 * 1024, // bytes of a body that is not wanted; more: rather close
-    LINGER_MS = 2000,           // for a client to read the last response and close
+    EXCHANGES_MAX = 16,        // of a connection, under way at a time
+    UNSENT_MAX = 16 * 1024,    // bytes of answers behind which no further request is begun
+    PENDING_PAUSE = 16 * 1024, // bytes that may wait before reading pauses
+    PENDING_MAX = 96 * 1024,   // what is over that can arrive by one read more
+    LINGER_MS = 2000,          // for a client to read the last response and close
 };
 
 static_assert(sizeof(struct http_connection) <= 256, "idle connections are to stay small");
-
-void http__set_state(struct http_connection *http, enum http_state state)
-{
-#define TO(to) (1u << HTTP_STATE_##to)
-    static const unsigned allowed[] = {
-        [HTTP_STATE_READING] = TO(HELD) | TO(UPGRADING) | TO(LAST) | TO(CLOSING),
-        [HTTP_STATE_HELD] = TO(UPGRADING) | TO(LAST) | TO(CLOSING),
-        [HTTP_STATE_UPGRADING] = TO(LAST) | TO(CLOSING) | TO(UPGRADED),
-        [HTTP_STATE_LAST] = TO(ENDING) | TO(CLOSING),
-        [HTTP_STATE_ENDING] = TO(CLOSING),
-        [HTTP_STATE_CLOSING] = TO(CLOSING),
-        [HTTP_STATE_UPGRADED] = 0,
-    };
-#undef TO
-    assert(allowed[http->state] & 1u << state);
-    (void)allowed;
-#ifndef NDEBUG
-    static const char *const names[] = {"reading", "held",    "upgrading", "last",
-                                        "ending",  "closing", "upgraded"};
-    gw_log(GW_LOG_DEBUG, "http", "%p %s -> %s", (void *)http, names[http->state], names[state]);
-#endif
-    http->state = (uint8_t)state;
-}
 
 // Most requests come whole: then one reader serves all connections.
 static void release_reader(struct http_connection *http)
@@ -82,24 +58,11 @@ bool http__connection_is_idle(const struct http_connection *http)
 
 // ---- Closing
 
-static void begin_closing(struct http_connection *http)
-{
-    gw_deadline_stop(&http->input);
-    gw_deadline_stop(&http->output);
-    http__set_state(http, HTTP_STATE_CLOSING);
-}
-
 void http__close_gently(struct http_connection *http)
 {
-    begin_closing(http);
+    http__begin_closing(http);
     conn_close(http->conn, LINGER_MS);
     http__abort_exchanges(http);
-}
-
-void http__close_hard(struct http_connection *http)
-{
-    begin_closing(http);
-    conn_abort(http->conn);
 }
 
 // ---- Requests
@@ -110,16 +73,6 @@ static bool can_read(const struct http_connection *http)
         return false;
     return http->reader || (http->exchange_count < EXCHANGES_MAX &&
                             conn_queue(http->conn)->bytes + http->waiting <= UNSENT_MAX);
-}
-
-bool http__drop_body(struct http_connection *http)
-{
-    // Whether a client that waited for `100 Continue` sends its body now is its own choice.
-    if (http_reader_request(http->reader)->expects_continue ||
-        !http_reader_drop_body(http->reader, DROP_MAX))
-        return false;
-    http->is_dropping = true;
-    return true;
 }
 
 static void end_request(struct http_connection *http)
@@ -157,7 +110,7 @@ static void refuse(struct http_connection *http, int status, const char *text)
         http__refuse(http, status, text);
 }
 
-static bool is_anything_owed_before(const struct http_connection *http)
+static bool is_anything_pending_before(const struct http_connection *http)
 {
     return http->exchange_count > (http->incoming ? 1 : 0);
 }
@@ -195,7 +148,7 @@ static void receive_request(struct http_connection *http, const uint8_t *rest, s
         return;
     }
     gw_deadline_stop(&http->input);
-    if (request->is_upgrade && is_anything_owed_before(http)) {
+    if (request->is_upgrade && is_anything_pending_before(http)) {
         http__set_state(http, HTTP_STATE_HELD);
         return;
     }
@@ -354,7 +307,7 @@ static void on_drained(struct conn *conn, void *owner)
         http__close_gently(http);
         return;
     }
-    if (http->state == HTTP_STATE_HELD && !is_anything_owed_before(http))
+    if (http->state == HTTP_STATE_HELD && !is_anything_pending_before(http))
         receive_request(http, NULL, 0);
     else if (http->pending.size > 0)
         feed_pending(http);
@@ -365,7 +318,7 @@ static void on_end(struct conn *conn, void *owner, enum conn_end end)
 {
     struct http_connection *http = owner;
     (void)end;
-    begin_closing(http);
+    http__begin_closing(http);
     http__abort_exchanges(http);
     http__drop_queue(conn_metrics(conn), conn_queue(conn));
     http__connection_free(http);
@@ -432,7 +385,7 @@ struct http_connection *http__connection_open(struct http_server *server, int fd
 
 bool http__connection_adopt(struct http_server *server, int fd, const struct http_request *request,
                             const struct buffer *rest, const struct buffer *unsent,
-                            const struct tally *tally)
+                            const struct copy_counts *counts)
 {
     struct http_connection *http = http__connection_open(server, fd);
     if (!http)
@@ -441,8 +394,8 @@ bool http__connection_adopt(struct http_server *server, int fd, const struct htt
     http__set_state(http, HTTP_STATE_UPGRADING);
     struct http_exchange *exchange = http__exchange_new(http, request);
     if (!exchange || !buffer_append(&http->pending, rest->bytes, rest->size) ||
-        !outq_append_tallied(conn_queue(http->conn), unsent->bytes, unsent->size, tally)) {
-        gw_metrics_drop(server->metrics, GW_DROPPED_MEMORY, NULL, tally_owed(tally));
+        !outq_append_counted(conn_queue(http->conn), unsent->bytes, unsent->size, counts)) {
+        gw_metrics_drop(server->metrics, GW_DROPPED_MEMORY, NULL, copy_counts_pending(counts));
         http__close_hard(http);
         return true;
     }

@@ -100,7 +100,7 @@ void http_exchange_abort(struct http_exchange *exchange)
 {
     struct http_connection *http = exchange->http;
     if (!http) {
-        http__relay_abort(exchange);
+        exchange->remote->abort(exchange);
         return;
     }
     http__exchange_free(exchange);
@@ -161,13 +161,13 @@ void http__send_continue(struct http_exchange *exchange)
 }
 
 // Puts a small body behind its head, which makes both one range: written by a cheaper system call.
-static bool join_body(struct buffer *head, struct outq *body, struct tally *tally)
+static bool join_body(struct buffer *head, struct outq *body, struct copy_counts *counts)
 {
     struct iovec part;
     while (outq_iov(body, &part, 1) == 1) {
         if (!buffer_append(head, part.iov_base, part.iov_len))
             return false;
-        outq_consume(body, part.iov_len, tally);
+        outq_consume(body, part.iov_len, counts);
     }
     return true;
 }
@@ -179,7 +179,7 @@ static bool put_answer(struct http_exchange *exchange, int status, const char *h
     const struct http_server *server = exchange->http->server;
     const unsigned idle_s = (unsigned)(server->options.idle_timeout_ms / 1000);
     const size_t before = exchange->answer.bytes;
-    struct tally tally = {0}; // of the copies in what is joined to the head
+    struct copy_counts counts = {0}; // of the copies in what is joined to the head
     struct buffer head;
     buffer_init(&head, HEAD_MAX + SMALL_BODY);
     // Room for a usual one; a failure shows where the head is written.
@@ -187,12 +187,12 @@ static bool put_answer(struct http_exchange *exchange, int status, const char *h
     bool is_put =
         http_encode_head(&head, status, exchange->minor,
                          exchange->closes ? 0 : (idle_s > 0 ? idle_s : 1), headers, body->bytes) &&
-        (!has_body || body->bytes > SMALL_BODY || join_body(&head, body, &tally)) &&
-        outq_append_tallied(&exchange->answer, head.bytes, head.size, &tally) &&
+        (!has_body || body->bytes > SMALL_BODY || join_body(&head, body, &counts)) &&
+        outq_append_counted(&exchange->answer, head.bytes, head.size, &counts) &&
         (!has_body || outq_move(&exchange->answer, body));
     buffer_fini(&head);
     if (!is_put)
-        gw_metrics_drop(server->metrics, GW_DROPPED_MEMORY, NULL, tally_owed(&tally));
+        gw_metrics_drop(server->metrics, GW_DROPPED_MEMORY, NULL, copy_counts_pending(&counts));
     exchange->http->waiting += exchange->answer.bytes - before;
     return is_put;
 }
@@ -212,7 +212,8 @@ static void answer(struct http_exchange *exchange, int status, const char *heade
             http__set_state(http, HTTP_STATE_LAST);
         advance(http);
     } else {
-        gw_log(GW_LOG_ERROR, "http", "a response was not sent: out of memory or its head too long");
+        gw_log(GW_LOG_ERROR, "http",
+               "a response was not sent: out of memory, or its head is too long");
         http__exchange_free(exchange);
         http__close_hard(http);
     }
@@ -252,7 +253,7 @@ void http_respond_ranges(struct http_exchange *exchange, int status, const char 
 {
     struct http_connection *http = exchange->http;
     if (!http) {
-        http__relay_answer(exchange, status, headers, body, close);
+        exchange->remote->answer(exchange, status, headers, body, close);
         return;
     }
     if (!http_exchange_is_open(exchange)) { // its end is on the way
@@ -322,19 +323,19 @@ struct conn *http_upgrade(struct http_exchange *exchange, const char *head, size
 }
 
 // Empties `queue` into `out`. False: out of memory, and what was queued is lost.
-static bool take_queue(struct buffer *out, struct outq *queue, struct tally *tally)
+static bool take_queue(struct buffer *out, struct outq *queue, struct copy_counts *counts)
 {
     struct iovec iov;
     bool is_whole = true;
     while (is_whole && outq_iov(queue, &iov, 1) == 1) {
         is_whole = buffer_append(out, iov.iov_base, iov.iov_len);
-        outq_consume(queue, iov.iov_len, tally);
+        outq_consume(queue, iov.iov_len, counts);
     }
     return is_whole;
 }
 
 int http__detach(struct http_exchange *exchange, struct buffer *rest, struct buffer *unsent,
-                 struct tally *tally)
+                 struct copy_counts *counts)
 {
     struct http_connection *http = exchange->http;
     struct conn *conn = http->conn;
@@ -343,7 +344,7 @@ int http__detach(struct http_exchange *exchange, struct buffer *rest, struct buf
     assert(http->state == HTTP_STATE_UPGRADING && http->exchange_count == 1);
     http__exchange_free(exchange);
     if (conn_is_closing(conn) || !buffer_append(rest, bytes, size) ||
-        !take_queue(unsent, conn_queue(conn), tally)) {
+        !take_queue(unsent, conn_queue(conn), counts)) {
         http__close_hard(http);
         return -1;
     }

@@ -26,11 +26,21 @@ enum http_state {
     HTTP_STATE_UPGRADED,  // the conn is somebody else's
 };
 
+// How an exchange is answered that stands for one of another loop: see http_relay.c.
+struct http_stand_in_ops {
+    // Answers with a copy of `body`, which is emptied. Consumes the exchange.
+    void (*answer)(struct http_exchange *exchange, int status, const char *headers,
+                   struct outq *body, bool close);
+    // Closes the connection of the other loop. Consumes the exchange.
+    void (*abort)(struct http_exchange *exchange);
+};
+
 struct http_exchange {
     struct list link; // of the connection's exchanges, or of the server's that are relayed
     struct http_connection *http; // NULL: the connection is another loop's, and there is a relay
     struct http_relay *relay;
-    http_handler_fn *handler; // gets the request when it is whole; NULL: the server's
+    const struct http_stand_in_ops *remote; // beside `relay`
+    http_handler_fn *handler;               // gets the request when it is whole; NULL: the server's
     void (*on_abort)(struct http_exchange *exchange, void *arg);
     void *arg;
     struct outq answer; // what waits for earlier exchanges
@@ -79,25 +89,30 @@ struct http_server {
     bool is_stopping;
 };
 
+// ---- http_state.c
+
+void http__set_state(struct http_connection *http, enum http_state state);
+// To CLOSING; the caller sees to the conn.
+void http__begin_closing(struct http_connection *http);
+void http__close_hard(struct http_connection *http);
+// Has the rest of the body that is coming in dropped. False: that is not worth while.
+bool http__drop_body(struct http_connection *http);
+
 // ---- http_connection.c
 
 // Takes over a descriptor. NULL: out of memory.
 struct http_connection *http__connection_open(struct http_server *server, int fd);
 // The same of one whose upgrade request was read already, and hands that over: `rest` follows it,
-// `unsent`, with the copies of the tally, is still to be written before its answer. False: out of
+// `unsent`, with the copies of the counts, is still to be written before its answer. False: out of
 // memory.
 bool http__connection_adopt(struct http_server *server, int fd, const struct http_request *request,
                             const struct buffer *rest, const struct buffer *unsent,
-                            const struct tally *tally);
+                            const struct copy_counts *counts);
 void http__connection_free(struct http_connection *http);
-void http__set_state(struct http_connection *http, enum http_state state);
 // Whether nothing is going on.
 bool http__connection_is_idle(const struct http_connection *http);
 // Closes when what is queued is written; what is owed is aborted.
 void http__close_gently(struct http_connection *http);
-void http__close_hard(struct http_connection *http);
-// Has the rest of the body that is coming in dropped. False: that is not worth while.
-bool http__drop_body(struct http_connection *http);
 
 // ---- http_exchange.c
 
@@ -112,10 +127,10 @@ void http__exchange_free(struct http_exchange *exchange);
 void http__exchange_handle(struct http_server *server, struct http_exchange *exchange,
                            const struct http_request *request);
 // Takes the connection away from a request for an upgrade, with the bytes that followed it and
-// those that are still to be written, whose copies are added to the tally. Consumes the exchange.
+// those that are still to be written, whose copies are added to the counts. Consumes the exchange.
 // -1: out of memory, or the connection was over; it is closed.
 int http__detach(struct http_exchange *exchange, struct buffer *rest, struct buffer *unsent,
-                 struct tally *tally);
+                 struct copy_counts *counts);
 // Tells all handlers that they need not answer any more.
 void http__abort_exchanges(struct http_connection *http);
 // Has the client told that the body is welcome, when its turn is there.
@@ -123,13 +138,9 @@ void http__send_continue(struct http_exchange *exchange);
 // Answers, behind what is owed, what is no good request, and closes then.
 void http__refuse(struct http_connection *http, int status, const char *text);
 
-// ---- http_relay.c, of exchanges that have a relay
+// ---- http_relay.c
 
-// Answers with a copy of `body`, which is emptied. Consumes the exchange.
-void http__relay_answer(struct http_exchange *exchange, int status, const char *headers,
-                        struct outq *body, bool close);
-void http__relay_abort(struct http_exchange *exchange);
-// Tells the handlers of all that are left, and closes their connections.
+// Tells the handlers of all exchanges that stand for others, and closes their connections.
 void http__abort_relayed(struct http_server *server);
 
 #endif

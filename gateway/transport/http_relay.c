@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Relays: a request's own exchange at its home loop, where the connection is, and one that stands
-// for it away, on the loop that answers. They write to each other by mail, which keeps its order.
-// Invariants:
-// - Away answers once, whatever happens; home takes the answer unless its connection has ended.
-// - Home says once that its connection has ended, unless the answer came first. Both may be under
-//   way at a time, and find nobody then.
-// - A relay is freed by the last that refers to it: its two sides, and each mail under way. Neither
-//   mail that is dropped at the end, nor a side's end then, touches the other side's server.
+// Relays: a request's own exchange at its local loop, where the connection is, and one that stands
+// for it at the remote loop, which answers. They write to each other by loop messages, which keep
+// their order. Invariants:
+// - The remote side answers once, whatever happens; the local side takes the answer unless its
+//   connection has ended.
+// - The local side says once that its connection has ended, unless the answer came first. Both may
+//   be under way at a time, and find nobody then.
+// - A relay is freed by the last that refers to it: its two sides, and each message under way. No
+//   message that is dropped at the end, nor a side's end then, touches the other side's server.
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,25 +17,25 @@
 
 #define ARREARS_MAX ((size_t)32 << 20) // bytes of requests that a server may be behind with
 
-enum away_state {
-    AWAY_NEW,
-    AWAY_OWED, // the stand-in exists
-    AWAY_DONE, // it was answered or aborted
+enum remote_state {
+    REMOTE_NEW,
+    REMOTE_PENDING, // the stand-in exists
+    REMOTE_DONE,    // it was answered or aborted
 };
 
 struct http_relay {
     atomic_uint refs;
-    struct gw_loop *home_loop;
-    struct gw_loop *away_loop;
-    struct gw_metrics *home_metrics;
-    // Of the home loop.
+    struct gw_loop *local_loop;
+    struct gw_loop *remote_loop;
+    struct gw_metrics *local_metrics;
+    // Of the local loop.
     struct http_exchange *exchange; // NULL: answered or aborted
-    struct gw_mail abort_mail;
-    // Of the loop away; home, once the answer has arrived.
-    struct http_server *away;
+    struct gw_loop_message abort_message;
+    // Of the remote loop; of the local one, once the answer has arrived.
+    struct http_server *remote;
     struct http_exchange stand_in;
-    enum away_state state;
-    struct gw_mail answer_mail;
+    enum remote_state state;
+    struct gw_loop_message answer_message;
     int status;    // of the answer; 0: the connection is to be closed
     char *headers; // whole lines
     struct outq body;
@@ -42,21 +43,21 @@ struct http_relay {
 };
 
 // A request, or its head, on its way out.
-struct letter {
-    struct gw_mail mail;
+struct relayed_request {
+    struct gw_loop_message message;
     struct http_relay *relay;
     struct http_request *request;
     size_t size;
 };
 
 // An upgrade on its way out.
-struct parcel {
-    struct gw_mail mail;
+struct relayed_upgrade {
+    struct gw_loop_message message;
     struct http_server *to;
     struct http_request *request;
-    struct buffer rest;   // what was read behind the request
-    struct buffer unsent; // answers to earlier ones
-    struct tally tally;   // the copies in them
+    struct buffer rest;        // what was read behind the request
+    struct buffer unsent;      // answers to earlier ones
+    struct copy_counts counts; // the copies in them
     int fd;
 };
 
@@ -79,11 +80,11 @@ static void respond_unavailable(struct http_exchange *exchange)
     http_respond(exchange, 503, "", NULL, 0, true);
 }
 
-// ---- Home: answers and aborts
+// ---- The local side: answers and aborts
 
-static void on_answer(struct gw_mail *mail)
+static void on_answer(struct gw_loop_message *message)
 {
-    struct http_relay *relay = LIST_ENTRY(mail, struct http_relay, answer_mail);
+    struct http_relay *relay = LIST_ENTRY(message, struct http_relay, answer_message);
     struct http_exchange *exchange = relay->exchange;
     relay->exchange = NULL;
     if (exchange) {
@@ -94,21 +95,21 @@ static void on_answer(struct gw_mail *mail)
             http_exchange_abort(exchange);
         unref(relay); // of this side
     } else {
-        http__drop_queue(relay->home_metrics, &relay->body);
+        http__drop_queue(relay->local_metrics, &relay->body);
     }
     unref(relay);
 }
 
-static void drop_answer(struct gw_mail *mail)
+static void drop_answer(struct gw_loop_message *message)
 {
-    unref(LIST_ENTRY(mail, struct http_relay, answer_mail));
+    unref(LIST_ENTRY(message, struct http_relay, answer_message));
 }
 
-static void on_abort(struct gw_mail *mail);
+static void on_abort(struct gw_loop_message *message);
 
-static void drop_abort(struct gw_mail *mail)
+static void drop_abort(struct gw_loop_message *message)
 {
-    unref(LIST_ENTRY(mail, struct http_relay, abort_mail));
+    unref(LIST_ENTRY(message, struct http_relay, abort_message));
 }
 
 // The connection has ended, or what is left of the request cannot be sent on.
@@ -117,58 +118,64 @@ static void on_exchange_aborted(struct http_exchange *exchange, void *arg)
     struct http_relay *relay = arg;
     (void)exchange;
     relay->exchange = NULL;
-    relay->abort_mail = (struct gw_mail){.deliver = on_abort, .drop = drop_abort};
-    gw_loop_post(relay->away_loop, &relay->abort_mail); // with the reference of this side
+    relay->abort_message = (struct gw_loop_message){.deliver = on_abort, .drop = drop_abort};
+    gw_loop_post(relay->remote_loop, &relay->abort_message); // with the reference of this side
 }
 
-// ---- Away: the stand-in
-
-static void begin(struct http_relay *relay)
-{
-    if (relay->state != AWAY_NEW)
-        return;
-    relay->state = AWAY_OWED;
-    relay->stand_in.relay = relay;
-    list_append(&relay->away->relayed, &relay->stand_in.link);
-    ref(relay);
-}
+// ---- The remote side: the stand-in
 
 static void end(struct http_relay *relay)
 {
-    relay->state = AWAY_DONE;
+    relay->state = REMOTE_DONE;
     list_remove(&relay->stand_in.link);
 }
 
 static void post_answer(struct http_relay *relay)
 {
     end(relay);
-    relay->answer_mail = (struct gw_mail){.deliver = on_answer, .drop = drop_answer};
-    gw_loop_post(relay->home_loop, &relay->answer_mail); // with the reference of this side
+    relay->answer_message = (struct gw_loop_message){.deliver = on_answer, .drop = drop_answer};
+    gw_loop_post(relay->local_loop, &relay->answer_message); // with the reference of this side
 }
 
-void http__relay_answer(struct http_exchange *exchange, int status, const char *headers,
-                        struct outq *body, bool close)
+static void answer(struct http_exchange *exchange, int status, const char *headers,
+                   struct outq *body, bool close)
 {
     struct http_relay *relay = exchange->relay;
-    struct tally tally = {0};
+    struct copy_counts counts = {0};
     struct iovec iov;
     relay->headers = strdup(headers);
     relay->closes = close;
     // Chunks are for one thread, so they are not shared with this one's.
     bool is_whole = relay->headers != NULL;
-    while (is_whole && outq_front(body, &iov, &tally)) {
-        is_whole = outq_append_tallied(&relay->body, iov.iov_base, iov.iov_len, &tally);
+    while (is_whole && outq_front(body, &iov, &counts)) {
+        is_whole = outq_append_counted(&relay->body, iov.iov_base, iov.iov_len, &counts);
         if (is_whole)
-            outq_consume(body, iov.iov_len, &tally);
+            outq_consume(body, iov.iov_len, &counts);
     }
     relay->status = is_whole ? status : 0;
-    http__drop_queue(relay->away->metrics, body);
+    http__drop_queue(relay->remote->metrics, body);
     post_answer(relay);
 }
 
-void http__relay_abort(struct http_exchange *exchange)
+static void abort_stand_in(struct http_exchange *exchange)
 {
     post_answer(exchange->relay);
+}
+
+static const struct http_stand_in_ops stand_in_ops = {
+    .answer = answer,
+    .abort = abort_stand_in,
+};
+
+static void begin(struct http_relay *relay)
+{
+    if (relay->state != REMOTE_NEW)
+        return;
+    relay->state = REMOTE_PENDING;
+    relay->stand_in.relay = relay;
+    relay->stand_in.remote = &stand_in_ops;
+    list_append(&relay->remote->relayed, &relay->stand_in.link);
+    ref(relay);
 }
 
 void http__abort_relayed(struct http_server *server)
@@ -178,17 +185,17 @@ void http__abort_relayed(struct http_server *server)
             LIST_ENTRY(server->relayed.next, struct http_exchange, link);
         if (exchange->on_abort)
             exchange->on_abort(exchange, exchange->arg);
-        http__relay_abort(exchange);
+        abort_stand_in(exchange);
     }
 }
 
-// ---- Away: what home says
+// ---- The remote side: what the local side says
 
-static void on_abort(struct gw_mail *mail)
+static void on_abort(struct gw_loop_message *message)
 {
-    struct http_relay *relay = LIST_ENTRY(mail, struct http_relay, abort_mail);
+    struct http_relay *relay = LIST_ENTRY(message, struct http_relay, abort_message);
     struct http_exchange *exchange = &relay->stand_in;
-    if (relay->state == AWAY_OWED) {
+    if (relay->state == REMOTE_PENDING) {
         end(relay);
         if (exchange->on_abort)
             exchange->on_abort(exchange, exchange->arg);
@@ -197,44 +204,44 @@ static void on_abort(struct gw_mail *mail)
     unref(relay);
 }
 
-static void free_letter(struct letter *letter)
+static void free_request(struct relayed_request *relayed)
 {
-    struct http_relay *relay = letter->relay;
-    free(letter->request);
-    free(letter);
+    struct http_relay *relay = relayed->relay;
+    free(relayed->request);
+    free(relayed);
     unref(relay);
 }
 
-static void drop_letter(struct gw_mail *mail)
+static void drop_request(struct gw_loop_message *message)
 {
-    free_letter(LIST_ENTRY(mail, struct letter, mail));
+    free_request(LIST_ENTRY(message, struct relayed_request, message));
 }
 
-static void on_head(struct gw_mail *mail)
+static void on_head(struct gw_loop_message *message)
 {
-    struct letter *letter = LIST_ENTRY(mail, struct letter, mail);
-    struct http_relay *relay = letter->relay;
-    struct http_server *server = relay->away;
+    struct relayed_request *relayed = LIST_ENTRY(message, struct relayed_request, message);
+    struct http_relay *relay = relayed->relay;
+    struct http_server *server = relay->remote;
     begin(relay);
     if (server->options.on_head)
-        server->options.on_head(&relay->stand_in, letter->request, server->arg);
-    atomic_fetch_sub_explicit(&server->arrears, letter->size, memory_order_relaxed);
-    free_letter(letter);
+        server->options.on_head(&relay->stand_in, relayed->request, server->arg);
+    atomic_fetch_sub_explicit(&server->arrears, relayed->size, memory_order_relaxed);
+    free_request(relayed);
 }
 
-static void on_request(struct gw_mail *mail)
+static void on_request(struct gw_loop_message *message)
 {
-    struct letter *letter = LIST_ENTRY(mail, struct letter, mail);
-    struct http_relay *relay = letter->relay;
-    struct http_server *server = relay->away;
+    struct relayed_request *relayed = LIST_ENTRY(message, struct relayed_request, message);
+    struct http_relay *relay = relayed->relay;
+    struct http_server *server = relay->remote;
     begin(relay);
-    if (relay->state == AWAY_OWED) // the head was enough for an answer otherwise
-        http__exchange_handle(server, &relay->stand_in, letter->request);
-    atomic_fetch_sub_explicit(&server->arrears, letter->size, memory_order_relaxed);
-    free_letter(letter);
+    if (relay->state == REMOTE_PENDING) // the head was enough for an answer otherwise
+        http__exchange_handle(server, &relay->stand_in, relayed->request);
+    atomic_fetch_sub_explicit(&server->arrears, relayed->size, memory_order_relaxed);
+    free_request(relayed);
 }
 
-// ---- Home: requests
+// ---- The local side: requests
 
 static struct http_relay *new_relay(struct http_exchange *exchange, struct http_server *to)
 {
@@ -242,10 +249,10 @@ static struct http_relay *new_relay(struct http_exchange *exchange, struct http_
     if (!relay)
         return NULL;
     atomic_init(&relay->refs, 1);
-    relay->home_loop = exchange->http->server->loop;
-    relay->home_metrics = exchange->http->server->metrics;
-    relay->away_loop = to->loop;
-    relay->away = to;
+    relay->local_loop = exchange->http->server->loop;
+    relay->local_metrics = exchange->http->server->metrics;
+    relay->remote_loop = to->loop;
+    relay->remote = to;
     relay->exchange = exchange;
     list_init(&relay->stand_in.link);
     outq_init(&relay->stand_in.answer);
@@ -254,38 +261,38 @@ static struct http_relay *new_relay(struct http_exchange *exchange, struct http_
 }
 
 // Sends the other loop a copy. False: out of memory, or it is too far behind.
-static bool post_letter(struct http_relay *relay, const struct http_request *request,
-                        void (*deliver)(struct gw_mail *mail))
+static bool post_request(struct http_relay *relay, const struct http_request *request,
+                         void (*deliver)(struct gw_loop_message *message))
 {
-    struct http_server *to = relay->away;
+    struct http_server *to = relay->remote;
     if (atomic_load_explicit(&to->arrears, memory_order_relaxed) > ARREARS_MAX) {
-        gw_log(GW_LOG_WARNING, "http", "a request is refused: the loop that it is for is behind");
+        gw_log(GW_LOG_WARNING, "http", "refused a request: the worker that it is for is behind");
         return false;
     }
     size_t size;
-    struct letter *letter = malloc(sizeof *letter);
+    struct relayed_request *relayed = malloc(sizeof *relayed);
     struct http_request *copy = http_request_copy(request, &size);
-    if (!letter || !copy) {
-        free(letter);
+    if (!relayed || !copy) {
+        free(relayed);
         free(copy);
         return false;
     }
-    *letter = (struct letter){
-        .mail = {.deliver = deliver, .drop = drop_letter},
+    *relayed = (struct relayed_request){
+        .message = {.deliver = deliver, .drop = drop_request},
         .relay = relay,
         .request = copy,
-        .size = sizeof *letter + size,
+        .size = sizeof *relayed + size,
     };
     ref(relay);
-    atomic_fetch_add_explicit(&to->arrears, letter->size, memory_order_relaxed);
-    gw_loop_post(to->loop, &letter->mail);
+    atomic_fetch_add_explicit(&to->arrears, relayed->size, memory_order_relaxed);
+    gw_loop_post(to->loop, &relayed->message);
     return true;
 }
 
 // The rest of a request whose head was sent.
 static void send_rest(struct http_exchange *exchange, const struct http_request *request, void *arg)
 {
-    if (post_letter(arg, request, on_request))
+    if (post_request(arg, request, on_request))
         return;
     on_exchange_aborted(exchange, arg);
     http_exchange_on_abort(exchange, NULL, NULL);
@@ -298,7 +305,7 @@ void http_relay_head(struct http_exchange *exchange, const struct http_request *
     struct http_relay *relay = new_relay(exchange, to);
     if (!relay)
         return;
-    if (!post_letter(relay, request, on_head)) {
+    if (!post_request(relay, request, on_head)) {
         unref(relay);
         return;
     }
@@ -308,34 +315,35 @@ void http_relay_head(struct http_exchange *exchange, const struct http_request *
 
 // ---- Upgrades
 
-static void free_parcel(struct parcel *parcel)
+static void free_upgrade(struct relayed_upgrade *upgrade)
 {
-    if (parcel->fd >= 0)
-        close(parcel->fd);
-    buffer_fini(&parcel->rest);
-    buffer_fini(&parcel->unsent);
-    free(parcel->request);
-    free(parcel);
+    if (upgrade->fd >= 0)
+        close(upgrade->fd);
+    buffer_fini(&upgrade->rest);
+    buffer_fini(&upgrade->unsent);
+    free(upgrade->request);
+    free(upgrade);
 }
 
-static void on_parcel(struct gw_mail *mail)
+static void on_upgrade(struct gw_loop_message *message)
 {
-    struct parcel *parcel = LIST_ENTRY(mail, struct parcel, mail);
-    struct http_server *server = parcel->to;
+    struct relayed_upgrade *upgrade = LIST_ENTRY(message, struct relayed_upgrade, message);
+    struct http_server *server = upgrade->to;
     if (!server->is_stopping &&
-        http__connection_adopt(server, parcel->fd, parcel->request, &parcel->rest, &parcel->unsent,
-                               &parcel->tally)) {
-        parcel->fd = -1;
+        http__connection_adopt(server, upgrade->fd, upgrade->request, &upgrade->rest,
+                               &upgrade->unsent, &upgrade->counts)) {
+        upgrade->fd = -1;
     } else {
         gw_metric_add(server->metrics, GW_ACCEPT_FAILED, server->is_stopping ? 0 : 1);
-        gw_metrics_drop(server->metrics, GW_DROPPED_CLOSE, NULL, tally_owed(&parcel->tally));
+        gw_metrics_drop(server->metrics, GW_DROPPED_CLOSE, NULL,
+                        copy_counts_pending(&upgrade->counts));
     }
-    free_parcel(parcel);
+    free_upgrade(upgrade);
 }
 
-static void drop_parcel(struct gw_mail *mail)
+static void drop_upgrade(struct gw_loop_message *message)
 {
-    free_parcel(LIST_ENTRY(mail, struct parcel, mail));
+    free_upgrade(LIST_ENTRY(message, struct relayed_upgrade, message));
 }
 
 static void relay_upgrade(struct http_exchange *exchange, const struct http_request *request,
@@ -343,29 +351,29 @@ static void relay_upgrade(struct http_exchange *exchange, const struct http_requ
 {
     struct gw_metrics *metrics = exchange->http->server->metrics;
     size_t size;
-    struct parcel *parcel = malloc(sizeof *parcel);
+    struct relayed_upgrade *upgrade = malloc(sizeof *upgrade);
     struct http_request *copy = http_request_copy(request, &size);
-    if (!parcel || !copy) {
-        free(parcel);
+    if (!upgrade || !copy) {
+        free(upgrade);
         free(copy);
         respond_unavailable(exchange);
         return;
     }
-    *parcel = (struct parcel){
-        .mail = {.deliver = on_parcel, .drop = drop_parcel},
+    *upgrade = (struct relayed_upgrade){
+        .message = {.deliver = on_upgrade, .drop = drop_upgrade},
         .to = to,
         .request = copy,
     };
-    buffer_init(&parcel->rest, SIZE_MAX); // what there is has its bounds
-    buffer_init(&parcel->unsent, SIZE_MAX);
-    parcel->fd = http__detach(exchange, &parcel->rest, &parcel->unsent, &parcel->tally);
-    if (parcel->fd < 0) {
-        gw_metrics_drop(metrics, GW_DROPPED_CLOSE, NULL, tally_owed(&parcel->tally));
-        free_parcel(parcel);
+    buffer_init(&upgrade->rest, SIZE_MAX); // what there is has its bounds
+    buffer_init(&upgrade->unsent, SIZE_MAX);
+    upgrade->fd = http__detach(exchange, &upgrade->rest, &upgrade->unsent, &upgrade->counts);
+    if (upgrade->fd < 0) {
+        gw_metrics_drop(metrics, GW_DROPPED_CLOSE, NULL, copy_counts_pending(&upgrade->counts));
+        free_upgrade(upgrade);
         return;
     }
     gw_metric_add(metrics, GW_HTTP_HANDED_OVER, 1);
-    gw_loop_post(to->loop, &parcel->mail);
+    gw_loop_post(to->loop, &upgrade->message);
 }
 
 void http_relay(struct http_exchange *exchange, const struct http_request *request,
@@ -376,7 +384,7 @@ void http_relay(struct http_exchange *exchange, const struct http_request *reque
         return;
     }
     struct http_relay *relay = new_relay(exchange, to);
-    if (!relay || !post_letter(relay, request, on_request)) {
+    if (!relay || !post_request(relay, request, on_request)) {
         if (relay)
             unref(relay);
         respond_unavailable(exchange);

@@ -293,7 +293,7 @@ static void note_address(struct listener *listener)
     }
 }
 
-static bool watch(struct listener *listener)
+static bool watcher(struct listener *listener)
 {
     listener->poll.data = listener;
     if (uv_poll_init(gw_loop_uv(listener->loop), &listener->poll, listener->fd) != 0)
@@ -337,7 +337,7 @@ static struct listener *new_listener(int fd, bool has_joined, struct gw_loop *lo
     listener->fd = fd;
     listener->has_joined = has_joined;
     note_address(listener);
-    if (!watch(listener)) {
+    if (!watcher(listener)) {
         fail(error, error_size, address, "out of memory");
         remove_file(listener);
         close(fd);

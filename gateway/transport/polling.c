@@ -85,7 +85,7 @@ static char *poll_headers(const struct transport_host *host, const struct http_r
 
 // Moves packets from the front of the queue into `body`: whole ones, up to the bounds of a
 // response, but at least one.
-static void take_packets(struct polling *polling, struct buffer *body, struct tally *tally)
+static void take_packets(struct polling *polling, struct buffer *body, struct copy_counts *counts)
 {
     const size_t max_body = polling->base.host->max_queue;
     unsigned count = 0;
@@ -111,7 +111,7 @@ static void take_packets(struct polling *polling, struct buffer *body, struct ta
             used += frame;
             count++;
         }
-        outq_consume(&polling->queue, used, tally);
+        outq_consume(&polling->queue, used, counts);
     }
 }
 
@@ -123,16 +123,17 @@ static void append_packet(struct buffer *body, enum eio_type type)
 
 static void respond_packets(const struct polling *polling, struct http_exchange *poll,
                             const char *headers, const struct buffer *body,
-                            const struct tally *tally)
+                            const struct copy_counts *counts)
 {
     struct outq ranges;
     outq_init(&ranges);
-    if (outq_append_tallied(&ranges, body->bytes, body->size, tally)) {
+    if (outq_append_counted(&ranges, body->bytes, body->size, counts)) {
         http_respond_ranges(poll, 200, headers, &ranges, false);
         return;
     }
     http_exchange_abort(poll);
-    gw_metrics_drop(polling->base.host->metrics, GW_DROPPED_MEMORY, NULL, tally_owed(tally));
+    gw_metrics_drop(polling->base.host->metrics, GW_DROPPED_MEMORY, NULL,
+                    copy_counts_pending(counts));
 }
 
 // Answers the waiting poll with what is queued; `idle` stands in for packets if there are none.
@@ -143,13 +144,13 @@ static void answer_poll(struct polling *polling, enum eio_type idle)
     struct http_exchange *poll = polling->poll;
     char *headers = polling->poll_headers;
     struct buffer body;
-    struct tally tally = {0};
+    struct copy_counts counts = {0};
     // Base64 makes a third more of a packet; small ones have a mark and a separator.
     buffer_init(&body, polling->base.host->max_queue + 2 * polling->queue.bytes + 64);
     polling->poll = NULL;
     polling->poll_headers = NULL;
 
-    take_packets(polling, &body, &tally);
+    take_packets(polling, &body, &counts);
     bool is_whole = outq_is_empty(&polling->queue);
     bool is_last = polling->is_closing && is_whole;
     if (body.size == 0 && is_whole && (!is_last || polling->is_unpolled))
@@ -157,7 +158,7 @@ static void answer_poll(struct polling *polling, enum eio_type idle)
     if (is_last)
         append_packet(&body, EIO_CLOSE);
     if (body.size > 0)
-        respond_packets(polling, poll, headers, &body, &tally);
+        respond_packets(polling, poll, headers, &body, &counts);
     else
         respond_unavailable(poll); // memory is out; what is queued stays
     buffer_fini(&body);
@@ -394,7 +395,7 @@ static void polling_release(struct transport *transport)
 {
     const struct polling *polling = polling_of(transport);
     if (polling->poll && outq_is_empty(&polling->queue) && !transport_send(transport, EIO_NOOP, ""))
-        gw_log(GW_LOG_WARNING, "polling", "out of memory: a poll is not released");
+        gw_log(GW_LOG_WARNING, "polling", "out of memory: a poll was not released");
 }
 
 static void polling_close(struct transport *transport)
@@ -406,7 +407,7 @@ static void polling_close(struct transport *transport)
         schedule_flush(polling);
 }
 
-static void polling_settle(struct transport *transport, bool is_last, struct unsent *unsent)
+static void polling_take_unsent(struct transport *transport, bool is_last, struct unsent *unsent)
 {
     struct polling *polling = polling_of(transport);
     (void)is_last; // no later poll finds the session
@@ -441,7 +442,7 @@ const struct transport_ops polling_ops = {
     .backlog = polling_backlog,
     .release = polling_release,
     .close = polling_close,
-    .settle = polling_settle,
+    .take_unsent = polling_take_unsent,
     .drop = polling_drop,
     .expire = polling_expire,
     .abort = polling_abort,

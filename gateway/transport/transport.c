@@ -7,8 +7,6 @@
 #include <string.h>
 
 #include "gateway/protocol/ws.h"
-#include "gateway/transport/polling.h"
-#include "gateway/transport/websocket.h"
 
 #define HEADERS_MAX ((size_t)32 << 10) // bytes; a preflight repeats what the request's head held
 #define RANGE_COST  64                 // bytes a range of a queue costs beside its content
@@ -34,15 +32,6 @@ void transport_host_fini(struct transport_host *host)
         transport->ops->abort(transport);
     }
     gw_deadline_queue_fini(&host->goodbyes);
-}
-
-const struct transport_ops *transport_find(const char *name)
-{
-    static const struct transport_ops *const all[] = {&polling_ops, &websocket_ops};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        if (strcmp(all[i]->name, name) == 0)
-            return all[i];
-    return NULL;
 }
 
 bool transport_send(struct transport *transport, enum eio_type type, const char *text)

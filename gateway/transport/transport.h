@@ -86,7 +86,7 @@ struct transport_ops {
     // now, and adds the copies that were not written. With such a rest the client is behind, and is
     // cut off without a goodbye, so that none is written later. `is_last`: nobody can make up for
     // the rest; it goes on being written, and the transport itself counts what is left at its end.
-    void (*settle)(struct transport *transport, bool is_last, struct unsent *unsent);
+    void (*take_unsent)(struct transport *transport, bool is_last, struct unsent *unsent);
     // The owner is done with it: tells a client that listens, without waiting for one that does
     // not.
     void (*drop)(struct transport *transport);

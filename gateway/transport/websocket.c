@@ -142,7 +142,7 @@ static void receive(struct websocket *ws, const struct ws_message *message)
 static void fail(struct websocket *ws, uint16_t code)
 {
     gw_metric_add(ws->base.host->metrics, GW_WS_ERRORS, 1);
-    gw_log(GW_LOG_DEBUG, "websocket", "closed for a violation code=%u", (unsigned)code);
+    gw_log(GW_LOG_DEBUG, "websocket", "closed for a protocol error code=%u", (unsigned)code);
     say_close(ws, code, NULL);
     hang_up(ws);
     transport_end(&ws->base, TRANSPORT_END_ERROR);
@@ -197,7 +197,7 @@ static void add_unsent(const struct websocket *ws, struct unsent *unsent)
         outq_add_unsent(ws->staged, unsent);
 }
 
-// Counts what was to be written still when the owner had gone: see settle.
+// Counts what was to be written still when the owner had gone: see take_unsent.
 static void drop_rest(const struct websocket *ws)
 {
     struct unsent rest = {0};
@@ -345,16 +345,17 @@ static bool append_as_text(struct buffer *frame, const uint8_t *bytes, size_t si
 static bool unstage(struct websocket *ws, const struct iovec *staged)
 {
     struct buffer frame;
-    struct tally tally = {0};
+    struct copy_counts counts = {0};
     size_t used;
     buffer_init(&frame, staged->iov_len * 2 + 32);
     bool is_queued = append_as_text(&frame, staged->iov_base, staged->iov_len, &used);
-    outq_consume(ws->staged, used, &tally);
+    outq_consume(ws->staged, used, &counts);
     is_queued =
-        is_queued && outq_append_tallied(conn_queue(ws->conn), frame.bytes, frame.size, &tally);
+        is_queued && outq_append_counted(conn_queue(ws->conn), frame.bytes, frame.size, &counts);
     buffer_fini(&frame);
     if (!is_queued)
-        gw_metrics_drop(ws->base.host->metrics, GW_DROPPED_MEMORY, NULL, tally_owed(&tally));
+        gw_metrics_drop(ws->base.host->metrics, GW_DROPPED_MEMORY, NULL,
+                        copy_counts_pending(&counts));
     return is_queued;
 }
 
@@ -387,7 +388,7 @@ static void websocket_close(struct transport *transport)
     end(websocket_of(transport), TRANSPORT_END_CLOSED);
 }
 
-static void websocket_settle(struct transport *transport, bool is_last, struct unsent *unsent)
+static void websocket_take_unsent(struct transport *transport, bool is_last, struct unsent *unsent)
 {
     struct websocket *ws = websocket_of(transport);
     conn_write_now(ws->conn);
@@ -432,7 +433,7 @@ const struct transport_ops websocket_ops = {
     .backlog = websocket_backlog,
     .release = websocket_release,
     .close = websocket_close,
-    .settle = websocket_settle,
+    .take_unsent = websocket_take_unsent,
     .drop = websocket_drop,
     .expire = websocket_abort,
     .abort = websocket_abort,

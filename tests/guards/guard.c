@@ -4,7 +4,7 @@
 //
 //   guard CASE COUNT
 //
-// Everything is real: bus, intake, Socket.IO server, sockets. What has to be alike in every run is
+// Everything is real: bus, bridge, Socket.IO server, sockets. What has to be alike in every run is
 // the order of things, so the bus is inproc, emitting waits until the bus thread has sent, the
 // gateway's loop turns when it is told, and clients read when it has turned. Only the main thread's
 // instructions are counted, and only those of the project's own files: this one drives.
@@ -20,7 +20,7 @@
 
 #include <talus.h>
 
-#include "gateway/intake/internal.h"
+#include "gateway/bridge/internal.h"
 #include "gateway/transport/http_server.h"
 
 enum {
@@ -123,7 +123,7 @@ struct gateway {
     struct gw_metrics metrics;
     struct sio_server *sio;
     struct http_server *http;
-    struct intake *intake;
+    struct bridge *bridge;
     struct client clients[CLIENTS_MAX];
     int client_count;
 };
@@ -139,26 +139,26 @@ static void gateway_start(struct gateway *gateway)
     static const struct cors cors = {.is_any = true};
     struct sio_server_options sio;
     struct http_server_options http;
-    struct intake_options intake;
+    struct bridge_options bridge;
     char error[256] = "";
     sio_server_options_init(&sio);
     sio.engine.ping_interval_ms = HOUR_MS;
     sio.engine.cors = &cors;
     http_server_options_init(&http);
-    intake_options_init(&intake);
+    bridge_options_init(&bridge);
     gateway->loop = gw_loop_new();
     gateway->sio = sio_server_new(gateway->loop, &gateway->metrics, &sio);
     gateway->http = http_server_new(gateway->loop, &gateway->metrics, &http, on_request, gateway);
-    intake.loop = gateway->loop;
-    intake.bus = BUS;
-    intake.publish = OTHER_BUS;
-    intake.presence_limit = 0;
-    intake.linger_ms = HOUR_MS;
-    gateway->intake = intake_new(&intake, error, sizeof error);
-    check(gateway->intake, error);
-    check(intake_attach(gateway->intake, gateway->sio, gateway->loop, &gateway->metrics) &&
-              intake_start(gateway->intake),
-          "intake");
+    bridge.loop = gateway->loop;
+    bridge.bus = BUS;
+    bridge.publish = OTHER_BUS;
+    bridge.presence_limit = 0;
+    bridge.linger_ms = HOUR_MS;
+    gateway->bridge = bridge_new(&bridge, error, sizeof error);
+    check(gateway->bridge, error);
+    check(bridge_attach(gateway->bridge, gateway->sio, gateway->loop, &gateway->metrics) &&
+              bridge_start(gateway->bridge),
+          "bridge");
 }
 
 static void gateway_stop(struct gateway *gateway)
@@ -167,7 +167,7 @@ static void gateway_stop(struct gateway *gateway)
         close(gateway->clients[i].fd);
     http_server_destroy(&gateway->http);
     sio_server_destroy(&gateway->sio);
-    intake_destroy(&gateway->intake);
+    bridge_destroy(&gateway->bridge);
     gw_loop_destroy(&gateway->loop);
 }
 
@@ -303,7 +303,7 @@ static void check_frames(const struct gateway *gateway, unsigned frames)
 
 // ---- The cases
 
-static struct intake_encoded *encode(struct encoder *encoder)
+static struct bridge_encoded *encode(struct encoder *encoder)
 {
     const talus_event_t received = {.session = ROOM,
                                     .type = "guard",
@@ -322,9 +322,9 @@ static void run_encode(int count)
     struct encoder *encoder = encoder_new("/graph");
     check(encoder, "encoder");
     for (int i = 0; i < count; i++) {
-        struct intake_encoded *encoded = encode(encoder);
+        struct bridge_encoded *encoded = encode(encoder);
         check(encoded, "encode");
-        intake_encoded_unref(encoded);
+        bridge_encoded_unref(encoded);
     }
     encoder_destroy(&encoder);
 }
@@ -335,21 +335,21 @@ static void run_room(int count, int clients, int burst)
     struct gateway gateway = {0};
     struct encoder *encoder = encoder_new("/graph");
     check(encoder, "encoder");
-    struct intake_encoded *encoded = encode(encoder);
+    struct bridge_encoded *encoded = encode(encoder);
     check(encoded, "encode");
     const struct sio_encoded frames = {encoded->bytes, encoded->size};
     gateway_start(&gateway);
     gateway_add_clients(&gateway, clients);
     for (int i = 0; i < count; i += burst) {
         for (int j = 0; j < burst; j++)
-            check(sio_room_emit_encoded(gateway.intake->workers[0].nsp, ROOM, &frames, NULL) ==
+            check(sio_room_emit_encoded(gateway.bridge->workers[0].nsp, ROOM, &frames, NULL) ==
                       (size_t)clients,
                   "members");
         gw_loop_turn(gateway.loop, false);
         read_all(&gateway);
     }
     check_frames(&gateway, (unsigned)count);
-    intake_encoded_unref(encoded);
+    bridge_encoded_unref(encoded);
     encoder_destroy(&encoder);
     gateway_stop(&gateway);
 }
@@ -418,14 +418,14 @@ static void run_poll(int count)
     struct encoder *encoder = encoder_new("/graph");
     char query[64], response[4096];
     check(encoder, "encoder");
-    struct intake_encoded *encoded = encode(encoder);
+    struct bridge_encoded *encoded = encode(encoder);
     check(encoded, "encode");
     const struct sio_encoded frames = {encoded->bytes, encoded->size};
     gateway_start(&gateway);
     gateway_add_poller(&gateway, query);
     for (int i = 0; i < count; i++) {
         request(&gateway, &gateway.clients[0], "GET", query, "", NULL);
-        check(sio_room_emit_encoded(gateway.intake->workers[0].nsp, ROOM, &frames, NULL) == 1,
+        check(sio_room_emit_encoded(gateway.bridge->workers[0].nsp, ROOM, &frames, NULL) == 1,
               "a member");
         gw_loop_turn(gateway.loop, false); // answers the poll
         gw_loop_turn(gateway.loop, false); // writes the answer
@@ -433,7 +433,7 @@ static void run_poll(int count)
         response[got > 0 ? got : 0] = '\0';
         check(strstr(response, "[\"guard\""), "the event");
     }
-    intake_encoded_unref(encoded);
+    bridge_encoded_unref(encoded);
     encoder_destroy(&encoder);
     gateway_stop(&gateway);
 }

@@ -11,7 +11,7 @@
 enum { IOV_MAX_TEST = 256 };
 
 // The queue's bytes as a string, which must fit.
-static struct tally tally; // of what the tests consume
+static struct copy_counts counts; // of what the tests consume
 
 static const char *content(const struct outq *queue)
 {
@@ -43,7 +43,7 @@ static void test_outq_starts_empty(void **state)
     outq_init(&queue);
     assert_true(outq_is_empty(&queue));
     assert_int_equal(count_ranges(&queue), 0);
-    outq_consume(&queue, 0, &tally);
+    outq_consume(&queue, 0, &counts);
     outq_fini(&queue);
 }
 
@@ -108,9 +108,9 @@ static void test_outq_consumes_in_two_steps_at_every_offset(void **state)
             char expected[31];
             outq_init(&queue);
             fill(&queue, expected);
-            outq_consume(&queue, first, &tally);
+            outq_consume(&queue, first, &counts);
             assert_string_equal(content(&queue), expected + first);
-            outq_consume(&queue, second, &tally);
+            outq_consume(&queue, second, &counts);
             assert_string_equal(content(&queue), expected + first + second);
             if (first + second == 30)
                 assert_null(queue.more);
@@ -134,7 +134,7 @@ static void test_outq_ring_wraps(void **state)
             assert_true(outq_append(&queue, chunk, digit, digit + 1));
             appended++;
         }
-        outq_consume(&queue, 3, &tally);
+        outq_consume(&queue, 3, &counts);
         consumed += 3;
         const char *text = content(&queue);
         for (size_t i = 0; i < 5; i++)
@@ -267,21 +267,21 @@ static void test_outq_changes_nothing_when_memory_is_out(void **state)
     chunk_unref(chunk);
 }
 
-// Ten marks, of four kinds, in a chunk of 30 bytes: two end at each third byte from 6 on.
-static struct chunk *marked_chunk(void)
+// Ten boundaries, of four kinds, in a chunk of 30 bytes: two end at each third byte from 6 on.
+static struct chunk *bounded_chunk(void)
 {
-    struct chunk *chunk = chunk_new(30 + 10 * CHUNK_MARK_SIZE);
+    struct chunk *chunk = chunk_new(30 + 10 * CHUNK_BOUNDARY_SIZE);
     assert_non_null(chunk);
     for (uint32_t i = 0; i < 10; i++) {
         chunk->size = 6 + i / 2 * 3;
-        chunk_mark(chunk, (enum copy_kind)(i % COPY_KINDS), i);
+        chunk_add_boundary(chunk, (enum copy_kind)(i % COPY_KINDS), i);
     }
     assert_int_equal(chunk_room(chunk), 30 - chunk->size);
     chunk->size = 30;
     return chunk;
 }
 
-static uint32_t sum(const struct tally *of)
+static uint32_t sum(const struct copy_counts *of)
 {
     return of->of[COPY_LIVE] + of->of[COPY_RECOVERED] + of->of[COPY_CAUGHT_UP] +
            of->of[COPY_RESENT];
@@ -290,11 +290,11 @@ static uint32_t sum(const struct tally *of)
 static void test_outq_counts_each_copy_once_wherever_writes_end(void **state)
 {
     (void)state;
-    struct chunk *chunk = marked_chunk();
+    struct chunk *chunk = bounded_chunk();
     for (size_t first = 0; first <= 30; first++) {
         struct outq queue;
-        struct tally before = {0};
-        struct tally all = {0};
+        struct copy_counts before = {0};
+        struct copy_counts all = {0};
         struct unsent rest = {0};
         outq_init(&queue);
         // In two ranges, with something in between.
@@ -326,9 +326,9 @@ static void test_outq_counts_each_copy_once_wherever_writes_end(void **state)
 static void test_outq_merges_and_moves_copies_with_their_bytes(void **state)
 {
     (void)state;
-    struct chunk *chunk = marked_chunk();
+    struct chunk *chunk = bounded_chunk();
     struct outq from, to;
-    struct tally of = {0};
+    struct copy_counts of = {0};
     outq_init(&from);
     outq_init(&to);
     assert_true(outq_append_range(&to, &(struct range){chunk, 0, 6, 2}));
@@ -344,21 +344,21 @@ static void test_outq_merges_and_moves_copies_with_their_bytes(void **state)
 static void test_outq_tallied_copies_end_with_the_bytes(void **state)
 {
     (void)state;
-    const struct tally given = {{2, 1, 0, 3}};
-    struct tally of = {0};
+    const struct copy_counts given = {{2, 1, 0, 3}};
+    struct copy_counts of = {0};
     struct outq queue;
     struct iovec iov;
     outq_init(&queue);
-    assert_true(outq_append_tallied(&queue, "abc", 3, &given));
-    assert_true(outq_append_copy(&queue, "d", 1)); // not into the chunk with the marks
+    assert_true(outq_append_counted(&queue, "abc", 3, &given));
+    assert_true(outq_append_copy(&queue, "d", 1)); // not into the chunk with the boundaries
     assert_true(outq_front(&queue, &iov, &of));
     assert_memory_equal(&of, &given, sizeof of);
-    of = (struct tally){0};
+    of = (struct copy_counts){0};
     assert_false(outq_consume(&queue, 2, &of));
-    assert_true(tally_is_empty(&of));
+    assert_true(copy_counts_is_empty(&of));
     assert_true(outq_consume(&queue, 1, &of));
     assert_memory_equal(&of, &given, sizeof of);
-    assert_int_equal(tally_owed(&of), 3);
+    assert_int_equal(copy_counts_pending(&of), 3);
     outq_fini(&queue);
 }
 

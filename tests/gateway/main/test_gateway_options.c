@@ -509,6 +509,14 @@ static void expect_file_error(struct fixture *fixture, const char *text, const c
     expect_error(fixture, expected);
 }
 
+static void expect_form_error(struct fixture *fixture, const char *text, int line)
+{
+    char error[96];
+    snprintf(error, sizeof error,
+             ", line %d: not of the form NAME = VALUE, from the first column on", line);
+    expect_file_error(fixture, text, error);
+}
+
 static void test_wrong_files(void **state)
 {
     struct fixture *fixture = *state;
@@ -522,6 +530,16 @@ static void test_wrong_files(void **state)
                       ": listen has indented lines below it, and nothing belongs there");
     expect_file_error(fixture, "ping-interval = 50\n!\n",
                       ", line 2: not of the form NAME = VALUE, from the first column on");
+    expect_form_error(fixture, "ping-interval = 'x\n", 1);
+    expect_form_error(fixture, "\nping-interval = \"x\" y\n", 2);
+    expect_form_error(fixture, "ping-interval 50\n", 1);
+    expect_form_error(fixture, "# comment\n  ping-interval = 50\n", 2);
+    expect_form_error(fixture, "    ping-interval = 50\n", 1);
+    expect_form_error(fixture, "/ping-interval = 50\n", 1);
+    expect_form_error(fixture, "ping-interval/ = 50\n", 1);
+    char long_line[1200];
+    snprintf(long_line, sizeof long_line, "listen = %01100d\n", 0);
+    expect_form_error(fixture, long_line, 1);
     unlink(fixture->file);
     RUN(fixture, "--config", fixture->file);
     snprintf(expected, sizeof expected, "cannot read %s: %s", fixture->file, strerror(ENOENT));

@@ -138,6 +138,35 @@ static void test_heartbeat(void **state)
     client_close(client);
 }
 
+// A client in the middle of sending something large gets the time-out once more, at each ping anew.
+static void test_packet_puts_each_ping_timeout_off_once(void **state)
+{
+    struct harness *harness = *state;
+    struct client *client;
+    ws_open(&client, harness);
+    for (int i = 0; i < 3; i++) {
+        harness_advance(harness, PING_INTERVAL);
+        ws_expect(client, "2");
+        harness_advance(harness, PING_TIMEOUT - 1);
+        ws_send(client, "4late");
+        ws_expect(client, "4late");
+        harness_advance(harness, PING_TIMEOUT - 1);
+        ws_send(client, "3");
+        harness_expect_log(harness, "message:late\n");
+    }
+    harness_advance(harness, PING_INTERVAL);
+    ws_expect(client, "2");
+    for (int i = 0; i < 2; i++) { // the second one puts off nothing
+        harness_advance(harness, PING_TIMEOUT - 1);
+        ws_send(client, "4late");
+        ws_expect(client, "4late");
+    }
+    harness_advance(harness, 1);
+    ws_expect_close(client, 0);
+    harness_expect_log(harness, "message:late\nmessage:late\nclose:ping timeout\n");
+    client_close(client);
+}
+
 static void test_ping_of_a_client_closes_the_session(void **state)
 {
     struct harness *harness = *state;
@@ -388,6 +417,7 @@ int main(void)
         TEST(test_all_of_a_turn_comes_in_order),
         TEST(test_client_without_binary_gets_base64),
         TEST(test_heartbeat),
+        TEST(test_packet_puts_each_ping_timeout_off_once),
         TEST(test_ping_of_a_client_closes_the_session),
         TEST(test_close_frame_is_echoed),
         TEST(test_lost_connection_closes_the_session),
