@@ -10,6 +10,7 @@
 
 #include "bus/src/api/broadcaster.h"
 #include "bus/src/api/instance.h"
+#include "bus/src/base/probes.h"
 #include "bus/src/broadcaster/message.h"
 #include "bus/src/codec/body.h"
 
@@ -125,6 +126,7 @@ int talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *emit, talus
         talus__broadcaster_count_refusal(broadcaster, error);
         return error;
     }
+    TALUS__PROBE4(emit, broadcaster->origin, seq, parts.session, parts.type);
     talus__wakeup_notify(&broadcaster->publisher.wakeup);
 
     bool has_callbacks = talus__callbacks_any(&broadcaster->callbacks);

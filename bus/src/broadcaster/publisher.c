@@ -17,6 +17,7 @@
 #include <talus/error.h>
 
 #include "bus/src/base/log.h"
+#include "bus/src/base/probes.h"
 #include "bus/src/zmq/context.h"
 #include "bus/src/zmq/pub/heads.h"
 #include "bus/src/zmq/pub/send.h"
@@ -150,6 +151,8 @@ static void publish(struct talus__publisher *publisher, struct talus__message *m
         talus__repeats_note(&publisher->repeats, session, publisher->now);
     // An event that fails here has its place in seq, prev and the history all the same, so its loss
     // is noticed and can be healed.
+    TALUS__PROBE5(send, publisher->origin, seq, prev, talus__message_topic(message),
+                  message->topic_size);
     if (talus__send_message(publisher->socket, message) == 0) {
         talus__count_one(&publisher->sent);
     } else {

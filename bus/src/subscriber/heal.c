@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bus/src/base/log.h"
+#include "bus/src/base/probes.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/instance.h"
 #include "bus/src/subscriber/order.h"
@@ -117,6 +118,7 @@ struct talus__heal *talus__heal_open(talus_subscriber_t *subscriber, struct talu
         return NULL;
     }
     position->heal = heal;
+    TALUS__PROBE4(gap_opened, joined->name, origin->name, position->last, target);
     if (target > position->last && (origin->speaks_heads || position->last > 0))
         log_hole(subscriber, heal, position->last);
     proceed(subscriber, heal);
@@ -239,6 +241,7 @@ void talus__heal_close(talus_subscriber_t *subscriber, struct talus__heal *heal)
     struct talus__origin *origin = heal->origin;
     struct talus__position *position = talus__heal_position(subscriber, heal);
 
+    TALUS__PROBE4(gap_closed, heal->joined->name, origin->name, heal->target, heal->is_failed);
     take_off_due(heals, heal);
     if (heal->before)
         heal->before->next = heal->next;

@@ -11,6 +11,7 @@
 #include <talus/error.h>
 
 #include "bus/src/base/log.h"
+#include "bus/src/base/probes.h"
 #include "bus/src/codec/body.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/instance.h"
@@ -117,6 +118,7 @@ void talus__set_event(talus_subscriber_t *subscriber, const struct talus__topic 
     subscriber->delivery.event = &subscriber->event;
     subscriber->delivery.complete = true;
     subscriber->stats.delivered++;
+    TALUS__PROBE4(deliver, subscriber->origin, body->seq, subscriber->session, subscriber->type);
 }
 
 void talus__set_gap(talus_subscriber_t *subscriber, const char *session, const char *origin,
