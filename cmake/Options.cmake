@@ -3,6 +3,7 @@
 option(TALUS_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(TALUS_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 option(TALUS_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
+option(TALUS_COVERAGE "Count which lines and branches run (gcc; scripts/coverage)" OFF)
 set(TALUS_SANITIZE "" CACHE STRING "Sanitizers: empty, address (with undefined) or thread")
 set_property(CACHE TALUS_SANITIZE PROPERTY STRINGS "" address thread)
 
@@ -38,4 +39,9 @@ elseif(TALUS_SANITIZE STREQUAL "thread")
   add_link_options(-fsanitize=thread)
 elseif(TALUS_SANITIZE)
   message(FATAL_ERROR "TALUS_SANITIZE is '${TALUS_SANITIZE}': empty, address or thread")
+endif()
+
+if(TALUS_COVERAGE)
+  add_compile_options(--coverage -fprofile-update=atomic -O0)
+  add_link_options(--coverage)
 endif()
