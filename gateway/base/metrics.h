@@ -43,7 +43,7 @@
     X(SLOW_CLIENTS, counter, "talus_slow_clients_total", "Clients closed for reading too slowly")  \
     X(CLIENT_ERRORS, counter, "talus_client_errors_total",                                         \
       "Requests answered with an error event")                                                     \
-    X(ROOMS, gauge, "talus_rooms", "Rooms that have members or a log")                             \
+    X(ROOMS, gauge, "talus_rooms", "Rooms that have members")                                      \
     X(PUBLISHED, counter, "talus_deliveries_published_total",                                      \
       "Copies of events that clients were owed")                                                   \
     X(DELIVERED, counter, "talus_deliveries_delivered_total", "Copies that were written to them")  \
