@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One public header, alone and twice, as the first thing that a file includes; compiled as C and as C++.
+// One public header, alone and twice, as the first thing that a file includes; as C and as C++.
 #include HEADER
 #include HEADER
 

@@ -12,13 +12,15 @@
 #endif
 
 #ifdef DTRACE_PROBE4
-// Plus nothing: of an array it makes a pointer, which is what a tracer can read. No argument is a
-// `void *`.
-#define TALUS__PROBE3(name, a, b, c) DTRACE_PROBE3(talus, name, (a) + 0, (b) + 0, (c) + 0)
+// An array as a pointer, which is what a tracer can read.
+#define TALUS__VALUE(x) (1 ? (x) : (x))
+#define TALUS__PROBE3(name, a, b, c)                                                               \
+    DTRACE_PROBE3(talus, name, TALUS__VALUE(a), TALUS__VALUE(b), TALUS__VALUE(c))
 #define TALUS__PROBE4(name, a, b, c, d)                                                            \
-    DTRACE_PROBE4(talus, name, (a) + 0, (b) + 0, (c) + 0, (d) + 0)
+    DTRACE_PROBE4(talus, name, TALUS__VALUE(a), TALUS__VALUE(b), TALUS__VALUE(c), TALUS__VALUE(d))
 #define TALUS__PROBE5(name, a, b, c, d, e)                                                         \
-    DTRACE_PROBE5(talus, name, (a) + 0, (b) + 0, (c) + 0, (d) + 0, (e) + 0)
+    DTRACE_PROBE5(talus, name, TALUS__VALUE(a), TALUS__VALUE(b), TALUS__VALUE(c), TALUS__VALUE(d), \
+                  TALUS__VALUE(e))
 #else
 #define TALUS__PROBE3(name, a, b, c)       ((void)0)
 #define TALUS__PROBE4(name, a, b, c, d)    ((void)0)
