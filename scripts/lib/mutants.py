@@ -12,8 +12,9 @@ COMPARISON = {"==": "!=", "!=": "==", "<": ">=", ">": "<=", "<=": ">", ">=": "<"
 BOUNDARY = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 LOGIC = {"&&": "||", "||": "&&"}
 KEYWORDS = "if|else|for|while|do|switch|case|default|return|goto|break|continue|sizeof|static|const|typedef"
-STATEMENT = re.compile(
-    rf"^([ ]+)(?!(?:{KEYWORDS})\b)(?:\w+(?:(?:->|\.)\w+|\[[^\]\n]*\])*(?:\([^\n]*\)| [-+*/|&^%]?= [^\n]+|\+\+|--)|[-+]{{2}}[^\n]+);$")
+STATEMENT = re.compile(  # a call, an assignment, or a step, alone on its line
+    rf"^([ ]+)(?!(?:{KEYWORDS})\b)(?:\w+(?:(?:->|\.)\w+|\[[^\]\n]*\])*(?:\([^\n]*\)| [-+*/|&^%]?= [^\n]+|\+\+|--)"
+    r"|[-+]{2}[^\n]+);$")
 
 
 def blank(text):
@@ -75,7 +76,9 @@ def statements(code, path, start, end):
     for line in code[start:end].splitlines(keepends=True):
         match = STATEMENT.match(line.rstrip("\n"))
         is_whole = line.count("(") == line.count(")")
-        if match and is_whole and before.endswith((";", "{", "}", ":", ")", "else")) and before.count("(") == before.count(")"):
+        is_first = before.endswith(("{", "}", ":", ")", "else")) or (  # not the second part of a `for`
+            before.endswith(";") and before.count("(") == before.count(")"))
+        if match and is_whole and is_first:
             yield Mutant(path, "deleted statement", at + len(match[1]), at + len(line.rstrip("\n")), ";")
         if line.strip():
             before = line.strip()
