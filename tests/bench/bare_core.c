@@ -66,7 +66,7 @@ static char *input; // of the control socket: a line may be cut
 static size_t input_size;
 static void *bus;
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
     fprintf(stderr, "bare_core: %s: %s\n", what, strerror(errno));
     exit(1);

@@ -229,6 +229,16 @@ static int encode_nested(unsigned depth, size_t *written)
     return talus_json_encode(bytes, depth + 1, NULL, NULL, buffer, sizeof(buffer), written);
 }
 
+static int encode_nested_maps(unsigned depth, size_t *written)
+{
+    uint8_t bytes[3 * 128];
+    char buffer[1024];
+    for (unsigned i = 0; i < depth; i++)
+        memcpy(bytes + (size_t)3 * i, "\x81\xa1k", 3);
+    bytes[3 * depth] = 0x07;
+    return talus_json_encode(bytes, 3 * depth + 1, NULL, NULL, buffer, sizeof(buffer), written);
+}
+
 static void test_json_depth_bound(void **state)
 {
     (void)state;
@@ -236,6 +246,9 @@ static void test_json_depth_bound(void **state)
     assert_int_equal(encode_nested(64, &written), 0);
     assert_int_equal(written, 129);
     assert_int_equal(encode_nested(65, &written), TALUS_ETOODEEP);
+    assert_int_equal(encode_nested_maps(64, &written), 0);
+    assert_int_equal(written, 64 * strlen("{\"k\":}") + 1);
+    assert_int_equal(encode_nested_maps(65, &written), TALUS_ETOODEEP);
 }
 
 static void test_json_trailing_byte_is_refused(void **state)

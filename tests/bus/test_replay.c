@@ -255,8 +255,8 @@ static void test_replay_answers_nothing_to_bad_requests(void **state)
         "\x82\xa2op\xa4what\xa7session\xa1x",    // no such thing
         "\x82\xa2op\xa6replay\xa7session\xa2-x", // no session id
         "\x82\xa2op\xa6replay\xa7session\x01",   // no text
-        "\x83\xa2op\xa6replay\xa7session\xa1x\xa5"
-        "after\xff",                                               // negative
+        ("\x83\xa2op\xa6replay\xa7session\xa1x\xa5"
+         "after\xff"),                                             // negative
         "\x82\xa2op\xa4head\xa8sessions\x92\xa1x\xa1/",            // one is no session id
         "\x82\xa2op\xa4head\xa8sessions\xdd\x7f\xff\xff\xff\xa1x", // more than there are
         "\x82\xa2op\xa6replay\xa7session\xa1xyz",                  // trailing bytes

@@ -43,37 +43,50 @@ typedef struct talus_value {
 
 static inline talus_value_t talus_nil(void)
 {
-    talus_value_t v = {.type = TALUS_NIL, .as = {.u64 = 0}};
+    talus_value_t v;
+    v.type = TALUS_NIL;
+    v.as.u64 = 0;
     return v;
 }
 
 static inline talus_value_t talus_bool(bool boolean)
 {
-    talus_value_t v = {.type = TALUS_BOOL, .as = {.boolean = boolean} };
+    talus_value_t v;
+    v.type = TALUS_BOOL;
+    v.as.boolean = boolean;
     return v;
 }
 
 static inline talus_value_t talus_int(int64_t i64)
 {
-    talus_value_t v = {.type = TALUS_INT, .as = {.i64 = i64}};
+    talus_value_t v;
+    v.type = TALUS_INT;
+    v.as.i64 = i64;
     return v;
 }
 
 static inline talus_value_t talus_uint(uint64_t u64)
 {
-    talus_value_t v = {.type = TALUS_UINT, .as = {.u64 = u64}};
+    talus_value_t v;
+    v.type = TALUS_UINT;
+    v.as.u64 = u64;
     return v;
 }
 
 static inline talus_value_t talus_double(double f64)
 {
-    talus_value_t v = {.type = TALUS_DOUBLE, .as = {.f64 = f64}};
+    talus_value_t v;
+    v.type = TALUS_DOUBLE;
+    v.as.f64 = f64;
     return v;
 }
 
 static inline talus_value_t talus_strn(const char *text, size_t size)
 {
-    talus_value_t v = {.type = TALUS_STR, .as = {.bytes = {text, size}} };
+    talus_value_t v;
+    v.type = TALUS_STR;
+    v.as.bytes.ptr = text;
+    v.as.bytes.size = size;
     return v;
 }
 
@@ -85,14 +98,20 @@ static inline talus_value_t talus_str(const char *text)
 
 static inline talus_value_t talus_bin(const void *bytes, size_t size)
 {
-    talus_value_t v = {.type = TALUS_BIN, .as = {.bytes = {bytes, size}}};
+    talus_value_t v;
+    v.type = TALUS_BIN;
+    v.as.bytes.ptr = bytes;
+    v.as.bytes.size = size;
     return v;
 }
 
 // `bytes` is exactly one encoded msgpack value; the emit that takes it checks it.
 static inline talus_value_t talus_msgpack(const void *bytes, size_t size)
 {
-    talus_value_t v = {.type = TALUS_MSGPACK, .as = {.bytes = {bytes, size}}};
+    talus_value_t v;
+    v.type = TALUS_MSGPACK;
+    v.as.bytes.ptr = bytes;
+    v.as.bytes.size = size;
     return v;
 }
 

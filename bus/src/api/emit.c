@@ -11,6 +11,7 @@
 #include "bus/src/api/broadcaster.h"
 #include "bus/src/api/instance.h"
 #include "bus/src/base/clock.h"
+#include "bus/src/base/probes.h"
 #include "bus/src/codec/payload.h"
 #include "bus/src/transport/message.h"
 
@@ -126,6 +127,7 @@ int talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *emit, talus
         talus__broadcaster_count_refusal(broadcaster, error);
         return error;
     }
+    TALUS__PROBE4(emit, broadcaster->origin, seq, parts.session, parts.type);
     talus__wakeup_notify(&broadcaster->publisher.wakeup);
 
     bool has_callbacks = talus__callbacks_any(&broadcaster->callbacks);

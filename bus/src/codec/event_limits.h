@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // The bounds of an event, checked at emit and again at intake.
-// (Not called limits.h: users of this directory would get it for <limits.h>.)
 #ifndef TALUS__EVENT_LIMITS_H
 #define TALUS__EVENT_LIMITS_H
 

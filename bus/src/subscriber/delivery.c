@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bus/src/base/log.h"
+#include "bus/src/base/probes.h"
 
 static void copy_text(char *out, const char *text, size_t size)
 {
@@ -73,6 +74,7 @@ void talus__delivery_event(struct talus__delivery *delivery, const struct talus_
     delivery->given.event = &delivery->event;
     delivery->given.complete = true;
     delivery->stats->delivered++;
+    TALUS__PROBE4(deliver, delivery->origin, body->seq, delivery->session, delivery->type);
 }
 
 void talus__delivery_gap(struct talus__delivery *delivery, const char *session, const char *origin,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "bus/src/base/log.h"
+#include "bus/src/base/probes.h"
 
 void talus__gaps_init(struct talus__gap_repair *repairs, struct talus__core *core)
 {
@@ -97,6 +98,7 @@ struct talus__repair *talus__gaps_open(struct talus__gap_repair *repairs,
     struct talus__gap *gap = add_gap(repairs, joined, origin);
     if (!gap)
         return NULL;
+    TALUS__PROBE4(gap_opened, joined->name, origin->name, stream->last, target);
     talus__sequencer_open(&repairs->sequencer, stream, &gap->repair, target);
     if (target > stream->last && (origin->speaks_heads || stream->last > 0))
         log_hole(repairs, gap);
@@ -108,6 +110,8 @@ void talus__gaps_free(struct talus__gap_repair *repairs, struct talus__gap *gap)
 {
     struct talus__origin *origin = gap->origin;
 
+    TALUS__PROBE4(gap_closed, gap->joined->name, origin->name, gap->repair.target,
+                  gap->repair.gap_before != 0);
     if (gap->before)
         gap->before->next = gap->next;
     else

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/src/base/probes.h"
 #include "bus/src/zmq/context.h"
 #include "bus/src/zmq/zmq_handover.h"
 
@@ -119,6 +120,7 @@ static size_t size_of(zmq_msg_t *topic, zmq_msg_t *body)
 
 static void drop(struct talus__inbox *inbox, zmq_msg_t *topic, zmq_msg_t *body)
 {
+    TALUS__PROBE3(drop, zmq_msg_data(topic), zmq_msg_size(topic), zmq_msg_size(body));
     count_one(&inbox->bound->dropped);
     inbox->is_cut = inbox->is_stream;
     close_message(topic, body);
