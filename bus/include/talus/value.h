@@ -49,7 +49,7 @@ static inline talus_value_t talus_nil(void)
 
 static inline talus_value_t talus_bool(bool boolean)
 {
-    talus_value_t v = {.type = TALUS_BOOL, .as = {.boolean = boolean} };
+    talus_value_t v = {.type = TALUS_BOOL, .as = {.boolean = boolean}};
     return v;
 }
 
@@ -73,7 +73,7 @@ static inline talus_value_t talus_double(double f64)
 
 static inline talus_value_t talus_strn(const char *text, size_t size)
 {
-    talus_value_t v = {.type = TALUS_STR, .as = {.bytes = {text, size}} };
+    talus_value_t v = {.type = TALUS_STR, .as = {.bytes = {text, size}}};
     return v;
 }
 

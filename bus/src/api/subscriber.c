@@ -10,6 +10,7 @@
 
 #include <talus/error.h>
 
+#include "bus/src/base/sized.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/answers.h"
 #include "bus/src/subscriber/instance.h"
@@ -32,9 +33,15 @@
 // small enough that nobody can make us allocate at will.
 #define MESSAGE_MAX(max_body) (16 * (int64_t)(max_body) + (64 << 20))
 
-void talus_subscriber_options_init(talus_subscriber_options_t *options)
+// The first version's; a caller with less has made them by other means.
+#define OPTIONS_LEAST                                                                              \
+    (offsetof(talus_subscriber_options_t, receive_bytes) +                                         \
+     sizeof(((talus_subscriber_options_t *)0)->receive_bytes))
+
+void talus_subscriber_options_init_sized(talus_subscriber_options_t *options, size_t size)
 {
-    *options = (talus_subscriber_options_t){
+    const talus_subscriber_options_t defaults = {
+        .size = size,
         .ignore_origin = NULL,
         .max_body = TALUS__MAX_BODY,
         .max_depth = TALUS__MAX_DEPTH,
@@ -55,6 +62,8 @@ void talus_subscriber_options_init(talus_subscriber_options_t *options)
         .reconnect_max_ms = TALUS__RECONNECT_MAX_MS,
         .directory_mode = 0700,
     };
+
+    talus__sized_copy(options, size, &defaults, sizeof defaults);
 }
 
 static bool is_time(int ms, int least)
@@ -115,7 +124,6 @@ static void *open_socket(void *context, const talus_subscriber_options_t *option
 
 static int init(talus_subscriber_t *subscriber, const talus_subscriber_options_t *options)
 {
-    subscriber->self = subscriber;
     subscriber->generation = talus__fork_generation();
     subscriber->epoll = subscriber->timer = subscriber->wake = -1;
     subscriber->options = *options;
@@ -212,13 +220,15 @@ static void fini(talus_subscriber_t *subscriber)
 int talus_subscriber_new(talus_subscriber_t **out, const char *endpoint,
                          const talus_subscriber_options_t *options)
 {
-    talus_subscriber_options_t defaults;
+    talus_subscriber_options_t known;
     struct talus__endpoints endpoints;
 
-    if (!options) {
-        talus_subscriber_options_init(&defaults);
-        options = &defaults;
-    }
+    talus_subscriber_options_init(&known);
+    if (options && options->size < OPTIONS_LEAST)
+        return TALUS_EINVAL;
+    if (options)
+        talus__sized_take(&known, sizeof known, options, options->size);
+    options = &known;
     int error = check_options(options);
     if (error)
         return error;
@@ -267,25 +277,28 @@ const char *talus_subscriber_endpoint(const talus_subscriber_t *subscriber)
     return subscriber->peers.endpoint;
 }
 
-int talus_subscriber_descriptor(const talus_subscriber_t *subscriber)
+int talus_subscriber_descriptor(talus_subscriber_t *subscriber)
 {
     if (!subscriber->is_watched) {
-        subscriber->self->is_watched = true;
+        subscriber->is_watched = true;
         if (subscriber->has_more)
-            talus__raise(subscriber->self);
+            talus__raise(subscriber);
     }
     return subscriber->epoll;
 }
 
-void talus_subscriber_stats(const talus_subscriber_t *subscriber, talus_subscriber_stats_t *stats)
+void talus_subscriber_stats_sized(const talus_subscriber_t *subscriber,
+                                  talus_subscriber_stats_t *stats, size_t size)
 {
-    *stats = subscriber->stats;
-    stats->sessions = talus__joined_count(&subscriber->joined);
-    stats->origins = subscriber->origins.table.count;
-    stats->held = subscriber->heals.held_events;
-    stats->malformed += talus__inboxes_malformed(subscriber);
-    stats->receive_dropped = atomic_load_explicit(&subscriber->bound.dropped, memory_order_relaxed);
-    stats->answers_dropped =
+    talus_subscriber_stats_t all = subscriber->stats;
+
+    all.sessions = talus__joined_count(&subscriber->joined);
+    all.origins = subscriber->origins.table.count;
+    all.held = subscriber->heals.held_events;
+    all.malformed += talus__inboxes_malformed(subscriber);
+    all.receive_dropped = atomic_load_explicit(&subscriber->bound.dropped, memory_order_relaxed);
+    all.answers_dropped =
         atomic_load_explicit(&subscriber->askers.waiting.dropped, memory_order_relaxed);
-    stats->directory_overflows = subscriber->peers.overflows;
+    all.directory_overflows = subscriber->peers.overflows;
+    talus__sized_copy(stats, size, &all, sizeof all);
 }

@@ -48,8 +48,7 @@ struct talus__log_gate {
 };
 
 struct talus_subscriber {
-    talus_subscriber_t *self; // for the call for the descriptor, whose caller cannot see a change
-    unsigned generation;      // of forks
+    unsigned generation; // of forks
     void *context;
     void *socket;                    // SUB
     struct talus__inbox inbox;       // of `socket`
