@@ -14,7 +14,6 @@ function(talus_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
-  target_compile_definitions(${name} PRIVATE TALUS_VERSION="${PROJECT_VERSION}")
   target_link_libraries(${name} PRIVATE talus_build ${ARG_DEPENDS})
 endfunction()
 

@@ -25,5 +25,6 @@
 #include <talus/subscriber.h>
 #include <talus/topic.h>
 #include <talus/value.h>
+#include <talus/version.h>
 
 #endif

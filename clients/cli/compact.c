@@ -17,16 +17,16 @@ static const struct {
     const char *type, *fields;
 } typed[] = {
 #define TALUS_EVENT(identifier, wire_name, fields) {wire_name, "session_id " fields},
-#define TALUS_STR(name)                            #name " "
-#define TALUS_OPT(name)                            #name " "
-#define TALUS_ANY(name)                            #name " "
-#define TALUS_BOOL(name)                           #name " "
+#define TALUS_FIELD_STR(name)                      #name " "
+#define TALUS_FIELD_OPT(name)                      #name " "
+#define TALUS_FIELD_ANY(name)                      #name " "
+#define TALUS_FIELD_BOOL(name)                     #name " "
 #include <talus/events.def>
 #undef TALUS_EVENT
-#undef TALUS_STR
-#undef TALUS_OPT
-#undef TALUS_ANY
-#undef TALUS_BOOL
+#undef TALUS_FIELD_STR
+#undef TALUS_FIELD_OPT
+#undef TALUS_FIELD_ANY
+#undef TALUS_FIELD_BOOL
 };
 
 // The bytes up to the comma, colon or bracket that ends the value at the start of `rest`.

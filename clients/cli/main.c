@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <talus/version.h>
+
 #include "clients/cli/commands.h"
 #include "clients/cli/options.h"
 #include "clients/cli/report.h"

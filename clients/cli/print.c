@@ -98,8 +98,8 @@ static bool is_failure(const talus_event_t *event)
 {
     talus_value_t success;
     return strcmp(event->type, talus_type_command_executed) == 0 &&
-           talus_event_field(event, "success", &success) == 0 && success.type == TALUS_BOOL
-    &&!success.as.boolean;
+           talus_event_field(event, "success", &success) == 0 && success.type == TALUS_BOOL &&
+           !success.as.boolean;
 }
 
 static const char *type_colour(const talus_event_t *event)

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <talus/version.h>
+
 #include "gateway/base/random.h"
 #include "gateway/main/config_file.h"
 #include "gateway/transport/address.h"

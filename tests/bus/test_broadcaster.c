@@ -101,6 +101,39 @@ static void test_broadcaster_options_are_checked(void **state)
     REFUSED(directory_mode, 01700);
 }
 
+// Structs of a caller that was compiled with other headers: a newer one's are larger, and are
+// written to their end and no further; one that no init function has made is refused.
+static void test_broadcaster_structs_may_grow(void **state)
+{
+    (void)state;
+    struct newer {
+        talus_broadcaster_options_t options;
+        uint64_t later, beyond;
+    } newer = {.later = 7, .beyond = 7};
+    struct grown {
+        talus_broadcaster_stats_t stats;
+        uint64_t later, beyond;
+    } grown = {.later = 7, .beyond = 7};
+    talus_broadcaster_options_t zeroed = {0};
+    talus_broadcaster_t *bus;
+
+    talus_broadcaster_options_init_sized(&newer.options, offsetof(struct newer, beyond));
+    assert_int_equal(newer.options.size, offsetof(struct newer, beyond));
+    assert_int_equal(newer.later, 0);
+    assert_int_equal(newer.beyond, 7);
+    assert_int_equal(talus_broadcaster_new(&bus, "inproc://sized", &newer.options), 0);
+    assert_int_equal(emit(bus), 0);
+    talus_broadcaster_stats_sized(bus, &grown.stats, offsetof(struct grown, beyond));
+    assert_int_equal(grown.stats.emitted, 1);
+    assert_int_equal(grown.later, 0);
+    assert_int_equal(grown.beyond, 7);
+    grown.stats.sent = 7;
+    talus_broadcaster_stats_sized(bus, &grown.stats, offsetof(talus_broadcaster_stats_t, sent));
+    assert_int_equal(grown.stats.sent, 7); // an older caller's ends before it
+    talus_broadcaster_destroy(&bus);
+    assert_int_equal(try_bus("inproc://sized", &zeroed), TALUS_EINVAL);
+}
+
 static void test_broadcaster_refuses_bad_endpoints(void **state)
 {
     (void)state;
@@ -533,6 +566,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_broadcaster_options_are_checked),
+        TEST(test_broadcaster_structs_may_grow),
         TEST(test_broadcaster_refuses_bad_endpoints),
         TEST(test_broadcaster_address_in_use),
         TEST(test_broadcaster_ipc_path_is_not_stolen),

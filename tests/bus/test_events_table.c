@@ -34,10 +34,10 @@ static const struct event expected[] = {
     {"external_template_update", "external_template_update", "template_id "},
 };
 
-#define TALUS_STR(name)                            #name " "
-#define TALUS_OPT(name)                            #name "? "
-#define TALUS_ANY(name)                            #name "* "
-#define TALUS_BOOL(name)                           #name "! "
+#define TALUS_FIELD_STR(name)                      #name " "
+#define TALUS_FIELD_OPT(name)                      #name "? "
+#define TALUS_FIELD_ANY(name)                      #name "* "
+#define TALUS_FIELD_BOOL(name)                     #name "! "
 #define TALUS_EVENT(identifier, wire_name, fields) {#identifier, wire_name, fields},
 static const struct event events[] = {
 #include <talus/events.def>

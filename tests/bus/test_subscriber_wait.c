@@ -59,7 +59,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static bool is_readable(const talus_subscriber_t *subscriber)
+static bool is_readable(talus_subscriber_t *subscriber)
 {
     struct pollfd item = {.fd = talus_subscriber_descriptor(subscriber), .events = POLLIN};
     int count = poll(&item, 1, 0);

@@ -32,7 +32,10 @@ TALUS_BEGIN_DECLS
 
 typedef struct talus_broadcaster talus_broadcaster_t;
 
+// Later versions may add members at the end: make one by talus_broadcaster_options_init alone.
 typedef struct talus_broadcaster_options {
+    size_t size;           // of this struct, in bytes, as the caller was compiled with it; set by
+                           // talus_broadcaster_options_init
     size_t queue_events;   // emit queue: events; default 65,536; rounded up to a power of two
     size_t queue_bytes;    // emit queue: bytes of encoded events; default 64 MiB; at least the
                            // largest event: max_body + 193
@@ -70,8 +73,16 @@ typedef struct talus_broadcaster_options {
                            // with TALUS_PRESENCE_ORIGIN; default false
 } talus_broadcaster_options_t;
 
+// Fills in the defaults of the members that lie within the first `size` bytes. For bindings; others
+// call talus_broadcaster_options_init. Any thread. Does not block.
+TALUS_API void talus_broadcaster_options_init_sized(talus_broadcaster_options_t *options,
+                                                    size_t size);
+
 // Fills in the defaults. Any thread. Does not block.
-TALUS_API void talus_broadcaster_options_init(talus_broadcaster_options_t *options);
+static inline void talus_broadcaster_options_init(talus_broadcaster_options_t *options)
+{
+    talus_broadcaster_options_init_sized(options, sizeof *options);
+}
 
 // Makes a broadcaster with a new origin.
 // `endpoint`: where it publishes; NULL: the default bus (see talus_default_endpoint). One or more,
@@ -80,7 +91,8 @@ TALUS_API void talus_broadcaster_options_init(talus_broadcaster_options_t *optio
 // `options`: NULL for the defaults; copied.
 // Returns 0 with `*broadcaster` owned by the caller; TALUS_EENDPOINT; TALUS_EPATHTOOLONG;
 // TALUS_EADDRINUSE; TALUS_EADDRNOTAVAIL: this host has no such address, interface or name to bind;
-// TALUS_EACCESS; TALUS_EINVAL: an option out of range; TALUS_ENOMEM; TALUS_ESYSTEM. Blocks only for
+// TALUS_EACCESS; TALUS_EINVAL: an option out of range, or options that were not made by
+// talus_broadcaster_options_init; TALUS_ENOMEM; TALUS_ESYSTEM. Blocks only for
 // file and socket set-up.
 TALUS_API int talus_broadcaster_new(talus_broadcaster_t **broadcaster, const char *endpoint,
                                     const talus_broadcaster_options_t *options) TALUS_MUST_USE;
@@ -142,57 +154,58 @@ TALUS_API int talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *e
 //                               const char *node_id, const char *parent_id,
 //                               const char *blueprint_type_id, const char *name,
 //                               talus_event_id_t *id);
-// `session_id` must name a session. TALUS_STR fields must not be NULL (TALUS_EINVAL); TALUS_OPT
-// fields may be, and are sent as nil. A text ends at its first NUL. Otherwise like talus_emit.
-#define TALUS_STR(name)  const char *name,
-#define TALUS_OPT(name)  const char *name,
-#define TALUS_ANY(name)  talus_value_t name,
-#define TALUS_BOOL(name) bool name,
+// `session_id` must name a session. TALUS_FIELD_STR fields must not be NULL (TALUS_EINVAL);
+// TALUS_FIELD_OPT fields may be, and are sent as nil. A text ends at its first NUL. Otherwise like
+// talus_emit.
+#define TALUS_FIELD_STR(name)  const char *name,
+#define TALUS_FIELD_OPT(name)  const char *name,
+#define TALUS_FIELD_ANY(name)  talus_value_t name,
+#define TALUS_FIELD_BOOL(name) bool name,
 #define TALUS_EVENT(identifier, wire_name, fields)                                                 \
     TALUS_API int talus_emit_##identifier(talus_broadcaster_t *broadcaster,                        \
                                           const char *session_id, fields talus_event_id_t *id)     \
         TALUS_MUST_USE;
 #include <talus/events.def>
 #undef TALUS_EVENT
-#undef TALUS_STR
-#undef TALUS_OPT
-#undef TALUS_ANY
-#undef TALUS_BOOL
+#undef TALUS_FIELD_STR
+#undef TALUS_FIELD_OPT
+#undef TALUS_FIELD_ANY
+#undef TALUS_FIELD_BOOL
 
 // The same with each field as a value, for text whose size is counted: it may have NULs, and need
 // not end with one. For example, with `name` of `size` bytes:
 //   talus_emit_node_created_values(bus, "session", talus_str("node-7"), talus_nil(),
 //                                  talus_str("blueprint"), talus_strn(name, size), &id);
-// TALUS_EINVAL also: a TALUS_STR field is no TALUS_STR value, a TALUS_OPT field neither that nor
-// TALUS_NIL, or a TALUS_BOOL field no TALUS_BOOL value.
-#define TALUS_STR(name)  talus_value_t name,
-#define TALUS_OPT(name)  talus_value_t name,
-#define TALUS_ANY(name)  talus_value_t name,
-#define TALUS_BOOL(name) talus_value_t name,
+// TALUS_EINVAL also: a TALUS_FIELD_STR field is no TALUS_STR value, a TALUS_FIELD_OPT field
+// neither that nor TALUS_NIL, or a TALUS_FIELD_BOOL field no TALUS_BOOL value.
+#define TALUS_FIELD_STR(name)  talus_value_t name,
+#define TALUS_FIELD_OPT(name)  talus_value_t name,
+#define TALUS_FIELD_ANY(name)  talus_value_t name,
+#define TALUS_FIELD_BOOL(name) talus_value_t name,
 #define TALUS_EVENT(identifier, wire_name, fields)                                                 \
     TALUS_API int talus_emit_##identifier##_values(talus_broadcaster_t *broadcaster,               \
                                                    const char *session_id,                         \
                                                    fields talus_event_id_t *id) TALUS_MUST_USE;
 #include <talus/events.def>
 #undef TALUS_EVENT
-#undef TALUS_STR
-#undef TALUS_OPT
-#undef TALUS_ANY
-#undef TALUS_BOOL
+#undef TALUS_FIELD_STR
+#undef TALUS_FIELD_OPT
+#undef TALUS_FIELD_ANY
+#undef TALUS_FIELD_BOOL
 
 // Their names on the wire: talus_type_node_created is "node-created".
 #define TALUS_EVENT(identifier, wire_name, fields)                                                 \
     static const char *const talus_type_##identifier __attribute__((unused)) = wire_name;
-#define TALUS_STR(name)
-#define TALUS_OPT(name)
-#define TALUS_ANY(name)
-#define TALUS_BOOL(name)
+#define TALUS_FIELD_STR(name)
+#define TALUS_FIELD_OPT(name)
+#define TALUS_FIELD_ANY(name)
+#define TALUS_FIELD_BOOL(name)
 #include <talus/events.def>
 #undef TALUS_EVENT
-#undef TALUS_STR
-#undef TALUS_OPT
-#undef TALUS_ANY
-#undef TALUS_BOOL
+#undef TALUS_FIELD_STR
+#undef TALUS_FIELD_OPT
+#undef TALUS_FIELD_ANY
+#undef TALUS_FIELD_BOOL
 
 // ---- Local callbacks
 
@@ -246,8 +259,8 @@ TALUS_API int talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaste
 TALUS_API int talus_broadcaster_flush(talus_broadcaster_t *broadcaster,
                                       int timeout_ms) TALUS_MUST_USE;
 
-// Counters since the start, in the order of their life. Read without a lock: each is exact, the
-// set is not a snapshot of one moment.
+// Counters since the start, in the order of their life; later versions may add some at the end.
+// Read without a lock: each is exact, the set is not a snapshot of one moment.
 typedef struct talus_broadcaster_stats {
     uint64_t emitted;         // events queued
     uint64_t sent;            // events handed to ZeroMQ
@@ -272,9 +285,17 @@ typedef struct talus_broadcaster_stats {
     uint64_t beats_ignored;   // heartbeats of others: not ready yet, or made up
 } talus_broadcaster_stats_t;
 
+// Writes the members that lie within the first `size` bytes; those that this version of the library
+// does not know become 0. For bindings. Any thread. Does not block.
+TALUS_API void talus_broadcaster_stats_sized(const talus_broadcaster_t *broadcaster,
+                                             talus_broadcaster_stats_t *stats, size_t size);
+
 // Any thread. Does not block.
-TALUS_API void talus_broadcaster_stats(const talus_broadcaster_t *broadcaster,
-                                       talus_broadcaster_stats_t *stats);
+static inline void talus_broadcaster_stats(const talus_broadcaster_t *broadcaster,
+                                           talus_broadcaster_stats_t *stats)
+{
+    talus_broadcaster_stats_sized(broadcaster, stats, sizeof *stats);
+}
 
 TALUS_END_DECLS
 

@@ -35,7 +35,10 @@ TALUS_BEGIN_DECLS
 
 typedef struct talus_subscriber talus_subscriber_t;
 
+// Later versions may add members at the end: make one by talus_subscriber_options_init alone.
 typedef struct talus_subscriber_options {
+    size_t size;                 // of this struct, in bytes, as the caller was compiled with it;
+                                 // set by talus_subscriber_options_init
     const char *ignore_origin;   // drop this broadcaster's events (one's own); NULL: none; copied
     size_t max_body;             // bytes of an event's body; default 1,000,000; at least 1,024. An
                                  // event beyond it is refused alone; a message beyond 16 times as
@@ -73,8 +76,16 @@ typedef struct talus_subscriber_options {
                           // within a tenth of a second
 } talus_subscriber_options_t;
 
+// Fills in the defaults of the members that lie within the first `size` bytes. For bindings; others
+// call talus_subscriber_options_init. Any thread. Does not block.
+TALUS_API void talus_subscriber_options_init_sized(talus_subscriber_options_t *options,
+                                                   size_t size);
+
 // Fills in the defaults. Any thread. Does not block.
-TALUS_API void talus_subscriber_options_init(talus_subscriber_options_t *options);
+static inline void talus_subscriber_options_init(talus_subscriber_options_t *options)
+{
+    talus_subscriber_options_init_sized(options, sizeof *options);
+}
 
 // Writes the endpoint that a NULL endpoint stands for: $TALUS_BUS, else
 // ipc://$XDG_RUNTIME_DIR/talus/bus/*, else ipc:///tmp/talus-UID/bus/*.
@@ -213,8 +224,9 @@ TALUS_API int talus_subscriber_receive(talus_subscriber_t *subscriber, int timeo
 // talus_subscriber_receive with time-out 0 until it returns TALUS_ETIMEOUT. Level-triggered; for
 // poll, epoll, libuv. It belongs to the subscriber: watch it, do not read or close it. The same
 // each time; only from the first call on is it kept readable, as that costs system calls.
-TALUS_API int talus_subscriber_descriptor(const talus_subscriber_t *subscriber);
+TALUS_API int talus_subscriber_descriptor(talus_subscriber_t *subscriber);
 
+// Counters since the start; later versions may add some at the end.
 typedef struct talus_subscriber_stats {
     uint64_t received;        // events decoded
     uint64_t delivered;       // events given to the caller
@@ -241,9 +253,17 @@ typedef struct talus_subscriber_stats {
                               // them waited to be received; they are asked for again
 } talus_subscriber_stats_t;
 
+// Writes the members that lie within the first `size` bytes; those that this version of the library
+// does not know become 0. For bindings. The subscriber's thread. Does not block.
+TALUS_API void talus_subscriber_stats_sized(const talus_subscriber_t *subscriber,
+                                            talus_subscriber_stats_t *stats, size_t size);
+
 // The subscriber's thread. Does not block.
-TALUS_API void talus_subscriber_stats(const talus_subscriber_t *subscriber,
-                                      talus_subscriber_stats_t *stats);
+static inline void talus_subscriber_stats(const talus_subscriber_t *subscriber,
+                                          talus_subscriber_stats_t *stats)
+{
+    talus_subscriber_stats_sized(subscriber, stats, sizeof *stats);
+}
 
 TALUS_END_DECLS
 

@@ -16,6 +16,7 @@
 #include "bus/src/base/log.h"
 #include "bus/src/base/pool.h"
 #include "bus/src/base/random_name.h"
+#include "bus/src/base/sized.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/transport/times.h"
 
@@ -24,9 +25,13 @@
 #define SESSIONS_MOST     (1u << 26)
 #define MILLISECONDS_MOST (24 * 60 * 60 * 1000)
 
-void talus_broadcaster_options_init(talus_broadcaster_options_t *options)
+// The first version's; a caller with less has made them by other means.
+#define OPTIONS_LEAST (offsetof(talus_broadcaster_options_t, is_presence_only) + sizeof(bool))
+
+void talus_broadcaster_options_init_sized(talus_broadcaster_options_t *options, size_t size)
 {
-    *options = (talus_broadcaster_options_t){
+    const talus_broadcaster_options_t defaults = {
+        .size = size,
         .queue_events = 65536,
         .queue_bytes = 64u << 20,
         .max_body = TALUS__MAX_BODY,
@@ -47,6 +52,8 @@ void talus_broadcaster_options_init(talus_broadcaster_options_t *options)
         .linger_ms = 1000,
         .directory_mode = 0700,
     };
+
+    talus__sized_copy(options, size, &defaults, sizeof defaults);
 }
 
 static bool is_time(int ms, int least)
@@ -150,12 +157,14 @@ static int start(talus_broadcaster_t *broadcaster, const char *endpoint,
 int talus_broadcaster_new(talus_broadcaster_t **out, const char *endpoint,
                           const talus_broadcaster_options_t *options)
 {
-    talus_broadcaster_options_t defaults;
+    talus_broadcaster_options_t known;
 
-    if (!options) {
-        talus_broadcaster_options_init(&defaults);
-        options = &defaults;
-    }
+    talus_broadcaster_options_init(&known);
+    if (options && options->size < OPTIONS_LEAST)
+        return TALUS_EINVAL;
+    if (options)
+        talus__sized_take(&known, sizeof known, options, options->size);
+    options = &known;
     int error = check_options(options);
     if (error)
         return error;
@@ -271,12 +280,11 @@ static uint64_t value_of(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-void talus_broadcaster_stats(const talus_broadcaster_t *broadcaster,
-                             talus_broadcaster_stats_t *stats)
+void talus_broadcaster_stats_sized(const talus_broadcaster_t *broadcaster,
+                                   talus_broadcaster_stats_t *stats, size_t size)
 {
     const struct talus__publisher *publisher = &broadcaster->publisher;
-
-    *stats = (talus_broadcaster_stats_t){
+    talus_broadcaster_stats_t all = {
         .emitted = value_of(&publisher->queue.tickets),
         .refused_invalid = value_of(&broadcaster->refused_invalid),
         .refused_bounds = value_of(&broadcaster->refused_bounds),
@@ -287,5 +295,6 @@ void talus_broadcaster_stats(const talus_broadcaster_t *broadcaster,
         .history_bytes = value_of(&publisher->bytes_kept),
         .sessions = value_of(&publisher->sessions_known),
     };
-    broadcaster->transport->ops->stats(broadcaster->transport, stats);
+    broadcaster->transport->ops->stats(broadcaster->transport, &all);
+    talus__sized_copy(stats, size, &all, sizeof all);
 }

@@ -10,6 +10,7 @@
 
 #include <talus/error.h>
 
+#include "bus/src/base/sized.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/instance.h"
 #include "bus/src/subscriber/join.h"
@@ -32,9 +33,15 @@
 // small enough that nobody can make us allocate at will.
 #define MESSAGE_MAX(max_body) (16 * (int64_t)(max_body) + (64 << 20))
 
-void talus_subscriber_options_init(talus_subscriber_options_t *options)
+// The first version's; a caller with less has made them by other means.
+#define OPTIONS_LEAST                                                                              \
+    (offsetof(talus_subscriber_options_t, receive_bytes) +                                         \
+     sizeof(((talus_subscriber_options_t *)0)->receive_bytes))
+
+void talus_subscriber_options_init_sized(talus_subscriber_options_t *options, size_t size)
 {
-    *options = (talus_subscriber_options_t){
+    const talus_subscriber_options_t defaults = {
+        .size = size,
         .ignore_origin = NULL,
         .max_body = TALUS__MAX_BODY,
         .max_depth = TALUS__MAX_DEPTH,
@@ -55,6 +62,8 @@ void talus_subscriber_options_init(talus_subscriber_options_t *options)
         .reconnect_max_ms = TALUS__RECONNECT_MAX_MS,
         .directory_mode = 0700,
     };
+
+    talus__sized_copy(options, size, &defaults, sizeof defaults);
 }
 
 static bool is_time(int ms, int least)
@@ -115,7 +124,6 @@ static void *open_socket(void *context, const talus_subscriber_options_t *option
 
 static int init(talus_subscriber_t *subscriber, const talus_subscriber_options_t *options)
 {
-    subscriber->self = subscriber;
     subscriber->generation = talus__fork_generation();
     subscriber->core.wake.epoll = subscriber->core.wake.timer = subscriber->core.wake.event = -1;
     subscriber->core.options = *options;
@@ -216,13 +224,15 @@ static void fini(talus_subscriber_t *subscriber)
 int talus_subscriber_new(talus_subscriber_t **out, const char *endpoint,
                          const talus_subscriber_options_t *options)
 {
-    talus_subscriber_options_t defaults;
+    talus_subscriber_options_t known;
     struct talus__endpoints endpoints;
 
-    if (!options) {
-        talus_subscriber_options_init(&defaults);
-        options = &defaults;
-    }
+    talus_subscriber_options_init(&known);
+    if (options && options->size < OPTIONS_LEAST)
+        return TALUS_EINVAL;
+    if (options)
+        talus__sized_take(&known, sizeof known, options, options->size);
+    options = &known;
     int error = check_options(options);
     if (error)
         return error;
@@ -258,28 +268,31 @@ const char *talus_subscriber_endpoint(const talus_subscriber_t *subscriber)
     return subscriber->core.peers.endpoint;
 }
 
-int talus_subscriber_descriptor(const talus_subscriber_t *subscriber)
+int talus_subscriber_descriptor(talus_subscriber_t *subscriber)
 {
     if (!subscriber->core.wake.is_watched) {
-        subscriber->self->core.wake.is_watched = true;
+        subscriber->core.wake.is_watched = true;
         if (subscriber->core.wake.has_more)
-            talus__wake_set(&subscriber->self->core.wake);
+            talus__wake_set(&subscriber->core.wake);
     }
     return subscriber->core.wake.epoll;
 }
 
-void talus_subscriber_stats(const talus_subscriber_t *subscriber, talus_subscriber_stats_t *stats)
+void talus_subscriber_stats_sized(const talus_subscriber_t *subscriber,
+                                  talus_subscriber_stats_t *stats, size_t size)
 {
-    *stats = subscriber->core.stats;
-    stats->sessions = talus__joined_count(&subscriber->core.joined);
-    stats->origins = subscriber->core.origins.table.count;
-    stats->held = subscriber->repairs.sequencer.held_events;
-    stats->malformed += talus__core_inboxes_malformed(&subscriber->core);
-    stats->receive_dropped =
+    talus_subscriber_stats_t all = subscriber->core.stats;
+
+    all.sessions = talus__joined_count(&subscriber->core.joined);
+    all.origins = subscriber->core.origins.table.count;
+    all.held = subscriber->repairs.sequencer.held_events;
+    all.malformed += talus__core_inboxes_malformed(&subscriber->core);
+    all.receive_dropped =
         atomic_load_explicit(&subscriber->core.bound.dropped, memory_order_relaxed);
-    stats->answers_dropped =
+    all.answers_dropped =
         atomic_load_explicit(&subscriber->core.replay_client.waiting.dropped, memory_order_relaxed);
-    stats->directory_overflows = subscriber->core.peers.overflows;
+    all.directory_overflows = subscriber->core.peers.overflows;
+    talus__sized_copy(stats, size, &all, sizeof all);
 }
 
 int talus_subscriber_join(talus_subscriber_t *subscriber, const char *session)

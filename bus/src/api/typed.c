@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The typed emits, made from talus/events.def.
 //
-// The table gives each event's fields as a row of TALUS_STR(name) TALUS_ANY(name) …. An emit needs
-// that row twice, as parameters and as values, and a macro's argument is expanded once. So here
-// each field becomes a pair (KIND, name), and EACH_… walks the row of pairs: the macros A and B
-// name each other in turn, since a macro is not expanded within itself.
+// The table gives each event's fields as a row of TALUS_FIELD_STR(name) TALUS_FIELD_ANY(name) …. An
+// emit needs that row twice, as parameters and as values, and a macro's argument is expanded once.
+// So here each field becomes a pair (KIND, name), and EACH_… walks the row of pairs: the macros A
+// and B name each other in turn, since a macro is not expanded within itself.
 #include <stdint.h>
 
 #include <talus/broadcaster.h>
@@ -73,10 +73,10 @@ static int emit_typed(talus_broadcaster_t *broadcaster, const char *type, const 
 #define TYPES_OF_ANY  TALUS__IS_ANY
 #define TYPES_OF_BOOL TALUS__IS_BOOL
 
-#define TALUS_STR(name)  (STR, name)
-#define TALUS_OPT(name)  (OPT, name)
-#define TALUS_ANY(name)  (ANY, name)
-#define TALUS_BOOL(name) (BOOL, name)
+#define TALUS_FIELD_STR(name)  (STR, name)
+#define TALUS_FIELD_OPT(name)  (OPT, name)
+#define TALUS_FIELD_ANY(name)  (ANY, name)
+#define TALUS_FIELD_BOOL(name) (BOOL, name)
 #define TALUS_EVENT(identifier, wire_name, row)                                                    \
     int talus_emit_##identifier(talus_broadcaster_t *broadcaster, const char *session_id,          \
                                 EACH_PARAMETER(row) talus_event_id_t *id)                          \

@@ -29,9 +29,8 @@
 #include "bus/src/subscriber/recover.h"
 
 struct talus_subscriber {
-    talus_subscriber_t *self; // for the call for the descriptor, whose caller cannot see a change
-    unsigned generation;      // of forks
-    void *context;            // ZeroMQ's
+    unsigned generation; // of forks
+    void *context;       // ZeroMQ's
     struct talus__core core;
     struct talus__gap_repair repairs;
     struct talus__liveness liveness;

@@ -12,16 +12,16 @@
 // The kinds, from the table of typed events: DEMO_node_created, …
 typedef enum demo_event_kind {
 #define TALUS_EVENT(identifier, wire_name, fields) DEMO_##identifier,
-#define TALUS_STR(name)
-#define TALUS_OPT(name)
-#define TALUS_ANY(name)
-#define TALUS_BOOL(name)
+#define TALUS_FIELD_STR(name)
+#define TALUS_FIELD_OPT(name)
+#define TALUS_FIELD_ANY(name)
+#define TALUS_FIELD_BOOL(name)
 #include <talus/events.def>
 #undef TALUS_EVENT
-#undef TALUS_STR
-#undef TALUS_OPT
-#undef TALUS_ANY
-#undef TALUS_BOOL
+#undef TALUS_FIELD_STR
+#undef TALUS_FIELD_OPT
+#undef TALUS_FIELD_ANY
+#undef TALUS_FIELD_BOOL
     DEMO_KIND_COUNT,
 } demo_event_kind_t;
 

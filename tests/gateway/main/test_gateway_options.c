@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The gateway's options: each one by flag, variable and file, which source beats which, what is
 // said about wrong ones, and the help.
+#include <talus/version.h>
+
 #include "gateway/main/options.h"
 
 #include <ctype.h>

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+#include <talus/version.h>
+
+const char *talus_version(void)
+{
+    return TALUS_VERSION;
+}
