@@ -23,8 +23,8 @@
 
 #include <talus.h>
 
+#include "bus/src/zmq/directory/directory.h"
 #include "child.h"
-#include "directory.h"
 #include "expect.h"
 #include "scratch.h"
 
