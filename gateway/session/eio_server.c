@@ -57,7 +57,7 @@ static void note_refused_origin(struct eio_server *server, const struct http_req
         return;
     }
     gw_log(GW_LOG_WARNING, "engine",
-           "refused a page of origin \"%.*s\"; allow it with --cors-origin unlogged=%" PRIu64,
+           "refused a page of origin \"%.*s\"; --cors-origin would allow it unlogged=%" PRIu64,
            ORIGIN_LOG_BYTES, origin ? origin : "", server->origins_unlogged);
     server->origin_logged_at = now ? now : 1;
     server->origins_unlogged = 0;

@@ -7,12 +7,25 @@
 
 #include "tests/gateway/bridge/bridge_fixture.h"
 
-// Events of a session that the gateway is not subscribed to.
-static void emit_unheard(talus_broadcaster_t *bus, const char *session, unsigned count)
+// An event that every gateway hears: the bridge has met the broadcaster, and has what it sent
+// before.
+static void emit_to_everybody(struct fixture *fixture, talus_broadcaster_t *bus)
 {
+    int64_t events = metric(fixture, GW_BUS_EVENTS);
+    assert_int_equal(talus_emit(bus, &(talus_emit_t){.session = "", .type = "sync"}, NULL), 0);
+    wait_metric(fixture, GW_BUS_EVENTS, events + 1);
+}
+
+// So many events of a session that the gateway is not subscribed to, between two for everybody;
+// before any client is there.
+static void emit_unheard(struct fixture *fixture, talus_broadcaster_t *bus, const char *session,
+                         unsigned count)
+{
+    emit_to_everybody(fixture, bus);
     for (unsigned i = 0; i < count; i++)
         assert_int_equal(talus_emit(bus, &(talus_emit_t){.session = session, .type = "step"}, NULL),
                          0);
+    emit_to_everybody(fixture, bus);
 }
 
 static const char *id_of(talus_broadcaster_t *bus, unsigned seq)
@@ -40,14 +53,14 @@ static void test_history_of_a_session_that_nobody_was_in(void **state)
 {
     struct fixture *fixture = *state;
     struct identity identity = {0};
+    emit_unheard(fixture, fixture->bus, "s", 3);
     struct client *client = connect_client(fixture, &identity);
     read_connect(client, &identity);
-    emit_unheard(fixture->bus, "s", 3);
-    join_with(client, "s", id_of(fixture->bus, 1));
-    read_step(client, &identity, 2);
+    join_with(client, "s", id_of(fixture->bus, 2));
     read_step(client, &identity, 3);
-    emit(fixture, "s", NULL);
     read_step(client, &identity, 4);
+    emit(fixture, "s", NULL);
+    read_step(client, &identity, 6);
     client_close(client);
 }
 
@@ -60,10 +73,10 @@ static void test_history_that_does_not_reach_back(void **state)
     talus_broadcaster_options_init(&options);
     options.history_bytes = 1; // of no event
     assert_int_equal(talus_broadcaster_new(&other, fixture->endpoint, &options), 0);
+    emit_unheard(fixture, other, "s", 3);
     struct client *client = connect_client(fixture, &identity);
     read_connect(client, &identity);
-    emit_unheard(other, "s", 3);
-    join_with(client, "s", id_of(other, 1));
+    join_with(client, "s", id_of(other, 2));
     expect_gap(client, "\"reason\":\"history\"");
     assert_int_equal(metric(fixture, GW_SINCE_HISTORY), 1);
     talus_broadcaster_destroy(&other);
@@ -74,10 +87,11 @@ static void test_event_of_a_broadcaster_that_is_not_there(void **state)
 {
     struct fixture *fixture = *state;
     struct identity identity = {0};
+    emit_unheard(fixture, fixture->bus, "s", 1);
     struct client *client = connect_client(fixture, &identity);
     read_connect(client, &identity);
-    emit_unheard(fixture->bus, "s", 1);
     join_with(client, "s", "zzzzzzzz.5");
+    expect_gap(client, "\"after\":\"\""); // of what others sent
     expect_gap(client, "\"after\":\"zzzzzzzz.5\"");
     assert_int_equal(metric(fixture, GW_SINCE_NO_ANSWER), 1);
     client_close(client);
@@ -102,11 +116,11 @@ static void test_offset_stands_for_since(void **state)
     struct fixture *fixture = *state;
     struct identity identity = {0};
     struct client *client;
-    emit_unheard(fixture->bus, "s", 3);
-    come_back(fixture, &client, &identity, id_of(fixture->bus, 1));
+    emit_unheard(fixture, fixture->bus, "s", 3);
+    come_back(fixture, &client, &identity, id_of(fixture->bus, 2));
     join_with(client, "s", NULL);
-    read_step(client, &identity, 2);
     read_step(client, &identity, 3);
+    read_step(client, &identity, 4);
     client_close(client);
 }
 
@@ -115,9 +129,9 @@ static void test_offset_of_another_session_proves_nothing(void **state)
     struct fixture *fixture = *state;
     struct identity identity = {0};
     struct client *client;
-    emit_unheard(fixture->bus, "t", 1);
-    emit_unheard(fixture->bus, "s", 1);
-    come_back(fixture, &client, &identity, id_of(fixture->bus, 1));
+    emit_unheard(fixture, fixture->bus, "t", 1);
+    emit_unheard(fixture, fixture->bus, "s", 1);
+    come_back(fixture, &client, &identity, id_of(fixture->bus, 2));
     join_with(client, "s", NULL);
     expect_gap(client, "\"after\":\"\"");
     client_close(client);
@@ -128,7 +142,7 @@ static void test_offset_that_is_no_event_id_is_told_a_gap(void **state)
     struct fixture *fixture = *state;
     struct identity identity = {0};
     struct client *client;
-    emit_unheard(fixture->bus, "s", 1);
+    emit_unheard(fixture, fixture->bus, "s", 1);
     come_back(fixture, &client, &identity, "?");
     join_with(client, "s", NULL);
     expect_gap(client, "\"after\":\"\"");
@@ -143,10 +157,10 @@ static void test_more_than_a_client_may_miss_of_a_history(void **state)
     bridge_options_init(&options);
     options.max_missed = 400; // some four events
     start_bridge(fixture, &options);
+    emit_unheard(fixture, fixture->bus, "s", 20);
     struct client *client = connect_client(fixture, &identity);
     read_connect(client, &identity);
-    emit_unheard(fixture->bus, "s", 20);
-    join_with(client, "s", id_of(fixture->bus, 1));
+    join_with(client, "s", id_of(fixture->bus, 2));
     expect_gap(client, "\"reason\":\"history\"");
     assert_int_equal(metric(fixture, GW_SINCE_TOO_MUCH), 1);
     client_close(client);

@@ -183,6 +183,39 @@ static void test_sessions_linger_for_a_while_and_in_a_number(void **state)
     client_close(client);
 }
 
+static void expect_no_bus(const struct bridge_options *options, const char *beginning)
+{
+    char error[512] = "";
+    assert_null(bridge_new(options, error, sizeof error));
+    if (strncmp(error, beginning, strlen(beginning)) != 0)
+        fail_msg("%s instead of %s", error, beginning);
+    assert_int_not_equal(*options->bus_error, 0);
+}
+
+static void test_bus_that_cannot_be_opened_is_named(void **state)
+{
+    struct fixture *fixture = *state;
+    struct bridge_options options;
+    char endpoint[400] = "nonsense:";
+    int bus_error = 0;
+    bridge_options_init(&options);
+    options.loop = fixture->base.bed.loop;
+    options.bus_error = &bus_error;
+    options.publish = fixture->endpoint;
+    options.bus = "nonsense";
+    expect_no_bus(&options, "cannot listen on nonsense: ");
+    options.publish = "nonsense";
+    expect_no_bus(&options, "cannot publish on nonsense: ");
+    for (int i = 0; i < 100; i++)
+        strcat(endpoint, "ü");
+    options.publish = endpoint; // of 209 bytes: the line has whole characters of the first 200
+    char expected[400];
+    snprintf(expected, sizeof expected, "cannot publish on %.199s…: ", endpoint);
+    expect_no_bus(&options, expected);
+    bridge_options_init(&options);
+    start_bridge(fixture, &options);
+}
+
 int main(void)
 {
 #define TEST(name)       cmocka_unit_test_setup_teardown(name, bridge_setup, bridge_teardown)
@@ -194,6 +227,7 @@ int main(void)
         TEST(test_requests_that_wait_have_a_bound),
         TEST(test_presence_of_another_gateway_has_no_id),
         TEST_BOUND(test_client_may_be_in_so_many_sessions),
+        TEST_BOUND(test_bus_that_cannot_be_opened_is_named),
         TEST_BOUND(test_sessions_linger_for_a_while_and_in_a_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
