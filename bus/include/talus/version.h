@@ -8,7 +8,7 @@
 TALUS_BEGIN_DECLS
 
 #define TALUS_VERSION_MAJOR 0
-#define TALUS_VERSION_MINOR 1
+#define TALUS_VERSION_MINOR 2
 #define TALUS_VERSION_PATCH 0
 
 #define TALUS_VERSION_NUMBER                                                                       \
