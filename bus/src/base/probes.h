@@ -13,7 +13,7 @@
 
 #ifdef DTRACE_PROBE4
 // An array as a pointer, which is what a tracer can read.
-#define TALUS__VALUE(x) (1 ? (x) : (x))
+#define TALUS__VALUE(x) ((void)0, (x))
 #define TALUS__PROBE3(name, a, b, c)                                                               \
     DTRACE_PROBE3(talus, name, TALUS__VALUE(a), TALUS__VALUE(b), TALUS__VALUE(c))
 #define TALUS__PROBE4(name, a, b, c, d)                                                            \
