@@ -35,7 +35,7 @@ const QUIET_SESSIONS = 4;
 export const NARROW = 'narrow'; // the session of the subscriber that stands still, which falls behind there
 const SUBSCRIBERS = [0, 20]; // messages that wait for each; 0: the default
 const ON_TCP = 3; // broadcasters from this one on are reached over tcp, through a proxy
-const GATEWAY_ARGS = ['--ping-interval', '1000', '--ping-timeout', '5000', '--log-level', 'info'];
+const GATEWAY_ARGS = ['--ping-interval', '1000', '--ping-timeout', '2000', '--log-level', 'info'];
 
 export const SIZE = { broadcasters: HISTORIES.length, gateways: WORKERS.length, sessions: 8, hosts: 7 };
 const HOMELY_ONE_IN = 4; // official clients: one stays at its gateway
