@@ -127,7 +127,7 @@ int talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *emit, talus
         talus__broadcaster_count_refusal(broadcaster, error);
         return error;
     }
-    TALUS__PROBE4(emit, broadcaster->origin, seq, parts.session, parts.type);
+    TALUS__PROBE4(emit, talus__probe_text(broadcaster->origin), seq, parts.session, parts.type);
     talus__wakeup_notify(&broadcaster->publisher.wakeup);
 
     bool has_callbacks = talus__callbacks_any(&broadcaster->callbacks);

@@ -12,19 +12,19 @@
 #endif
 
 #ifdef DTRACE_PROBE4
-// An array as a pointer, which is what a tracer can read.
-#define TALUS__VALUE(x) ((void)0, (x))
-#define TALUS__PROBE3(name, a, b, c)                                                               \
-    DTRACE_PROBE3(talus, name, TALUS__VALUE(a), TALUS__VALUE(b), TALUS__VALUE(c))
-#define TALUS__PROBE4(name, a, b, c, d)                                                            \
-    DTRACE_PROBE4(talus, name, TALUS__VALUE(a), TALUS__VALUE(b), TALUS__VALUE(c), TALUS__VALUE(d))
-#define TALUS__PROBE5(name, a, b, c, d, e)                                                         \
-    DTRACE_PROBE5(talus, name, TALUS__VALUE(a), TALUS__VALUE(b), TALUS__VALUE(c), TALUS__VALUE(d), \
-                  TALUS__VALUE(e))
+#define TALUS__PROBE3(name, a, b, c)       DTRACE_PROBE3(talus, name, (a), (b), (c))
+#define TALUS__PROBE4(name, a, b, c, d)    DTRACE_PROBE4(talus, name, (a), (b), (c), (d))
+#define TALUS__PROBE5(name, a, b, c, d, e) DTRACE_PROBE5(talus, name, (a), (b), (c), (d), (e))
 #else
 #define TALUS__PROBE3(name, a, b, c)       ((void)0)
 #define TALUS__PROBE4(name, a, b, c, d)    ((void)0)
 #define TALUS__PROBE5(name, a, b, c, d, e) ((void)0)
 #endif
+
+// An array as a pointer, which is what a tracer can read.
+static inline const char *talus__probe_text(const char *text)
+{
+    return text;
+}
 
 #endif

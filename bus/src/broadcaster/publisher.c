@@ -99,8 +99,8 @@ static void publish(struct talus__publisher *publisher, struct talus__message *m
         talus__sessions_advance(&publisher->sessions, talus__message_topic(message),
                                 message->session_size, message->seq, &prev);
     talus__message_set_prev(message, prev);
-    TALUS__PROBE5(send, publisher->origin, message->seq, prev, talus__message_topic(message),
-                  message->topic_size);
+    TALUS__PROBE5(send, talus__probe_text(publisher->origin), message->seq, prev,
+                  talus__message_topic(message), message->topic_size);
     talus__history_add(&publisher->history, session, message, publisher->now);
     publisher->batch[publisher->batch_count++] = (struct talus__publish_event){
         .message = message, .session = session ? &session->publish : NULL, .session_hash = hash};

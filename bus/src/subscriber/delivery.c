@@ -74,7 +74,8 @@ void talus__delivery_event(struct talus__delivery *delivery, const struct talus_
     delivery->given.event = &delivery->event;
     delivery->given.complete = true;
     delivery->stats->delivered++;
-    TALUS__PROBE4(deliver, delivery->origin, body->seq, delivery->session, delivery->type);
+    TALUS__PROBE4(deliver, talus__probe_text(delivery->origin), body->seq,
+                  talus__probe_text(delivery->session), talus__probe_text(delivery->type));
 }
 
 void talus__delivery_gap(struct talus__delivery *delivery, const char *session, const char *origin,

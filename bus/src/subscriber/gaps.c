@@ -98,7 +98,8 @@ struct talus__repair *talus__gaps_open(struct talus__gap_repair *repairs,
     struct talus__gap *gap = add_gap(repairs, joined, origin);
     if (!gap)
         return NULL;
-    TALUS__PROBE4(gap_opened, joined->name, origin->name, stream->last, target);
+    TALUS__PROBE4(gap_opened, talus__probe_text(joined->name), talus__probe_text(origin->name),
+                  stream->last, target);
     talus__sequencer_open(&repairs->sequencer, stream, &gap->repair, target);
     if (target > stream->last && (origin->speaks_heads || stream->last > 0))
         log_hole(repairs, gap);
@@ -110,8 +111,8 @@ void talus__gaps_free(struct talus__gap_repair *repairs, struct talus__gap *gap)
 {
     struct talus__origin *origin = gap->origin;
 
-    TALUS__PROBE4(gap_closed, gap->joined->name, origin->name, gap->repair.target,
-                  gap->repair.gap_before != 0);
+    TALUS__PROBE4(gap_closed, talus__probe_text(gap->joined->name), talus__probe_text(origin->name),
+                  gap->repair.target, gap->repair.gap_before != 0);
     if (gap->before)
         gap->before->next = gap->next;
     else
