@@ -36,7 +36,7 @@ static bool has_stale_since(const struct client *client)
 {
     const struct intake_worker *worker = client->worker;
     int64_t until = client->past->since_until;
-    return until > 0 && gw_loop_now(worker->loop) < until + worker->intake->options.silence_ms;
+    return until > 0 && gw_loop_before(worker->loop) < until + worker->intake->options.silence_ms;
 }
 
 static struct intake_departure *describe(const struct client *client)
