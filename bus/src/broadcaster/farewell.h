@@ -8,7 +8,6 @@
 #ifndef TALUS__FAREWELL_H
 #define TALUS__FAREWELL_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 struct talus__farewell;
@@ -19,8 +18,8 @@ struct talus__farewell *talus__farewell_send(void *socket, const char *topic, si
                                              const void *body, size_t body_size);
 
 // Waits until ZeroMQ has released it, or `deadline` on the monotonic clock in milliseconds is
-// over; lets subscribers leave meanwhile. Returns whether it was released. NULL: it was.
-bool talus__farewell_wait(struct talus__farewell *farewell, long long deadline);
+// over; lets subscribers leave meanwhile. NULL: nothing is waited for.
+void talus__farewell_wait(struct talus__farewell *farewell, long long deadline);
 
 // NULL: nothing happens.
 void talus__farewell_free(struct talus__farewell *farewell);
