@@ -33,6 +33,7 @@ struct gw_loop {
     _Atomic(struct gw_loop_message *) messages; // newest first
     int64_t (*clock)(void *arg);
     void *clock_arg;
+    int64_t before; // the turn before this one
     bool is_stopping;
     bool is_in_turn;
     uint8_t scratch[SCRATCH_SIZE];
@@ -274,6 +275,7 @@ bool gw_loop_turn(struct gw_loop *loop, bool may_wait)
 {
     assert(!loop->is_in_turn);
     loop->is_in_turn = true;
+    loop->before = gw_loop_now(loop);
     current = loop;
     run_input(loop, may_wait);
     expire_deadlines(loop);
@@ -313,6 +315,11 @@ uv_loop_t *gw_loop_uv(struct gw_loop *loop)
 int64_t gw_loop_now(const struct gw_loop *loop)
 {
     return loop->clock ? loop->clock(loop->clock_arg) : (int64_t)uv_now(&loop->uv);
+}
+
+int64_t gw_loop_before(const struct gw_loop *loop)
+{
+    return loop->before;
 }
 
 void gw_loop_set_clock(struct gw_loop *loop, int64_t (*clock)(void *arg), void *arg)

@@ -55,6 +55,10 @@ struct gw_fd_watchers *gw_loop_fd_watchers(struct gw_loop *loop);
 // A monotonic clock in milliseconds, taken once a turn (after the wait for input).
 int64_t gw_loop_now(const struct gw_loop *loop);
 
+// The same of the turn before. What is read in this turn was sent after it, perhaps while the
+// process stood still: a time limit of the other side's is judged by this.
+int64_t gw_loop_before(const struct gw_loop *loop);
+
 // Replaces that clock, which must never step back, before the first deadline is started. Deadlines
 // follow it at the next turn; the wait for input does not, so whoever moves the clock sees to it
 // that there is a turn. NULL restores the real one.

@@ -36,7 +36,7 @@ static bool has_stale_since(const struct client *client)
 {
     const struct bridge_worker *worker = client->worker;
     int64_t until = client->past->since_until;
-    return until > 0 && gw_loop_now(worker->loop) < until + worker->bridge->options.silence_ms;
+    return until > 0 && gw_loop_before(worker->loop) < until + worker->bridge->options.silence_ms;
 }
 
 static struct bridge_suspension *describe(const struct client *client)

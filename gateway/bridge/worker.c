@@ -82,7 +82,7 @@ static void pump(struct client *client, struct membership *membership)
 static void imply_since(const struct client *client, struct bridge_request *request)
 {
     const struct client_past *past = client->past;
-    if (!past || gw_loop_now(client->worker->loop) >= past->since_until)
+    if (!past || gw_loop_before(client->worker->loop) >= past->since_until)
         return;
     request->is_implied = true;
     if (!past->is_unsure)

@@ -301,6 +301,23 @@ test('after a restart of the gateway the unmodified client goes on', async (t) =
   assert.deepEqual(told, ['other']); // the offset is an event of `page`, and `empty` has none
 });
 
+// The client is in time; that the gateway stands still must not cost it what it is owed.
+test('the offset of CONNECT serves a join that was sent in time and is read late', async (t) => {
+  const own = await startAll({ gateway: ['--recovery-window', '3000'] });
+  t.after(() => stopAll(own));
+  const since = await step('stopped', 1, own.service);
+  await step('stopped', 2, own.service);
+  const socket = await connected(own.gateway.url, { transports: ['websocket'], auth: { pid: 'of an earlier life', offset: since } });
+  t.after(() => socket.disconnect());
+  const arrived = next(socket, 'step', (data) => data.n === 2);
+  own.gateway.child.kill('SIGSTOP');
+  const isJoined = ask(socket, 'join_session', { session_id: 'stopped' });
+  await new Promise((resolve) => setTimeout(resolve, 3200)); // the time itself is tried: the window is over
+  own.gateway.child.kill('SIGCONT');
+  await isJoined;
+  await arrived;
+});
+
 test('an offset of CONNECT whose broadcaster is gone is told as it was named', async (t) => {
   let own = await startGateway(bus);
   const { port } = own;

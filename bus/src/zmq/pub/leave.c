@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,18 +68,16 @@ static bool is_released(const struct talus__leave *leave)
     return atomic_load_explicit(&leave->owners, memory_order_acquire) == 1;
 }
 
-bool talus__leave_wait(struct talus__leave *leave, long long deadline)
+void talus__leave_wait(struct talus__leave *leave, long long deadline)
 {
     int fd, events;
     size_t fd_size = sizeof fd, events_size = sizeof events;
     int slice_ms = SLICE_MS;
 
     if (!leave)
-        return true;
+        return;
     zmq_getsockopt(leave->socket, ZMQ_FD, &fd, &fd_size);
-    while (!is_released(leave)) {
-        if (talus__monotonic_ms() >= deadline)
-            return false;
+    while (!is_released(leave) && talus__monotonic_ms() < deadline) {
         // It lets go of the pipes of those that have left, and clears the descriptor.
         zmq_getsockopt(leave->socket, ZMQ_EVENTS, &events, &events_size);
         if (is_released(leave))
@@ -87,7 +86,6 @@ bool talus__leave_wait(struct talus__leave *leave, long long deadline)
         if (slice_ms < SLICE_MAX_MS)
             slice_ms *= 2;
     }
-    return true;
 }
 
 void talus__leave_free(struct talus__leave *leave)

@@ -8,7 +8,6 @@
 #ifndef TALUS__LEAVE_H
 #define TALUS__LEAVE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 struct talus__leave;
@@ -19,8 +18,8 @@ struct talus__leave *talus__leave_send(void *socket, const char *topic, size_t t
                                        const void *body, size_t body_size);
 
 // Waits until ZeroMQ has released it, or `deadline` on the monotonic clock in milliseconds is
-// over; lets subscribers leave meanwhile. Returns whether it was released. NULL: it was.
-bool talus__leave_wait(struct talus__leave *leave, long long deadline);
+// over; lets subscribers leave meanwhile. NULL: nothing is waited for.
+void talus__leave_wait(struct talus__leave *leave, long long deadline);
 
 // NULL: nothing happens.
 void talus__leave_free(struct talus__leave *leave);
