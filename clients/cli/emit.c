@@ -50,7 +50,7 @@ static int interrupted(const emit_t *emit)
 }
 
 // Waits, up to the next slice's end or `deadline`, until what was emitted has been handed over.
-static int flush_slice(emit_t *emit, double deadline)
+static talus_error_t flush_slice(emit_t *emit, double deadline)
 {
     int left = clock_left_ms(deadline);
     return talus_broadcaster_flush(emit->broadcaster, left < SLICE_MS ? left : SLICE_MS);
@@ -59,7 +59,7 @@ static int flush_slice(emit_t *emit, double deadline)
 static int flush(emit_t *emit)
 {
     double deadline = clock_now() + emit->values->timeout;
-    int error;
+    talus_error_t error;
     while ((error = flush_slice(emit, deadline)) == TALUS_ETIMEOUT) {
         if (signals_pending(emit->signals))
             return interrupted(emit);
@@ -75,12 +75,13 @@ static int flush(emit_t *emit)
 
 // Emits, waiting while the queue is full. Returns what talus_emit does, or TALUS_ETIMEOUT: a
 // signal came or the time ran out.
-static int emit_when_there_is_room(emit_t *emit, const talus_emit_t *event, talus_event_id_t *id)
+static talus_error_t emit_when_there_is_room(emit_t *emit, const talus_emit_t *event,
+                                             talus_event_id_t *id)
 {
     double deadline = clock_now() + emit->values->timeout;
-    int error;
+    talus_error_t error;
     while ((error = talus_emit(emit->broadcaster, event, id)) == TALUS_EQUEUEFULL) {
-        int waited = flush_slice(emit, deadline);
+        talus_error_t waited = flush_slice(emit, deadline);
         if (waited != 0 && waited != TALUS_ETIMEOUT)
             return waited;
         if (signals_pending(emit->signals) || clock_left_ms(deadline) == 0)
@@ -89,7 +90,7 @@ static int emit_when_there_is_room(emit_t *emit, const talus_emit_t *event, talu
     return error;
 }
 
-static bool is_payload_error(int error)
+static bool is_payload_error(talus_error_t error)
 {
     return error == TALUS_ETOOLARGE || error == TALUS_ETOODEEP || error == TALUS_ETOOMANYBIN ||
            error == TALUS_EPLACEHOLDER || error == TALUS_EMSGPACK;
@@ -127,7 +128,7 @@ static int emit_payload(emit_t *emit, const char *where)
         .skip = emit->values->skip,
     };
     talus_event_id_t id;
-    int error = emit_when_there_is_room(emit, &event, &id);
+    talus_error_t error = emit_when_there_is_room(emit, &event, &id);
     if (error == 0) {
         emit->emitted++;
         return print_id(emit, &id);
@@ -199,7 +200,7 @@ static int emit_lines(emit_t *emit)
     return status;
 }
 
-static int report_not_ready(const emit_t *emit, int error, size_t ready)
+static int report_not_ready(const emit_t *emit, talus_error_t error, size_t ready)
 {
     double seconds = emit->values->wait;
     if (error == TALUS_ENOSUBSCRIBER)
@@ -227,8 +228,8 @@ static int wait_for_subscribers(emit_t *emit)
     for (;;) {
         int left = clock_left_ms(deadline);
         size_t ready = 0;
-        int error = talus_broadcaster_wait_subscribers(emit->broadcaster, 1,
-                                                       left < SLICE_MS ? left : SLICE_MS, &ready);
+        talus_error_t error = talus_broadcaster_wait_subscribers(
+            emit->broadcaster, 1, left < SLICE_MS ? left : SLICE_MS, &ready);
         if (error == 0)
             return EXIT_DONE;
         if (signals_pending(emit->signals))
@@ -245,7 +246,7 @@ static int publish(emit_t *emit)
     if (emit->signals < 0)
         return EXIT_FAILED;
     int status;
-    int error = talus_broadcaster_new(&emit->broadcaster, emit->endpoint, &emit->options);
+    talus_error_t error = talus_broadcaster_new(&emit->broadcaster, emit->endpoint, &emit->options);
     if (error)
         status = report_bus_error("publish", emit->endpoint, error);
     else
@@ -273,7 +274,8 @@ static int publish(emit_t *emit)
 
 static bool check_names(const emit_t *emit)
 {
-    int error = emit->session[0] ? talus_session_check(emit->session, strlen(emit->session)) : 0;
+    talus_error_t error =
+        emit->session[0] ? talus_session_check(emit->session, strlen(emit->session)) : 0;
     if (error) {
         report("SESSION \"%s\": %s; '' means everybody", emit->session, talus_strerror(error));
         return false;

@@ -46,7 +46,7 @@ int endpoint_resolve(const option_list_t *buses, bool connects, char endpoint[EN
         const char *variable = getenv("TALUS_BUS");
         bool is_named = variable && *variable;
         report_bus_variable(is_named ? "TALUS_BUS" : NULL);
-        int error = talus_default_endpoint(standard, sizeof(standard));
+        talus_error_t error = talus_default_endpoint(standard, sizeof(standard));
         if (error && is_named) // longer than any endpoint may be
             return report_bus_error("open a bus", variable, TALUS_EENDPOINT);
         if (error) {

@@ -64,7 +64,7 @@ static int encode_payload(text_t *payload, const talus_event_t *event)
         if (!place)
             return TALUS_ETOOLARGE;
         size_t written;
-        int error =
+        talus_error_t error =
             talus_json_encode(event->data, event->data_size, NULL, NULL, place, room, &written);
         if (error == TALUS_ETOOLARGE && written > room) {
             room = written;

@@ -68,7 +68,7 @@ void report(const char *format, ...)
     va_end(arguments);
 }
 
-static const char *advice(int error)
+static const char *advice(talus_error_t error)
 {
     switch (error) {
     case TALUS_EENDPOINT:
@@ -103,7 +103,7 @@ static int shown_size(const char *text)
     return (int)size;
 }
 
-int report_bus_error(const char *action, const char *endpoint, int error)
+int report_bus_error(const char *action, const char *endpoint, talus_error_t error)
 {
     int cause = errno;
     bool is_system = error == TALUS_ESYSTEM && cause != 0;

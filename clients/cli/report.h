@@ -9,6 +9,8 @@
 
 #include <stdarg.h>
 
+#include <talus/error.h>
+
 // Exit statuses.
 enum {
     EXIT_DONE = 0,
@@ -31,6 +33,6 @@ void report_bus_variable(const char *name);
 // Says why `action` ("listen", "publish") on `endpoint` failed with a TALUS_E… (errno still being
 // that of the call) and what to do. Returns the exit status for it: EXIT_USAGE where the endpoint
 // itself is wrong (malformed, or its path too long), as in the gateway.
-int report_bus_error(const char *action, const char *endpoint, int error);
+int report_bus_error(const char *action, const char *endpoint, talus_error_t error);
 
 #endif

@@ -138,7 +138,7 @@ static bool receive(tap_t *tap)
 {
     for (int i = 0; i < EVENTS_PER_TURN && tap->end == TAP_RUNNING; i++) {
         const talus_delivery_t *delivery;
-        int error = talus_subscriber_receive(tap->subscriber, 0, &delivery);
+        talus_error_t error = talus_subscriber_receive(tap->subscriber, 0, &delivery);
         if (error == TALUS_ETIMEOUT)
             return false;
         if (error) {
@@ -186,7 +186,7 @@ static int join(tap_t *tap)
     if (sessions->count == 0)
         sessions = &everything;
     for (size_t i = 0; i < sessions->count; i++) {
-        int error = talus_subscriber_join(tap->subscriber, sessions->items[i]);
+        talus_error_t error = talus_subscriber_join(tap->subscriber, sessions->items[i]);
         if (error) {
             report("cannot join session \"%s\": %s", sessions->items[i], talus_strerror(error));
             return EXIT_FAILED;
@@ -242,7 +242,7 @@ static int tap_bus(const tap_values_t *values, const char *endpoint)
     talus_subscriber_options_t options;
     talus_subscriber_options_init(&options);
     options.directory_mode = values->directory_mode;
-    int error = talus_subscriber_new(&tap.subscriber, endpoint, &options);
+    talus_error_t error = talus_subscriber_new(&tap.subscriber, endpoint, &options);
     int status = error ? report_bus_error("listen", endpoint, error) : join(&tap);
     if (status == EXIT_DONE) {
         run(&tap);

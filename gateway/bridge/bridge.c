@@ -68,7 +68,7 @@ static bool complain(char *error, size_t error_size, const char *verb, const cha
         endpoint = variable;
     } else if (!endpoint) {
         source = "the default bus ";
-        int unknown = talus_default_endpoint(fallback, sizeof fallback);
+        talus_error_t unknown = talus_default_endpoint(fallback, sizeof fallback);
         endpoint = unknown ? "(XDG_RUNTIME_DIR is too long)" : fallback;
     }
     int size = shown_size(endpoint);
@@ -85,7 +85,8 @@ static bool open_bus(struct bridge *bridge, char *error, size_t error_size)
     broadcaster.history_bytes = PRESENCE_HISTORY;
     broadcaster.directory_mode = options->directory_mode;
     broadcaster.is_presence_only = true;
-    int result = talus_broadcaster_new(&bridge->broadcaster, options->publish, &broadcaster);
+    talus_error_t result =
+        talus_broadcaster_new(&bridge->broadcaster, options->publish, &broadcaster);
     if (options->bus_error)
         *options->bus_error = result;
     if (result)

@@ -69,7 +69,7 @@ static void receive(struct bridge *bridge)
         }
         bridge__catch_ups_resume(bridge);
         bridge__catch_ups_request(bridge);
-        int error = talus_subscriber_receive(bridge->subscriber, 0, &delivery);
+        talus_error_t error = talus_subscriber_receive(bridge->subscriber, 0, &delivery);
         if (error == TALUS_ETIMEOUT) {
             show_stats(bridge);
             return;
@@ -108,7 +108,7 @@ static bool join_everybody(struct bridge *bridge)
     if (talus_subscriber_join(bridge->subscriber, "") != TALUS_OK)
         return false;
     while (!is_live) { // which it is after live_timeout_ms at the latest
-        int error = talus_subscriber_receive(bridge->subscriber, -1, &delivery);
+        talus_error_t error = talus_subscriber_receive(bridge->subscriber, -1, &delivery);
         if (error == TALUS_ETIMEOUT)
             continue; // a signal
         if (error)

@@ -122,7 +122,8 @@ static bool ask(struct bridge_catch_up *catch_up)
         event_id_format(before, id, catch_up->after - 1);
         id = before;
     }
-    int error = talus_subscriber_recover(bridge->subscriber, session->name, id, &catch_up->id);
+    talus_error_t error =
+        talus_subscriber_recover(bridge->subscriber, session->name, id, &catch_up->id);
     if (error) {
         gw_log(GW_LOG_DEBUG, "bridge", "the history of session %s since %s cannot be requested: %s",
                session->name, id, talus_strerror(error));

@@ -88,7 +88,7 @@ static bool encode_json(struct encoder *encoder, const talus_event_t *event)
         if (!at)
             return false;
         size_t capacity = encoder->json.capacity;
-        int error =
+        talus_error_t error =
             talus_json_encode(event->data, event->data_size, on_bin, encoder, at, capacity, &size);
         if (error == TALUS_OK) {
             buffer_commit(&encoder->json, size);

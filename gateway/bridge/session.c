@@ -106,7 +106,7 @@ struct bridge_session *bridge__session_new(struct bridge *bridge, const char *na
         return NULL;
     }
     gw_metric_add(&bridge->metrics, GW_BUS_SESSIONS, 1);
-    int error = talus_subscriber_join(bridge->subscriber, name);
+    talus_error_t error = talus_subscriber_join(bridge->subscriber, name);
     if (error) {
         gw_log(GW_LOG_WARNING, "bridge", "cannot subscribe to session %s: %s", name,
                talus_strerror(error));

@@ -86,7 +86,7 @@ void pump_until(talus_subscriber_t *subscriber,
     for (talus_subscriber_stats(subscriber, &stats); !is_so(&stats, value);
          talus_subscriber_stats(subscriber, &stats)) {
         assert_true(talus__monotonic_ms() < deadline);
-        int error = talus_subscriber_receive(subscriber, 20, &delivery);
+        talus_error_t error = talus_subscriber_receive(subscriber, 20, &delivery);
         assert_true(error == 0 || error == TALUS_ETIMEOUT);
     }
 }

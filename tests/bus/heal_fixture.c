@@ -74,7 +74,7 @@ void heal_emit_sized(talus_broadcaster_t *broadcaster, const char *session, size
                                 .data = size > 0 ? data : NULL,
                                 .data_size = size > 0 ? sizeof data : 0};
 
-    int error = talus_emit(broadcaster, &event, NULL);
+    talus_error_t error = talus_emit(broadcaster, &event, NULL);
     if (error == TALUS_EQUEUEFULL) {
         assert_int_equal(talus_broadcaster_flush(broadcaster, EXPECT_DEADLINE_MS), 0);
         error = talus_emit(broadcaster, &event, NULL);

@@ -59,7 +59,7 @@ static talus_broadcaster_t *open_bus(const char *endpoint)
 static int try_bus(const char *endpoint, const talus_broadcaster_options_t *options)
 {
     talus_broadcaster_t *bus = NULL;
-    int error = talus_broadcaster_new(&bus, endpoint, options);
+    talus_error_t error = talus_broadcaster_new(&bus, endpoint, options);
 
     if (error)
         assert_null(bus);

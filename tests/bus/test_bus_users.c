@@ -127,7 +127,7 @@ static void check_replaced(struct fixture *fixture, void (*replace)(const char *
     talus_broadcaster_options_init(&options);
     options.directory_mode = 0770;
     replace_socket = replace;
-    int error = talus_broadcaster_new(&broadcaster, fixture->bus, &options);
+    talus_error_t error = talus_broadcaster_new(&broadcaster, fixture->bus, &options);
     replace_socket = NULL;
     talus_broadcaster_destroy(&broadcaster);
     assert_int_equal(mode_of(victim), 0640);

@@ -125,7 +125,7 @@ static void test_event_field_truncated_and_corrupted(void **state)
             struct vectors_bytes copy = vectors_copy(data.ptr, data.size);
             copy.ptr[place] = (uint8_t)byte;
             talus_event_t event = event_of(&copy);
-            int error = talus_event_field(&event, "last", &value);
+            talus_error_t error = talus_event_field(&event, "last", &value);
             assert_true(error == 0 || error == TALUS_ENOTFOUND);
             free(copy.ptr);
         }

@@ -33,11 +33,11 @@ static int emit_one(const char *endpoint)
 
     talus_broadcaster_options_init(&options);
     options.linger_ms = EXPECT_DEADLINE_MS;
-    int error = talus_broadcaster_new(&broadcaster, endpoint, &options);
+    talus_error_t error = talus_broadcaster_new(&broadcaster, endpoint, &options);
     if (error)
         return error;
     error = talus_emit(broadcaster, &event, NULL);
-    int closed = talus_broadcaster_close(&broadcaster);
+    talus_error_t closed = talus_broadcaster_close(&broadcaster);
     return error ? error : closed;
 }
 
@@ -171,7 +171,7 @@ static void test_handover_goes_on_after_a_signal(void **state)
     assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
     assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
     long long begun = talus__monotonic_ms();
-    int error = talus_broadcaster_close(&fixture->broadcasters[0]);
+    talus_error_t error = talus_broadcaster_close(&fixture->broadcasters[0]);
     long long took = talus__monotonic_ms() - begun;
     assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
     sigaction(SIGALRM, &before, NULL);

@@ -42,7 +42,8 @@ static void expect_json(const json_t *item, const char *key, const struct vector
     size_t written;
     const char *expected = vectors_text(item, key, &expected_size);
     const char *name = vectors_text(item, "name", NULL);
-    int error = talus_json_encode(bytes->ptr, bytes->size, fn, bins, buffer, OUTPUT_MAX, &written);
+    talus_error_t error =
+        talus_json_encode(bytes->ptr, bytes->size, fn, bins, buffer, OUTPUT_MAX, &written);
     if (error)
         fail_msg("%s: %s", name, talus_error_name(error));
     if (written != expected_size || memcmp(buffer, expected, written) != 0)
@@ -152,7 +153,7 @@ static void check_capacities(const json_t *item, const struct vectors_bytes *byt
         char *exact = malloc(capacity);
         size_t written = 0;
         struct bins bins = {.count = 0};
-        int error =
+        talus_error_t error =
             talus_json_encode(bytes->ptr, bytes->size, on_bin, &bins, exact, capacity, &written);
         assert_int_equal(error, capacity < size ? TALUS_ETOOLARGE : 0);
         assert_int_equal(written, size);
@@ -180,8 +181,8 @@ static void encode_damaged(const void *bytes, size_t size, bool is_truncated)
     struct vectors_bytes copy = vectors_copy(bytes, size);
     char *buffer = malloc(OUTPUT_MAX);
     size_t written = 0;
-    int error = talus_json_encode(copy.ptr, size, on_bin, &(struct bins){.count = 0}, buffer,
-                                  OUTPUT_MAX, &written);
+    talus_error_t error = talus_json_encode(copy.ptr, size, on_bin, &(struct bins){.count = 0},
+                                            buffer, OUTPUT_MAX, &written);
     if (is_truncated)
         assert_int_equal(error, TALUS_EMSGPACK);
     assert_true(error == 0 || error == TALUS_EMSGPACK);

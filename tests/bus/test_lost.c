@@ -170,7 +170,7 @@ static void test_lost_the_dead_are_not_asked(void **state)
 static int emit_and_flush(talus_broadcaster_t *broadcaster, const char *session)
 {
     const talus_emit_t event = {.session = session, .type = "t"};
-    int error = talus_emit(broadcaster, &event, NULL);
+    talus_error_t error = talus_emit(broadcaster, &event, NULL);
 
     return error ? error : talus_broadcaster_flush(broadcaster, EXPECT_DEADLINE_MS);
 }

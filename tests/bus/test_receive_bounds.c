@@ -153,7 +153,7 @@ static void test_a_heal_needs_no_gap(void **state)
     for (int requests = 1; seq < LAST;) {
         uint64_t after;
         assert_true(talus__monotonic_ms() < deadline);
-        int error = talus_subscriber_receive(fixture->subscriber, 20, &delivery);
+        talus_error_t error = talus_subscriber_receive(fixture->subscriber, 20, &delivery);
         if (error == TALUS_ETIMEOUT) { // all was taken that had come, or more is still on its way
             if (!replay_take_request(&replay, &after))
                 continue;
@@ -248,7 +248,7 @@ static void test_a_recovery_goes_on_after_a_gap(void **state)
 static int receive_live(talus_subscriber_t *subscriber)
 {
     const talus_delivery_t *delivery;
-    int error = talus_subscriber_receive(subscriber, 20, &delivery);
+    talus_error_t error = talus_subscriber_receive(subscriber, 20, &delivery);
 
     if (error == TALUS_ETIMEOUT)
         return 0;

@@ -76,7 +76,7 @@ static void emit_sized(const char *session, size_t size)
     data[3] = (uint8_t)((size - 5) >> 8);
     data[4] = (uint8_t)(size - 5);
     const talus_emit_t event = {.session = session, .type = "t", .data = data, .data_size = size};
-    int error = talus_emit(bus, &event, NULL);
+    talus_error_t error = talus_emit(bus, &event, NULL);
     if (error == TALUS_EQUEUEFULL) {
         flush();
         error = talus_emit(bus, &event, NULL);

@@ -245,7 +245,7 @@ static int read_in_rounds(const char *endpoint)
         talus_subscriber_join(subscriber, "s") != 0)
         return 1;
     for (;;) {
-        int error = talus_subscriber_receive(subscriber, -1, &delivery);
+        talus_error_t error = talus_subscriber_receive(subscriber, -1, &delivery);
         if (error == TALUS_ETIMEOUT)
             continue; // it was stopped: EINTR
         if (error)

@@ -77,7 +77,7 @@ static void test_memory_making_a_subscriber(void **state)
              fixture->bus, fixture->root);
     do {
         begin_failing(++nth);
-        int error = talus_subscriber_new(&fixture->subscriber, list, NULL);
+        talus_error_t error = talus_subscriber_new(&fixture->subscriber, list, NULL);
         has_failed = end_failing();
         if (error) {
             assert_int_equal(error, TALUS_ENOMEM);

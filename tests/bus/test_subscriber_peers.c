@@ -91,7 +91,7 @@ static void receive_until(struct fixture *fixture, bool (*done)(struct fixture *
 
     while (!done(fixture)) {
         assert_true(talus__monotonic_ms() < deadline);
-        int error = talus_subscriber_receive(fixture->subscriber, 20, &delivery);
+        talus_error_t error = talus_subscriber_receive(fixture->subscriber, 20, &delivery);
         assert_true(error == 0 || error == TALUS_ETIMEOUT);
     }
 }

@@ -17,7 +17,7 @@
 
 static talus_broadcaster_t *bus;
 
-static void say(int error, const talus_event_id_t *id)
+static void say(talus_error_t error, const talus_event_id_t *id)
 {
     if (error)
         printf("error %s\n", talus_error_name(error));
@@ -78,7 +78,7 @@ static int large(const char *session, const char *type, size_t size, talus_event
     for (int i = 0; i < 4; i++)
         data[1 + i] = (unsigned char)(size >> (24 - 8 * i));
     memset(data + 5, 'x', size);
-    int error = emit(session, type, data, size + 5, NULL, id);
+    talus_error_t error = emit(session, type, data, size + 5, NULL, id);
     free(data);
     return error;
 }
@@ -91,7 +91,7 @@ static void flood(const char *session, unsigned long count, unsigned long rate)
         unsigned char data[16];
         talus_event_id_t id;
         size_t size = encode_number(data, i);
-        int error;
+        talus_error_t error;
         while ((error = emit(session, "tick", data, size, NULL, &id)) == TALUS_EQUEUEFULL)
             if (talus_broadcaster_flush(bus, 1000) != 0)
                 break;
@@ -135,7 +135,7 @@ static void obey(const char *verb, const char *session, const char *third, const
 int main(void)
 {
     char line[512];
-    int error = talus_broadcaster_new(&bus, NULL, NULL);
+    talus_error_t error = talus_broadcaster_new(&bus, NULL, NULL);
     if (!error)
         error = talus_broadcaster_wait_subscribers(bus, 1, 10000, NULL);
     if (error) {

@@ -59,7 +59,7 @@ static void check_cut(const uint8_t *data, size_t size, size_t whole)
     char *cut = malloc(capacity);
     size_t written = 0;
     unsigned bins = 0;
-    int error = talus_json_encode(data, size, count_bin, &bins, cut, capacity, &written);
+    talus_error_t error = talus_json_encode(data, size, count_bin, &bins, cut, capacity, &written);
     CHECK(error == (capacity < whole ? TALUS_ETOOLARGE : 0) && written == whole);
     CHECK(capacity == 0 || memcmp(cut, text, capacity) == 0);
     free(cut);
@@ -91,7 +91,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned bins = 0;
     size_t written = 0;
     int checked = talus__payload_check(data, size, &limits);
-    int error = talus_json_encode(data, size, count_bin, &bins, text, sizeof(text), &written);
+    talus_error_t error =
+        talus_json_encode(data, size, count_bin, &bins, text, sizeof(text), &written);
     if (checked == 0 || checked == TALUS_EPLACEHOLDER)
         CHECK(error == 0);
     else

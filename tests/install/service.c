@@ -9,7 +9,7 @@ int main(void)
 {
     talus_broadcaster_t *bus;
     talus_event_id_t id;
-    int error = talus_broadcaster_new(&bus, "inproc://install-test", NULL);
+    talus_error_t error = talus_broadcaster_new(&bus, "inproc://install-test", NULL);
     if (!error)
         error = talus_emit_node_created(bus, "demo", "node-7", NULL, "blur", "Soft blur", &id);
     puts(error ? talus_strerror(error) : id.text);

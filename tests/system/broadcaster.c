@@ -106,7 +106,7 @@ static int emit_to(const char *session, size_t padding)
         .data_size = encode(payload, session, tried, padding),
     };
     uint64_t now = microseconds(CLOCK_REALTIME);
-    int error = talus_emit(bus, &event, &id);
+    talus_error_t error = talus_emit(bus, &event, &id);
     if (error && error != TALUS_EQUEUEFULL)
         return error;
     const char *seq = error ? "refused" : strchr(id.text, '.') + 1;
@@ -251,7 +251,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "chaos_broadcaster: %s: %s\n", argv[2], strerror(errno));
         return 2;
     }
-    int error = talus_broadcaster_new(&bus, strcmp(argv[1], "-") == 0 ? NULL : argv[1], &options);
+    talus_error_t error =
+        talus_broadcaster_new(&bus, strcmp(argv[1], "-") == 0 ? NULL : argv[1], &options);
     if (!error) {
         printf("ready %s %s\n", talus_broadcaster_origin(bus), talus_broadcaster_endpoint(bus));
         fflush(stdout);

@@ -117,7 +117,7 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[3], "0") != 0)
         options.receive_high_water_mark = (int)strtol(argv[3], NULL, 10);
-    int error = talus_subscriber_new(&bus, argv[1], &options);
+    talus_error_t error = talus_subscriber_new(&bus, argv[1], &options);
     waited_for = argc - 4;
     for (int i = 4; i < argc && !error; i++) {
         const char *session = strcmp(argv[i], "-") == 0 ? "" : argv[i];

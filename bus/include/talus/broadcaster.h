@@ -2,7 +2,7 @@
 // The broadcaster: emits events onto the bus.
 //
 //     talus_broadcaster_t *bus;
-//     int error = talus_broadcaster_new(&bus, NULL, NULL);
+//     talus_error_t error = talus_broadcaster_new(&bus, NULL, NULL);
 //     if (error == 0) {
 //         error = talus_emit_node_deleted(bus, "session-1", "node-7", NULL);
 //         talus_broadcaster_destroy(&bus);
@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <talus/error.h>
 #include <talus/event.h>
 #include <talus/export.h>
 #include <talus/topic.h>
@@ -94,8 +95,9 @@ static inline void talus_broadcaster_options_init(talus_broadcaster_options_t *o
 // TALUS_EACCESS; TALUS_EINVAL: an option out of range, or options that were not made by
 // talus_broadcaster_options_init; TALUS_ENOMEM; TALUS_ESYSTEM. Blocks only for
 // file and socket set-up.
-TALUS_API int talus_broadcaster_new(talus_broadcaster_t **broadcaster, const char *endpoint,
-                                    const talus_broadcaster_options_t *options) TALUS_MUST_USE;
+TALUS_API talus_error_t
+talus_broadcaster_new(talus_broadcaster_t **broadcaster, const char *endpoint,
+                      const talus_broadcaster_options_t *options) TALUS_MUST_USE;
 
 // Hands over what was emitted, and frees the broadcaster, whatever it returns. On a bus directory
 // it waits until every subscriber that lives there is ready (see
@@ -110,7 +112,7 @@ TALUS_API int talus_broadcaster_new(talus_broadcaster_t **broadcaster, const cha
 // while another broadcaster or subscriber of this process lives, what ZeroMQ has taken is sent in
 // the background instead, for as long. In a forked child it frees what it can, leaves files and
 // sockets to the parent, and returns 0.
-TALUS_API int talus_broadcaster_close(talus_broadcaster_t **broadcaster);
+TALUS_API talus_error_t talus_broadcaster_close(talus_broadcaster_t **broadcaster);
 
 // The same for those who do not ask: what could not be handed over is logged as a warning.
 TALUS_API void talus_broadcaster_destroy(talus_broadcaster_t **broadcaster);
@@ -146,14 +148,14 @@ typedef struct talus_emit {
 // call may be repeated; TALUS_EFORKED; TALUS_ENOMEM. After an error the event does not exist: it
 // took no sequence number and no callback ran. Each error but TALUS_EFORKED is counted.
 // Any thread. Never blocks.
-TALUS_API int talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *emit,
-                         talus_event_id_t *id) TALUS_MUST_USE;
+TALUS_API talus_error_t talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *emit,
+                                   talus_event_id_t *id) TALUS_MUST_USE;
 
 // One function for each typed event of talus/events.def, e.g.
-//   int talus_emit_node_created(talus_broadcaster_t *broadcaster, const char *session_id,
-//                               const char *node_id, const char *parent_id,
-//                               const char *blueprint_type_id, const char *name,
-//                               talus_event_id_t *id);
+//   talus_error_t talus_emit_node_created(talus_broadcaster_t *broadcaster,
+//                                         const char *session_id, const char *node_id,
+//                                         const char *parent_id, const char *blueprint_type_id,
+//                                         const char *name, talus_event_id_t *id);
 // `session_id` must name a session. TALUS_FIELD_STR fields must not be NULL (TALUS_EINVAL);
 // TALUS_FIELD_OPT fields may be, and are sent as nil. A text ends at its first NUL. Otherwise like
 // talus_emit.
@@ -162,9 +164,9 @@ TALUS_API int talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *e
 #define TALUS_FIELD_ANY(name)  talus_value_t name,
 #define TALUS_FIELD_BOOL(name) bool name,
 #define TALUS_EVENT(identifier, wire_name, fields)                                                 \
-    TALUS_API int talus_emit_##identifier(talus_broadcaster_t *broadcaster,                        \
-                                          const char *session_id, fields talus_event_id_t *id)     \
-        TALUS_MUST_USE;
+    TALUS_API talus_error_t talus_emit_##identifier(talus_broadcaster_t *broadcaster,              \
+                                                    const char *session_id,                        \
+                                                    fields talus_event_id_t *id) TALUS_MUST_USE;
 #include <talus/events.def>
 #undef TALUS_EVENT
 #undef TALUS_FIELD_STR
@@ -183,9 +185,9 @@ TALUS_API int talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *e
 #define TALUS_FIELD_ANY(name)  talus_value_t name,
 #define TALUS_FIELD_BOOL(name) talus_value_t name,
 #define TALUS_EVENT(identifier, wire_name, fields)                                                 \
-    TALUS_API int talus_emit_##identifier##_values(talus_broadcaster_t *broadcaster,               \
-                                                   const char *session_id,                         \
-                                                   fields talus_event_id_t *id) TALUS_MUST_USE;
+    TALUS_API talus_error_t talus_emit_##identifier##_values(                                      \
+        talus_broadcaster_t *broadcaster, const char *session_id, fields talus_event_id_t *id)     \
+        TALUS_MUST_USE;
 #include <talus/events.def>
 #undef TALUS_EVENT
 #undef TALUS_FIELD_STR
@@ -224,15 +226,15 @@ typedef int talus_callback_fn(const talus_event_t *event, void *arg);
 // An emit that is under way on another thread may miss the new callback.
 // Returns 0 with a handle in `*callback`; TALUS_ETYPE, TALUS_ERESERVED, TALUS_ENOMEM,
 // TALUS_EFORKED. Any thread. Does not block.
-TALUS_API int talus_broadcaster_on(talus_broadcaster_t *broadcaster, const char *type,
-                                   talus_callback_fn *fn, void (*release)(void *arg), void *arg,
-                                   uint64_t *callback) TALUS_MUST_USE;
+TALUS_API talus_error_t talus_broadcaster_on(talus_broadcaster_t *broadcaster, const char *type,
+                                             talus_callback_fn *fn, void (*release)(void *arg),
+                                             void *arg, uint64_t *callback) TALUS_MUST_USE;
 
 // Ends a callback: emits that begin after this returns do not call it, nor does one that is under
 // way on this thread. One on another thread may be in it, or about to be: `release` tells when that
 // is over.
 // Returns 0; TALUS_ENOTFOUND. Any thread. Does not block.
-TALUS_API int talus_broadcaster_off(talus_broadcaster_t *broadcaster, uint64_t callback);
+TALUS_API talus_error_t talus_broadcaster_off(talus_broadcaster_t *broadcaster, uint64_t callback);
 
 // ---- Waiting and watching
 
@@ -248,16 +250,17 @@ TALUS_API int talus_broadcaster_off(talus_broadcaster_t *broadcaster, uint64_t c
 // and none lives in a bus directory; TALUS_EACCESS, TALUS_ESYSTEM: the bus directory cannot be read
 // any more, or no descriptor is left to wait with; TALUS_ENOMEM; TALUS_EFORKED. Any thread. Blocks
 // up to the time-out.
-TALUS_API int talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaster, size_t at_least,
-                                                 int timeout_ms, size_t *ready) TALUS_MUST_USE;
+TALUS_API talus_error_t talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaster,
+                                                           size_t at_least, int timeout_ms,
+                                                           size_t *ready) TALUS_MUST_USE;
 
 // Waits until everything emitted before the call has been handed to ZeroMQ.
 // Returns 0; TALUS_ETIMEOUT, with errno EINTR if a signal interrupted the wait; TALUS_ESYSTEM: no
 // descriptor is left to wait with; TALUS_EFORKED. In a broadcaster's first half second less time
 // than that may not do: beside a subscriber that is stopped, first events wait for so long.
 // Any thread. Blocks up to the time-out (-1: for ever).
-TALUS_API int talus_broadcaster_flush(talus_broadcaster_t *broadcaster,
-                                      int timeout_ms) TALUS_MUST_USE;
+TALUS_API talus_error_t talus_broadcaster_flush(talus_broadcaster_t *broadcaster,
+                                                int timeout_ms) TALUS_MUST_USE;
 
 // Counters since the start, in the order of their life; later versions may add some at the end.
 // Read without a lock: each is exact, the set is not a snapshot of one moment.

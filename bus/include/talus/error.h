@@ -35,15 +35,20 @@ TALUS_BEGIN_DECLS
     X(ADDRNOTAVAIL, -24, "this host does not have that address or network interface")
 
 #define TALUS_ERROR_ENUM(name, number, text) TALUS_E##name = (number),
-enum talus_error { TALUS_OK = 0, TALUS_ERROR_MAP(TALUS_ERROR_ENUM) };
+
+// What every function returns that can fail: 0 (TALUS_OK) or one of the negative numbers above.
+// Later versions may add some, so a `switch` needs a default. A number never changes its meaning.
+typedef enum talus_error { TALUS_OK = 0, TALUS_ERROR_MAP(TALUS_ERROR_ENUM) } talus_error_t;
+
 #undef TALUS_ERROR_ENUM
 
-// The text of an error, for people; never NULL, also for numbers that are no error of ours.
-// Any thread. Does not block.
+// The text of an error, for people. `error`: any number, such as an exit status that was one; what
+// is no error of ours is "unknown error". The text lives for ever. Any thread. Does not block.
 TALUS_API const char *talus_strerror(int error);
 
-// The name of an error, such as "TALUS_EQUEUEFULL", for logs and counters; "TALUS_OK" for 0 and
-// "TALUS_EUNKNOWN" for a number that is no error of ours. Any thread. Does not block.
+// The name of an error, such as "TALUS_EQUEUEFULL", for logs and counters. `error`: any number;
+// "TALUS_OK" for 0, "TALUS_EUNKNOWN" for one that is no error of ours. The text lives for ever. Any
+// thread. Does not block.
 TALUS_API const char *talus_error_name(int error);
 
 TALUS_END_DECLS

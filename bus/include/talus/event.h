@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <talus/error.h>
 #include <talus/export.h>
 #include <talus/value.h>
 
@@ -29,8 +30,8 @@ typedef struct talus_event {
 // Finds `key` in the payload's top map and gives its value, which borrows from the event.
 // Returns 0; TALUS_ENOTFOUND: the payload is no map or has no such key.
 // Any thread. Does not block.
-TALUS_API int talus_event_field(const talus_event_t *event, const char *key,
-                                talus_value_t *value) TALUS_MUST_USE;
+TALUS_API talus_error_t talus_event_field(const talus_event_t *event, const char *key,
+                                          talus_value_t *value) TALUS_MUST_USE;
 
 TALUS_END_DECLS
 

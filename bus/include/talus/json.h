@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include <talus/error.h>
 #include <talus/export.h>
 
 TALUS_BEGIN_DECLS
@@ -34,8 +35,9 @@ typedef void talus_json_bin_fn(const void *bytes, size_t size, void *arg);
 // well-formed value; TALUS_ETOODEEP: it is nested deeper than 64. After the last two, `written` is
 // left alone, and on_bin may have been called. Takes linear time and no memory.
 // Any thread. Does not block. on_bin is called before it returns.
-TALUS_API int talus_json_encode(const void *data, size_t size, talus_json_bin_fn *on_bin, void *arg,
-                                char *buffer, size_t capacity, size_t *written) TALUS_MUST_USE;
+TALUS_API talus_error_t talus_json_encode(const void *data, size_t size, talus_json_bin_fn *on_bin,
+                                          void *arg, char *buffer, size_t capacity,
+                                          size_t *written) TALUS_MUST_USE;
 
 TALUS_END_DECLS
 

@@ -28,6 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <talus/error.h>
 #include <talus/event.h>
 #include <talus/export.h>
 
@@ -91,7 +92,7 @@ static inline void talus_subscriber_options_init(talus_subscriber_options_t *opt
 // ipc://$XDG_RUNTIME_DIR/talus/bus/*, else ipc:///tmp/talus-UID/bus/*.
 // Returns 0; TALUS_ETOOLARGE: `capacity` is too small. Any thread (not while the environment is
 // being changed). Does not block.
-TALUS_API int talus_default_endpoint(char *buffer, size_t capacity) TALUS_MUST_USE;
+TALUS_API talus_error_t talus_default_endpoint(char *buffer, size_t capacity) TALUS_MUST_USE;
 
 // Makes a subscriber that has joined nothing yet.
 // `endpoint`: as for talus_broadcaster_new, but it connects by default; `@` binds.
@@ -100,8 +101,9 @@ TALUS_API int talus_default_endpoint(char *buffer, size_t capacity) TALUS_MUST_U
 // TALUS_EADDRINUSE, TALUS_EADDRNOTAVAIL, TALUS_EACCESS, TALUS_EINVAL, TALUS_ENOMEM, TALUS_ESYSTEM.
 // Starts the library's thread if it does not run. Blocks only for file and socket set-up:
 // broadcasters need not be there yet.
-TALUS_API int talus_subscriber_new(talus_subscriber_t **subscriber, const char *endpoint,
-                                   const talus_subscriber_options_t *options) TALUS_MUST_USE;
+TALUS_API talus_error_t talus_subscriber_new(talus_subscriber_t **subscriber, const char *endpoint,
+                                             const talus_subscriber_options_t *options)
+    TALUS_MUST_USE;
 
 // Closes the sockets, removes the subscriber's files, frees it. NULL-safe. Waits for the library's
 // thread, and ends it if this was the last subscriber of the process.
@@ -117,13 +119,13 @@ TALUS_API const char *talus_subscriber_endpoint(const talus_subscriber_t *subscr
 // TALUS_DELIVERY_LIVE comes.
 // Returns 0 (also when it was joined already: then LIVE comes again); TALUS_ESESSION;
 // TALUS_ELIMIT: max_sessions; TALUS_ENOMEM; TALUS_EFORKED. Waits for the library's thread.
-TALUS_API int talus_subscriber_join(talus_subscriber_t *subscriber,
-                                    const char *session) TALUS_MUST_USE;
+TALUS_API talus_error_t talus_subscriber_join(talus_subscriber_t *subscriber,
+                                              const char *session) TALUS_MUST_USE;
 
 // Ends the subscription: its events are delivered no more, nor its LIVE. ZeroMQ is told a second
 // later, so that a session that is joined again meanwhile is live at once.
 // Returns 0; TALUS_ENOTFOUND: it was not joined; TALUS_EFORKED. Waits for the library's thread.
-TALUS_API int talus_subscriber_leave(talus_subscriber_t *subscriber, const char *session);
+TALUS_API talus_error_t talus_subscriber_leave(talus_subscriber_t *subscriber, const char *session);
 
 // Asks a broadcaster for what it sent to a session after an event, as its history has it. The
 // answer comes by talus_subscriber_receive: a TALUS_DELIVERY_REPLAYED for each event, in emit
@@ -140,8 +142,9 @@ TALUS_API int talus_subscriber_leave(talus_subscriber_t *subscriber, const char 
 // deliveries have. Returns 0; TALUS_ESESSION; TALUS_EINVAL: `since` is no event id; TALUS_ELIMIT:
 // too many broadcasters are known, or 10,000 requests are open; TALUS_ENOMEM; TALUS_EFORKED. Waits
 // for the library's thread.
-TALUS_API int talus_subscriber_recover(talus_subscriber_t *subscriber, const char *session,
-                                       const char *since, uint64_t *request) TALUS_MUST_USE;
+TALUS_API talus_error_t talus_subscriber_recover(talus_subscriber_t *subscriber,
+                                                 const char *session, const char *since,
+                                                 uint64_t *request) TALUS_MUST_USE;
 
 typedef enum talus_delivery_kind {
     TALUS_DELIVERY_EVENT,     // an event
@@ -217,8 +220,8 @@ typedef struct talus_delivery {
 // a flood of what is not to be delivered goes on: the descriptor stays readable then. What is
 // malformed, too large or nested too deep is counted and dropped, never returned as an error.
 // Blocks up to the time-out.
-TALUS_API int talus_subscriber_receive(talus_subscriber_t *subscriber, int timeout_ms,
-                                       const talus_delivery_t **delivery) TALUS_MUST_USE;
+TALUS_API talus_error_t talus_subscriber_receive(talus_subscriber_t *subscriber, int timeout_ms,
+                                                 const talus_delivery_t **delivery) TALUS_MUST_USE;
 
 // A descriptor that is readable when there may be something to receive: then call
 // talus_subscriber_receive with time-out 0 until it returns TALUS_ETIMEOUT. Level-triggered; for

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include <talus/error.h>
 #include <talus/export.h>
 
 TALUS_BEGIN_DECLS
@@ -20,12 +21,12 @@ TALUS_BEGIN_DECLS
 
 // Checks a session id of `size` bytes. The empty id, which stands for everybody, is not one.
 // Returns 0 or TALUS_ESESSION. Any thread. Does not block.
-TALUS_API int talus_session_check(const char *session, size_t size) TALUS_MUST_USE;
+TALUS_API talus_error_t talus_session_check(const char *session, size_t size) TALUS_MUST_USE;
 
 // Checks an event type of `size` bytes as an application may emit it.
 // Returns 0; TALUS_ETYPE: malformed; TALUS_ERESERVED: the bus's own ($…), or a name that Socket.IO
 // clients or the gateway treat as theirs. Any thread. Does not block.
-TALUS_API int talus_type_check(const char *type, size_t size) TALUS_MUST_USE;
+TALUS_API talus_error_t talus_type_check(const char *type, size_t size) TALUS_MUST_USE;
 
 TALUS_END_DECLS
 

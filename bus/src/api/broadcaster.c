@@ -154,8 +154,8 @@ static int start(talus_broadcaster_t *broadcaster, const char *endpoint,
     return error;
 }
 
-int talus_broadcaster_new(talus_broadcaster_t **out, const char *endpoint,
-                          const talus_broadcaster_options_t *options)
+talus_error_t talus_broadcaster_new(talus_broadcaster_t **out, const char *endpoint,
+                                    const talus_broadcaster_options_t *options)
 {
     talus_broadcaster_options_t known;
 
@@ -207,7 +207,7 @@ static bool await_subscribers(talus_broadcaster_t *broadcaster)
     return transport->ops->await_subscribers(transport, deadline);
 }
 
-int talus_broadcaster_close(talus_broadcaster_t **reference)
+talus_error_t talus_broadcaster_close(talus_broadcaster_t **reference)
 {
     talus_broadcaster_t *broadcaster = reference ? *reference : NULL;
     if (!broadcaster)
@@ -253,20 +253,21 @@ const char *talus_broadcaster_endpoint(const talus_broadcaster_t *broadcaster)
 
 // ---- Local callbacks
 
-int talus_broadcaster_on(talus_broadcaster_t *broadcaster, const char *type, talus_callback_fn *fn,
-                         void (*release)(void *arg), void *arg, uint64_t *callback)
+talus_error_t talus_broadcaster_on(talus_broadcaster_t *broadcaster, const char *type,
+                                   talus_callback_fn *fn, void (*release)(void *arg), void *arg,
+                                   uint64_t *callback)
 {
     if (talus__is_foreign(broadcaster))
         return TALUS_EFORKED;
     if (type) {
-        int error = talus_type_check(type, strnlen(type, TALUS_TYPE_MAX + 1));
+        talus_error_t error = talus_type_check(type, strnlen(type, TALUS_TYPE_MAX + 1));
         if (error)
             return error;
     }
     return talus__callbacks_add(&broadcaster->callbacks, type, fn, release, arg, callback);
 }
 
-int talus_broadcaster_off(talus_broadcaster_t *broadcaster, uint64_t callback)
+talus_error_t talus_broadcaster_off(talus_broadcaster_t *broadcaster, uint64_t callback)
 {
     if (talus__is_foreign(broadcaster))
         return TALUS_EFORKED;

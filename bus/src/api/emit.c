@@ -24,7 +24,7 @@ static int check_emit(const talus_broadcaster_t *broadcaster, const talus_emit_t
     parts->session = emit->session ? emit->session : "";
     parts->session_size = strnlen(parts->session, TALUS_SESSION_MAX + 1);
     if (parts->session_size > 0) {
-        int error = talus_session_check(parts->session, parts->session_size);
+        talus_error_t error = talus_session_check(parts->session, parts->session_size);
         if (error)
             return error;
     }
@@ -32,7 +32,7 @@ static int check_emit(const talus_broadcaster_t *broadcaster, const talus_emit_t
         return TALUS_ETYPE;
     parts->type = emit->type;
     parts->type_size = strnlen(emit->type, TALUS_TYPE_MAX + 1);
-    int error = talus_type_check(emit->type, parts->type_size);
+    talus_error_t error = talus_type_check(emit->type, parts->type_size);
     if (error)
         return error;
 
@@ -103,7 +103,8 @@ static void run_callbacks(talus_broadcaster_t *broadcaster, const talus_event_id
     talus__callbacks_run(&broadcaster->callbacks, &event);
 }
 
-int talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *emit, talus_event_id_t *id)
+talus_error_t talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *emit,
+                         talus_event_id_t *id)
 {
     struct talus__message_parts parts;
     struct talus__message *message = NULL;

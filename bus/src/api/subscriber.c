@@ -221,8 +221,8 @@ static void fini(talus_subscriber_t *subscriber)
     free(subscriber);
 }
 
-int talus_subscriber_new(talus_subscriber_t **out, const char *endpoint,
-                         const talus_subscriber_options_t *options)
+talus_error_t talus_subscriber_new(talus_subscriber_t **out, const char *endpoint,
+                                   const talus_subscriber_options_t *options)
 {
     talus_subscriber_options_t known;
     struct talus__endpoints endpoints;
@@ -295,7 +295,7 @@ void talus_subscriber_stats_sized(const talus_subscriber_t *subscriber,
     talus__sized_copy(stats, size, &all, sizeof all);
 }
 
-int talus_subscriber_join(talus_subscriber_t *subscriber, const char *session)
+talus_error_t talus_subscriber_join(talus_subscriber_t *subscriber, const char *session)
 {
     if (talus__is_forked(subscriber->generation))
         return TALUS_EFORKED;
@@ -305,7 +305,7 @@ int talus_subscriber_join(talus_subscriber_t *subscriber, const char *session)
     return error;
 }
 
-int talus_subscriber_leave(talus_subscriber_t *subscriber, const char *session)
+talus_error_t talus_subscriber_leave(talus_subscriber_t *subscriber, const char *session)
 {
     if (talus__is_forked(subscriber->generation))
         return TALUS_EFORKED;
@@ -315,8 +315,8 @@ int talus_subscriber_leave(talus_subscriber_t *subscriber, const char *session)
     return error;
 }
 
-int talus_subscriber_recover(talus_subscriber_t *subscriber, const char *session, const char *since,
-                             uint64_t *request)
+talus_error_t talus_subscriber_recover(talus_subscriber_t *subscriber, const char *session,
+                                       const char *since, uint64_t *request)
 {
     if (talus__is_forked(subscriber->generation))
         return TALUS_EFORKED;
@@ -326,8 +326,8 @@ int talus_subscriber_recover(talus_subscriber_t *subscriber, const char *session
     return error;
 }
 
-int talus_subscriber_receive(talus_subscriber_t *subscriber, int timeout_ms,
-                             const talus_delivery_t **delivery)
+talus_error_t talus_subscriber_receive(talus_subscriber_t *subscriber, int timeout_ms,
+                                       const talus_delivery_t **delivery)
 {
     if (talus__is_forked(subscriber->generation))
         return TALUS_EFORKED;

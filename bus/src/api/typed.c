@@ -78,15 +78,17 @@ static int emit_typed(talus_broadcaster_t *broadcaster, const char *type, const 
 #define TALUS_FIELD_ANY(name)  (ANY, name)
 #define TALUS_FIELD_BOOL(name) (BOOL, name)
 #define TALUS_EVENT(identifier, wire_name, row)                                                    \
-    int talus_emit_##identifier(talus_broadcaster_t *broadcaster, const char *session_id,          \
-                                EACH_PARAMETER(row) talus_event_id_t *id)                          \
+    talus_error_t talus_emit_##identifier(talus_broadcaster_t *broadcaster,                        \
+                                          const char *session_id,                                  \
+                                          EACH_PARAMETER(row) talus_event_id_t *id)                \
     {                                                                                              \
         const struct talus__typed_field fields[] = {EACH_FIELD(row)};                              \
         return emit_typed(broadcaster, wire_name, session_id, fields,                              \
                           sizeof(fields) / sizeof(fields[0]), id);                                 \
     }                                                                                              \
-    int talus_emit_##identifier##_values(talus_broadcaster_t *broadcaster, const char *session_id, \
-                                         EACH_VALUE_PARAMETER(row) talus_event_id_t *id)           \
+    talus_error_t talus_emit_##identifier##_values(talus_broadcaster_t *broadcaster,               \
+                                                   const char *session_id,                         \
+                                                   EACH_VALUE_PARAMETER(row) talus_event_id_t *id) \
     {                                                                                              \
         const struct talus__typed_field fields[] = {EACH_VALUE(row)};                              \
         return emit_typed(broadcaster, wire_name, session_id, fields,                              \

@@ -10,7 +10,7 @@
 #include "bus/src/api/instance.h"
 #include "bus/src/base/clock.h"
 
-int talus_broadcaster_flush(talus_broadcaster_t *broadcaster, int timeout_ms)
+talus_error_t talus_broadcaster_flush(talus_broadcaster_t *broadcaster, int timeout_ms)
 {
     if (talus__is_foreign(broadcaster))
         return TALUS_EFORKED;
@@ -38,8 +38,8 @@ int talus_broadcaster_flush(talus_broadcaster_t *broadcaster, int timeout_ms)
     return error;
 }
 
-int talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaster, size_t at_least,
-                                       int timeout_ms, size_t *ready)
+talus_error_t talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaster, size_t at_least,
+                                                 int timeout_ms, size_t *ready)
 {
     if (talus__is_foreign(broadcaster))
         return TALUS_EFORKED;

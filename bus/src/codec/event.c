@@ -42,7 +42,7 @@ static bool read_field(struct talus__msgpack_reader *reader, talus_value_t *fiel
     return true;
 }
 
-int talus_event_field(const talus_event_t *event, const char *key, talus_value_t *value)
+talus_error_t talus_event_field(const talus_event_t *event, const char *key, talus_value_t *value)
 {
     struct talus__msgpack_reader reader = talus__msgpack_reader(event->data, event->data_size);
     struct talus__msgpack_value head;

@@ -250,8 +250,8 @@ static int encode_value(struct writer *writer, struct talus__msgpack_reader *rea
                                             : encode_array(writer, reader, value.size, depth + 1);
 }
 
-int talus_json_encode(const void *data, size_t size, talus_json_bin_fn *on_bin, void *arg,
-                      char *buffer, size_t capacity, size_t *written)
+talus_error_t talus_json_encode(const void *data, size_t size, talus_json_bin_fn *on_bin, void *arg,
+                                char *buffer, size_t capacity, size_t *written)
 {
     struct talus__msgpack_reader reader = talus__msgpack_reader(data, size);
     struct writer writer = {.buffer = buffer, .capacity = capacity, .on_bin = on_bin, .arg = arg};

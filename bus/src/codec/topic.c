@@ -55,7 +55,7 @@ static bool is_reserved(const char *type, size_t size)
     return false;
 }
 
-int talus_session_check(const char *session, size_t size)
+talus_error_t talus_session_check(const char *session, size_t size)
 {
     if (!session || size == 0 || size > TALUS_SESSION_MAX ||
         !is_alphanumeric((unsigned char)session[0]))
@@ -66,7 +66,7 @@ int talus_session_check(const char *session, size_t size)
     return 0;
 }
 
-int talus_type_check(const char *type, size_t size)
+talus_error_t talus_type_check(const char *type, size_t size)
 {
     if (!type || size == 0 || size > TALUS_TYPE_MAX)
         return TALUS_ETYPE;

@@ -157,7 +157,7 @@ void talus__endpoints_fini(struct talus__endpoints *endpoints)
     endpoints->count = 0;
 }
 
-int talus_default_endpoint(char *buffer, size_t capacity)
+talus_error_t talus_default_endpoint(char *buffer, size_t capacity)
 {
     char text[DEFAULT_MAX];
     const char *bus = getenv("TALUS_BUS");

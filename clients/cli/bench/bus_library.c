@@ -35,7 +35,7 @@ static uint64_t get_number(const unsigned char *bytes)
 static void *talus_sender_new(const char *endpoint, char bound[BUS_ENDPOINT_MAX])
 {
     talus_broadcaster_t *broadcaster;
-    int error = talus_broadcaster_new(&broadcaster, endpoint, NULL);
+    talus_error_t error = talus_broadcaster_new(&broadcaster, endpoint, NULL);
     if (error) {
         report_bus_error("publish", endpoint, error);
         return NULL;
@@ -46,7 +46,7 @@ static void *talus_sender_new(const char *endpoint, char bound[BUS_ENDPOINT_MAX]
 
 static bool talus_wait_ready(void *sender, int timeout_ms)
 {
-    int error = talus_broadcaster_wait_subscribers(sender, 1, timeout_ms, NULL);
+    talus_error_t error = talus_broadcaster_wait_subscribers(sender, 1, timeout_ms, NULL);
     if (error)
         report("no subscriber: %s", talus_strerror(error));
     return error == 0;
@@ -66,7 +66,7 @@ static int talus_send(void *sender, uint64_t number, uint64_t time)
     put_number(data + 4, time);
     memcpy(data + 12, pad, 5);
     data[17] = BUS_PAYLOAD - 18;
-    int error = talus_emit(sender, &event, NULL);
+    talus_error_t error = talus_emit(sender, &event, NULL);
     if (error && error != TALUS_EQUEUEFULL)
         report("cannot emit: %s", talus_strerror(error));
     return error == 0 ? 1 : error == TALUS_EQUEUEFULL ? 0 : -1;
@@ -74,7 +74,7 @@ static int talus_send(void *sender, uint64_t number, uint64_t time)
 
 static bool talus_flush(void *sender)
 {
-    int error = talus_broadcaster_flush(sender, FLUSH_MS);
+    talus_error_t error = talus_broadcaster_flush(sender, FLUSH_MS);
     if (error)
         report("cannot hand everything over: %s", talus_strerror(error));
     return error == 0;
@@ -89,7 +89,7 @@ static void talus_sender_destroy(void *sender)
 static void *talus_receiver_new(const char *endpoint)
 {
     talus_subscriber_t *subscriber;
-    int error = talus_subscriber_new(&subscriber, endpoint, NULL);
+    talus_error_t error = talus_subscriber_new(&subscriber, endpoint, NULL);
     if (error == 0) {
         error = talus_subscriber_join(subscriber, SESSION);
         if (error)
@@ -104,7 +104,7 @@ static int talus_receive(void *receiver, uint64_t *number, uint64_t *time)
 {
     const talus_delivery_t *delivery;
     talus_value_t value;
-    int error = talus_subscriber_receive(receiver, BUS_WAIT_MS, &delivery);
+    talus_error_t error = talus_subscriber_receive(receiver, BUS_WAIT_MS, &delivery);
     if (error && error != TALUS_ETIMEOUT)
         report("cannot receive: %s", talus_strerror(error));
     if (error)

@@ -93,7 +93,7 @@ sink_t *sink_open_bus(const char *endpoint, size_t size, int *status)
     sink_t *sink = new_sink(size, make_msgpack, status);
     if (!sink)
         return NULL;
-    int error = talus_broadcaster_new(&sink->broadcaster, endpoint, NULL);
+    talus_error_t error = talus_broadcaster_new(&sink->broadcaster, endpoint, NULL);
     if (error) {
         *status = report_bus_error("publish", endpoint, error);
         sink_close(&sink);
@@ -226,7 +226,8 @@ int sink_wait_ready(sink_t *sink, int timeout_ms)
 {
     char subscription[256];
     if (sink->broadcaster) {
-        int error = talus_broadcaster_wait_subscribers(sink->broadcaster, 1, timeout_ms, NULL);
+        talus_error_t error =
+            talus_broadcaster_wait_subscribers(sink->broadcaster, 1, timeout_ms, NULL);
         if (error)
             report("the server does not listen on the bus: %s", talus_strerror(error));
         return error ? EXIT_FAILED : EXIT_DONE;
@@ -248,7 +249,7 @@ static sink_result_t emit_on_bus(sink_t *sink, const char *room, uint64_t time)
                                 .data_size = sink->payload_size};
     for (int i = 0; i < 8; i++)
         sink->payload[sink->time_at + (size_t)i] = (char)(time >> (56 - 8 * i));
-    int error = talus_emit(sink->broadcaster, &event, NULL);
+    talus_error_t error = talus_emit(sink->broadcaster, &event, NULL);
     if (error == TALUS_EQUEUEFULL)
         return SINK_FULL;
     if (error)

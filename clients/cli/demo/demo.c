@@ -46,8 +46,8 @@ static int wait_for_subscribers(demo_t *demo)
     double deadline = clock_now() + demo->values->wait;
     for (;;) {
         int left = clock_left_ms(deadline);
-        int error = talus_broadcaster_wait_subscribers(demo->broadcaster, 1,
-                                                       left < SLICE_MS ? left : SLICE_MS, NULL);
+        talus_error_t error = talus_broadcaster_wait_subscribers(
+            demo->broadcaster, 1, left < SLICE_MS ? left : SLICE_MS, NULL);
         if (error == 0 || left <= SLICE_MS || signals_pending(demo->signals))
             return EXIT_DONE;
         if (error != TALUS_ETIMEOUT && error != TALUS_ENOSUBSCRIBER) {
@@ -68,7 +68,7 @@ static int emit_due(demo_t *demo)
     double due = floor((clock_now() - demo->start) * demo->values->rate);
     while ((double)demo->emitted < due && !is_complete(demo)) {
         const demo_event_t *event = scenario_next(&demo->scenario);
-        int error = demo_event_emit(event, demo->broadcaster, demo->values->session);
+        talus_error_t error = demo_event_emit(event, demo->broadcaster, demo->values->session);
         if (error == TALUS_EQUEUEFULL)
             break;
         if (error) {
@@ -106,7 +106,7 @@ static int play(demo_t *demo)
 
 static int finish(demo_t *demo)
 {
-    int error = talus_broadcaster_flush(demo->broadcaster, FLUSH_MS);
+    talus_error_t error = talus_broadcaster_flush(demo->broadcaster, FLUSH_MS);
     report("%" PRIu64 " events were emitted", demo->emitted);
     if (error)
         report("not everything could be handed over: %s", talus_strerror(error));
@@ -118,7 +118,7 @@ static int run_on(demo_t *demo, const char *endpoint, uint64_t seed)
     talus_broadcaster_options_t options;
     talus_broadcaster_options_init(&options);
     options.directory_mode = demo->values->directory_mode;
-    int error = talus_broadcaster_new(&demo->broadcaster, endpoint, &options);
+    talus_error_t error = talus_broadcaster_new(&demo->broadcaster, endpoint, &options);
     if (error)
         return report_bus_error("publish", endpoint, error);
     scenario_init(&demo->scenario, seed);

@@ -6,8 +6,8 @@ static const char *or_nil(const char *text)
     return text[0] ? text : NULL;
 }
 
-static int emit_property_changed(const demo_event_t *event, talus_broadcaster_t *broadcaster,
-                                 const char *session)
+static talus_error_t emit_property_changed(const demo_event_t *event,
+                                           talus_broadcaster_t *broadcaster, const char *session)
 {
     unsigned char old_scratch[DEMO_SCRATCH_SIZE], new_scratch[DEMO_SCRATCH_SIZE];
     return talus_emit_property_changed(broadcaster, session, event->subject, event->word,
@@ -15,8 +15,8 @@ static int emit_property_changed(const demo_event_t *event, talus_broadcaster_t 
                                        demo_value_of(&event->new_value, new_scratch), NULL);
 }
 
-int demo_event_emit(const demo_event_t *event, talus_broadcaster_t *broadcaster,
-                    const char *session)
+talus_error_t demo_event_emit(const demo_event_t *event, talus_broadcaster_t *broadcaster,
+                              const char *session)
 {
     const char *subject = event->subject;
     switch (event->kind) {

@@ -37,7 +37,7 @@ typedef struct demo_event {
 } demo_event_t;
 
 // Emits it. Returns what the typed emit does.
-int demo_event_emit(const demo_event_t *event, talus_broadcaster_t *broadcaster,
-                    const char *session);
+talus_error_t demo_event_emit(const demo_event_t *event, talus_broadcaster_t *broadcaster,
+                              const char *session);
 
 #endif

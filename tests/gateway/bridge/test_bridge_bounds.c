@@ -113,7 +113,7 @@ static void emit_all(talus_broadcaster_t *bus)
     const talus_emit_t event = {.type = "blob", .data = data, .data_size = sizeof data};
     memset(data + 3, 'x', sizeof data - 3);
     for (int i = 0; i < EVENTS; i++) {
-        int error = talus_emit(bus, &event, NULL);
+        talus_error_t error = talus_emit(bus, &event, NULL);
         if (error == TALUS_EQUEUEFULL) {
             assert_int_equal(talus_broadcaster_flush(bus, BED_PATIENCE_MS), 0);
             error = talus_emit(bus, &event, NULL);
