@@ -283,12 +283,12 @@ int printer_format(printer_t *printer, const talus_event_t *event, const char **
     return finish_line(printer, line, size);
 }
 
-static void format_gap_json(text_t *line, const talus_delivery_t *gap)
+static void format_gap_json(text_t *line, const char *session, const talus_gap_t *gap)
 {
     const struct {
         const char *key, *value;
     } members[] = {
-        {"{\"type\":", "gap"},         {",\"session\":", gap->session},
+        {"{\"type\":", "gap"},         {",\"session\":", session},
         {",\"origin\":", gap->origin}, {",\"after\":", gap->after},
         {",\"first\":", gap->first},   {",\"reason\":", talus_gap_reason_name(gap->reason)},
     };
@@ -299,23 +299,23 @@ static void format_gap_json(text_t *line, const talus_delivery_t *gap)
     text_append(line, "}", 1);
 }
 
-static void format_gap_pretty(printer_t *printer, const talus_delivery_t *gap)
+static void format_gap_pretty(printer_t *printer, const char *session, const talus_gap_t *gap)
 {
     text_append_string(&printer->line, printer->is_coloured ? RED : "");
     text_append_format(
         &printer->line, "--:--:--.--- %s gap: events after %s and before %s are missing (%s)",
-        gap->session[0] ? gap->session : EVERYBODY, gap->after,
+        session[0] ? session : EVERYBODY, gap->after,
         gap->first[0] ? gap->first : "whatever follows", talus_gap_reason_name(gap->reason));
     text_append_string(&printer->line, printer->is_coloured ? RESET : "");
 }
 
-int printer_format_gap(printer_t *printer, const talus_delivery_t *gap, const char **line,
-                       size_t *size)
+int printer_format_gap(printer_t *printer, const char *session, const talus_gap_t *gap,
+                       const char **line, size_t *size)
 {
     text_clear(&printer->line);
     if (printer->format == PRINT_JSON)
-        format_gap_json(&printer->line, gap);
+        format_gap_json(&printer->line, session, gap);
     else
-        format_gap_pretty(printer, gap);
+        format_gap_pretty(printer, session, gap);
     return finish_line(printer, line, size);
 }

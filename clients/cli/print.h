@@ -41,10 +41,10 @@ void printer_fini(printer_t *printer);
 // JSON: {"origin","seq","prev","ts","session","type",["skip"],"data"}.
 int printer_format(printer_t *printer, const talus_event_t *event, const char **line, size_t *size);
 
-// Formats a gap likewise: events that will not come.
+// Formats a gap of a session likewise: events that will not come.
 // Pretty: a line of dashes in place of time and id, in red where lines are coloured.
 // JSON: {"type":"gap","session","origin","after","first","reason"}; no event has that type.
-int printer_format_gap(printer_t *printer, const talus_delivery_t *gap, const char **line,
-                       size_t *size);
+int printer_format_gap(printer_t *printer, const char *session, const talus_gap_t *gap,
+                       const char **line, size_t *size);
 
 #endif

@@ -58,7 +58,7 @@ typedef struct tap {
 
 static void on_live(tap_t *tap, const talus_delivery_t *delivery)
 {
-    if (!delivery->complete)
+    if (!delivery->live.complete)
         report("not every publisher answered in time for session \"%s\": its events may be "
                "missing until it does",
                delivery->session);
@@ -120,14 +120,13 @@ static tap_end_t on_event(tap_t *tap, const talus_event_t *event)
 }
 
 // Printed whatever types are wanted: nobody knows what is missing.
-static tap_end_t on_gap(tap_t *tap, const talus_delivery_t *gap)
+static tap_end_t on_gap(tap_t *tap, const char *session, const talus_gap_t *gap)
 {
     const char *line;
     size_t size;
-    int error = printer_format_gap(&tap->printer, gap, &line, &size);
+    int error = printer_format_gap(&tap->printer, session, gap, &line, &size);
     if (error) {
-        report("a gap of session \"%s\" cannot be printed: %s", gap->session,
-               talus_strerror(error));
+        report("a gap of session \"%s\" cannot be printed: %s", session, talus_strerror(error));
         return TAP_RUNNING;
     }
     return write_line(tap, line, size + 1);
@@ -148,7 +147,7 @@ static bool receive(tap_t *tap)
         } else if (delivery->kind == TALUS_DELIVERY_LIVE) {
             on_live(tap, delivery);
         } else if (delivery->kind == TALUS_DELIVERY_GAP) {
-            tap->end = on_gap(tap, delivery);
+            tap->end = on_gap(tap, delivery->session, &delivery->gap);
         } else if (delivery->kind == TALUS_DELIVERY_EVENT) {
             tap->end = on_event(tap, delivery->event);
         }

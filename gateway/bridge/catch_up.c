@@ -24,14 +24,8 @@
 static void tell_gap(struct bridge *bridge, struct bridge_request *request, const char *after,
                      const char *first, talus_gap_reason_t reason)
 {
-    const talus_delivery_t gap = {
-        .kind = TALUS_DELIVERY_GAP,
-        .session = request->session,
-        .after = after,
-        .first = first,
-        .reason = reason,
-    };
-    struct bridge_encoded *encoded = encoder_gap(bridge->encoder, &gap);
+    const talus_gap_t gap = {.origin = "", .after = after, .first = first, .reason = reason};
+    struct bridge_encoded *encoded = encoder_gap(bridge->encoder, request->session, &gap);
     if (!encoded || !bridge_missed_add(&request->missed, encoded, COPY_CAUGHT_UP))
         request->status = BRIDGE_UNAVAILABLE; // rather no join than one that hides something
     if (encoded)
@@ -224,17 +218,17 @@ bool bridge__catch_up(struct bridge_session *session, struct bridge_request *req
 
 // Before what was found: what is missing begins after the client's own event, also where that was
 // asked for with it.
-static void tell_missing_before(struct bridge_catch_up *catch_up, const talus_delivery_t *delivery)
+static void tell_missing_before(struct bridge_catch_up *catch_up, const talus_gap_t *gap)
 {
     struct bridge *bridge = catch_up->session->bridge;
-    const char *after = delivery->after;
+    const char *after = gap->after;
     uint64_t seq;
     if (!event_id_split(after, &seq) || seq < catch_up->after)
         after = catch_up->request->since;
-    if (!event_id_split(delivery->first, &seq) || seq > catch_up->after + 1) {
+    if (!event_id_split(gap->first, &seq) || seq > catch_up->after + 1) {
         note_incomplete(catch_up->request,
                         catch_up->is_lost ? BRIDGE_NO_ANSWER : BRIDGE_NO_HISTORY);
-        tell_gap(bridge, catch_up->request, after, delivery->first, delivery->reason);
+        tell_gap(bridge, catch_up->request, after, gap->first, gap->reason);
     } else if (!catch_up->is_lost && !catch_up->is_unproven) {
         // Missing is the client's event, or one of another session. A broadcaster that is lost has
         // named the client's as the session's newest.
@@ -244,20 +238,19 @@ static void tell_missing_before(struct bridge_catch_up *catch_up, const talus_de
 
 // A broadcaster that is lost while it answers leaves a gap after what came of it, any other
 // incomplete answer one before.
-static void tell_missing(struct bridge_catch_up *catch_up, const talus_delivery_t *delivery)
+static void tell_missing(struct bridge_catch_up *catch_up, const talus_gap_t *gap)
 {
     uint64_t after;
-    if (catch_up->is_lost && event_id_split(delivery->after, &after) && after < catch_up->last)
+    if (catch_up->is_lost && event_id_split(gap->after, &after) && after < catch_up->last)
         bridge_missed_truncate(&catch_up->found,
                                0); // it had a hole, and all of it counts as missing
     if (!catch_up->is_lost || bridge_missed_count(&catch_up->found) == 0) {
-        tell_missing_before(catch_up, delivery);
+        tell_missing_before(catch_up, gap);
         return;
     }
     note_incomplete(catch_up->request, BRIDGE_NO_ANSWER);
-    talus_delivery_t gap = *delivery;
-    gap.session = catch_up->request->session;
-    struct bridge_encoded *encoded = encoder_gap(catch_up->session->bridge->encoder, &gap);
+    struct bridge_encoded *encoded =
+        encoder_gap(catch_up->session->bridge->encoder, catch_up->request->session, gap);
     catch_up->is_cut |= !encoded || !bridge_missed_add(&catch_up->found, encoded, COPY_CAUGHT_UP);
     if (encoded)
         bridge_encoded_unref(encoded);
@@ -273,34 +266,34 @@ static struct bridge_catch_up *find_catch_up(const struct bridge *bridge, uint64
     return NULL;
 }
 
-void bridge__on_replayed(struct bridge *bridge, const talus_delivery_t *delivery)
+void bridge__on_replayed(struct bridge *bridge, const talus_replayed_t *replayed)
 {
-    struct bridge_catch_up *catch_up = find_catch_up(bridge, delivery->request);
+    struct bridge_catch_up *catch_up = find_catch_up(bridge, replayed->request);
     if (!catch_up || catch_up->is_cut)
         return;
-    if (delivery->event->seq <= catch_up->after) {
+    if (replayed->event->seq <= catch_up->after) {
         catch_up->is_known = true;
         return;
     }
-    catch_up->last = delivery->event->seq;
-    struct bridge_encoded *encoded = encoder_event(bridge->encoder, delivery->event);
+    catch_up->last = replayed->event->seq;
+    struct bridge_encoded *encoded = encoder_event(bridge->encoder, replayed->event);
     catch_up->is_cut = !encoded || !bridge_missed_add(&catch_up->found, encoded, COPY_CAUGHT_UP);
     if (encoded)
         bridge_encoded_unref(encoded);
 }
 
-void bridge__on_recovered(struct bridge *bridge, const talus_delivery_t *delivery)
+void bridge__on_recovered(struct bridge *bridge, const talus_recovered_t *recovered)
 {
-    struct bridge_catch_up *catch_up = find_catch_up(bridge, delivery->request);
+    struct bridge_catch_up *catch_up = find_catch_up(bridge, recovered->request);
     if (!catch_up)
         return;
     catch_up->is_answered = true;
-    catch_up->is_lost = delivery->reason == TALUS_GAP_ORIGIN_LOST;
-    event_id_split(delivery->newest, &catch_up->end);
+    catch_up->is_lost = !recovered->is_answered;
+    event_id_split(recovered->newest, &catch_up->end);
     if (catch_up->end < catch_up->after)
         catch_up->end = catch_up->after; // it was asked for from the event before
-    catch_up->is_known |= !delivery->complete ||
-                          (catch_up->is_lost &&
+    catch_up->is_known |=
+        recovered->gap || (catch_up->is_lost &&
                            session_log_find(&catch_up->session->log, catch_up->request->since) > 0);
     if (is_of_another_session(catch_up)) {
         if (catch_up->session->newest[0] != '\0') // else nobody has sent anything to it
@@ -309,21 +302,21 @@ void bridge__on_recovered(struct bridge *bridge, const talus_delivery_t *deliver
         return;
     }
     // The session knows of some that libtalus has forgotten since.
-    catch_up->is_unproven = !delivery->is_only_origin ||
+    catch_up->is_unproven = !recovered->is_only_origin ||
                             bridge__has_others(&catch_up->session->origins,
                                                catch_up->request->since, catch_up->asked_at + 1);
     if (catch_up->is_unproven)
         tell_unproven(bridge, catch_up->request);
     catch_up->told = bridge_missed_count(&catch_up->request->missed);
-    if (!delivery->complete)
-        tell_missing(catch_up, delivery);
+    if (recovered->gap)
+        tell_missing(catch_up, recovered->gap);
     // Only a stream that has come to the client's event brings nothing again.
-    catch_up->is_followed = catch_up->is_lost && delivery->is_reached &&
-                            (delivery->complete || delivery->first[0] != '\0');
+    catch_up->is_followed = catch_up->is_lost && recovered->is_reached &&
+                            (!recovered->gap || recovered->gap->first[0] != '\0');
     // Who does not answer may be there still, and bring what was found again. If it is lost, a gap
     // of the stream says so.
-    bool is_nothing_found = !delivery->complete && bridge_missed_count(&catch_up->found) == 0;
-    if (delivery->is_reached || is_nothing_found)
+    bool is_nothing_found = recovered->gap && bridge_missed_count(&catch_up->found) == 0;
+    if (recovered->is_reached || is_nothing_found)
         finish(catch_up);
     else
         gw_deadline_start(&bridge->catch_up_deadlines, &catch_up->deadline);
@@ -352,7 +345,7 @@ void bridge__catch_ups_on_event(struct bridge_session *session, const talus_even
     hear_up_to(session, event->id, event->seq);
 }
 
-void bridge__catch_ups_on_gap(struct bridge_session *session, const talus_delivery_t *gap)
+void bridge__catch_ups_on_gap(struct bridge_session *session, const talus_gap_t *gap)
 {
     uint64_t first;
     if (gap->first[0] == '\0')

@@ -12,13 +12,13 @@
 static void on_live(struct bridge *bridge, const talus_delivery_t *delivery)
 {
     struct bridge_session *session = bridge__find_session(bridge, delivery->session);
-    if (!delivery->complete) // libtalus says which session, and who is missing
+    if (!delivery->live.complete) // libtalus says which session, and who is missing
         gw_metric_add(&bridge->metrics, GW_BUS_JOIN_INCOMPLETE, 1);
     if (!session)
         return;
     if (session->newest[0] == '\0')
-        strcpy(session->newest, delivery->newest);
-    bridge__origins_begin(&session->origins, delivery);
+        strcpy(session->newest, delivery->live.newest);
+    bridge__origins_begin(&session->origins, &delivery->live);
     session->is_live = true;
     while (!list_is_empty(&session->waiting)) {
         struct bridge_request *request =
@@ -28,22 +28,21 @@ static void on_live(struct bridge *bridge, const talus_delivery_t *delivery)
     }
 }
 
-static void on_gap(struct bridge *bridge, const talus_delivery_t *gap)
+static void on_gap(struct bridge *bridge, const char *name, const talus_gap_t *gap)
 {
     struct bridge_session *session = NULL;
-    if (gap->session[0] != '\0') {
-        session = bridge__find_session(bridge, gap->session);
+    if (name[0] != '\0') {
+        session = bridge__find_session(bridge, name);
         if (!session)
             return;
     }
     if (!session || bridge__is_used(session))
         gw_metric_add(&bridge->metrics, GW_BUS_GAPS, 1);
-    struct bridge_encoded *encoded = encoder_gap(bridge->encoder, gap);
+    struct bridge_encoded *encoded = encoder_gap(bridge->encoder, name, gap);
     // Who comes back is told it where it belongs.
     bridge__log(bridge, session, encoded, NULL);
     if (!encoded) {
-        gw_log(GW_LOG_ERROR, "bridge", "out of memory: a gap of session %s was not reported",
-               gap->session);
+        gw_log(GW_LOG_ERROR, "bridge", "out of memory: a gap of session %s was not reported", name);
         return;
     }
     bridge__fan_out(bridge, session, encoded, NULL);
@@ -61,15 +60,13 @@ static void tell_refused(struct bridge *bridge, const struct bridge_session *ses
     const uint64_t before = event->prev ? event->prev : event->seq - 1;
     snprintf(after, sizeof after, "%s.%" PRIu64, event->origin, before);
     snprintf(first, sizeof first, "%s.%" PRIu64, event->origin, event->seq + 1);
-    const talus_delivery_t gap = {
-        .kind = TALUS_DELIVERY_GAP,
-        .session = session ? session->name : "",
+    const talus_gap_t gap = {
         .origin = event->origin,
         .after = after,
         .first = first,
         .reason = TALUS_GAP_REFUSED,
     };
-    on_gap(bridge, &gap);
+    on_gap(bridge, session ? session->name : "", &gap);
 }
 
 // What another gateway says of its clients is told as what this one does: without an id, which
@@ -132,13 +129,13 @@ void bridge__on_delivery(struct bridge *bridge, const talus_delivery_t *delivery
         on_event(bridge, delivery->event);
         break;
     case TALUS_DELIVERY_GAP:
-        on_gap(bridge, delivery);
+        on_gap(bridge, delivery->session, &delivery->gap);
         break;
     case TALUS_DELIVERY_REPLAYED:
-        bridge__on_replayed(bridge, delivery);
+        bridge__on_replayed(bridge, &delivery->replayed);
         break;
     case TALUS_DELIVERY_RECOVERED:
-        bridge__on_recovered(bridge, delivery);
+        bridge__on_recovered(bridge, &delivery->recovered);
         break;
     default: // nothing else was asked for
         break;

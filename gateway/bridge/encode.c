@@ -169,13 +169,14 @@ struct bridge_encoded *encoder_presence(struct encoder *encoder, const char *typ
     return take_frames(encoder, session, "");
 }
 
-struct bridge_encoded *encoder_gap(struct encoder *encoder, const talus_delivery_t *gap)
+struct bridge_encoded *encoder_gap(struct encoder *encoder, const char *session,
+                                   const talus_gap_t *gap)
 {
     const char *reason = talus_gap_reason_name(gap->reason);
     // Session ids and event ids are made of characters that stand for themselves in JSON.
     const struct sio_text parts[] = {
         LITERAL("[\"gap\",{\"session_id\":\""),
-        {gap->session, strlen(gap->session)},
+        {session, strlen(session)},
         LITERAL("\",\"after\":\""),
         {gap->after, strlen(gap->after)},
         LITERAL("\",\"first\":\""),
@@ -188,7 +189,7 @@ struct bridge_encoded *encoder_gap(struct encoder *encoder, const talus_delivery
     if (!sio_frames_encode_text(&encoder->frames, SIO_EVENT, encoder->nsp, SIO_NO_ID, parts,
                                 sizeof parts / sizeof *parts, NULL, 0))
         return NULL;
-    struct bridge_encoded *encoded = take_frames(encoder, gap->session, "");
+    struct bridge_encoded *encoded = take_frames(encoder, session, "");
     if (encoded)
         strcpy(encoded->gap_end, gap->first);
     return encoded;

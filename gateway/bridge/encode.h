@@ -51,6 +51,7 @@ struct bridge_encoded *encoder_presence(struct encoder *encoder, const char *typ
                                         const char *session, const char *client);
 
 // Encodes a gap: `["gap", {"session_id":…,"after":…,"first":…,"reason":…}]`, which has no id.
-struct bridge_encoded *encoder_gap(struct encoder *encoder, const talus_delivery_t *gap);
+struct bridge_encoded *encoder_gap(struct encoder *encoder, const char *session,
+                                   const talus_gap_t *gap);
 
 #endif

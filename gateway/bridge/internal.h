@@ -324,7 +324,7 @@ void bridge__on_lost(struct gw_loop_message *message);
 
 void bridge__origins_init(struct bridge_origins *origins);
 // The session is live.
-void bridge__origins_begin(struct bridge_origins *origins, const talus_delivery_t *live);
+void bridge__origins_begin(struct bridge_origins *origins, const talus_live_t *live);
 // An event has come; `index`: the log's.
 void bridge__origins_note(struct bridge_origins *origins, const talus_event_t *event,
                           uint64_t index);
@@ -349,12 +349,12 @@ void bridge__catch_ups_resume(struct bridge *bridge);
 // histories that are asked for are walked through: some joins may end.
 void bridge__catch_ups_request(struct bridge *bridge);
 // Deliveries of what was asked for.
-void bridge__on_replayed(struct bridge *bridge, const talus_delivery_t *delivery);
-void bridge__on_recovered(struct bridge *bridge, const talus_delivery_t *delivery);
+void bridge__on_replayed(struct bridge *bridge, const talus_replayed_t *replayed);
+void bridge__on_recovered(struct bridge *bridge, const talus_recovered_t *recovered);
 // An event of the session has come, and is in the log.
 void bridge__catch_ups_on_event(struct bridge_session *session, const talus_event_t *event);
 // The same of a gap.
-void bridge__catch_ups_on_gap(struct bridge_session *session, const talus_delivery_t *gap);
+void bridge__catch_ups_on_gap(struct bridge_session *session, const talus_gap_t *gap);
 
 // ---- suspended_clients.c, bus thread
 

@@ -37,7 +37,7 @@ static void hear(struct bridge_origins *origins, const char *id, uint64_t index)
         origins->others = index;
 }
 
-void bridge__origins_begin(struct bridge_origins *origins, const talus_delivery_t *live)
+void bridge__origins_begin(struct bridge_origins *origins, const talus_live_t *live)
 {
     if (live->newest[0] != '\0')
         hear(origins, live->newest, 0);

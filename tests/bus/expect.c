@@ -23,17 +23,16 @@ static const talus_delivery_t *next(talus_subscriber_t *subscriber)
     return delivery;
 }
 
-const talus_delivery_t *expect_live(talus_subscriber_t *subscriber, const char *session,
-                                    bool is_complete)
+const talus_live_t *expect_live(talus_subscriber_t *subscriber, const char *session,
+                                bool is_complete)
 {
     const talus_delivery_t *delivery = next(subscriber);
 
     assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
     assert_string_equal(delivery->session, session);
-    assert_null(delivery->event);
-    assert_non_null(delivery->newest);
-    assert_int_equal(delivery->complete, is_complete);
-    return delivery;
+    assert_non_null(delivery->live.newest);
+    assert_int_equal(delivery->live.complete, is_complete);
+    return &delivery->live;
 }
 
 const talus_event_t *expect_event(talus_subscriber_t *subscriber, const char *id,
@@ -53,20 +52,19 @@ const talus_event_t *expect_event(talus_subscriber_t *subscriber, const char *id
     return delivery->event;
 }
 
-const talus_delivery_t *expect_gap(talus_subscriber_t *subscriber, const char *session,
-                                   const char *after, const char *first, talus_gap_reason_t reason)
+const talus_gap_t *expect_gap(talus_subscriber_t *subscriber, const char *session,
+                              const char *after, const char *first, talus_gap_reason_t reason)
 {
     const talus_delivery_t *delivery = next(subscriber);
 
     assert_int_equal(delivery->kind, TALUS_DELIVERY_GAP);
-    assert_null(delivery->event);
     assert_string_equal(delivery->session, session);
     if (after)
-        assert_string_equal(delivery->after, after);
+        assert_string_equal(delivery->gap.after, after);
     if (first)
-        assert_string_equal(delivery->first, first);
-    assert_int_equal(delivery->reason, reason);
-    return delivery;
+        assert_string_equal(delivery->gap.first, first);
+    assert_int_equal(delivery->gap.reason, reason);
+    return &delivery->gap;
 }
 
 void join_live(talus_subscriber_t *subscriber, const char *session)

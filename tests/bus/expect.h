@@ -11,8 +11,8 @@
 #define EXPECT_DEADLINE_MS 30000
 
 // The next delivery is the LIVE of `session`, complete or not; gives it.
-const talus_delivery_t *expect_live(talus_subscriber_t *subscriber, const char *session,
-                                    bool is_complete);
+const talus_live_t *expect_live(talus_subscriber_t *subscriber, const char *session,
+                                bool is_complete);
 
 // The next delivery is the event `id`, of `session` and `type`; gives it. NULL: whatever it is.
 const talus_event_t *expect_event(talus_subscriber_t *subscriber, const char *id,
@@ -20,8 +20,8 @@ const talus_event_t *expect_event(talus_subscriber_t *subscriber, const char *id
 
 // The next delivery is a gap of `session`, after and before these event ids; NULL: whatever they
 // are.
-const talus_delivery_t *expect_gap(talus_subscriber_t *subscriber, const char *session,
-                                   const char *after, const char *first, talus_gap_reason_t reason);
+const talus_gap_t *expect_gap(talus_subscriber_t *subscriber, const char *session,
+                              const char *after, const char *first, talus_gap_reason_t reason);
 
 // Joins, and the next delivery is LIVE and complete.
 void join_live(talus_subscriber_t *subscriber, const char *session);

@@ -367,7 +367,7 @@ static void test_bus_meeting_ten_thousand_sessions_are_live(void **state)
         const talus_delivery_t *delivery;
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
         assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
-        assert_true(delivery->complete);
+        assert_true(delivery->live.complete);
         assert_int_equal(sscanf(delivery->session, "session-%d", &number), 1);
         assert_false(is_live[number]);
         is_live[number] = true;

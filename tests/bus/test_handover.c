@@ -98,11 +98,11 @@ static void test_handover_says_what_it_could_not_do(void **state)
     assert_null(fixture->broadcasters[0]);
     assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
     assert_int_equal(delivery->kind, TALUS_DELIVERY_GAP);
-    assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
+    assert_int_equal(delivery->gap.reason, TALUS_GAP_ORIGIN_LOST);
     assert_string_equal(delivery->session, "s");
-    assert_string_equal(delivery->origin, origin);
-    assert_string_equal(strchr(delivery->after, '.'), ".0");
-    assert_string_equal(strchr(delivery->first, '.'), ".3");
+    assert_string_equal(delivery->gap.origin, origin);
+    assert_string_equal(strchr(delivery->gap.after, '.'), ".0");
+    assert_string_equal(strchr(delivery->gap.first, '.'), ".3");
     wait_forgotten(fixture);
     assert_int_equal(heal_stats_of(fixture).gaps, 1);
 }

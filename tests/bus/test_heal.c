@@ -92,9 +92,9 @@ static void test_heal_tells_what_history_has_no_more(void **state)
     while (next <= COUNT) {
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
         if (delivery->kind == TALUS_DELIVERY_GAP) {
-            assert_int_equal(delivery->reason, TALUS_GAP_HISTORY);
-            assert_int_equal(strtoull(strrchr(delivery->after, '.') + 1, NULL, 10), next - 1);
-            next = strtoull(strrchr(delivery->first, '.') + 1, NULL, 10);
+            assert_int_equal(delivery->gap.reason, TALUS_GAP_HISTORY);
+            assert_int_equal(strtoull(strrchr(delivery->gap.after, '.') + 1, NULL, 10), next - 1);
+            next = strtoull(strrchr(delivery->gap.first, '.') + 1, NULL, 10);
             gaps++;
         } else { // every event is there, or told to be missing: exactly once
             assert_int_equal(delivery->kind, TALUS_DELIVERY_EVENT);

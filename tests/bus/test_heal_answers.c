@@ -196,7 +196,7 @@ static void test_heal_asks_for_heads(void **state)
     while (lives < SESSIONS) {
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
         assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
-        assert_true(delivery->complete);
+        assert_true(delivery->live.complete);
         lives++;
     }
     assert_true(heal_stats_of(fixture).asked > 0);
@@ -211,10 +211,10 @@ static const talus_delivery_t *expect_recovered(talus_subscriber_t *subscriber, 
 
     assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
     assert_int_equal(delivery->kind, TALUS_DELIVERY_RECOVERED);
-    assert_int_equal(delivery->request, request);
-    assert_int_equal(delivery->complete, is_complete);
+    assert_int_equal(delivery->recovered.request, request);
+    assert_int_equal(!delivery->recovered.gap, is_complete);
     if (newest)
-        assert_string_equal(delivery->newest, newest);
+        assert_string_equal(delivery->recovered.newest, newest);
     return delivery;
 }
 
@@ -236,8 +236,8 @@ static void test_heal_recovers_what_came_after_an_event(void **state)
     for (int i = 2000; i < 2500; i++) {
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
         assert_int_equal(delivery->kind, TALUS_DELIVERY_REPLAYED);
-        assert_int_equal(delivery->request, request);
-        assert_string_equal(delivery->event->id, ids[i].text);
+        assert_int_equal(delivery->replayed.request, request);
+        assert_string_equal(delivery->replayed.event->id, ids[i].text);
     }
     expect_recovered(subscriber, request, ids[2499].text, true);
     // Nothing newer.
@@ -247,15 +247,15 @@ static void test_heal_recovers_what_came_after_an_event(void **state)
     assert_int_equal(talus_subscriber_recover(subscriber, "s", ids[9].text, &request), 0);
     for (int i = 1500; i < 2500; i++) {
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
-        assert_string_equal(delivery->event->id, ids[i].text);
+        assert_string_equal(delivery->replayed.event->id, ids[i].text);
     }
     assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
     assert_int_equal(delivery->kind, TALUS_DELIVERY_RECOVERED);
-    assert_false(delivery->complete);
-    assert_string_equal(delivery->after, ids[9].text);
-    assert_string_equal(delivery->first, ids[1500].text);
-    assert_int_equal(delivery->reason, TALUS_GAP_HISTORY);
-    assert_true(delivery->is_only_origin);
+    assert_non_null(delivery->recovered.gap);
+    assert_string_equal(delivery->recovered.gap->after, ids[9].text);
+    assert_string_equal(delivery->recovered.gap->first, ids[1500].text);
+    assert_int_equal(delivery->recovered.gap->reason, TALUS_GAP_HISTORY);
+    assert_true(delivery->recovered.is_only_origin);
     // Live events go on beside it.
     assert_int_equal(talus_emit(broadcaster, &event, NULL), 0);
     heal_expect_seqs(subscriber, 2501, 2501);
@@ -282,7 +282,7 @@ static void test_heal_recovers_large_histories_in_several_answers(void **state)
     for (uint64_t seq = 1; seq <= COUNT; seq++) {
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
         assert_int_equal(delivery->kind, TALUS_DELIVERY_REPLAYED);
-        assert_int_equal(delivery->event->seq, seq);
+        assert_int_equal(delivery->replayed.event->seq, seq);
     }
     expect_recovered(subscriber, request, NULL, true);
 }
@@ -302,13 +302,13 @@ static void test_heal_recovery_of_a_lost_origin(void **state)
     assert_int_equal(talus_subscriber_recover(subscriber, "s", "somebody1.17", &request), 0);
     assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
     assert_int_equal(delivery->kind, TALUS_DELIVERY_RECOVERED);
-    assert_int_equal(delivery->request, request);
-    assert_false(delivery->complete);
+    assert_int_equal(delivery->recovered.request, request);
+    assert_non_null(delivery->recovered.gap);
     assert_string_equal(delivery->session, "s");
-    assert_string_equal(delivery->origin, "somebody1");
-    assert_string_equal(delivery->after, "somebody1.17");
-    assert_string_equal(delivery->first, "");
-    assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
+    assert_string_equal(delivery->recovered.gap->origin, "somebody1");
+    assert_string_equal(delivery->recovered.gap->after, "somebody1.17");
+    assert_string_equal(delivery->recovered.gap->first, "");
+    assert_int_equal(delivery->recovered.gap->reason, TALUS_GAP_ORIGIN_LOST);
 }
 
 // What the session's own deliveries go on after is known, whether or not the broadcaster answers.
@@ -333,10 +333,13 @@ static void test_recovery_without_an_answer_says_what_deliveries_bring(void **st
                          0);
         const talus_delivery_t *delivery =
             expect_recovered(fixture->subscriber, request, cases[i].newest, !cases[i].first);
-        assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
-        assert_int_equal(delivery->is_reached, cases[i].is_reached);
-        assert_string_equal(delivery->after, cases[i].first ? cases[i].since : "");
-        assert_string_equal(delivery->first, cases[i].first ? cases[i].first : "");
+        assert_false(delivery->recovered.is_answered);
+        assert_int_equal(delivery->recovered.is_reached, cases[i].is_reached);
+        if (!cases[i].first)
+            continue;
+        assert_int_equal(delivery->recovered.gap->reason, TALUS_GAP_ORIGIN_LOST);
+        assert_string_equal(delivery->recovered.gap->after, cases[i].since);
+        assert_string_equal(delivery->recovered.gap->first, cases[i].first);
     }
     raw_publisher_close(&raw);
 }
@@ -361,7 +364,7 @@ static void test_recovery_says_whether_deliveries_have_reached_it(void **state)
         assert_int_equal(talus_subscriber_recover(subscriber, "s", id.text, &request), 0);
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
         assert_int_equal(delivery->kind, TALUS_DELIVERY_RECOVERED);
-        assert_int_equal(delivery->is_reached, is_joined);
+        assert_int_equal(delivery->recovered.is_reached, is_joined);
     }
 }
 
@@ -393,8 +396,8 @@ static void test_live_says_whether_several_have_sent(void **state)
         assert_int_equal(talus_subscriber_join(subscriber, cases[i].session), 0);
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
         assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
-        assert_true(delivery->complete);
-        assert_int_equal(delivery->is_only_origin, cases[i].is_only_origin);
+        assert_true(delivery->live.complete);
+        assert_int_equal(delivery->live.is_only_origin, cases[i].is_only_origin);
     }
 }
 

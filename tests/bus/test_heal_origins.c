@@ -125,7 +125,7 @@ static void test_heal_knows_a_killed_one_as_the_only_one(void **state)
         assert_int_equal(talus_subscriber_recover(subscriber, "s", id, &request), 0);
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
         assert_int_equal(delivery->kind, TALUS_DELIVERY_RECOVERED);
-        assert_int_equal(delivery->is_only_origin, others == 0);
+        assert_int_equal(delivery->recovered.is_only_origin, others == 0);
     }
 }
 
@@ -174,9 +174,9 @@ static void test_heal_tells_what_a_killed_one_had_not_sent(void **state)
             continue;
         }
         assert_int_equal(delivery->kind, TALUS_DELIVERY_GAP);
-        assert_int_equal(strtoull(strrchr(delivery->after, '.') + 1, NULL, 10), next - 1);
-        assert_string_not_equal(delivery->first, "");
-        next = strtoull(strrchr(delivery->first, '.') + 1, NULL, 10);
+        assert_int_equal(strtoull(strrchr(delivery->gap.after, '.') + 1, NULL, 10), next - 1);
+        assert_string_not_equal(delivery->gap.first, "");
+        next = strtoull(strrchr(delivery->gap.first, '.') + 1, NULL, 10);
     }
     assert_int_equal(next, MANY + 1);
     pump_until(subscriber, origins_are, 0);
@@ -198,10 +198,10 @@ static void test_heal_tells_of_a_broadcaster_that_nobody_met(void **state)
     child_kill(&fixture->child);
     assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
     assert_int_equal(delivery->kind, TALUS_DELIVERY_GAP);
-    assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
+    assert_int_equal(delivery->gap.reason, TALUS_GAP_ORIGIN_LOST);
     assert_string_equal(delivery->session, "s");
-    assert_string_equal(strchr(delivery->after, '.'), ".0");
-    assert_string_equal(strchr(delivery->first, '.'), ".4");
+    assert_string_equal(strchr(delivery->gap.after, '.'), ".0");
+    assert_string_equal(strchr(delivery->gap.first, '.'), ".4");
     pump_until(subscriber, origins_are, 0);
     assert_int_equal(heal_stats_of(fixture).gaps, 1);
 }
@@ -248,10 +248,10 @@ static void test_heal_a_killed_broadcaster_takes_its_history_along(void **state)
             continue;
         }
         assert_int_equal(delivery->kind, TALUS_DELIVERY_GAP);
-        assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
-        assert_int_equal(strtoull(strrchr(delivery->after, '.') + 1, NULL, 10), next - 1);
-        assert_string_not_equal(delivery->first, "");
-        next = strtoull(strrchr(delivery->first, '.') + 1, NULL, 10);
+        assert_int_equal(delivery->gap.reason, TALUS_GAP_ORIGIN_LOST);
+        assert_int_equal(strtoull(strrchr(delivery->gap.after, '.') + 1, NULL, 10), next - 1);
+        assert_string_not_equal(delivery->gap.first, "");
+        next = strtoull(strrchr(delivery->gap.first, '.') + 1, NULL, 10);
     }
     assert_int_equal(next, FLOOD + 1);
 }
@@ -275,7 +275,7 @@ static void test_heal_ten_thousand_sessions_across_a_restart(void **state)
     for (; lives < MANY_SESSIONS; lives++) {
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
         assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
-        assert_true(delivery->complete);
+        assert_true(delivery->live.complete);
     }
     talus_broadcaster_destroy(&fixture->broadcasters[0]);
     broadcaster = heal_broadcast(fixture, 0, fixture->bus);
@@ -340,7 +340,7 @@ static void test_heal_ten_thousand_sessions_across_a_kill(void **state)
     for (int i = 0; i < MANY_SESSIONS; i++) {
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
         assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
-        assert_true(delivery->complete);
+        assert_true(delivery->live.complete);
     }
     child_kill(&fixture->child);
     pump_until(subscriber, origins_are, 0);

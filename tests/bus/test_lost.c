@@ -105,7 +105,7 @@ static void test_lost_what_is_emitted_after_an_absence_was_told(void **state)
     child_tell(&fixture->child);
     child_wait_said(&fixture->child); // it has emitted
     child_kill(&fixture->child);
-    const talus_delivery_t *gap = expect_gap(subscriber, "s", NULL, NULL, TALUS_GAP_ORIGIN_LOST);
+    const talus_gap_t *gap = expect_gap(subscriber, "s", NULL, NULL, TALUS_GAP_ORIGIN_LOST);
     assert_string_equal(strchr(gap->after, '.'), ".1");
     assert_string_equal(strchr(gap->first, '.'), ".3");
     pump_until(subscriber, origins_are, 0);
@@ -155,8 +155,8 @@ static void test_lost_the_dead_are_not_asked(void **state)
     for (int i = 0; i < SESSIONS; i++) {
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
         assert_int_equal(delivery->kind, TALUS_DELIVERY_GAP);
-        assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
-        assert_string_not_equal(delivery->first, "");
+        assert_int_equal(delivery->gap.reason, TALUS_GAP_ORIGIN_LOST);
+        assert_string_not_equal(delivery->gap.first, "");
     }
     pump_until(subscriber, origins_are, 0);
     talus_subscriber_stats_t stats = heal_stats_of(fixture);

@@ -86,7 +86,7 @@ static void test_newcomers_that_died_and_were_buried_are_told(void **state)
     child_kill(&fixture->child);
     bury_dead(fixture);
     // Nothing says any more what it had sent.
-    const talus_delivery_t *gap = expect_gap(subscriber, "s", NULL, "", TALUS_GAP_ORIGIN_LOST);
+    const talus_gap_t *gap = expect_gap(subscriber, "s", NULL, "", TALUS_GAP_ORIGIN_LOST);
     assert_string_equal(strchr(gap->after, '.'), ".0");
     pump_until(subscriber, origins_are, 0);
     assert_int_equal(heal_stats_of(fixture).gaps, 1);
@@ -178,8 +178,8 @@ static void test_newcomers_beyond_the_watch_may_be_a_loss(void **state)
         const talus_delivery_t *gap;
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &gap), 0);
         assert_int_equal(gap->kind, TALUS_DELIVERY_GAP);
-        assert_int_equal(gap->reason, TALUS_GAP_ORIGIN_LOST);
-        assert_string_equal(gap->first, "");
+        assert_int_equal(gap->gap.reason, TALUS_GAP_ORIGIN_LOST);
+        assert_string_equal(gap->gap.first, "");
         is_told[strcmp(gap->session, "t") == 0] = true;
     }
     assert_true(is_told[0] && is_told[1]);

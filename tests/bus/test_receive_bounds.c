@@ -104,14 +104,16 @@ static void test_recoveries_are_whole(void **state)
     while (recovered < SESSIONS) {
         const talus_delivery_t *delivery;
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
-        uint64_t i = delivery->request - requests[0];
+        bool is_replayed = delivery->kind == TALUS_DELIVERY_REPLAYED;
+        uint64_t i =
+            (is_replayed ? delivery->replayed.request : delivery->recovered.request) - requests[0];
         assert_in_range(i, 0, SESSIONS - 1);
-        if (delivery->kind == TALUS_DELIVERY_REPLAYED) {
-            assert_int_equal(delivery->event->seq, i * EVENTS + ++replayed[i]);
+        if (is_replayed) {
+            assert_int_equal(delivery->replayed.event->seq, i * EVENTS + ++replayed[i]);
             continue;
         }
         assert_int_equal(delivery->kind, TALUS_DELIVERY_RECOVERED);
-        assert_true(delivery->complete);
+        assert_null(delivery->recovered.gap);
         assert_int_equal(replayed[i], EVENTS);
         recovered++;
     }
@@ -189,7 +191,7 @@ static void expect_replayed(talus_subscriber_t *subscriber, uint64_t first, uint
     for (uint64_t seq = first; seq <= last; seq++) {
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
         assert_int_equal(delivery->kind, TALUS_DELIVERY_REPLAYED);
-        assert_int_equal(delivery->event->seq, seq);
+        assert_int_equal(delivery->replayed.event->seq, seq);
     }
 }
 
@@ -206,10 +208,10 @@ static void test_a_recovery_without_its_events_is_not_complete(void **state)
     assert_int_equal(replay_expect_request(&replay, fixture->subscriber), 2);
     replay_send_end(&replay, raw.origin, 9); // it says that 3 to 9 are kept
     const talus_delivery_t *delivery = expect_recovered(fixture->subscriber);
-    assert_false(delivery->complete);
-    assert_string_equal(delivery->newest, "origin01.9");
-    assert_string_equal(delivery->after, "origin01.2");
-    assert_string_equal(delivery->first, "origin01.10");
+    assert_non_null(delivery->recovered.gap);
+    assert_string_equal(delivery->recovered.newest, "origin01.9");
+    assert_string_equal(delivery->recovered.gap->after, "origin01.2");
+    assert_string_equal(delivery->recovered.gap->first, "origin01.10");
     raw_publisher_close(&raw);
     replay_close(&replay);
 }
@@ -236,10 +238,10 @@ static void test_a_recovery_goes_on_after_a_gap(void **state)
     replay_answer(&replay, raw.origin, 15, 20);
     expect_replayed(fixture->subscriber, 15, 20);
     const talus_delivery_t *delivery = expect_recovered(fixture->subscriber);
-    assert_false(delivery->complete);
-    assert_string_equal(delivery->newest, "origin01.20");
-    assert_string_equal(delivery->after, "origin01.3");
-    assert_string_equal(delivery->first, "origin01.15");
+    assert_non_null(delivery->recovered.gap);
+    assert_string_equal(delivery->recovered.newest, "origin01.20");
+    assert_string_equal(delivery->recovered.gap->after, "origin01.3");
+    assert_string_equal(delivery->recovered.gap->first, "origin01.15");
     raw_publisher_close(&raw);
     replay_close(&replay);
 }
@@ -254,7 +256,7 @@ static int receive_live(talus_subscriber_t *subscriber)
         return 0;
     assert_int_equal(error, 0);
     assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
-    assert_true(delivery->complete);
+    assert_true(delivery->live.complete);
     return 1;
 }
 

@@ -343,7 +343,7 @@ static void test_a_stopped_broadcaster_in_a_bus_directory(void **state)
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
     } while (delivery->kind == TALUS_DELIVERY_EVENT);
     assert_int_equal(delivery->kind, TALUS_DELIVERY_GAP);
-    assert_int_equal(delivery->reason, TALUS_GAP_ORIGIN_LOST);
+    assert_int_equal(delivery->gap.reason, TALUS_GAP_ORIGIN_LOST);
     assert_string_equal(delivery->session, "s");
     join_live(subscriber, "other");
     assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);

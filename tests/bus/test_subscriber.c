@@ -427,7 +427,8 @@ static void test_subscriber_plain_publisher_is_welcome(void **state)
 
 static bool is_of_other(const talus_delivery_t *delivery)
 {
-    const char *id = delivery->kind == TALUS_DELIVERY_EVENT ? delivery->event->id : delivery->after;
+    const char *id =
+        delivery->kind == TALUS_DELIVERY_EVENT ? delivery->event->id : delivery->gap.after;
 
     return strncmp(id, OTHER ".", sizeof OTHER) == 0;
 }
@@ -454,9 +455,9 @@ static void test_subscriber_takes_nobody_for_plain_after_a_drop(void **state)
     } while (talus_subscriber_receive(fixture->subscriber, 100, &delivery) != 0 ||
              !is_of_other(delivery));
     assert_int_equal(delivery->kind, TALUS_DELIVERY_GAP);
-    assert_int_equal(delivery->reason, TALUS_GAP_HISTORY);
-    assert_string_equal(delivery->after, OTHER ".0");
-    assert_string_equal(delivery->first, OTHER ".9");
+    assert_int_equal(delivery->gap.reason, TALUS_GAP_HISTORY);
+    assert_string_equal(delivery->gap.after, OTHER ".0");
+    assert_string_equal(delivery->gap.first, OTHER ".9");
     expect_event(fixture->subscriber, OTHER ".9", NULL, NULL);
 }
 

@@ -176,7 +176,7 @@ static void test_subscriber_descriptor_tells_of_the_live_deadline(void **state)
     } while (error == TALUS_ETIMEOUT);
     assert_int_equal(error, 0);
     assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
-    assert_false(delivery->complete);
+    assert_false(delivery->live.complete);
     raw_publisher_close(&raw);
 }
 

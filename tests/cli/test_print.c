@@ -47,11 +47,12 @@ static char *copy_line(const char *line, size_t size)
     return text;
 }
 
-static void expect_gap_line(printer_t *printer, const talus_delivery_t *gap, const char *expected)
+static void expect_gap_line(printer_t *printer, const char *session, const talus_gap_t *gap,
+                            const char *expected)
 {
     const char *line;
     size_t size;
-    assert_int_equal(printer_format_gap(printer, gap, &line, &size), 0);
+    assert_int_equal(printer_format_gap(printer, session, gap, &line, &size), 0);
     assert_int_equal(line[size], '\n');
     assert_int_equal(size, strlen(expected));
     assert_memory_equal(line, expected, size);
@@ -60,29 +61,26 @@ static void expect_gap_line(printer_t *printer, const talus_delivery_t *gap, con
 static void test_print_gaps(void **state)
 {
     (void)state;
-    talus_delivery_t gap = {.kind = TALUS_DELIVERY_GAP,
-                            .session = "s-1",
-                            .origin = "k3v9q2mx",
-                            .after = "k3v9q2mx.7",
-                            .first = "k3v9q2mx.9",
-                            .reason = TALUS_GAP_HISTORY};
+    talus_gap_t gap = {.origin = "k3v9q2mx",
+                       .after = "k3v9q2mx.7",
+                       .first = "k3v9q2mx.9",
+                       .reason = TALUS_GAP_HISTORY};
     printer_t printer;
 
     printer_init(&printer, PRINT_JSON);
-    expect_gap_line(&printer, &gap,
+    expect_gap_line(&printer, "s-1", &gap,
                     "{\"type\":\"gap\",\"session\":\"s-1\",\"origin\":\"k3v9q2mx\","
                     "\"after\":\"k3v9q2mx.7\",\"first\":\"k3v9q2mx.9\",\"reason\":\"history\"}");
     printer_fini(&printer);
     printer_init(&printer, PRINT_PRETTY);
     expect_gap_line(
-        &printer, &gap,
+        &printer, "s-1", &gap,
         "--:--:--.--- s-1 gap: events after k3v9q2mx.7 and before k3v9q2mx.9 are missing "
         "(history)");
-    gap.session = "";
     gap.first = "";
     gap.reason = TALUS_GAP_ORIGIN_LOST;
     printer.is_coloured = true;
-    expect_gap_line(&printer, &gap,
+    expect_gap_line(&printer, "", &gap,
                     "\033[31m--:--:--.--- (all) gap: events after k3v9q2mx.7 and before whatever "
                     "follows are missing (origin_lost)\033[0m");
     printer_fini(&printer);

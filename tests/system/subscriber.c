@@ -35,14 +35,16 @@ static void note(const talus_delivery_t *delivery)
 {
     double now = milliseconds();
     if (delivery->kind == TALUS_DELIVERY_LIVE) {
-        fprintf(out, "[%.3f,\"joined\",\"%s\",\"%s\"]\n", now, delivery->session, delivery->newest);
+        fprintf(out, "[%.3f,\"joined\",\"%s\",\"%s\"]\n", now, delivery->session,
+                delivery->live.newest);
         if (--waited_for == 0) {
             printf("ready\n");
             fflush(stdout);
         }
     } else if (delivery->kind == TALUS_DELIVERY_GAP) {
         fprintf(out, "[%.3f,\"gap\",\"%s\",\"%s\",\"%s\",\"%s\"]\n", now, delivery->session,
-                delivery->after, delivery->first, talus_gap_reason_name(delivery->reason));
+                delivery->gap.after, delivery->gap.first,
+                talus_gap_reason_name(delivery->gap.reason));
     } else if (delivery->kind == TALUS_DELIVERY_EVENT) {
         char text[24] = "null";
         talus_value_t number;

@@ -161,11 +161,65 @@ typedef enum talus_gap_reason {
 } talus_gap_reason_t;
 
 // The reason as it is written in logs and to clients: "history", "origin_lost", "refused".
+// "unknown" for one that this version of the library does not know. The text lives for ever.
 // Any thread. Does not block.
 TALUS_API const char *talus_gap_reason_name(talus_gap_reason_t reason);
 
-// What talus_subscriber_receive gives. Members that a kind does not have are "", NULL, 0 or false.
-// Later versions may add kinds, which are to be passed over, and members at the end.
+// LIVE.
+typedef struct talus_live {
+    // Id of the session's newest event, delivered or named by a broadcaster's head; "" for none.
+    // With several origins: the one that was heard of last. What only tells presence
+    // (TALUS_PRESENCE_ORIGIN) is left out.
+    const char *newest;
+    // False if some known broadcaster had not answered in time, or is away (its heartbeats stopped;
+    // after origin_timeout_ms it counts as lost, and as known no more): its later events come once
+    // it answers.
+    bool complete;
+    // No other broadcaster than that of `newest` is known to have sent to the session, but for
+    // those that only tell presence.
+    bool is_only_origin;
+} talus_live_t;
+
+// GAP: missing are the events of `origin` in the session after the event id `after` (SEQ 0: from
+// the beginning) and before the id `first`, which may be of no event yet, or of another session's.
+// `first` "": how many are missing is not known.
+typedef struct talus_gap {
+    const char *origin;
+    const char *after;
+    const char *first;
+    talus_gap_reason_t reason;
+} talus_gap_t;
+
+// REPLAYED.
+typedef struct talus_replayed {
+    const talus_event_t *event;
+    uint64_t request; // what talus_subscriber_recover gave
+} talus_replayed_t;
+
+// RECOVERED.
+typedef struct talus_recovered {
+    uint64_t request;   // what talus_subscriber_recover gave
+    const char *newest; // id of the origin's newest event of the session; SEQ 0: none
+    // What is missing of what was asked for; NULL: nothing is.
+    const talus_gap_t *gap;
+    // False: the broadcaster did not answer. If the session is joined and live, it is known how far
+    // its deliveries of that origin were when it was asked for, and that they bring everything
+    // later: missing is then what comes before, which may be nothing.
+    bool is_answered;
+    bool is_only_origin; // as for LIVE; false also if the session is not joined
+    bool is_reached;     // the session is joined, and its deliveries have reached `newest`: none up
+                         // to that will come any more
+} talus_recovered_t;
+
+// What talus_subscriber_receive gives: `kind` says which member of the union is there; no other may
+// be read.
+//
+// The library makes deliveries, and owns them; callers only read them, through the pointer that
+// they are given. So later versions may add kinds (pass over those that you do not know) and
+// members at the end of the union's structs: nothing lies behind the union, and the structs share
+// nothing, so nothing that a program was compiled with moves. Do not copy a talus_delivery_t by
+// value, and do not put one into a struct that crosses libraries. A program must not run with an
+// older library than it was compiled with (talus_version).
 typedef struct talus_delivery {
     talus_delivery_kind_t kind;
 
@@ -173,37 +227,13 @@ typedef struct talus_delivery {
     // the one joined ("*": the gap may be in any session).
     const char *session;
 
-    const talus_event_t *event; // EVENT, REPLAYED; else NULL
-
-    // LIVE: id of the session's newest event, delivered or named by a broadcaster's head; "" for
-    // none. With several origins: the one that was heard of last. What only tells presence
-    // (TALUS_PRESENCE_ORIGIN) is left out.
-    // RECOVERED: id of the origin's newest event of the session; SEQ 0: none.
-    const char *newest;
-
-    // LIVE: false if some known broadcaster had not answered in time, or is away (its heartbeats
-    // stopped; after origin_timeout_ms it counts as lost, and as known no more): its later events
-    // come once it answers. RECOVERED: false if events are missing, as for a GAP.
-    bool complete;
-
-    // GAP, and RECOVERED if not complete: missing are the events of `origin` in the session after
-    // the event id `after` (SEQ 0: from the beginning) and before the id `first`, which may be of
-    // no event yet, or of another session's. `first` "": how many are missing is not known.
-    // RECOVERED with the reason TALUS_GAP_ORIGIN_LOST: the broadcaster did not answer. If the
-    // session is joined and live, it is known how far its deliveries of that origin were when it
-    // was asked for, and that they bring everything later: missing is then what comes before, and
-    // if that is nothing it is complete.
-    const char *origin;
-    const char *after;
-    const char *first;
-    talus_gap_reason_t reason;
-
-    uint64_t request;    // REPLAYED, RECOVERED: what talus_subscriber_recover gave
-    bool is_only_origin; // LIVE, RECOVERED: the session is joined, and no other broadcaster than
-                         // that of `newest` is known to have sent to it, but for those that
-                         // only tell presence (TALUS_PRESENCE_ORIGIN)
-    bool is_reached; // RECOVERED: the session is joined, and its deliveries have reached `newest`:
-                     // none up to that will come any more
+    union {
+        const talus_event_t *event; // EVENT
+        talus_live_t live;
+        talus_gap_t gap;
+        talus_replayed_t replayed;
+        talus_recovered_t recovered;
+    };
 } talus_delivery_t;
 
 // Gives the next delivery, which lives until the next call with this subscriber.

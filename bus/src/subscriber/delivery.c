@@ -43,14 +43,8 @@ void talus__format_id(char id[TALUS_ID_MAX + 1], const char *origin, uint64_t se
     id[size] = '\0';
 }
 
-void talus__delivery_clear(struct talus__delivery *delivery, talus_delivery_kind_t kind)
-{
-    delivery->given = (talus_delivery_t){
-        .kind = kind, .session = "", .newest = "", .origin = "", .after = "", .first = ""};
-}
-
-void talus__delivery_event(struct talus__delivery *delivery, const struct talus__topic *topic,
-                           const struct talus__body *body)
+static void set_event(struct talus__delivery *delivery, const struct talus__topic *topic,
+                      const struct talus__body *body)
 {
     copy_text(delivery->session, topic->session, topic->session_size);
     copy_text(delivery->type, topic->type, topic->type_size);
@@ -69,13 +63,54 @@ void talus__delivery_event(struct talus__delivery *delivery, const struct talus_
         .data = body->data,
         .data_size = body->data_size,
     };
-    talus__delivery_clear(delivery, TALUS_DELIVERY_EVENT);
     delivery->given.session = delivery->session;
-    delivery->given.event = &delivery->event;
-    delivery->given.complete = true;
     delivery->stats->delivered++;
     TALUS__PROBE4(deliver, talus__probe_text(delivery->origin), body->seq,
                   talus__probe_text(delivery->session), talus__probe_text(delivery->type));
+}
+
+void talus__delivery_event(struct talus__delivery *delivery, const struct talus__topic *topic,
+                           const struct talus__body *body)
+{
+    set_event(delivery, topic, body);
+    delivery->given.kind = TALUS_DELIVERY_EVENT;
+    delivery->given.event = &delivery->event;
+}
+
+void talus__delivery_replayed(struct talus__delivery *delivery, const struct talus__topic *topic,
+                              const struct talus__body *body, uint64_t request)
+{
+    set_event(delivery, topic, body);
+    delivery->given.kind = TALUS_DELIVERY_REPLAYED;
+    delivery->given.replayed = (talus_replayed_t){.event = &delivery->event, .request = request};
+}
+
+void talus__delivery_live(struct talus__delivery *delivery, const char *session,
+                          const char *newest_origin, uint64_t newest_seq, bool is_complete)
+{
+    copy_text(delivery->session, session, strlen(session));
+    delivery->id[0] = '\0';
+    if (newest_seq > 0)
+        talus__format_id(delivery->id, newest_origin, newest_seq);
+    delivery->given = (talus_delivery_t){
+        .kind = TALUS_DELIVERY_LIVE,
+        .session = delivery->session,
+        .live = {.newest = delivery->id, .complete = is_complete},
+    };
+}
+
+// The texts of a gap of delivery->origin.
+static talus_gap_t make_gap(struct talus__delivery *delivery, uint64_t after, uint64_t first,
+                            talus_gap_reason_t reason)
+{
+    talus__format_id(delivery->after, delivery->origin, after);
+    delivery->first[0] = '\0';
+    if (first > 0)
+        talus__format_id(delivery->first, delivery->origin, first);
+    return (talus_gap_t){.origin = delivery->origin,
+                         .after = delivery->after,
+                         .first = delivery->first,
+                         .reason = reason};
 }
 
 void talus__delivery_gap(struct talus__delivery *delivery, const char *session, const char *origin,
@@ -85,16 +120,11 @@ void talus__delivery_gap(struct talus__delivery *delivery, const char *session, 
 
     copy_text(delivery->session, session, strlen(session));
     copy_text(delivery->origin, origin, strlen(origin));
-    talus__format_id(delivery->after, origin, after);
-    delivery->first[0] = '\0';
-    if (first > 0)
-        talus__format_id(delivery->first, origin, first);
-    talus__delivery_clear(delivery, TALUS_DELIVERY_GAP);
-    delivery->given.session = delivery->session;
-    delivery->given.origin = delivery->origin;
-    delivery->given.after = delivery->after;
-    delivery->given.first = delivery->first;
-    delivery->given.reason = reason;
+    delivery->given = (talus_delivery_t){
+        .kind = TALUS_DELIVERY_GAP,
+        .session = delivery->session,
+        .gap = make_gap(delivery, after, first, reason),
+    };
     delivery->stats->gaps++;
     if (talus__may_log(&delivery->gap_gate, &held_back))
         talus__log(TALUS_LOG_WARNING,
@@ -102,4 +132,24 @@ void talus__delivery_gap(struct talus__delivery *delivery, const char *session, 
                    "more gaps)",
                    session, delivery->after, first > 0 ? delivery->first : "whatever follows",
                    talus_gap_reason_name(reason), held_back);
+}
+
+void talus__delivery_recovered(struct talus__delivery *delivery, const char *session,
+                               const char *origin, uint64_t request, uint64_t newest)
+{
+    copy_text(delivery->session, session, strlen(session));
+    copy_text(delivery->origin, origin, strlen(origin));
+    talus__format_id(delivery->id, origin, newest);
+    delivery->given = (talus_delivery_t){
+        .kind = TALUS_DELIVERY_RECOVERED,
+        .session = delivery->session,
+        .recovered = {.request = request, .newest = delivery->id, .is_answered = true},
+    };
+}
+
+void talus__delivery_missing(struct talus__delivery *delivery, uint64_t after, uint64_t first,
+                             talus_gap_reason_t reason)
+{
+    delivery->missing = make_gap(delivery, after, first, reason);
+    delivery->given.recovered.gap = &delivery->missing;
 }

@@ -3,6 +3,7 @@
 #ifndef TALUS__DELIVERY_H
 #define TALUS__DELIVERY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <talus/subscriber.h>
@@ -23,6 +24,7 @@ struct talus__delivery {
     struct talus__log_gate gap_gate;
     talus_delivery_t given;
     talus_event_t event;
+    talus_gap_t missing; // of a RECOVERED
     char session[TALUS_SESSION_MAX + 1];
     char type[TALUS_TYPE_MAX + 1];
     char origin[TALUS_ORIGIN_MAX + 1];
@@ -35,12 +37,27 @@ struct talus__delivery {
 // Writes ORIGIN.SEQ, as an event id has it.
 void talus__format_id(char id[TALUS_ID_MAX + 1], const char *origin, uint64_t seq);
 
-// Set the delivery: to nothing but its kind; to an event, whose payload is borrowed from `body`; to
-// a gap (`first` 0: its end is not known).
-void talus__delivery_clear(struct talus__delivery *delivery, talus_delivery_kind_t kind);
+// Set the delivery to an event, whose payload is borrowed from `body`.
 void talus__delivery_event(struct talus__delivery *delivery, const struct talus__topic *topic,
                            const struct talus__body *body);
+
+// The same as the answer to a request.
+void talus__delivery_replayed(struct talus__delivery *delivery, const struct talus__topic *topic,
+                              const struct talus__body *body, uint64_t request);
+
+// Sets the delivery to LIVE. `newest_seq` 0: there is no newest event.
+void talus__delivery_live(struct talus__delivery *delivery, const char *session,
+                          const char *newest_origin, uint64_t newest_seq, bool is_complete);
+
+// Sets the delivery to a gap (`first` 0: its end is not known).
 void talus__delivery_gap(struct talus__delivery *delivery, const char *session, const char *origin,
                          uint64_t after, uint64_t first, talus_gap_reason_t reason);
+
+// Sets the delivery to the end of a recovery, of which nothing is missing; then what is (`first` as
+// above).
+void talus__delivery_recovered(struct talus__delivery *delivery, const char *session,
+                               const char *origin, uint64_t request, uint64_t newest);
+void talus__delivery_missing(struct talus__delivery *delivery, uint64_t after, uint64_t first,
+                             talus_gap_reason_t reason);
 
 #endif

@@ -286,15 +286,9 @@ bool talus__join_take_live(talus_subscriber_t *subscriber)
     struct talus__joined *joined = subscriber->core.joined.lists[TALUS__LIST_ANNOUNCE].first;
 
     talus__joined_move(&subscriber->core.joined, joined, TALUS__LIST_NONE);
-    memcpy(subscriber->core.delivery.session, joined->name, joined->node.name_size + 1);
-    subscriber->core.delivery.id[0] = '\0';
-    if (joined->newest_seq > 0)
-        talus__format_id(subscriber->core.delivery.id, joined->newest_origin, joined->newest_seq);
-    talus__delivery_clear(&subscriber->core.delivery, TALUS_DELIVERY_LIVE);
-    subscriber->core.delivery.given.session = subscriber->core.delivery.session;
-    subscriber->core.delivery.given.newest = subscriber->core.delivery.id;
-    subscriber->core.delivery.given.complete = joined->is_complete;
-    subscriber->core.delivery.given.is_only_origin = talus__joined_is_only_origin(
+    talus__delivery_live(&subscriber->core.delivery, joined->name, joined->newest_origin,
+                         joined->newest_seq, joined->is_complete);
+    subscriber->core.delivery.given.live.is_only_origin = talus__joined_is_only_origin(
         &subscriber->core.joined, subscriber->core.delivery.session, joined->newest_origin);
     return true;
 }

@@ -41,35 +41,13 @@ static bool is_reached(struct talus__recover *recover, const char *session, cons
 static void set_recovered(struct talus__recover *recover, const char *session, const char *origin,
                           uint64_t request, uint64_t head)
 {
-    talus__delivery_clear(&recover->core->delivery, TALUS_DELIVERY_RECOVERED);
-    strcpy(recover->core->delivery.session, session);
-    strcpy(recover->core->delivery.origin, origin);
-    talus__format_id(recover->core->delivery.id, origin, head);
-    recover->core->delivery.given.session = recover->core->delivery.session;
-    recover->core->delivery.given.origin = recover->core->delivery.origin;
-    recover->core->delivery.given.newest = recover->core->delivery.id;
-    recover->core->delivery.given.request = request;
-    recover->core->delivery.given.complete = true;
-    recover->core->delivery.given.is_only_origin =
+    struct talus__delivery *delivery = &recover->core->delivery;
+
+    talus__delivery_recovered(delivery, session, origin, request, head);
+    delivery->given.recovered.is_only_origin =
         talus__joined_is_only_origin(&recover->core->joined, session, origin);
-    recover->core->delivery.given.is_reached = is_reached(recover, session, origin, head);
+    delivery->given.recovered.is_reached = is_reached(recover, session, origin, head);
     recover->open--;
-}
-
-// `first`: what is missing ends before it; 0: that is not known.
-static void set_missing(struct talus__recover *recover, uint64_t after, uint64_t first,
-                        talus_gap_reason_t reason)
-{
-    talus_delivery_t *delivery = &recover->core->delivery.given;
-
-    talus__format_id(recover->core->delivery.after, recover->core->delivery.origin, after);
-    recover->core->delivery.first[0] = '\0';
-    if (first > 0)
-        talus__format_id(recover->core->delivery.first, recover->core->delivery.origin, first);
-    delivery->complete = false;
-    delivery->after = recover->core->delivery.after;
-    delivery->first = recover->core->delivery.first;
-    delivery->reason = reason;
 }
 
 // Tells a recovery that has failed later. Takes request, after and the stream from `failure`.
@@ -97,19 +75,20 @@ static int fail_recovery(struct talus__recover *recover, const char *session, co
 // everything later comes by them, or they tell that it is lost.
 static void set_failed(struct talus__recover *recover, const struct talus__failed_recovery *failed)
 {
+    struct talus__delivery *delivery = &recover->core->delivery;
     bool is_behind = failed->has_stream && failed->stream < failed->after;
     bool is_known = talus__origins_find(&recover->core->origins, failed->origin,
                                         strlen(failed->origin)) != NULL;
 
     set_recovered(recover, failed->session, failed->origin, failed->request,
                   failed->has_stream && !is_behind ? failed->stream : failed->after);
-    recover->core->delivery.given.reason = TALUS_GAP_ORIGIN_LOST;
+    delivery->given.recovered.is_answered = false;
     if (!failed->has_stream)
-        set_missing(recover, failed->after, 0, TALUS_GAP_ORIGIN_LOST);
+        talus__delivery_missing(delivery, failed->after, 0, TALUS_GAP_ORIGIN_LOST);
     else if (failed->stream > failed->after)
-        set_missing(recover, failed->after, failed->stream + 1, TALUS_GAP_ORIGIN_LOST);
+        talus__delivery_missing(delivery, failed->after, failed->stream + 1, TALUS_GAP_ORIGIN_LOST);
     if (failed->has_stream && (!is_behind || !is_known))
-        recover->core->delivery.given.is_reached = true;
+        delivery->given.recovered.is_reached = true;
 }
 
 bool talus__recover_take_failed(struct talus__recover *recover)
@@ -256,9 +235,7 @@ int talus__recover_event(struct talus__recover *recover, struct talus__replay_re
         recover->core->stats.refused_bounds++;
         return TALUS__TAKEN_HANDLED;
     }
-    talus__delivery_event(&recover->core->delivery, topic, body);
-    recover->core->delivery.given.kind = TALUS_DELIVERY_REPLAYED;
-    recover->core->delivery.given.request = asked->request;
+    talus__delivery_replayed(&recover->core->delivery, topic, body, asked->request);
     return TALUS__TAKEN_EVENT;
 }
 
@@ -296,6 +273,7 @@ int talus__recover_end(struct talus__recover *recover, struct talus__origin *ori
     }
     set_recovered(recover, asked->session, origin->name, asked->request, newest);
     if (asked->gap_first > 0)
-        set_missing(recover, asked->gap_after, asked->gap_first, TALUS_GAP_HISTORY);
+        talus__delivery_missing(&recover->core->delivery, asked->gap_after, asked->gap_first,
+                                TALUS_GAP_HISTORY);
     return TALUS__TAKEN_EVENT;
 }

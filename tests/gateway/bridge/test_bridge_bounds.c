@@ -225,7 +225,7 @@ static void listen_for_presence(struct fixture *fixture)
     assert_int_equal(talus_subscriber_join(fixture->ear, "*"), 0);
     assert_int_equal(talus_subscriber_receive(fixture->ear, BED_PATIENCE_MS, &delivery), 0);
     assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
-    assert_true(delivery->complete);
+    assert_true(delivery->live.complete);
 }
 
 static void hear(struct fixture *fixture)

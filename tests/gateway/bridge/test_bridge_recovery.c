@@ -229,8 +229,10 @@ static bool hears(void *arg)
     const struct ear *ear = arg;
     const talus_delivery_t *delivery;
     while (talus_subscriber_receive(ear->subscriber, 0, &delivery) == 0) {
+        if (delivery->kind != TALUS_DELIVERY_EVENT)
+            continue;
         const talus_event_t *event = delivery->event;
-        if (event && strcmp(event->type, ear->type) == 0 &&
+        if (strcmp(event->type, ear->type) == 0 &&
             memmem(event->data, event->data_size, ear->client, strlen(ear->client)))
             return true;
     }
