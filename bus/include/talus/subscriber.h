@@ -14,13 +14,14 @@
 // session from one broadcaster are a log without silent holes: events in emit order, each once, and
 // gaps.
 //
-// A subscriber belongs to one thread at a time. A thread of the library's, one for the process,
-// bounds what waits for subscribers that do not receive; it takes no signals. It runs as long as
-// the process has a subscriber. A call for a subscriber waits while that thread reads for it:
-// 100,000 messages at most, and a few log lines. This is meant by "waits for the library's thread"
-// below, and holds for talus_subscriber_receive with any time-out, too. What a subscriber has
-// to do in the background (meeting broadcasters that start, letting go of those that end) it does
-// while it receives: so receive, or watch the descriptor, also when nothing is expected.
+// A subscriber belongs to one thread at a time; others may call talus_subscriber_wake. A thread of
+// the library's, one for the process, bounds what waits for subscribers that do not receive; it
+// takes no signals. It runs as long as the process has a subscriber. A call for a subscriber waits
+// while that thread reads for it: 100,000 messages at most, and a few log lines. This is meant by
+// "waits for the library's thread" below, and holds for talus_subscriber_receive with any time-out,
+// too. What a subscriber has to do in the background (meeting broadcasters that start, letting go
+// of those that end) it does while it receives: so receive, or watch the descriptor, also when
+// nothing is expected.
 #ifndef TALUS_SUBSCRIBER_H
 #define TALUS_SUBSCRIBER_H
 
@@ -245,16 +246,36 @@ typedef struct talus_delivery {
 // could be heard. Where there is no ledger (another endpoint, or another program's broadcaster), a
 // GAP without end (`first` "") comes for each joined session that it had sent to; of one that came
 // and died behind another endpoint before it could be heard, nobody knows.
-// Returns 0; TALUS_ETIMEOUT: nothing came; TALUS_ENOMEM; TALUS_ESYSTEM; TALUS_EFORKED; interrupted
-// by a signal: TALUS_ETIMEOUT with errno EINTR. With time-out 0 it may return TALUS_ETIMEOUT while
+// Returns 0; TALUS_ETIMEOUT: nothing came; TALUS_EWOKEN: talus_subscriber_wake was called;
+// TALUS_ENOMEM; TALUS_ESYSTEM; TALUS_EFORKED; interrupted by a signal: TALUS_ETIMEOUT with errno
+// EINTR. With time-out 0 it may return TALUS_ETIMEOUT while
 // a flood of what is not to be delivered goes on: the descriptor stays readable then. What is
 // malformed, too large or nested too deep is counted and dropped, never returned as an error.
 // Blocks up to the time-out.
 TALUS_API talus_error_t talus_subscriber_receive(talus_subscriber_t *subscriber, int timeout_ms,
                                                  const talus_delivery_t **delivery) TALUS_MUST_USE;
 
-// A descriptor that is readable when there may be something to receive: then call
-// talus_subscriber_receive with time-out 0 until it returns TALUS_ETIMEOUT. Level-triggered; for
+// Makes talus_subscriber_receive return TALUS_EWOKEN: the call that waits, else the next one, at
+// once and before it gives anything. So a wake that comes before the call is not lost, and a flood
+// of events does not hold it up; several before one return count as one. Nothing that was to be
+// delivered is lost by it. For a thread that has work for the owner's, or wants it to end:
+//
+//     atomic_store(&is_over, true);      // in the other thread
+//     talus_subscriber_wake(bus);
+//
+//     const talus_delivery_t *d;         // in the owner's
+//     while (!atomic_load(&is_over))
+//         if (talus_subscriber_receive(bus, -1, &d) == 0)
+//             handle(d);
+//
+// Any thread, while the owner is in a call, too; from a signal handler, too (it is
+// async-signal-safe, and leaves errno). Not while or after talus_subscriber_destroy runs. In a
+// forked child it does nothing. Does not block, takes no lock, cannot fail.
+TALUS_API void talus_subscriber_wake(talus_subscriber_t *subscriber);
+
+// A descriptor that is readable when there may be something to receive, or after
+// talus_subscriber_wake: then call talus_subscriber_receive with time-out 0 until it returns
+// TALUS_ETIMEOUT. Level-triggered; for
 // poll, epoll, libuv. It belongs to the subscriber: watch it, do not read or close it. The same
 // each time; only from the first call on is it kept readable, as that costs system calls.
 TALUS_API int talus_subscriber_descriptor(talus_subscriber_t *subscriber);

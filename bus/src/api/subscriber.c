@@ -336,3 +336,9 @@ talus_error_t talus_subscriber_receive(talus_subscriber_t *subscriber, int timeo
     talus__leave(subscriber);
     return result;
 }
+
+void talus_subscriber_wake(talus_subscriber_t *subscriber)
+{
+    if (!talus__is_forked(subscriber->generation))
+        talus__wake_call(&subscriber->core.wake);
+}

@@ -200,8 +200,10 @@ static int tend(talus_subscriber_t *subscriber, int timeout_ms, bool is_drained)
     for (int i = 0; i < count; i++) {
         switch (events[i].data.u32) {
         case TALUS__SOURCE_SOCKET:
-        case TALUS__SOURCE_EVENT:
             break; // the caller reads the socket anyway
+        case TALUS__SOURCE_EVENT:
+            subscriber->core.post.is_knocked = true; // by us, the guard, or talus_subscriber_wake
+            break;
         case TALUS__SOURCE_TIMER:
             if (read(subscriber->core.wake.timer, &expirations, sizeof expirations) > 0)
                 subscriber->core.wake.armed_at = 0;
@@ -269,6 +271,8 @@ int talus__receive(talus_subscriber_t *subscriber, int timeout_ms,
     long long deadline = 0;
 
     for (;;) {
+        if (talus__wake_take_call(&subscriber->core.wake))
+            return TALUS_EWOKEN;
         int taken = take_next(subscriber);
         if (taken < 0)
             return taken;

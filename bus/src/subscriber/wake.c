@@ -2,6 +2,7 @@
 // The descriptor of a subscriber.
 #include "bus/src/subscriber/wake.h"
 
+#include <errno.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
@@ -50,6 +51,17 @@ void talus__wake_clear(struct talus__wake *wake, bool is_knocked)
     wake->has_more = false;
     if (wake->is_set || is_knocked)
         wake->is_set = eventfd_read(wake->event, &count) != 0;
+}
+
+// The flag comes first: whoever wakes by the descriptor sees it. Whoever sees it before the
+// descriptor is written wakes once more, for nothing.
+void talus__wake_call(struct talus__wake *wake)
+{
+    int saved = errno;
+
+    atomic_store_explicit(&wake->is_called, true, memory_order_seq_cst);
+    eventfd_write(wake->event, 1); // fails only if it has been written 2^64 - 2 times unread
+    errno = saved;
 }
 
 void talus__wake_at(struct talus__wake *wake, long long at)

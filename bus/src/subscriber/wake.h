@@ -9,6 +9,7 @@
 #ifndef TALUS__SUBSCRIBER_WAKE_H
 #define TALUS__SUBSCRIBER_WAKE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,9 +17,10 @@ struct talus__wake {
     int epoll;
     int timer; // fires at armed_at
     int event;
-    bool has_more;   // a call of receive could give something
-    bool is_set;     // `event`: has_more, where it is watched
-    bool is_watched; // the owner has asked for the descriptor
+    atomic_bool is_called; // by talus_subscriber_wake, and not yet told
+    bool has_more;         // a call of receive could give something
+    bool is_set;           // `event`: has_more, where it is watched
+    bool is_watched;       // the owner has asked for the descriptor
     long long armed_at;
 };
 
@@ -41,6 +43,16 @@ void talus__wake_set(struct talus__wake *wake);
 
 // Nothing is left. `is_knocked`: somebody else has written to `event`.
 void talus__wake_clear(struct talus__wake *wake, bool is_knocked);
+
+// talus_subscriber_wake. Any thread, or a signal handler.
+void talus__wake_call(struct talus__wake *wake);
+
+// Whether it was called since the last time that this was asked.
+static inline bool talus__wake_take_call(struct talus__wake *wake)
+{
+    return atomic_load_explicit(&wake->is_called, memory_order_relaxed) &&
+           atomic_exchange_explicit(&wake->is_called, false, memory_order_acquire);
+}
 
 // Sets the timer to a moment of the monotonic clock in milliseconds; 0: never.
 void talus__wake_at(struct talus__wake *wake, long long at);
