@@ -33,7 +33,8 @@ TALUS_BEGIN_DECLS
     X(LIMIT, -22, "a bound on the number of such things is reached")                               \
     X(NOSUBSCRIBER, -23, "no subscriber came in time")                                             \
     X(ADDRNOTAVAIL, -24, "this host does not have that address or network interface")              \
-    X(WOKEN, -25, "another thread asked for the call to return")
+    X(WOKEN, -25, "another thread asked for the call to return")                                   \
+    X(EXIST, -26, "there is one already")
 
 #define TALUS_ERROR_ENUM(name, number, text) TALUS_E##name = (number),
 

@@ -128,21 +128,57 @@ TALUS_API talus_error_t talus_subscriber_join(talus_subscriber_t *subscriber,
 // Returns 0; TALUS_ENOTFOUND: it was not joined; TALUS_EFORKED. Waits for the library's thread.
 TALUS_API talus_error_t talus_subscriber_leave(talus_subscriber_t *subscriber, const char *session);
 
-// Asks a broadcaster for what it sent to a session after an event, as its history has it. The
-// answer comes by talus_subscriber_receive: a TALUS_DELIVERY_REPLAYED for each event, in emit
-// order, then one TALUS_DELIVERY_RECOVERED. Deliveries of joined sessions come in between, and are
-// not touched by it: the session need not be joined.
+// Joins a session and goes on after the events that the caller has: for services that were away.
 //
-// A gateway's `join S since X` is: join S; after its LIVE, recover(S, X); give the client the
-// REPLAYED events, and hold back what else comes of S for this client until RECOVERED; then give
-// it those of what was held back that are not of X's origin or come after `newest`; if it is not
-// complete, tell the gap first. Unless `is_reached`, hold back until the deliveries have. Events of
-// other broadcasters than X's between X and LIVE are not covered: `is_only_origin` says whether
-// there can be any. `session`: "" for the events for everybody; not "*". `since`: an event id,
-// ORIGIN.SEQ; SEQ 0: from the origin's beginning. `request`: receives the number that the answer's
-// deliveries have. Returns 0; TALUS_ESESSION; TALUS_EINVAL: `since` is no event id; TALUS_ELIMIT:
-// too many broadcasters are known, or 10,000 requests are open; TALUS_ENOMEM; TALUS_EFORKED. Waits
-// for the library's thread.
+//     char since[TALUS_ID_MAX + 1];       // the last one that was handled, kept somewhere
+//     if (talus_subscriber_join_since(bus, "s-1", since) == 0)
+//         while (talus_subscriber_receive(bus, -1, &d) == 0)
+//             if (d->kind == TALUS_DELIVERY_EVENT)
+//                 apply(d->event);        // what was missed, then what is new: all alike
+//             else if (d->kind == TALUS_DELIVERY_GAP)
+//                 fetch_anew(d->session); // something is missing, or may be
+//
+// `since`: ORIGIN.SEQ, the newest event that the caller has of a broadcaster; SEQ 0: it has none,
+// and wants all. Where several broadcasters send to the session, one for each, separated by commas;
+// 64 at most. It may be an event of another session: what counts is what came after it. One that
+// its broadcaster has not reached counts as its newest.
+//
+// The session's deliveries are then one log of each broadcaster: its events after `since`, in emit
+// order, each once, or a GAP in the place of what its history no longer has (TALUS_GAP_HISTORY).
+// When everything that was sent before the join has come or is told by a GAP, LIVE comes; what is
+// sent meanwhile comes before or after it. Of a broadcaster that `since` does not name, nobody
+// knows what the caller has: what it sent before the join does not come, and if there is anything
+// of that kind, a GAP says so (TALUS_GAP_UNKNOWN); those that send nothing but presence
+// (TALUS_PRESENCE_ORIGIN) are left out. A broadcaster of `since` that is gone, or not there yet, is
+// a GAP without end before LIVE (TALUS_GAP_ORIGIN_LOST); if it comes after all, its events after
+// `since` do, too. LIVE that is not complete: what a broadcaster sent that has not answered in time
+// comes once it does.
+//
+// Events that have to wait for those before them are held back within held_events and held_bytes;
+// those beyond are let go, asked for in their turn, and a GAP if the history has lost them by then.
+// Joining "*" before LIVE gives this up: a GAP without end (TALUS_GAP_UNKNOWN) for each event of
+// `since`, and the session is joined as by talus_subscriber_join. Leaving gives it up in silence.
+//
+// Returns 0; TALUS_ESESSION, also for "*"; TALUS_EINVAL: `since` is no such list, or has two events
+// of one broadcaster; TALUS_EEXIST: the session is joined already, or "*" is; TALUS_ELIMIT:
+// max_sessions; TALUS_ENOMEM; TALUS_EFORKED. Waits for the library's thread.
+TALUS_API talus_error_t talus_subscriber_join_since(talus_subscriber_t *subscriber,
+                                                    const char *session,
+                                                    const char *since) TALUS_MUST_USE;
+
+// Asks a broadcaster for what it sent to a session after an event, as its history has it, for
+// others than the caller: the session's own deliveries are not touched by it, and it need not be
+// joined. To go on oneself, use talus_subscriber_join_since.
+// The answer comes by talus_subscriber_receive: a TALUS_DELIVERY_REPLAYED for each event, in emit
+// order, then one TALUS_DELIVERY_RECOVERED; deliveries of joined sessions come in between. Whoever
+// passes a joined session's deliveries on to somebody who has come up to `since` gives them the
+// REPLAYED events first, and of the deliveries those that are of other broadcasters or come after
+// RECOVERED's `newest`.
+// `session`: "" for the events for everybody; not "*". `since`: an event id, ORIGIN.SEQ; SEQ 0:
+// from the origin's beginning. `request`: receives the number that the answer's deliveries have.
+// Returns 0; TALUS_ESESSION; TALUS_EINVAL: `since` is no event id; TALUS_ELIMIT: too many
+// broadcasters are known, or 10,000 requests are open; TALUS_ENOMEM; TALUS_EFORKED. Waits for the
+// library's thread.
 TALUS_API talus_error_t talus_subscriber_recover(talus_subscriber_t *subscriber,
                                                  const char *session, const char *since,
                                                  uint64_t *request) TALUS_MUST_USE;
@@ -159,11 +195,13 @@ typedef enum talus_gap_reason {
     TALUS_GAP_HISTORY,     // the broadcaster does not have them any more, or has no history
     TALUS_GAP_ORIGIN_LOST, // the broadcaster is gone, or does not answer
     TALUS_GAP_REFUSED,     // an event was beyond max_body, max_depth or max_bin
+    TALUS_GAP_UNKNOWN,     // talus_subscriber_join_since: they may be missing, or the caller may
+                           // have them
 } talus_gap_reason_t;
 
-// The reason as it is written in logs and to clients: "history", "origin_lost", "refused".
-// "unknown" for one that this version of the library does not know. The text lives for ever.
-// Any thread. Does not block.
+// The reason as it is written in logs and to clients: "history", "origin_lost", "refused",
+// "unknown"; "unknown" also for one that this version of the library does not know. The text lives
+// for ever. Any thread. Does not block.
 TALUS_API const char *talus_gap_reason_name(talus_gap_reason_t reason);
 
 // LIVE.

@@ -300,7 +300,7 @@ talus_error_t talus_subscriber_join(talus_subscriber_t *subscriber, const char *
     if (talus__is_forked(subscriber->generation))
         return TALUS_EFORKED;
     talus__enter(subscriber);
-    int error = talus__join_session(subscriber, session);
+    int error = talus__join_session(subscriber, session, NULL);
     talus__leave(subscriber);
     return error;
 }

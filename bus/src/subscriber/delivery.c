@@ -23,8 +23,28 @@ const char *talus_gap_reason_name(talus_gap_reason_t reason)
         return "origin_lost";
     case TALUS_GAP_REFUSED:
         return "refused";
+    case TALUS_GAP_UNKNOWN:
+        return "unknown";
     }
     return "unknown";
+}
+
+bool talus__parse_id(const char *text, size_t size, char origin[TALUS_ORIGIN_MAX + 1],
+                     uint64_t *seq)
+{
+    const char *dot = memchr(text, '.', size);
+    size_t origin_size = dot ? (size_t)(dot - text) : 0;
+
+    if (!dot || !talus__is_origin(text, origin_size) || dot + 1 == text + size)
+        return false;
+    copy_text(origin, text, origin_size);
+    *seq = 0;
+    for (const char *digit = dot + 1; digit < text + size; digit++) {
+        if (*digit < '0' || *digit > '9' || *seq > (UINT64_MAX - 9) / 10)
+            return false;
+        *seq = *seq * 10 + (uint64_t)(*digit - '0');
+    }
+    return true;
 }
 
 void talus__format_id(char id[TALUS_ID_MAX + 1], const char *origin, uint64_t seq)

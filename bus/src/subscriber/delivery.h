@@ -34,6 +34,10 @@ struct talus__delivery {
     char first[TALUS_ID_MAX + 1];
 };
 
+// Reads ORIGIN.SEQ. False: it is none.
+bool talus__parse_id(const char *text, size_t size, char origin[TALUS_ORIGIN_MAX + 1],
+                     uint64_t *seq);
+
 // Writes ORIGIN.SEQ, as an event id has it.
 void talus__format_id(char id[TALUS_ID_MAX + 1], const char *origin, uint64_t seq);
 

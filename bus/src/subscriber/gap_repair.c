@@ -7,6 +7,7 @@
 #include <talus/error.h>
 
 #include "bus/src/base/log.h"
+#include "bus/src/subscriber/catch_up.h"
 
 void talus__gap_repair_leave(struct talus__gap_repair *repairs, struct talus__joined *joined)
 {
@@ -43,6 +44,12 @@ static struct talus__stream *stream_of(struct talus__core *core, struct talus__j
     return cursor ? &cursor->stream : NULL;
 }
 
+// Whether everything is owed that the publisher sent after what has come of it.
+static bool is_owed(const struct talus__joined *joined, const struct talus__origin *origin)
+{
+    return joined->is_live || (joined->since && talus__catch_up_is_owed(joined, origin));
+}
+
 static void find_streams(struct talus__gap_repair *repairs, struct context *context)
 {
     struct talus__core *core = repairs->core;
@@ -57,7 +64,7 @@ static void find_streams(struct talus__gap_repair *repairs, struct context *cont
         .all = stream_of(core, context->everything, ref),
         .wants_session = is_wanted(context->session),
         .wants_all = is_wanted(context->everything),
-        .is_session_live = context->session && context->session->is_live,
+        .is_session_live = context->session && is_owed(context->session, context->origin),
         .is_all_live = context->everything && context->everything->is_live,
         .has_marks = context->origin->speaks_heads,
     };
@@ -104,11 +111,25 @@ static int deliver(struct talus__gap_repair *repairs, const struct context *cont
     return TALUS__TAKEN_EVENT;
 }
 
+// Opens the gap, or extends it. What the owner may have had before the join is not asked for.
+static struct talus__repair *open_gap(struct talus__gap_repair *repairs,
+                                      struct talus__joined *joined, struct talus__origin *origin,
+                                      struct talus__stream *stream, uint64_t target,
+                                      bool is_unknown)
+{
+    struct talus__repair *repair = talus__gaps_open(repairs, joined, origin, stream, target);
+
+    if (repair && is_unknown)
+        talus__sequencer_fail(&repairs->sequencer, repair, TALUS__CAUSE_UNKNOWN);
+    return repair;
+}
+
 static void hold_event(struct talus__gap_repair *repairs, const struct context *context)
 {
     const struct talus__event_place *place = &context->place;
+    bool is_unknown = talus__catch_up_is_unknown(context->judge, context->origin, place->judge);
     struct talus__repair *repair =
-        talus__gaps_open(repairs, context->judge, context->origin, place->judge, place->prev);
+        open_gap(repairs, context->judge, context->origin, place->judge, place->prev, is_unknown);
 
     if (repair)
         talus__gaps_hold(repairs, repair, context->body->seq, place->prev);
@@ -186,6 +207,7 @@ int talus__gap_repair_replayed(struct talus__gap_repair *repairs, struct talus__
     talus__gaps_wake(repairs);
     if (body->seq > before)
         repairs->core->stats.healed++;
+    talus__catch_up_check(repairs->core, gap->joined);
     if (verdict == TALUS__VERDICT_DELIVER)
         return deliver(repairs, &context, before);
     if (verdict == TALUS__VERDICT_HOLD)
@@ -267,18 +289,20 @@ static void take_mark(struct talus__gap_repair *repairs, struct talus__joined *j
     struct talus__mark mark = {
         .seq = seq,
         .is_wanted = is_wanted(joined),
-        .is_live = joined->is_live,
+        .is_live = is_owed(joined, origin),
         .is_judged = is_all || !talus__gap_repair_is_judged_by_all(repairs, origin),
     };
 
+    bool is_unknown = talus__catch_up_is_unknown(joined, origin, stream);
+
     joined->answered += !stream->has_baseline;
-    if (seq > stream->last)
+    if (talus__catch_up_begin(joined, origin, stream, seq) ? seq > 0 : seq > stream->last)
         talus__joined_note(joined, origin, seq);
     if (is_all && talus__sequencer_is_baseline(stream, joined->is_live))
         take_over(repairs, origin, &mark);
     uint64_t missing = talus__sequencer_mark(&repairs->sequencer, stream, &mark);
     if (missing > 0)
-        talus__gaps_open(repairs, joined, origin, stream, missing);
+        open_gap(repairs, joined, origin, stream, missing, is_unknown);
     talus__gaps_wake(repairs);
 }
 
@@ -333,7 +357,16 @@ void talus__gap_repair_go_live(struct talus__gap_repair *repairs)
 
 static talus_gap_reason_t reason_of(enum talus__gap_cause cause)
 {
-    return cause == TALUS__CAUSE_LOST ? TALUS_GAP_ORIGIN_LOST : TALUS_GAP_HISTORY;
+    switch (cause) {
+    case TALUS__CAUSE_LOST:
+        return TALUS_GAP_ORIGIN_LOST;
+    case TALUS__CAUSE_UNKNOWN:
+        return TALUS_GAP_UNKNOWN;
+    case TALUS__CAUSE_HISTORY:
+    case TALUS__CAUSE_UNPROVEN:
+        break;
+    }
+    return TALUS_GAP_HISTORY;
 }
 
 // Returns whether it is something for the owner.
@@ -366,7 +399,10 @@ bool talus__gap_repair_take_due(struct talus__gap_repair *repairs)
     struct talus__action action;
 
     while (talus__sequencer_next(&repairs->sequencer, &action)) {
-        if (take_action(repairs, &action))
+        struct talus__joined *joined = talus__gap_of(action.repair)->joined;
+        bool is_something = take_action(repairs, &action);
+        talus__catch_up_check(repairs->core, joined);
+        if (is_something)
             return true;
     }
     return false;

@@ -6,6 +6,7 @@
 
 #include "bus/src/base/log.h"
 #include "bus/src/base/probes.h"
+#include "bus/src/subscriber/catch_up.h"
 
 void talus__gaps_init(struct talus__gap_repair *repairs, struct talus__core *core)
 {
@@ -132,6 +133,7 @@ void talus__gaps_close(struct talus__gap_repair *repairs, struct talus__gap *gap
     while ((held = talus__sequencer_pop(&repairs->sequencer, &gap->repair)))
         talus__gaps_forget(held);
     talus__sequencer_close(&repairs->sequencer, &gap->repair);
+    talus__catch_up_check(repairs->core, gap->joined);
     talus__gaps_free(repairs, gap);
 }
 

@@ -4,6 +4,7 @@
 // A join is live when each origin that is waited for has answered with the session's head: the head
 // travels the same way as the events, so what the origin sends after it will come.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <talus/error.h>
@@ -11,6 +12,7 @@
 #include "bus/src/base/log.h"
 #include "bus/src/codec/request.h"
 #include "bus/src/codec/wire.h"
+#include "bus/src/subscriber/catch_up.h"
 #include "bus/src/subscriber/instance.h"
 #include "bus/src/subscriber/join.h"
 #include "bus/src/zmq/context.h"
@@ -109,7 +111,9 @@ static void settle(talus_subscriber_t *subscriber, struct talus__joined *joined,
         talus__gap_repair_go_live(&subscriber->repairs);
     joined->live_turn = ++subscriber->core.origins.turn;
     joined->is_complete = is_complete;
-    talus__joined_move(&subscriber->core.joined, joined, TALUS__LIST_ANNOUNCE);
+    bool is_due = talus__catch_up_settle(&subscriber->core, joined);
+    talus__joined_move(&subscriber->core.joined, joined,
+                       is_due ? TALUS__LIST_ANNOUNCE : TALUS__LIST_CATCHING_UP);
     talus__wake_set(&subscriber->core.wake);
     if (is_complete)
         return;
@@ -285,9 +289,11 @@ bool talus__join_take_live(talus_subscriber_t *subscriber)
 {
     struct talus__joined *joined = subscriber->core.joined.lists[TALUS__LIST_ANNOUNCE].first;
 
+    if (talus__catch_up_take_gap(&subscriber->core, joined))
+        return true;
     talus__joined_move(&subscriber->core.joined, joined, TALUS__LIST_NONE);
     talus__delivery_live(&subscriber->core.delivery, joined->name, joined->newest_origin,
-                         joined->newest_seq, joined->is_complete);
+                         talus__catch_up_newest(joined), joined->is_complete);
     subscriber->core.delivery.given.live.is_only_origin = talus__joined_is_only_origin(
         &subscriber->core.joined, subscriber->core.delivery.session, joined->newest_origin);
     return true;
@@ -296,14 +302,24 @@ bool talus__join_take_live(talus_subscriber_t *subscriber)
 // ---- Joining and leaving
 
 // Takes up a session that is new, or was left.
-static int enter(talus_subscriber_t *subscriber, struct talus__joined *joined, const char *session)
+static int enter(talus_subscriber_t *subscriber, struct talus__joined *joined, const char *session,
+                 struct talus__since *since)
 {
-    if (talus__joined_count(&subscriber->core.joined) >= subscriber->core.options.max_sessions)
+    if (talus__joined_count(&subscriber->core.joined) >= subscriber->core.options.max_sessions) {
+        free(since);
         return TALUS_ELIMIT;
+    }
+    if (joined && since) { // to go on after another event, it begins anew
+        expire(subscriber, joined);
+        joined = NULL;
+    }
     if (!joined) {
         joined = talus__joined_add(&subscriber->core.joined, session, strlen(session));
-        if (!joined)
+        if (!joined) {
+            free(since);
             return TALUS_ENOMEM;
+        }
+        joined->since = since;
         int error = subscribe(subscriber, session);
         if (error) {
             talus__joined_remove(&subscriber->core.joined, joined);
@@ -322,7 +338,8 @@ static int enter(talus_subscriber_t *subscriber, struct talus__joined *joined, c
     return 0;
 }
 
-int talus__join_session(talus_subscriber_t *subscriber, const char *session)
+int talus__join_session(talus_subscriber_t *subscriber, const char *session,
+                        struct talus__since *since)
 {
     size_t size = strlen(session);
 
@@ -332,11 +349,13 @@ int talus__join_session(talus_subscriber_t *subscriber, const char *session)
     struct talus__joined *joined = talus__joined_find(&subscriber->core.joined, session, size);
     int error = 0;
     if (!joined || talus__joined_is_left(joined))
-        error = enter(subscriber, joined, session);
+        error = enter(subscriber, joined, session, since);
     else if (joined->list == TALUS__LIST_NONE)
         talus__joined_move(&subscriber->core.joined, joined, TALUS__LIST_ANNOUNCE);
     if (error)
         return error;
+    if (strcmp(session, TALUS__EVERYTHING) == 0)
+        talus__catch_up_give_up(&subscriber->core.joined);
     talus__wake_set(&subscriber->core.wake);
     talus__wake_by(&subscriber->core.wake, talus__join_due(subscriber));
     return 0;
@@ -351,6 +370,7 @@ int talus__leave_session(talus_subscriber_t *subscriber, const char *session)
     if (!joined || talus__joined_is_left(joined))
         return TALUS_ENOTFOUND;
     talus__gap_repair_leave(&subscriber->repairs, joined);
+    talus__catch_up_leave(joined);
     joined->deadline = talus__monotonic_ms() + TALUS__LINGER_MS;
     talus__joined_move(&subscriber->core.joined, joined, TALUS__LIST_LEFT);
     if (left->count > LINGERING_MOST)

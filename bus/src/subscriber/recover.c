@@ -112,25 +112,6 @@ void talus__recover_fini(struct talus__recover *recover)
     }
 }
 
-// ORIGIN.SEQ
-static bool parse_id(const char *id, char origin[TALUS_ORIGIN_MAX + 1], uint64_t *seq)
-{
-    const char *dot = strchr(id, '.');
-    size_t size = dot ? (size_t)(dot - id) : 0;
-
-    if (!dot || !talus__is_origin(id, size) || !dot[1])
-        return false;
-    memcpy(origin, id, size);
-    origin[size] = '\0';
-    *seq = 0;
-    for (const char *digit = dot + 1; *digit; digit++) {
-        if (*digit < '0' || *digit > '9' || *seq > (UINT64_MAX - 9) / 10)
-            return false;
-        *seq = *seq * 10 + (uint64_t)(*digit - '0');
-    }
-    return true;
-}
-
 // Whether the session's deliveries will bring everything of the origin after some seq, as far as
 // they can.
 static bool find_stream(struct talus__recover *recover, const char *session,
@@ -176,7 +157,7 @@ int talus__recover_start(struct talus__recover *recover, const char *session, co
 
     if (*session && talus_session_check(session, strlen(session)) != 0)
         return TALUS_ESESSION;
-    if (!parse_id(since, origin, &after))
+    if (!talus__parse_id(since, strlen(since), origin, &after))
         return TALUS_EINVAL;
     if (recover->open >= RECOVERIES_MOST)
         return TALUS_ELIMIT;

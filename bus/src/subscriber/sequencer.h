@@ -50,6 +50,7 @@ enum talus__gap_cause {
     TALUS__CAUSE_LOST,     // the publisher is gone, or does not answer
     TALUS__CAUSE_UNPROVEN, // as HISTORY, of a publisher that sends no high-water marks: what it
                            // sent before its first event is not told
+    TALUS__CAUSE_UNKNOWN,  // they were sent before the join, and the owner may have them
 };
 
 // An event that is held back, in a struct of the owner's.

@@ -26,6 +26,7 @@ int talus__joined_init(struct talus__joined_set *set)
 static void free_joined(struct talus__joined *joined)
 {
     free(joined->cursors);
+    free(joined->since);
     free(joined);
 }
 
@@ -199,7 +200,10 @@ struct talus__cursor *talus__cursor_get(struct talus__joined *joined,
     joined->recent = joined->cursor_count++;
     cursor = &joined->cursors[joined->recent];
     const struct talus__origin *named = talus__origins_at(origins, origin);
+    const struct talus__since_event *event =
+        named ? talus__since_find(joined->since, named->name) : NULL;
     *cursor = (struct talus__cursor){.origin = origin,
+                                     .stream.last = event ? event->seq : 0,
                                      .is_presence = named && talus__sends_presence_only(named),
                                      .name_hash = named ? hash_name(named->name) : 0};
     return cursor;

@@ -17,6 +17,7 @@
 
 #include "bus/src/base/table.h"
 #include "bus/src/subscriber/sequencer.h"
+#include "bus/src/subscriber/since.h"
 #include "bus/src/zmq/sub/publishers.h"
 
 #define TALUS__LINGER_MS 1000
@@ -32,10 +33,11 @@ struct talus__cursor {
 
 enum talus__joined_list {
     TALUS__LIST_NONE,
-    TALUS__LIST_PENDING,  // waits for heads, until half of its time is over
-    TALUS__LIST_ASKED,    // has asked for those that did not come, and waits until its deadline
-    TALUS__LIST_ANNOUNCE, // a LIVE is due
-    TALUS__LIST_LEFT,     // lingers, until its deadline
+    TALUS__LIST_PENDING,     // waits for heads, until half of its time is over
+    TALUS__LIST_ASKED,       // has asked for those that did not come, and waits until its deadline
+    TALUS__LIST_CATCHING_UP, // live, but what came since the owner's events comes first
+    TALUS__LIST_ANNOUNCE,    // a LIVE is due
+    TALUS__LIST_LEFT,        // lingers, until its deadline
     TALUS__LIST_COUNT,
 };
 
@@ -51,9 +53,10 @@ struct talus__joined {
     struct talus__cursor *cursors; // owned
     uint32_t cursor_count;
     uint32_t cursor_capacity;
-    uint32_t recent;     // index of the cursor used last
-    uint32_t answered;   // cursors that have a baseline
-    uint64_t newest_seq; // the event last heard of; 0: none
+    uint32_t recent;            // index of the cursor used last
+    uint32_t answered;          // cursors that have a baseline
+    struct talus__since *since; // owned: the events that the owner has; NULL: none are owed
+    uint64_t newest_seq;        // the event last heard of; 0: none
     char newest_origin[TALUS_ORIGIN_MAX + 1];
     char name[]; // "" for everybody, "*" for everything
 };
@@ -110,7 +113,8 @@ static inline size_t talus__joined_count(const struct talus__joined_set *set)
 struct talus__cursor *talus__cursor_find(struct talus__joined *joined,
                                          struct talus__origin_ref origin);
 
-// Finds the cursor or adds one at 0. NULL: out of memory. Valid until the next call.
+// Finds the cursor or adds one, at the owner's event of that publisher or at 0. NULL: out of
+// memory. Valid until the next call.
 struct talus__cursor *talus__cursor_get(struct talus__joined *joined,
                                         const struct talus__origins *origins,
                                         struct talus__origin_ref origin);
