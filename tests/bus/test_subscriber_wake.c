@@ -232,11 +232,14 @@ static talus_subscriber_t *volatile woken_by_signal;
 
 static void on_alarm(int signal)
 {
+    int saved = errno;
+
     (void)signal;
     errno = ENOTTY; // which must be there afterwards
     talus_subscriber_wake(woken_by_signal);
     if (errno != ENOTTY)
         abort();
+    errno = saved;
 }
 
 static void test_wake_from_a_signal_handler(void **state)

@@ -130,13 +130,18 @@ TALUS_API talus_error_t talus_subscriber_leave(talus_subscriber_t *subscriber, c
 
 // Joins a session and goes on after the events that the caller has: for services that were away.
 //
-//     char since[TALUS_ID_MAX + 1];       // the last one that was handled, kept somewhere
-//     if (talus_subscriber_join_since(bus, "s-1", since) == 0)
-//         while (talus_subscriber_receive(bus, -1, &d) == 0)
-//             if (d->kind == TALUS_DELIVERY_EVENT)
-//                 apply(d->event);        // what was missed, then what is new: all alike
-//             else if (d->kind == TALUS_DELIVERY_GAP)
-//                 fetch_anew(d->session); // something is missing, or may be
+//     talus_subscriber_t *bus;
+//     const talus_delivery_t *d;
+//     const char *since = "k3v9q2mxa1b2.4711"; // the last event that was handled, kept somewhere
+//     if (talus_subscriber_new(&bus, NULL, NULL) == 0 &&
+//         talus_subscriber_join_since(bus, "s-1", since) == 0) {
+//         while (talus_subscriber_receive(bus, -1, &d) == 0) {
+//             if (d->kind == TALUS_DELIVERY_EVENT) // missed or new: all alike
+//                 printf("%s %s\n", d->event->id, d->event->type);
+//             if (d->kind == TALUS_DELIVERY_GAP) // something is missing, or may be
+//                 printf("fetch %s anew\n", d->session);
+//         }
+//     }
 //
 // `since`: ORIGIN.SEQ, the newest event that the caller has of a broadcaster; SEQ 0: it has none,
 // and wants all. Where several broadcasters send to the session, one for each, separated by commas;
@@ -296,16 +301,8 @@ TALUS_API talus_error_t talus_subscriber_receive(talus_subscriber_t *subscriber,
 // Makes talus_subscriber_receive return TALUS_EWOKEN: the call that waits, else the next one, at
 // once and before it gives anything. So a wake that comes before the call is not lost, and a flood
 // of events does not hold it up; several before one return count as one. Nothing that was to be
-// delivered is lost by it. For a thread that has work for the owner's, or wants it to end:
-//
-//     atomic_store(&is_over, true);      // in the other thread
-//     talus_subscriber_wake(bus);
-//
-//     const talus_delivery_t *d;         // in the owner's
-//     while (!atomic_load(&is_over))
-//         if (talus_subscriber_receive(bus, -1, &d) == 0)
-//             handle(d);
-//
+// delivered is lost by it. A thread that wants the owner to end, or has work for it, sets a flag of
+// its own and then wakes it; the owner looks at the flag whenever a call returns.
 // Any thread, while the owner is in a call, too; from a signal handler, too (it is
 // async-signal-safe, and leaves errno). Not while or after talus_subscriber_destroy runs. In a
 // forked child it does nothing. Does not block, takes no lock, cannot fail.
