@@ -9,13 +9,10 @@
 
 #include <cmocka.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -27,6 +24,7 @@
 #include "expect.h"
 #include "heal_fixture.h"
 #include "raw_publisher.h"
+#include "zmtp.h"
 
 #define TEST(name)   cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
 #define BOUND        50 // messages
@@ -132,49 +130,18 @@ static void test_stopped_input_and_a_cut_connection(void **state)
 
 // ---- A publisher that speaks ZMTP by hand
 
-static void send_all(int fd, const void *bytes, size_t size)
-{
-    assert_int_equal(send(fd, bytes, size, MSG_NOSIGNAL), size);
-}
-
-static void read_all(int fd, void *bytes, size_t size)
-{
-    assert_int_equal(recv(fd, bytes, size, MSG_WAITALL), size);
-}
-
-static int connect_zmtp(int port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                                  .sin_port = htons((uint16_t)port)};
-    unsigned char greeting[64] = {0xff, [9] = 0x7f, 3, 0, 'N', 'U', 'L', 'L'};
-    static const unsigned char ready[] = "\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03PUB";
-    unsigned char received[64], header[2];
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    send_all(fd, greeting, sizeof greeting);
-    read_all(fd, received, sizeof received);
-    send_all(fd, ready, sizeof ready - 1);
-    read_all(fd, header, sizeof header); // its READY
-    read_all(fd, received, header[1]);
-    return fd;
-}
-
 static void test_stopped_input_and_a_ping(void **state)
 {
     struct heal_fixture *fixture = *state;
     static const unsigned char message[] = {1, 3, 's', '/', 'a', 0, 1, 0xc0};
-    static const unsigned char ping[] = {4, 7, 4, 'P', 'I', 'N', 'G', 0, 0};
     talus_subscriber_t *subscriber = subscribe_bounded(fixture, "@" TCP);
 
     assert_int_equal(talus_subscriber_join(subscriber, "s"), 0);
     expect_live(subscriber, "s", true);
-    int fd = connect_zmtp(heal_port_of(talus_subscriber_endpoint(subscriber)));
+    int fd = zmtp_connect(heal_port_of(talus_subscriber_endpoint(subscriber)), "PUB");
     for (int i = 0; i < FLOOD; i++)
-        send_all(fd, message, sizeof message);
-    send_all(fd, ping, sizeof ping);
+        zmtp_send(fd, message, sizeof message);
+    zmtp_ping(fd);
     close(fd);
     wait_until_dropped(fixture, 1);
     const talus_delivery_t *delivery;

@@ -20,7 +20,10 @@
 #include "bus/src/codec/wire.h"
 #include "bus/src/zmq/pub/send.h"
 
-#define REQUESTS_PER_TURN 1024 // faster than they can come in: what waits in ZeroMQ has no bound
+// Faster than they can come in: what waits in ZeroMQ has no bound of its own. While the bus thread
+// stands still it grows with what is sent (TALUS__REQUEST_MAX bytes each, at most). A high-water
+// mark would bound it, and let any peer end the process: see tests/bus/test_stopped_replay.c.
+#define REQUESTS_PER_TURN 1024
 #define STEPS_PER_TURN    1024 // messages passed over or sent, heads sent, for all clients
 #define BYTES_PER_TURN    ((size_t)1 << 20)
 #define STEPS_PER_CLIENT  64 // before the next one has its turn
