@@ -114,14 +114,15 @@ talus_broadcaster_new(talus_broadcaster_t **broadcaster, const char *endpoint,
 // sockets to the parent, and returns 0.
 TALUS_API talus_error_t talus_broadcaster_close(talus_broadcaster_t **broadcaster);
 
-// The same for those who do not ask: what could not be handed over is logged as a warning.
+// The same for those who do not ask: what could not be handed over is logged as a warning. Blocks
+// as long. NULL-safe.
 TALUS_API void talus_broadcaster_destroy(talus_broadcaster_t **broadcaster);
 
-// The origin: lives as long as the broadcaster.
+// The origin: lives as long as the broadcaster. Any thread. Does not block.
 TALUS_API const char *talus_broadcaster_origin(const talus_broadcaster_t *broadcaster);
 
 // The endpoints it is bound or connected to, comma-separated, wildcards (tcp://*:*) resolved: what
-// another process connects to. Lives as long as the broadcaster.
+// another process connects to. Lives as long as the broadcaster. Any thread. Does not block.
 TALUS_API const char *talus_broadcaster_endpoint(const talus_broadcaster_t *broadcaster);
 
 // ---- Emitting
@@ -130,6 +131,8 @@ typedef struct talus_event_id {
     char text[TALUS_ID_MAX + 1]; // ORIGIN.SEQ
 } talus_event_id_t;
 
+// What talus_emit takes; the caller makes it. It stays as it is: what an event may have beside this
+// in later versions gets a function of its own.
 typedef struct talus_emit {
     const char *session; // NULL or "": to everybody
     const char *type;    // required

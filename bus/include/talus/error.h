@@ -7,7 +7,7 @@
 
 TALUS_BEGIN_DECLS
 
-// X(name, number, text)
+// X(name, number, text). The number of an error that is gone is not used again: -13.
 #define TALUS_ERROR_MAP(X)                                                                         \
     X(NOMEM, -1, "out of memory")                                                                  \
     X(INVAL, -2, "an argument is not valid")                                                       \
@@ -21,7 +21,6 @@ TALUS_BEGIN_DECLS
     X(PLACEHOLDER, -10, "the payload has binary values and a map key named _placeholder")          \
     X(QUEUEFULL, -11, "the emit queue is full")                                                    \
     X(FORKED, -12, "this object belongs to the parent process")                                    \
-    X(CLOSED, -13, "the object is closing")                                                        \
     X(TIMEOUT, -14, "the time ran out")                                                            \
     X(ENDPOINT, -15, "the endpoint is malformed")                                                  \
     X(PATHTOOLONG, -16, "the bus directory's path is too long for a Unix socket")                  \

@@ -106,12 +106,14 @@ TALUS_API talus_error_t talus_subscriber_new(talus_subscriber_t **subscriber, co
                                              const talus_subscriber_options_t *options)
     TALUS_MUST_USE;
 
-// Closes the sockets, removes the subscriber's files, frees it. NULL-safe. Waits for the library's
-// thread, and ends it if this was the last subscriber of the process.
+// Closes the sockets, removes the subscriber's files, frees it. `subscriber`: consumed and set to
+// NULL. NULL-safe. Not while another call for it runs, talus_subscriber_wake included. Waits for
+// the library's thread, and ends it if this was the last subscriber of the process. In a forked
+// child it frees what it can, and leaves files and sockets to the parent.
 TALUS_API void talus_subscriber_destroy(talus_subscriber_t **subscriber);
 
 // The endpoints it is bound or connected to, comma-separated, wildcards resolved; a bus directory
-// as it was given. Lives as long as the subscriber.
+// as it was given. Lives as long as the subscriber. Any thread. Does not block.
 TALUS_API const char *talus_subscriber_endpoint(const talus_subscriber_t *subscriber);
 
 // Subscribes to a session: "" for the events for everybody, "*" for everything there is. Joining
@@ -123,7 +125,8 @@ TALUS_API const char *talus_subscriber_endpoint(const talus_subscriber_t *subscr
 TALUS_API talus_error_t talus_subscriber_join(talus_subscriber_t *subscriber,
                                               const char *session) TALUS_MUST_USE;
 
-// Ends the subscription: its events are delivered no more, nor its LIVE. ZeroMQ is told a second
+// Ends the subscription: its events are delivered no more, nor its LIVE, nor what a join since an
+// event has still to bring. ZeroMQ is told a second
 // later, so that a session that is joined again meanwhile is live at once.
 // Returns 0; TALUS_ENOTFOUND: it was not joined; TALUS_EFORKED. Waits for the library's thread.
 TALUS_API talus_error_t talus_subscriber_leave(talus_subscriber_t *subscriber, const char *session);
@@ -312,7 +315,8 @@ TALUS_API void talus_subscriber_wake(talus_subscriber_t *subscriber);
 // talus_subscriber_wake: then call talus_subscriber_receive with time-out 0 until it returns
 // TALUS_ETIMEOUT. Level-triggered; for
 // poll, epoll, libuv. It belongs to the subscriber: watch it, do not read or close it. The same
-// each time; only from the first call on is it kept readable, as that costs system calls.
+// each time; only from the first call on is it kept readable, as that costs system calls. Cannot
+// fail. The subscriber's thread. Does not block.
 TALUS_API int talus_subscriber_descriptor(talus_subscriber_t *subscriber);
 
 // Counters since the start; later versions may add some at the end.

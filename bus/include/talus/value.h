@@ -27,6 +27,7 @@ typedef enum talus_value_type {
     TALUS_MSGPACK, // one msgpack value, encoded: an array, a map, an extension
 } talus_value_type_t;
 
+// Passed by value, so it stays as it is: later versions may add types to the enum alone.
 typedef struct talus_value {
     talus_value_type_t type;
     union {

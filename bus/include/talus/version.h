@@ -19,7 +19,7 @@ TALUS_BEGIN_DECLS
 #define TALUS_VERSION                                                                              \
     TALUS_VERSION_JOIN(TALUS_VERSION_MAJOR, TALUS_VERSION_MINOR, TALUS_VERSION_PATCH)
 
-// The version of the library, such as "0.1.0", which may be another than that of the headers. Any
+// The version of the library, such as "0.2.0", which may be another than that of the headers. Any
 // thread. Does not block.
 TALUS_API const char *talus_version(void);
 
