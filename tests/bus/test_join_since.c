@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -339,6 +340,56 @@ static void test_join_since_one_that_does_not_answer_in_time(void **state)
     raw_publisher_close(&raw);
 }
 
+// The child: emits five events to "s" when it is told to, and waits.
+static int run_child(const char *endpoint)
+{
+    const talus_emit_t event = {.session = "s", .type = "t"};
+    talus_broadcaster_t *broadcaster;
+
+    if (talus_broadcaster_new(&broadcaster, endpoint, NULL) != 0)
+        return 1;
+    child_say();
+    child_await();
+    for (int i = 0; i < 5; i++)
+        if (talus_emit(broadcaster, &event, NULL) != 0)
+            return 1;
+    if (talus_broadcaster_flush(broadcaster, EXPECT_DEADLINE_MS) != 0)
+        return 1;
+    child_say();
+    child_await();
+    return 0;
+}
+
+// It stands still, so LIVE comes without its answer; then it dies, and its ledger says what is
+// missing.
+static void test_join_since_one_that_dies_without_an_answer(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    char after[TALUS_ID_MAX + 1], first[TALUS_ID_MAX + 1];
+
+    fixture->options.live_timeout_ms = 100;
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    child_start(&fixture->child, "emit", fixture->bus);
+    child_wait_said(&fixture->child);
+    pump_until(subscriber, origins_are, 1);
+    assert_int_equal(talus_subscriber_join(subscriber, "s"), 0);
+    expect_live(subscriber, "s", true);
+    child_tell(&fixture->child);
+    const talus_event_t *event = expect_event(subscriber, NULL, "s", NULL);
+    snprintf(after, sizeof after, "%s.2", event->origin);
+    snprintf(first, sizeof first, "%s.6", event->origin);
+    heal_expect_seqs(subscriber, 2, 5);
+    child_wait_said(&fixture->child);
+    assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
+    assert_int_equal(talus_subscriber_leave(subscriber, "s"), 0);
+    join_since(subscriber, "s", after);
+    expect_live(subscriber, "s", false);
+    child_kill(&fixture->child);
+    expect_gap(subscriber, "s", after, first, TALUS_GAP_ORIGIN_LOST);
+    pump_until(subscriber, origins_are, 0);
+    assert_int_equal(heal_stats_of(fixture).gaps, 1);
+}
+
 // It answers, is asked, and says nothing more.
 static void test_join_since_one_whose_history_is_silent(void **state)
 {
@@ -572,8 +623,10 @@ static void test_join_since_refuses(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 3)
+        return run_child(argv[2]);
     const struct CMUnitTest tests[] = {
         TEST(test_join_since_gives_what_was_missed),
         TEST(test_join_since_the_beginning),
@@ -587,6 +640,7 @@ int main(void)
         TEST(test_join_since_one_that_is_gone),
         TEST(test_join_since_one_that_comes_later),
         TEST(test_join_since_one_that_does_not_answer_in_time),
+        TEST(test_join_since_one_that_dies_without_an_answer),
         TEST(test_join_since_one_whose_history_is_silent),
         TEST(test_join_since_with_another_broadcaster),
         TEST(test_join_since_with_others_that_sent_nothing),

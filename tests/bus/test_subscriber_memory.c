@@ -169,14 +169,53 @@ static void test_memory_healing(void **state)
     assert_true(failures > 0);
 }
 
+// Whatever fails, what came since the event comes, in order, and LIVE.
+static void test_memory_joining_since(void **state)
+{
+    struct fixture *fixture = *state;
+    const talus_emit_t event = {.session = "s", .type = "a"};
+    int failures = 0;
+
+    for (int nth = 1; nth <= 14; nth++) {
+        talus_broadcaster_t *broadcaster;
+        talus_event_id_t id;
+        const talus_delivery_t *delivery;
+        assert_int_equal(talus_broadcaster_new(&broadcaster, fixture->bus, NULL), 0);
+        assert_int_equal(talus_emit(broadcaster, &event, &id), 0);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(talus_emit(broadcaster, &event, NULL), 0);
+        assert_int_equal(talus_broadcaster_flush(broadcaster, EXPECT_DEADLINE_MS), 0);
+        assert_int_equal(talus_subscriber_new(&fixture->subscriber, fixture->bus, NULL), 0);
+        begin_failing(nth);
+        talus_error_t error = talus_subscriber_join_since(fixture->subscriber, "s", id.text);
+        if (error) {
+            assert_int_equal(error, TALUS_ENOMEM);
+            failures += end_failing();
+            begin_failing(100000);
+            assert_int_equal(talus_subscriber_join_since(fixture->subscriber, "s", id.text), 0);
+        }
+        for (unsigned lives = 0, seq = 1; lives == 0 || seq < 3;) {
+            assert_int_equal(
+                talus_subscriber_receive(fixture->subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
+            lives += delivery->kind == TALUS_DELIVERY_LIVE;
+            if (delivery->kind == TALUS_DELIVERY_EVENT)
+                assert_int_equal(delivery->event->seq, ++seq);
+            assert_int_not_equal(delivery->kind, TALUS_DELIVERY_GAP);
+        }
+        failures += end_failing();
+        talus_subscriber_destroy(&fixture->subscriber);
+        talus_broadcaster_destroy(&broadcaster);
+    }
+    assert_true(failures > 2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_memory_making_a_subscriber),
-        TEST(test_memory_joining),
-        TEST(test_memory_receiving),
-        TEST(test_memory_healing),
+        TEST(test_memory_making_a_subscriber), TEST(test_memory_joining),
+        TEST(test_memory_receiving),           TEST(test_memory_healing),
+        TEST(test_memory_joining_since),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
