@@ -292,7 +292,6 @@ static void take_mark(struct talus__gap_repair *repairs, struct talus__joined *j
         .is_live = is_owed(joined, origin),
         .is_judged = is_all || !talus__gap_repair_is_judged_by_all(repairs, origin),
     };
-
     bool is_unknown = talus__catch_up_is_unknown(joined, origin, stream);
 
     joined->answered += !stream->has_baseline;

@@ -111,9 +111,9 @@ static void settle(talus_subscriber_t *subscriber, struct talus__joined *joined,
         talus__gap_repair_go_live(&subscriber->repairs);
     joined->live_turn = ++subscriber->core.origins.turn;
     joined->is_complete = is_complete;
-    bool is_due = talus__catch_up_settle(&subscriber->core, joined);
+    bool is_caught_up = talus__catch_up_settle(&subscriber->core, joined);
     talus__joined_move(&subscriber->core.joined, joined,
-                       is_due ? TALUS__LIST_ANNOUNCE : TALUS__LIST_CATCHING_UP);
+                       is_caught_up ? TALUS__LIST_ANNOUNCE : TALUS__LIST_CATCHING_UP);
     talus__wake_set(&subscriber->core.wake);
     if (is_complete)
         return;

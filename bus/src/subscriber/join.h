@@ -6,7 +6,7 @@
 #include "bus/src/subscriber/instance.h"
 
 // talus_subscriber_join and _leave, for the post's holder. `since`: where the session goes on,
-// which is not joined then, nor "*"; consumed; NULL: nothing older is owed.
+// which must be valid, and neither it nor "*" joined; consumed. NULL: nothing older is owed.
 int talus__join_session(talus_subscriber_t *subscriber, const char *session,
                         struct talus__since *since);
 int talus__leave_session(talus_subscriber_t *subscriber, const char *session);
