@@ -25,29 +25,29 @@
 
 // ---- Away
 
-static bool is_away(const struct talus__origin *origin)
+static bool is_away(const struct talus__publisher *publisher)
 {
-    return origin->is_away;
+    return publisher->is_away;
 }
 
 // And what it owes until then was told.
-static bool is_told(const struct talus__origin *origin)
+static bool is_told(const struct talus__publisher *publisher)
 {
-    return origin->is_away && origin->is_told;
+    return publisher->is_away && publisher->is_told;
 }
 
 // Receives until it is so of the only broadcaster there is. Nothing is delivered until then.
 static void wait_until(talus_subscriber_t *subscriber,
-                       bool (*is_so)(const struct talus__origin *origin))
+                       bool (*is_so)(const struct talus__publisher *publisher))
 {
-    const struct talus__origins *origins = &subscriber->core.origins;
+    const struct talus__publishers *publishers = &subscriber->core.publishers;
     const talus_delivery_t *delivery;
     long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
 
     for (;;) {
-        for (size_t i = 0; i < origins->slot_count; i++) {
-            const struct talus__origin *origin = origins->slots[i].origin;
-            if (origin && is_so(origin))
+        for (size_t i = 0; i < publishers->slot_count; i++) {
+            const struct talus__publisher *publisher = publishers->slots[i].publisher;
+            if (publisher && is_so(publisher))
                 return;
         }
         assert_true(talus__monotonic_ms() < deadline);

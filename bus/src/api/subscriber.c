@@ -141,13 +141,13 @@ static int init(talus_subscriber_t *subscriber, const talus_subscriber_options_t
                                                      .max_depth = options->max_depth,
                                                      .max_bin = options->max_bin};
     talus__frames_init(&subscriber->core.frames);
-    int error = talus__origins_init(&subscriber->core.origins, options->max_origins,
-                                    options->ignore_origin);
+    int error = talus__publishers_init(&subscriber->core.publishers, options->max_origins,
+                                       options->ignore_origin);
     if (error)
         return error;
-    subscriber->core.origins.on_remove = talus__join_on_removed;
-    subscriber->core.origins.arg = subscriber;
-    return talus__joined_init(&subscriber->core.joined);
+    subscriber->core.publishers.on_remove = talus__join_on_removed;
+    subscriber->core.publishers.arg = subscriber;
+    return talus__subscriptions_init(&subscriber->core.subscriptions);
 }
 
 static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *endpoints,
@@ -167,7 +167,7 @@ static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *
     subscriber->core.replay_client =
         (struct talus__replay_client){.waiting.max_bytes = ANSWERS_BYTES,
                                       .context = subscriber->context,
-                                      .origins = &subscriber->core.origins,
+                                      .publishers = &subscriber->core.publishers,
                                       .epoll = subscriber->core.wake.epoll,
                                       .post = &subscriber->core.post,
                                       .is_emptied = true,
@@ -178,7 +178,7 @@ static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *
                                       .stats = &subscriber->core.stats};
     const struct talus__peers_options peers_options = {.context = subscriber->context,
                                                        .socket = subscriber->core.socket,
-                                                       .origins = &subscriber->core.origins,
+                                                       .publishers = &subscriber->core.publishers,
                                                        .epoll = subscriber->core.wake.epoll,
                                                        .max = options->max_origins,
                                                        .mode = options->directory_mode};
@@ -192,7 +192,7 @@ static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *
         (struct talus__heartbeat){.socket = subscriber->core.socket,
                                   .post = &subscriber->core.post,
                                   .peers = &subscriber->core.peers,
-                                  .origins = &subscriber->core.origins};
+                                  .publishers = &subscriber->core.publishers};
     talus__heartbeat_init(&subscriber->liveness.heartbeat, options->heartbeat_ms);
     talus__receive_begin(subscriber);
     talus__leave(subscriber);
@@ -216,8 +216,8 @@ static void fini(talus_subscriber_t *subscriber)
         zmq_close(subscriber->core.socket);
     if (!is_forked && subscriber->context)
         talus__context_unref();
-    talus__joined_fini(&subscriber->core.joined);
-    talus__origins_fini(&subscriber->core.origins);
+    talus__subscriptions_fini(&subscriber->core.subscriptions);
+    talus__publishers_fini(&subscriber->core.publishers);
     free(subscriber);
 }
 
@@ -283,8 +283,8 @@ void talus_subscriber_stats_sized(const talus_subscriber_t *subscriber,
 {
     talus_subscriber_stats_t all = subscriber->core.stats;
 
-    all.sessions = talus__joined_count(&subscriber->core.joined);
-    all.origins = subscriber->core.origins.table.count;
+    all.sessions = talus__subscriptions_count(&subscriber->core.subscriptions);
+    all.origins = subscriber->core.publishers.table.count;
     all.held = subscriber->repairs.sequencer.held_events;
     all.malformed += talus__core_inboxes_malformed(&subscriber->core);
     all.receive_dropped =

@@ -23,8 +23,8 @@ struct talus__core {
     struct talus__post post;            // whoever reads `socket` and the replay client's holds it
     talus_subscriber_options_t options; // without the text
     struct talus__limits limits;
-    struct talus__origins origins;
-    struct talus__joined_set joined;
+    struct talus__publishers publishers;
+    struct talus__subscriptions subscriptions;
     struct talus__peers peers;
     struct talus__replay_client replay_client;
     struct talus__wake wake;

@@ -8,11 +8,12 @@
 
 #include "bus/src/base/log.h"
 
-void talus__gap_repair_leave(struct talus__gap_repair *repairs, struct talus__joined *joined)
+void talus__gap_repair_leave(struct talus__gap_repair *repairs,
+                             struct talus__subscription *subscription)
 {
-    for (uint32_t i = 0; i < joined->cursor_count; i++) {
-        if (joined->cursors[i].stream.repair)
-            talus__gaps_close(repairs, talus__gap_of(joined->cursors[i].stream.repair));
+    for (uint32_t i = 0; i < subscription->cursor_count; i++) {
+        if (subscription->cursors[i].stream.repair)
+            talus__gaps_close(repairs, talus__gap_of(subscription->cursors[i].stream.repair));
     }
 }
 
@@ -21,24 +22,26 @@ void talus__gap_repair_leave(struct talus__gap_repair *repairs, struct talus__jo
 // What belongs to one event.
 struct context {
     struct talus__event_place place;
-    struct talus__origin *origin;
-    struct talus__joined *session;    // joined, or left a moment ago; NULL: neither
-    struct talus__joined *everything; // likewise
-    struct talus__joined *judge;      // of place.judge
+    struct talus__publisher *publisher;
+    struct talus__subscription *session;    // joined, or left a moment ago; NULL: neither
+    struct talus__subscription *everything; // likewise
+    struct talus__subscription *judge;      // of place.judge
     const struct talus__topic *topic;
     const struct talus__body *body;
     int refusal;
 };
 
-static bool is_wanted(const struct talus__joined *joined)
+static bool is_wanted(const struct talus__subscription *subscription)
 {
-    return joined && !talus__joined_is_left(joined);
+    return subscription && !talus__subscription_is_left(subscription);
 }
 
-static struct talus__stream *stream_of(struct talus__core *core, struct talus__joined *joined,
-                                       struct talus__origin_ref ref)
+static struct talus__stream *stream_of(struct talus__core *core,
+                                       struct talus__subscription *subscription,
+                                       struct talus__publisher_ref ref)
 {
-    struct talus__cursor *cursor = joined ? talus__cursor_get(joined, &core->origins, ref) : NULL;
+    struct talus__cursor *cursor =
+        subscription ? talus__cursor_get(subscription, &core->publishers, ref) : NULL;
 
     return cursor ? &cursor->stream : NULL;
 }
@@ -47,11 +50,11 @@ static void find_streams(struct talus__gap_repair *repairs, struct context *cont
 {
     struct talus__core *core = repairs->core;
     struct talus__event_place *place = &context->place;
-    struct talus__origin_ref ref = talus__origin_refer(&core->origins, context->origin);
+    struct talus__publisher_ref ref = talus__publisher_refer(&core->publishers, context->publisher);
 
-    context->session =
-        talus__joined_find(&core->joined, context->topic->session, context->topic->session_size);
-    context->everything = core->joined.everything;
+    context->session = talus__subscriptions_find(&core->subscriptions, context->topic->session,
+                                                 context->topic->session_size);
+    context->everything = core->subscriptions.everything;
     *place = (struct talus__event_place){
         .session = stream_of(core, context->session, ref),
         .all = stream_of(core, context->everything, ref),
@@ -59,7 +62,7 @@ static void find_streams(struct talus__gap_repair *repairs, struct context *cont
         .wants_all = is_wanted(context->everything),
         .is_session_live = context->session && context->session->is_live,
         .is_all_live = context->everything && context->everything->is_live,
-        .has_marks = context->origin->speaks_heads,
+        .has_marks = context->publisher->sends_marks,
     };
 }
 
@@ -80,9 +83,9 @@ static void count_refusal(struct talus__gap_repair *repairs, const struct contex
 static void note_newest(const struct context *context)
 {
     if (context->place.session)
-        talus__joined_note(context->session, context->origin, context->body->seq);
+        talus__subscription_note(context->session, context->publisher, context->body->seq);
     if (context->place.all)
-        talus__joined_note(context->everything, context->origin, context->body->seq);
+        talus__subscription_note(context->everything, context->publisher, context->body->seq);
 }
 
 // Delivers the event, whose judge's stream was at `before`; or a gap if it is refused.
@@ -94,11 +97,11 @@ static int deliver(struct talus__gap_repair *repairs, const struct context *cont
     note_newest(context);
     if (context->refusal) {
         count_refusal(repairs, context);
-        talus__delivery_gap(&core->delivery, context->judge->name, context->origin->name, before,
+        talus__delivery_gap(&core->delivery, context->judge->name, context->publisher->name, before,
                             context->body->seq + 1, TALUS_GAP_REFUSED);
         return TALUS__TAKEN_EVENT;
     }
-    if (!context->origin->speaks_heads)
+    if (!context->publisher->sends_marks)
         core->stats.unproven++;
     talus__delivery_event(&core->delivery, context->topic, context->body);
     return TALUS__TAKEN_EVENT;
@@ -108,7 +111,7 @@ static void hold_event(struct talus__gap_repair *repairs, const struct context *
 {
     const struct talus__event_place *place = &context->place;
     struct talus__repair *repair =
-        talus__gaps_open(repairs, context->judge, context->origin, place->judge, place->prev);
+        talus__gaps_open(repairs, context->judge, context->publisher, place->judge, place->prev);
 
     if (repair)
         talus__gaps_hold(repairs, repair, context->body->seq, place->prev);
@@ -135,13 +138,13 @@ static int on_ordered_event(struct talus__gap_repair *repairs, struct context *c
 }
 
 int talus__gap_repair_event(struct talus__gap_repair *repairs, const struct talus__topic *topic,
-                            const struct talus__body *body, struct talus__origin *origin,
+                            const struct talus__body *body, struct talus__publisher *publisher,
                             int refusal)
 {
     struct talus__core *core = repairs->core;
     struct context context;
 
-    context.origin = origin;
+    context.publisher = publisher;
     context.topic = topic;
     context.body = body;
     context.refusal = refusal;
@@ -166,9 +169,9 @@ int talus__gap_repair_event(struct talus__gap_repair *repairs, const struct talu
 static void find_place_in(struct talus__gap_repair *repairs, struct talus__gap *gap,
                           struct context *context)
 {
-    context->origin = gap->origin;
+    context->publisher = gap->publisher;
     find_streams(repairs, context);
-    context->judge = gap->joined;
+    context->judge = gap->subscription;
     talus__sequencer_place_in(&context->place, &gap->repair, context->body->seq,
                               context->body->prev);
 }
@@ -226,27 +229,28 @@ static bool release(struct talus__gap_repair *repairs, struct talus__gap *gap,
 // ---- High-water marks
 
 bool talus__gap_repair_is_judged_by_all(struct talus__gap_repair *repairs,
-                                        const struct talus__origin *origin)
+                                        const struct talus__publisher *publisher)
 {
     struct talus__core *core = repairs->core;
-    struct talus__joined *everything = core->joined.everything;
+    struct talus__subscription *everything = core->subscriptions.everything;
 
     if (!is_wanted(everything))
         return false;
     const struct talus__cursor *all =
-        talus__cursor_find(everything, talus__origin_refer(&core->origins, origin));
+        talus__cursor_find(everything, talus__publisher_refer(&core->publishers, publisher));
     return all && talus__sequencer_can_judge(&all->stream, everything->is_live);
 }
 
 // The stream of all takes over what the sessions' streams miss of the publisher.
-static void take_over(struct talus__gap_repair *repairs, const struct talus__origin *origin,
+static void take_over(struct talus__gap_repair *repairs, const struct talus__publisher *publisher,
                       struct talus__mark *mark)
 {
     struct talus__gap *gap = repairs->first;
 
     while (gap) {
         struct talus__gap *next = gap->next;
-        if (gap->origin == origin && gap->joined != repairs->core->joined.everything) {
+        if (gap->publisher == publisher &&
+            gap->subscription != repairs->core->subscriptions.everything) {
             talus__sequencer_take_over(gap->repair.stream, mark);
             talus__gaps_close(repairs, gap);
         }
@@ -254,76 +258,77 @@ static void take_over(struct talus__gap_repair *repairs, const struct talus__ori
     }
 }
 
-static void take_mark(struct talus__gap_repair *repairs, struct talus__joined *joined,
-                      struct talus__origin *origin, uint64_t seq)
+static void take_mark(struct talus__gap_repair *repairs, struct talus__subscription *subscription,
+                      struct talus__publisher *publisher, uint64_t seq)
 {
     struct talus__core *core = repairs->core;
-    struct talus__cursor *cursor =
-        talus__cursor_get(joined, &core->origins, talus__origin_refer(&core->origins, origin));
+    struct talus__cursor *cursor = talus__cursor_get(
+        subscription, &core->publishers, talus__publisher_refer(&core->publishers, publisher));
     if (!cursor)
         return; // without memory the join becomes live when its time is over
     struct talus__stream *stream = &cursor->stream;
-    bool is_all = joined == core->joined.everything;
+    bool is_all = subscription == core->subscriptions.everything;
     struct talus__mark mark = {
         .seq = seq,
-        .is_wanted = is_wanted(joined),
-        .is_live = joined->is_live,
-        .is_judged = is_all || !talus__gap_repair_is_judged_by_all(repairs, origin),
+        .is_wanted = is_wanted(subscription),
+        .is_live = subscription->is_live,
+        .is_judged = is_all || !talus__gap_repair_is_judged_by_all(repairs, publisher),
     };
 
-    joined->answered += !stream->has_baseline;
+    subscription->answered += !stream->has_baseline;
     if (seq > stream->last)
-        talus__joined_note(joined, origin, seq);
-    if (is_all && talus__sequencer_is_baseline(stream, joined->is_live))
-        take_over(repairs, origin, &mark);
+        talus__subscription_note(subscription, publisher, seq);
+    if (is_all && talus__sequencer_is_baseline(stream, subscription->is_live))
+        take_over(repairs, publisher, &mark);
     uint64_t missing = talus__sequencer_mark(&repairs->sequencer, stream, &mark);
     if (missing > 0)
-        talus__gaps_open(repairs, joined, origin, stream, missing);
+        talus__gaps_open(repairs, subscription, publisher, stream, missing);
     talus__gaps_wake(repairs);
 }
 
-void talus__gap_repair_mark(struct talus__gap_repair *repairs, struct talus__joined *joined,
-                            struct talus__origin *origin, uint64_t seq)
+void talus__gap_repair_mark(struct talus__gap_repair *repairs,
+                            struct talus__subscription *subscription,
+                            struct talus__publisher *publisher, uint64_t seq)
 {
-    talus__origin_pin(&repairs->core->origins, origin); // ending a gap may let go of it
-    take_mark(repairs, joined, origin, seq);
-    talus__origin_unpin(&repairs->core->origins, origin);
+    talus__publisher_pin(&repairs->core->publishers, publisher); // ending a gap may let go of it
+    take_mark(repairs, subscription, publisher, seq);
+    talus__publisher_unpin(&repairs->core->publishers, publisher);
 }
 
 // The publisher's stream of all begins to judge without a mark. False: there is no memory, and its
 // sessions go on by themselves.
-static bool adopt(struct talus__gap_repair *repairs, struct talus__origin *origin)
+static bool adopt(struct talus__gap_repair *repairs, struct talus__publisher *publisher)
 {
     struct talus__core *core = repairs->core;
-    struct talus__joined *everything = core->joined.everything;
+    struct talus__subscription *everything = core->subscriptions.everything;
     struct talus__stream *all =
-        stream_of(core, everything, talus__origin_refer(&core->origins, origin));
+        stream_of(core, everything, talus__publisher_refer(&core->publishers, publisher));
     struct talus__mark mark = {0};
 
     if (!all)
         return false;
-    take_over(repairs, origin, &mark);
+    take_over(repairs, publisher, &mark);
     uint64_t missing = talus__sequencer_adopt(&repairs->sequencer, all, &mark);
     if (missing > 0)
-        talus__gaps_open(repairs, everything, origin, all, missing);
+        talus__gaps_open(repairs, everything, publisher, all, missing);
     return true;
 }
 
 void talus__gap_repair_go_live(struct talus__gap_repair *repairs)
 {
-    const struct talus__joined *everything = repairs->core->joined.everything;
+    const struct talus__subscription *everything = repairs->core->subscriptions.everything;
     struct talus__gap *gap = repairs->first;
     bool is_adopted = true;
 
     while (gap && is_adopted) {
-        struct talus__origin *origin = gap->origin;
-        if (gap->joined == everything) {
+        struct talus__publisher *publisher = gap->publisher;
+        if (gap->subscription == everything) {
             gap = gap->next;
             continue;
         }
-        talus__origin_pin(&repairs->core->origins, origin);
-        is_adopted = adopt(repairs, origin);
-        talus__origin_unpin(&repairs->core->origins, origin);
+        talus__publisher_pin(&repairs->core->publishers, publisher);
+        is_adopted = adopt(repairs, publisher);
+        talus__publisher_unpin(&repairs->core->publishers, publisher);
         gap = repairs->first; // the session's gaps of this publisher are gone
     }
     talus__gaps_wake(repairs);
@@ -348,7 +353,7 @@ static bool take_action(struct talus__gap_repair *repairs, const struct talus__a
         talus__gaps_forget(action->held);
         return false;
     case TALUS__ACTION_GAP:
-        talus__delivery_gap(&repairs->core->delivery, gap->joined->name, gap->origin->name,
+        talus__delivery_gap(&repairs->core->delivery, gap->subscription->name, gap->publisher->name,
                             action->after, action->before, reason_of(action->cause));
         return true;
     case TALUS__ACTION_REQUEST:

@@ -62,46 +62,48 @@ static void log_hole(struct talus__gap_repair *repairs, const struct talus__gap 
     if (talus__may_log(&repairs->hole_gate, &held_back))
         talus__log(TALUS_LOG_INFO,
                    "session '%s' misses events of %s after %llu up to %llu (and %llu more holes)",
-                   gap->joined->name, gap->origin->name,
+                   gap->subscription->name, gap->publisher->name,
                    (unsigned long long)gap->repair.stream->last,
                    (unsigned long long)gap->repair.target, held_back);
 }
 
-static struct talus__gap *add_gap(struct talus__gap_repair *repairs, struct talus__joined *joined,
-                                  struct talus__origin *origin)
+static struct talus__gap *add_gap(struct talus__gap_repair *repairs,
+                                  struct talus__subscription *subscription,
+                                  struct talus__publisher *publisher)
 {
     struct talus__gap *gap = calloc(1, sizeof *gap);
 
     if (!gap) {
         talus__log(TALUS_LOG_ERROR, "out of memory: session '%s' misses events of %s for now",
-                   joined->name, origin->name);
+                   subscription->name, publisher->name);
         return NULL;
     }
-    gap->joined = joined;
-    gap->origin = origin;
+    gap->subscription = subscription;
+    gap->publisher = publisher;
     gap->next = repairs->first;
     if (repairs->first)
         repairs->first->before = gap;
     repairs->first = gap;
-    talus__origin_pin(&repairs->core->origins, origin);
+    talus__publisher_pin(&repairs->core->publishers, publisher);
     return gap;
 }
 
 struct talus__repair *talus__gaps_open(struct talus__gap_repair *repairs,
-                                       struct talus__joined *joined, struct talus__origin *origin,
+                                       struct talus__subscription *subscription,
+                                       struct talus__publisher *publisher,
                                        struct talus__stream *stream, uint64_t target)
 {
     if (stream->repair) {
         talus__sequencer_extend(&repairs->sequencer, stream->repair, target);
         return stream->repair;
     }
-    struct talus__gap *gap = add_gap(repairs, joined, origin);
+    struct talus__gap *gap = add_gap(repairs, subscription, publisher);
     if (!gap)
         return NULL;
-    TALUS__PROBE4(gap_opened, talus__probe_text(joined->name), talus__probe_text(origin->name),
-                  stream->last, target);
+    TALUS__PROBE4(gap_opened, talus__probe_text(subscription->name),
+                  talus__probe_text(publisher->name), stream->last, target);
     talus__sequencer_open(&repairs->sequencer, stream, &gap->repair, target);
-    if (target > stream->last && (origin->speaks_heads || stream->last > 0))
+    if (target > stream->last && (publisher->sends_marks || stream->last > 0))
         log_hole(repairs, gap);
     talus__gaps_wake(repairs);
     return &gap->repair;
@@ -109,10 +111,11 @@ struct talus__repair *talus__gaps_open(struct talus__gap_repair *repairs,
 
 void talus__gaps_free(struct talus__gap_repair *repairs, struct talus__gap *gap)
 {
-    struct talus__origin *origin = gap->origin;
+    struct talus__publisher *publisher = gap->publisher;
 
-    TALUS__PROBE4(gap_closed, talus__probe_text(gap->joined->name), talus__probe_text(origin->name),
-                  gap->repair.target, gap->repair.gap_before != 0);
+    TALUS__PROBE4(gap_closed, talus__probe_text(gap->subscription->name),
+                  talus__probe_text(publisher->name), gap->repair.target,
+                  gap->repair.gap_before != 0);
     if (gap->before)
         gap->before->next = gap->next;
     else
@@ -122,7 +125,7 @@ void talus__gaps_free(struct talus__gap_repair *repairs, struct talus__gap *gap)
     if (gap->request)
         gap->request->waiter = NULL;
     free(gap);
-    talus__origin_unpin(&repairs->core->origins, origin);
+    talus__publisher_unpin(&repairs->core->publishers, publisher);
 }
 
 void talus__gaps_close(struct talus__gap_repair *repairs, struct talus__gap *gap)

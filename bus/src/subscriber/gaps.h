@@ -25,8 +25,8 @@ struct talus__gap {
     struct talus__repair repair; // first, as the sequencer gives it back
     struct talus__gap *next;
     struct talus__gap *before;
-    struct talus__joined *joined;
-    struct talus__origin *origin;
+    struct talus__subscription *subscription;
+    struct talus__publisher *publisher;
     struct talus__replay_request *request; // NULL: none is open
     long long deadline;   // until a way to request must be known; 0: none is waited for
     long long give_up_at; // the last deadline, where marks may have been dropped; 0: none is set
@@ -56,7 +56,8 @@ void talus__gaps_wake(struct talus__gap_repair *repairs);
 // Opens a gap, or extends the one that there is: events up to `target` have been sent. NULL: out of
 // memory. The stream stays as it is, so that the next event or mark tries again.
 struct talus__repair *talus__gaps_open(struct talus__gap_repair *repairs,
-                                       struct talus__joined *joined, struct talus__origin *origin,
+                                       struct talus__subscription *subscription,
+                                       struct talus__publisher *publisher,
                                        struct talus__stream *stream, uint64_t target);
 
 // Ends a gap with what it holds; frees one whose repair is closed.

@@ -27,7 +27,7 @@ void talus__liveness_tend(struct talus__liveness *liveness, long long now, bool 
 long long talus__liveness_due(const struct talus__liveness *liveness);
 
 // A beat came, which names the time to the next.
-void talus__liveness_hear_beat(struct talus__liveness *liveness, struct talus__origin *origin,
+void talus__liveness_hear_beat(struct talus__liveness *liveness, struct talus__publisher *publisher,
                                uint64_t every_ms);
 
 // Counts the beats that did not come, once liveness->beats_at is over.

@@ -15,6 +15,6 @@ int talus__marks_beat(talus_subscriber_t *subscriber);
 
 // An event, a mark or a beat came of a publisher that had been missed: it is here again, unless it
 // has ended for good.
-void talus__marks_meet_again(talus_subscriber_t *subscriber, struct talus__origin *origin);
+void talus__marks_meet_again(talus_subscriber_t *subscriber, struct talus__publisher *publisher);
 
 #endif

@@ -96,11 +96,11 @@ void talus__receive_begin(talus_subscriber_t *subscriber)
 
 static int on_event(talus_subscriber_t *subscriber, const struct talus__topic *topic)
 {
-    struct talus__joined *session =
-        talus__joined_find(&subscriber->core.joined, topic->session, topic->session_size);
+    struct talus__subscription *session = talus__subscriptions_find(
+        &subscriber->core.subscriptions, topic->session, topic->session_size);
     struct talus__body body;
 
-    if (!session && !subscriber->core.joined.everything) {
+    if (!session && !subscriber->core.subscriptions.everything) {
         subscriber->core.stats.ignored++;
         return TALUS__TAKEN_HANDLED;
     }
@@ -109,19 +109,19 @@ static int on_event(talus_subscriber_t *subscriber, const struct talus__topic *t
                                    &subscriber->core.limits, &body);
     if (error == TALUS_EBODY || error == TALUS_EMSGPACK)
         return talus__core_malformed(&subscriber->core, talus_strerror(error));
-    struct talus__origin *origin =
-        talus__origins_get(&subscriber->core.origins, body.origin, body.origin_size);
-    if (origin && origin->is_ignored) {
+    struct talus__publisher *publisher =
+        talus__publishers_get(&subscriber->core.publishers, body.origin, body.origin_size);
+    if (publisher && publisher->is_ignored) {
         subscriber->core.stats.ignored++;
         return TALUS__TAKEN_HANDLED;
     }
     if (!error)
         subscriber->core.stats.received++;
-    if (origin && (origin->is_departing || origin->is_away || origin->is_lost))
-        talus__marks_meet_again(subscriber, origin);
-    if (origin)
-        return talus__gap_repair_event(&subscriber->repairs, topic, &body, origin, error);
-    // An origin too many has no place, and its events no order that could be checked.
+    if (publisher && (publisher->is_departing || publisher->is_away || publisher->is_lost))
+        talus__marks_meet_again(subscriber, publisher);
+    if (publisher)
+        return talus__gap_repair_event(&subscriber->repairs, topic, &body, publisher, error);
+    // A publisher too many has no place, and its events no order that could be checked.
     if (error)
         return TALUS__TAKEN_HANDLED;
     talus__delivery_event(&subscriber->core.delivery, topic, &body);

@@ -21,20 +21,21 @@ struct talus__failed_recovery {
     char session[];
 };
 
-// Whether nothing of the origin up to `seq` is still to be delivered in the session.
+// Whether nothing of the publisher up to `seq` is still to be delivered in the session.
 static bool is_reached(struct talus__recover *recover, const char *session, const char *name,
                        uint64_t seq)
 {
-    struct talus__joined *joined =
-        talus__joined_find(&recover->core->joined, session, strlen(session));
-    struct talus__origin *origin = talus__origins_find(&recover->core->origins, name, strlen(name));
+    struct talus__subscription *subscription =
+        talus__subscriptions_find(&recover->core->subscriptions, session, strlen(session));
+    struct talus__publisher *publisher =
+        talus__publishers_find(&recover->core->publishers, name, strlen(name));
 
-    if (!joined || talus__joined_is_left(joined))
+    if (!subscription || talus__subscription_is_left(subscription))
         return false;
-    if (seq == 0 || !origin)
+    if (seq == 0 || !publisher)
         return seq == 0;
-    const struct talus__cursor *cursor =
-        talus__cursor_find(joined, talus__origin_refer(&recover->core->origins, origin));
+    const struct talus__cursor *cursor = talus__cursor_find(
+        subscription, talus__publisher_refer(&recover->core->publishers, publisher));
     return cursor && cursor->stream.has_baseline && cursor->stream.last >= seq;
 }
 
@@ -51,7 +52,7 @@ static void set_recovered(struct talus__recover *recover, const char *session, c
     recover->core->delivery.given.request = request;
     recover->core->delivery.given.complete = true;
     recover->core->delivery.given.is_only_origin =
-        talus__joined_is_only_origin(&recover->core->joined, session, origin);
+        talus__subscriptions_is_only_origin(&recover->core->subscriptions, session, origin);
     recover->core->delivery.given.is_reached = is_reached(recover, session, origin, head);
     recover->open--;
 }
@@ -98,8 +99,8 @@ static int fail_recovery(struct talus__recover *recover, const char *session, co
 static void set_failed(struct talus__recover *recover, const struct talus__failed_recovery *failed)
 {
     bool is_behind = failed->has_stream && failed->stream < failed->after;
-    bool is_known = talus__origins_find(&recover->core->origins, failed->origin,
-                                        strlen(failed->origin)) != NULL;
+    bool is_known = talus__publishers_find(&recover->core->publishers, failed->origin,
+                                           strlen(failed->origin)) != NULL;
 
     set_recovered(recover, failed->session, failed->origin, failed->request,
                   failed->has_stream && !is_behind ? failed->stream : failed->after);
@@ -152,18 +153,18 @@ static bool parse_id(const char *id, char origin[TALUS_ORIGIN_MAX + 1], uint64_t
     return true;
 }
 
-// Whether the session's deliveries will bring everything of the origin after some seq, as far as
+// Whether the session's deliveries will bring everything of the publisher after some seq, as far as
 // they can.
 static bool find_stream(struct talus__recover *recover, const char *session,
-                        const struct talus__origin *origin, uint64_t *seq)
+                        const struct talus__publisher *publisher, uint64_t *seq)
 {
-    struct talus__joined *joined =
-        talus__joined_find(&recover->core->joined, session, strlen(session));
+    struct talus__subscription *subscription =
+        talus__subscriptions_find(&recover->core->subscriptions, session, strlen(session));
 
-    if (!joined || talus__joined_is_left(joined) || !joined->is_live)
+    if (!subscription || talus__subscription_is_left(subscription) || !subscription->is_live)
         return false;
-    const struct talus__cursor *cursor =
-        talus__cursor_find(joined, talus__origin_refer(&recover->core->origins, origin));
+    const struct talus__cursor *cursor = talus__cursor_find(
+        subscription, talus__publisher_refer(&recover->core->publishers, publisher));
     if (!cursor || !cursor->stream.has_baseline || cursor->stream.state == TALUS__STREAM_ENDED)
         return false;
     *seq = cursor->stream.last;
@@ -173,11 +174,12 @@ static bool find_stream(struct talus__recover *recover, const char *session,
 static int start_recovery(struct talus__recover *recover, const char *session, const char *name,
                           uint64_t after, uint64_t request)
 {
-    struct talus__origin *origin = talus__origins_find(&recover->core->origins, name, strlen(name));
+    struct talus__publisher *publisher =
+        talus__publishers_find(&recover->core->publishers, name, strlen(name));
     struct talus__failed_recovery failure = {.request = request, .after = after};
 
-    failure.has_stream = origin && find_stream(recover, session, origin, &failure.stream);
-    if (!origin || !origin->replay || origin->is_dead)
+    failure.has_stream = publisher && find_stream(recover, session, publisher, &failure.stream);
+    if (!publisher || !publisher->replay || publisher->is_dead)
         return fail_recovery(recover, session, name, &failure);
     struct talus__replay_request *asked =
         talus__replay_request_new(TALUS__REPLAY_RECOVER, session, after);
@@ -186,7 +188,7 @@ static int start_recovery(struct talus__recover *recover, const char *session, c
     asked->request = request;
     asked->stream = failure.stream;
     asked->has_stream = failure.has_stream;
-    return talus__replay_client_request(&recover->core->replay_client, origin, asked);
+    return talus__replay_client_request(&recover->core->replay_client, publisher, asked);
 }
 
 int talus__recover_start(struct talus__recover *recover, const char *session, const char *since,
@@ -223,11 +225,11 @@ static struct talus__failed_recovery failure_of(const struct talus__replay_reque
 }
 
 void talus__recover_failed(struct talus__recover *recover, struct talus__replay_request *request,
-                           const struct talus__origin *origin)
+                           const struct talus__publisher *publisher)
 {
     const struct talus__failed_recovery failure = failure_of(request);
 
-    if (fail_recovery(recover, request->session, origin->name, &failure) != 0)
+    if (fail_recovery(recover, request->session, publisher->name, &failure) != 0)
         recover->open--; // no memory even to tell it
 }
 
@@ -263,7 +265,7 @@ int talus__recover_event(struct talus__recover *recover, struct talus__replay_re
 }
 
 // There is more than this answer held: asks for what comes after it. Returns whether it could.
-static bool ask_on(struct talus__recover *recover, struct talus__origin *origin,
+static bool ask_on(struct talus__recover *recover, struct talus__publisher *publisher,
                    const struct talus__replay_request *asked)
 {
     struct talus__replay_request *next =
@@ -276,11 +278,11 @@ static bool ask_on(struct talus__recover *recover, struct talus__origin *origin,
     next->gap_after = asked->gap_after;
     next->stream = asked->stream;
     next->has_stream = asked->has_stream;
-    return talus__replay_client_request(&recover->core->replay_client, origin, next) == 0;
+    return talus__replay_client_request(&recover->core->replay_client, publisher, next) == 0;
 }
 
 // Whatever is known to have been sent and did not come is asked for, or told to be missing.
-int talus__recover_end(struct talus__recover *recover, struct talus__origin *origin,
+int talus__recover_end(struct talus__recover *recover, struct talus__publisher *publisher,
                        struct talus__replay_request *asked, const struct talus__end *end)
 {
     uint64_t newest = end->head > asked->after ? end->head : asked->after;
@@ -290,11 +292,11 @@ int talus__recover_end(struct talus__recover *recover, struct talus__origin *ori
         asked->after = end->first - 1;
     }
     if (asked->after < end->head) {
-        if (asked->after > asked->since && ask_on(recover, origin, asked))
+        if (asked->after > asked->since && ask_on(recover, publisher, asked))
             return TALUS__TAKEN_HANDLED;
         note_missing(asked, end->head + 1);
     }
-    set_recovered(recover, asked->session, origin->name, asked->request, newest);
+    set_recovered(recover, asked->session, publisher->name, asked->request, newest);
     if (asked->gap_first > 0)
         set_missing(recover, asked->gap_after, asked->gap_first, TALUS_GAP_HISTORY);
     return TALUS__TAKEN_EVENT;

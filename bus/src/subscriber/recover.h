@@ -35,12 +35,12 @@ int talus__recover_event(struct talus__recover *recover, struct talus__replay_re
                          int refusal);
 
 // The end of the response. Returns enum talus__taken.
-int talus__recover_end(struct talus__recover *recover, struct talus__origin *origin,
+int talus__recover_end(struct talus__recover *recover, struct talus__publisher *publisher,
                        struct talus__replay_request *request, const struct talus__end *end);
 
 // The request was given up.
 void talus__recover_failed(struct talus__recover *recover, struct talus__replay_request *request,
-                           const struct talus__origin *origin);
+                           const struct talus__publisher *publisher);
 
 // Sets the delivery to the end of a recovery that failed. False: there is none.
 bool talus__recover_take_failed(struct talus__recover *recover);

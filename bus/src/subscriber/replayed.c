@@ -12,15 +12,15 @@
 #include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/marks.h"
 
-void talus__replayed_on_failed(struct talus__replay_request *request, struct talus__origin *origin,
-                               void *arg)
+void talus__replayed_on_failed(struct talus__replay_request *request,
+                               struct talus__publisher *publisher, void *arg)
 {
     talus_subscriber_t *subscriber = arg;
 
     if (request->kind == TALUS__REPLAY_REPAIR && request->waiter)
         talus__gap_request_failed(&subscriber->repairs, request->waiter);
     else if (request->kind == TALUS__REPLAY_RECOVER)
-        talus__recover_failed(&subscriber->recover, request, origin);
+        talus__recover_failed(&subscriber->recover, request, publisher);
 }
 
 static bool is_of_session(const struct talus__replay_request *request,
@@ -33,8 +33,8 @@ static bool is_of_session(const struct talus__replay_request *request,
 static bool is_of_origin(const struct talus__replay_connection *connection, const char *origin,
                          size_t size)
 {
-    return connection->origin->node.name_size == size &&
-           memcmp(connection->origin->name, origin, size) == 0;
+    return connection->publisher->node.name_size == size &&
+           memcmp(connection->publisher->name, origin, size) == 0;
 }
 
 // An answer that makes no sense: what follows it would not, either.
@@ -87,7 +87,7 @@ static int on_end(talus_subscriber_t *subscriber, struct talus__replay_connectio
     struct talus__replay_request *request =
         talus__replay_connection_take(&subscriber->core.replay_client, connection);
     if (request->kind == TALUS__REPLAY_RECOVER)
-        taken = talus__recover_end(&subscriber->recover, connection->origin, request, &end);
+        taken = talus__recover_end(&subscriber->recover, connection->publisher, request, &end);
     else if (request->waiter)
         talus__gap_end(&subscriber->repairs, request->waiter, request->since, end.first);
     free(request);

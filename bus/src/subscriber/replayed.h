@@ -9,7 +9,7 @@
 int talus__replayed_take(talus_subscriber_t *subscriber);
 
 // For talus__replay_client.on_failed; `arg` is the subscriber.
-void talus__replayed_on_failed(struct talus__replay_request *request, struct talus__origin *origin,
-                               void *arg);
+void talus__replayed_on_failed(struct talus__replay_request *request,
+                               struct talus__publisher *publisher, void *arg);
 
 #endif

@@ -2,7 +2,7 @@
 // Meeting broadcasters.
 //
 // Invariants: a directory's peer is in the table from the scan that first saw it until it is
-// disconnected; it holds its origin, which it lists exactly while `gone_at` is 0. Nothing is
+// disconnected; it holds its publisher, which it lists exactly while `gone_at` is 0. Nothing is
 // disconnected unless the socket was drained after the connection was gone.
 #include "bus/src/zmq/sub/peers.h"
 
@@ -33,7 +33,7 @@
 struct talus__peer {
     struct talus__node node;                // by endpoint
     struct talus__bus_directory *directory; // NULL: it was configured
-    struct talus__origin *origin;           // of a directory's; held
+    struct talus__publisher *publisher;     // of a directory's; held
     bool is_attached;                       // connected to, as far as we are concerned
     bool is_linked;                         // there is a connection
     bool is_seen;                           // by the scan that is going on
@@ -83,7 +83,7 @@ static void on_connection(const struct talus__connection_event *event, void *arg
         &peers->table, event->endpoint, strlen(event->endpoint));
 
     if (!event->is_up && event->fd >= 0)
-        talus__origins_disconnect(peers->origins, event->fd);
+        talus__publishers_disconnect(peers->publishers, event->fd);
     if (!peer)
         return;
     peer->is_linked = event->is_up;
@@ -136,21 +136,23 @@ struct scan {
 };
 
 // Known also if its heads never come.
-static void name_replay(const struct talus__bus_directory *directory, struct talus__origin *origin)
+static void name_replay(const struct talus__bus_directory *directory,
+                        struct talus__publisher *publisher)
 {
     char endpoint[ENDPOINT_CAPACITY];
 
-    if (!origin->replay && talus__directory_endpoint(directory->path, origin->name, "replay",
-                                                     endpoint, sizeof endpoint) == 0)
-        origin->replay = strdup(endpoint);
+    if (!publisher->replay && talus__directory_endpoint(directory->path, publisher->name, "replay",
+                                                        endpoint, sizeof endpoint) == 0)
+        publisher->replay = strdup(endpoint);
 }
 
 // Keeps the ledger at hand for when it dies. Without a descriptor to spare, the next look tries
 // again.
-static void keep_ledger(const struct talus__bus_directory *directory, struct talus__origin *origin)
+static void keep_ledger(const struct talus__bus_directory *directory,
+                        struct talus__publisher *publisher)
 {
-    if (origin->ledger < 0)
-        origin->ledger = talus__directory_open_ledger(directory->path, origin->name);
+    if (publisher->ledger < 0)
+        publisher->ledger = talus__directory_open_ledger(directory->path, publisher->name);
 }
 
 // NULL: too many, or no memory. The next look tries again.
@@ -159,21 +161,21 @@ static struct talus__peer *add_listed(struct talus__peers *peers,
                                       const char *endpoint)
 {
     struct talus__peer *peer = NULL;
-    struct talus__origin *origin = NULL;
+    struct talus__publisher *publisher = NULL;
 
     if (peers->listed_count < peers->max)
-        origin = talus__origins_get(peers->origins, name, strlen(name));
-    if (origin)
+        publisher = talus__publishers_get(peers->publishers, name, strlen(name));
+    if (publisher)
         peer = add_peer(peers, endpoint);
     if (!peer)
         return NULL;
     peer->directory = directory;
-    peer->origin = origin;
-    name_replay(directory, origin);
-    keep_ledger(directory, origin);
+    peer->publisher = publisher;
+    name_replay(directory, publisher);
+    keep_ledger(directory, publisher);
     peers->listed_count++;
-    talus__origin_hold(peers->origins, origin);
-    talus__origin_list(peers->origins, origin);
+    talus__publisher_hold(peers->publishers, publisher);
+    talus__publisher_list(peers->publishers, publisher);
     return peer;
 }
 
@@ -195,10 +197,10 @@ static int on_broadcaster(const char *name, void *arg)
             return 0;
     }
     peer->is_seen = true;
-    keep_ledger(scan->directory, peer->origin);
+    keep_ledger(scan->directory, peer->publisher);
     if (peer->gone_at) {
         peer->gone_at = 0;
-        talus__origin_list(peers->origins, peer->origin);
+        talus__publisher_list(peers->publishers, peer->publisher);
     }
     // Before the socket is there, a connect would fail, and be tried again only after a while.
     if (!peer->is_attached && access(endpoint + strlen("ipc://"), F_OK) == 0)
@@ -242,7 +244,7 @@ static void notice_gone(struct talus__peers *peers, struct talus__bus_directory 
     peer->gone_at = now;
     if (directory->clean_at == 0)
         directory->clean_at = now + CLEAN_MS;
-    talus__origin_unlist(peers->origins, peer->origin);
+    talus__publisher_unlist(peers->publishers, peer->publisher);
     tend_by(peers, now + GONE_MS);
 }
 
@@ -367,8 +369,8 @@ static void on_newcomer(struct scan *scan, const char *name, bool has_died)
         return;
     struct talus__peer *peer = add_listed(scan->peers, scan->directory, name, endpoint);
     scan->has_left_out |= !peer;
-    if (peer && peer->origin->ledger < 0)
-        peer->origin->ledger = ledger;
+    if (peer && peer->publisher->ledger < 0)
+        peer->publisher->ledger = ledger;
     else if (ledger >= 0)
         close(ledger);
 }
@@ -378,7 +380,7 @@ static void on_newcomer(struct scan *scan, const char *name, bool has_died)
 static void on_overflow(struct talus__peers *peers, const struct talus__bus_directory *directory)
 {
     char name[SOMEBODY + 1];
-    struct talus__origin *origin = NULL;
+    struct talus__publisher *publisher = NULL;
 
     peers->overflows++;
     talus__log(TALUS_LOG_WARNING,
@@ -386,11 +388,11 @@ static void on_overflow(struct talus__peers *peers, const struct talus__bus_dire
                "are not known, so each session is told of a loss",
                directory->path);
     if (talus__random_name(name, SOMEBODY) == 0)
-        origin = talus__origins_get(peers->origins, name, SOMEBODY);
-    if (!origin)
+        publisher = talus__publishers_get(peers->publishers, name, SOMEBODY);
+    if (!publisher)
         return;
-    talus__origin_list(peers->origins, origin);
-    talus__origin_unlist(peers->origins, origin);
+    talus__publisher_list(peers->publishers, publisher);
+    talus__publisher_unlist(peers->publishers, publisher);
 }
 
 static void on_news(enum talus__directory_news news, const char *name, void *arg)
@@ -445,7 +447,7 @@ static void remove_peer(struct talus__peers *peers, struct talus__peer *peer)
 {
     if (peer->is_attached)
         zmq_disconnect(peers->socket, peer->endpoint);
-    talus__origin_let_go(peers->origins, peer->origin);
+    talus__publisher_let_go(peers->publishers, peer->publisher);
     talus__table_remove(&peers->table, &peer->node);
     peers->listed_count--;
     free(peer);
@@ -576,7 +578,7 @@ int talus__peers_init(struct talus__peers *peers, const struct talus__endpoints 
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = TALUS__PEERS_MONITOR};
 
     *peers = (struct talus__peers){.socket = options->socket,
-                                   .origins = options->origins,
+                                   .publishers = options->publishers,
                                    .epoll = options->epoll,
                                    .max = options->max,
                                    .mode = options->mode};

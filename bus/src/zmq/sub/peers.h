@@ -31,7 +31,7 @@ struct talus__bus_directory {
 
 struct talus__peers {
     void *socket; // SUB; borrowed
-    struct talus__origins *origins;
+    struct talus__publishers *publishers;
     struct talus__monitor monitor;
     struct talus__table table; // struct talus__peer by endpoint
     struct talus__bus_directory *directories;
@@ -53,7 +53,7 @@ struct talus__peers {
 struct talus__peers_options {
     void *context;
     void *socket;
-    struct talus__origins *origins;
+    struct talus__publishers *publishers;
     int epoll;
     size_t max;
     unsigned mode;

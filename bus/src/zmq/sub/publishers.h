@@ -17,14 +17,14 @@
 #include "bus/src/base/table.h"
 
 #define TALUS__NO_CONNECTION (-1) // an inproc peer: it has no descriptor
-#define TALUS__CONNECTIONS   4    // of one origin that are told apart
+#define TALUS__CONNECTIONS   4    // of one publisher that are told apart
 
 struct talus__replay_connection; // replay_client.h
 
-struct talus__origin {
+struct talus__publisher {
     struct talus__node node;
-    struct talus__origin *newer; // in the order of last use, unless it is kept
-    struct talus__origin *older;
+    struct talus__publisher *newer; // in the order of last use, unless it is kept
+    struct talus__publisher *older;
     uint32_t slot;
     unsigned holders;  // who point at it, as long as it lives
     unsigned pins;     // who point at it, also when it is dead
@@ -38,7 +38,7 @@ struct talus__origin {
     bool is_silent;    // connected, but a join's time ran out on it; until it is heard again
     bool is_ignored;   // options.ignore_origin
     bool is_waited;    // a join waits for its head
-    bool speaks_heads; // it sent a marker: it is no plain publisher
+    bool sends_marks;  // it sent a marker: it is no plain publisher
     bool is_away;      // its beats stopped, until it is heard again
     bool is_told;      // … and that was told as a loss
     bool is_lost;      // it counts as lost until it is here again: it is no use asking it
@@ -49,7 +49,7 @@ struct talus__origin {
     int connections[TALUS__CONNECTIONS];
     long long departed_at; // on the monotonic clock in milliseconds; later if its reader stood
     unsigned stood;        // how often that was so
-    uint64_t left_turn;    // of talus__origins.turn, when it departed
+    uint64_t left_turn;    // of talus__publishers.turn, when it departed
     char *named;           // owned: replay endpoints as its markers name them; NULL: none yet
     char *replay;          // owned: the one to ask; NULL: none
     struct talus__replay_connection *replay_connection; // NULL: none is open
@@ -58,98 +58,108 @@ struct talus__origin {
 };
 
 // Whether its name says that it sends nothing but the presence of clients.
-static inline bool talus__sends_presence_only(const struct talus__origin *origin)
+static inline bool talus__sends_presence_only(const struct talus__publisher *publisher)
 {
-    return strncmp(origin->name, TALUS_PRESENCE_ORIGIN, sizeof TALUS_PRESENCE_ORIGIN - 1) == 0;
+    return strncmp(publisher->name, TALUS_PRESENCE_ORIGIN, sizeof TALUS_PRESENCE_ORIGIN - 1) == 0;
 }
 
-// Stays valid to hold when the origin is gone, unlike a pointer.
-struct talus__origin_ref {
+// Stays valid to hold when the publisher is gone, unlike a pointer.
+struct talus__publisher_ref {
     uint32_t slot;
     uint32_t generation;
 };
 
-struct talus__origin_slot {
-    struct talus__origin *origin; // NULL: free
-    uint32_t generation;          // counts the origins that were here
+struct talus__publisher_slot {
+    struct talus__publisher *publisher; // NULL: free
+    uint32_t generation;                // counts the publishers that were here
     uint32_t next_free;
 };
 
-struct talus__origins {
+struct talus__publishers {
     struct talus__table table;
-    struct talus__origin_slot *slots; // grows up to `max`
+    struct talus__publisher_slot *slots; // grows up to `max`
     size_t slot_count;
     size_t max;
     uint32_t first_free;
-    struct talus__origin *newest;
-    struct talus__origin *oldest;
-    struct talus__origin *recent; // the last one that was asked for
-    size_t waited;                // those for which a join waits
-    size_t departing;             // those that are
-    long long looked_at;          // when these were last looked at
+    struct talus__publisher *newest;
+    struct talus__publisher *oldest;
+    struct talus__publisher *recent; // the last one that was asked for
+    size_t waited;                   // those for which a join waits
+    size_t departing;                // those that are
+    long long looked_at;             // when these were last looked at
     uint64_t turn;     // counts departures and sessions that become live: which came first
     bool has_departed; // one is waited for no more; whoever acts on it clears it
-    void (*on_remove)(struct talus__origin *origin, void *arg); // before it is freed
+    void (*on_remove)(struct talus__publisher *publisher, void *arg); // before it is freed
     void *arg;
     char ignored[TALUS_ORIGIN_MAX + 1];
 };
 
 // `ignored`: NULL or "" for none. Returns 0, TALUS_ENOMEM, TALUS_ESYSTEM.
-int talus__origins_init(struct talus__origins *origins, size_t max, const char *ignored);
-void talus__origins_fini(struct talus__origins *origins);
+int talus__publishers_init(struct talus__publishers *publishers, size_t max, const char *ignored);
+void talus__publishers_fini(struct talus__publishers *publishers);
 
-// Finds the origin or adds it. NULL: memory is short, or `max` living ones are known already.
-struct talus__origin *talus__origins_get(struct talus__origins *origins, const char *name,
-                                         size_t size);
+// Finds the publisher or adds it. NULL: memory is short, or `max` living ones are known already.
+struct talus__publisher *talus__publishers_get(struct talus__publishers *publishers,
+                                               const char *name, size_t size);
 
 // NULL: it is not known.
-struct talus__origin *talus__origins_find(const struct talus__origins *origins, const char *name,
-                                          size_t size);
+struct talus__publisher *talus__publishers_find(const struct talus__publishers *publishers,
+                                                const char *name, size_t size);
 
 // NULL: it is gone.
-struct talus__origin *talus__origins_at(const struct talus__origins *origins,
-                                        struct talus__origin_ref ref);
+struct talus__publisher *talus__publishers_at(const struct talus__publishers *publishers,
+                                              struct talus__publisher_ref ref);
 
-struct talus__origin_ref talus__origin_refer(const struct talus__origins *origins,
-                                             const struct talus__origin *origin);
+struct talus__publisher_ref talus__publisher_refer(const struct talus__publishers *publishers,
+                                                   const struct talus__publisher *publisher);
 
 // Keeps it, so that a pointer to it stays valid. Whoever lets go of it last removes it, unless
 // something else keeps it: it is dead then and will not return, since new processes have new
-// origins.
-void talus__origin_hold(struct talus__origins *origins, struct talus__origin *origin);
-void talus__origin_let_go(struct talus__origins *origins, struct talus__origin *origin);
+// publishers.
+void talus__publisher_hold(struct talus__publishers *publishers,
+                           struct talus__publisher *publisher);
+void talus__publisher_let_go(struct talus__publishers *publishers,
+                             struct talus__publisher *publisher);
 
 // Keeps it while something of it is still to be told.
-void talus__origin_pin(struct talus__origins *origins, struct talus__origin *origin);
-void talus__origin_unpin(struct talus__origins *origins, struct talus__origin *origin);
+void talus__publisher_pin(struct talus__publishers *publishers, struct talus__publisher *publisher);
+void talus__publisher_unpin(struct talus__publishers *publishers,
+                            struct talus__publisher *publisher);
 
 // That it departed was acted upon.
-void talus__origin_depart(struct talus__origins *origins, struct talus__origin *origin);
+void talus__publisher_depart(struct talus__publishers *publishers,
+                             struct talus__publisher *publisher);
 
 // It said that it ends: what its connection still brings is all.
-void talus__origin_bid_farewell(struct talus__origins *origins, struct talus__origin *origin);
+void talus__publisher_bid_farewell(struct talus__publishers *publishers,
+                                   struct talus__publisher *publisher);
 
 // A bus directory lists it, or no longer does.
-void talus__origin_list(struct talus__origins *origins, struct talus__origin *origin);
-void talus__origin_unlist(struct talus__origins *origins, struct talus__origin *origin);
+void talus__publisher_list(struct talus__publishers *publishers,
+                           struct talus__publisher *publisher);
+void talus__publisher_unlist(struct talus__publishers *publishers,
+                             struct talus__publisher *publisher);
 
 // Whether it may be heard again: it neither ended nor lost the lock of a bus directory.
-bool talus__origin_may_return(const struct talus__origin *origin);
+bool talus__publisher_may_return(const struct talus__publisher *publisher);
 
 // It was heard saying hello through a connection. Returns whether that is another one than before.
-bool talus__origin_connect(struct talus__origins *origins, struct talus__origin *origin,
-                           int connection);
+bool talus__publisher_connect(struct talus__publishers *publishers,
+                              struct talus__publisher *publisher, int connection);
 
 // The connection with this descriptor is gone, and with it whoever was known through it.
-void talus__origins_disconnect(struct talus__origins *origins, int connection);
+void talus__publishers_disconnect(struct talus__publishers *publishers, int connection);
 
 // It sent a marker, and is waited for again if it had been silent or away.
-void talus__origin_hear(struct talus__origins *origins, struct talus__origin *origin);
+void talus__publisher_hear(struct talus__publishers *publishers,
+                           struct talus__publisher *publisher);
 
 // Its beats stopped: as if its connection were lost, until it is heard again.
-void talus__origin_go_away(struct talus__origins *origins, struct talus__origin *origin);
+void talus__publisher_go_away(struct talus__publishers *publishers,
+                              struct talus__publisher *publisher);
 
 // It did not answer in time. One that a bus directory lists is waited for all the same.
-void talus__origin_silence(struct talus__origins *origins, struct talus__origin *origin);
+void talus__publisher_silence(struct talus__publishers *publishers,
+                              struct talus__publisher *publisher);
 
 #endif

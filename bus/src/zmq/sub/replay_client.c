@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The replay client.
 //
-// Invariants: an connection is on the list and its origin's `connection`, which it pins, until it
-// is closed. Of its requests the first `sent` were sent over the present socket, in their order.
+// Invariants: an connection is on the list and its publisher's `connection`, which it pins, until
+// it is closed. Of its requests the first `sent` were sent over the present socket, in their order.
 #include "bus/src/zmq/sub/replay_client.h"
 
 #include <errno.h>
@@ -89,7 +89,7 @@ static bool watch(struct talus__replay_client *client, struct talus__replay_conn
 static void *open_socket(struct talus__replay_client *client,
                          struct talus__replay_connection *connection)
 {
-    const char *endpoint = connection->origin->replay;
+    const char *endpoint = connection->publisher->replay;
     const talus_subscriber_options_t *options = client->options;
     const int64_t message_max = (int64_t)client->max_message;
     const struct {
@@ -149,13 +149,13 @@ static void tend_connection_by(struct talus__replay_client *client,
 }
 
 static struct talus__replay_connection *add_connection(struct talus__replay_client *client,
-                                                       struct talus__origin *origin)
+                                                       struct talus__publisher *publisher)
 {
     struct talus__replay_connection *connection = calloc(1, sizeof *connection);
 
     if (!connection)
         return NULL;
-    connection->origin = origin;
+    connection->publisher = publisher;
     connection->inbox.bound = &client->waiting;
     connection->inbox.least_bytes = LEAST_BYTES;
     connection->inbox.is_stream = true;
@@ -166,8 +166,8 @@ static struct talus__replay_connection *add_connection(struct talus__replay_clie
         client->first = connection;
     client->last = connection;
     client->count++;
-    origin->replay_connection = connection;
-    talus__origin_pin(client->origins, origin);
+    publisher->replay_connection = connection;
+    talus__publisher_pin(client->publishers, publisher);
     return connection;
 }
 
@@ -197,13 +197,13 @@ static void unlink_connection(struct talus__replay_client *client,
 static void close_connection(struct talus__replay_client *client,
                              struct talus__replay_connection *connection)
 {
-    struct talus__origin *origin = connection->origin;
+    struct talus__publisher *publisher = connection->publisher;
 
     close_socket(client, connection);
     unlink_connection(client, connection);
     free(connection);
-    origin->replay_connection = NULL;
-    talus__origin_unpin(client->origins, origin);
+    publisher->replay_connection = NULL;
+    talus__publisher_unpin(client->publishers, publisher);
 }
 
 void talus__replay_client_fini(struct talus__replay_client *client, bool is_forked)
@@ -230,17 +230,17 @@ static struct talus__replay_connection *find_idle(struct talus__replay_client *c
 }
 
 static struct talus__replay_connection *get_connection(struct talus__replay_client *client,
-                                                       struct talus__origin *origin)
+                                                       struct talus__publisher *publisher)
 {
-    if (origin->replay_connection)
-        return origin->replay_connection;
+    if (publisher->replay_connection)
+        return publisher->replay_connection;
     struct talus__replay_connection *idle =
         client->count >= CONNECTIONS_MOST ? find_idle(client) : NULL;
     if (client->count >= CONNECTIONS_MOST && !idle)
         return NULL;
     if (idle)
         close_connection(client, idle);
-    return add_connection(client, origin);
+    return add_connection(client, publisher);
 }
 
 // Sends what may be sent.
@@ -261,11 +261,12 @@ static void send_requests(struct talus__replay_client *client,
     client->may_have_answers = true; // sending may have read what the descriptor told
 }
 
-int talus__replay_client_request(struct talus__replay_client *client, struct talus__origin *origin,
+int talus__replay_client_request(struct talus__replay_client *client,
+                                 struct talus__publisher *publisher,
                                  struct talus__replay_request *request)
 {
     struct talus__replay_connection *connection =
-        client->open_requests < REQUESTS_MOST ? get_connection(client, origin) : NULL;
+        client->open_requests < REQUESTS_MOST ? get_connection(client, publisher) : NULL;
 
     if (!connection) {
         free(request);
@@ -423,7 +424,7 @@ static void fail_all(struct talus__replay_client *client,
     while (request) {
         struct talus__replay_request *next = request->next;
         client->open_requests--;
-        client->on_failed(request, connection->origin, client->arg);
+        client->on_failed(request, connection->publisher, client->arg);
         free(request);
         request = next;
     }
@@ -459,12 +460,13 @@ void talus__replay_client_tend(struct talus__replay_client *client, long long no
     }
 }
 
-void talus__replay_client_give_up(struct talus__replay_client *client, struct talus__origin *origin)
+void talus__replay_client_give_up(struct talus__replay_client *client,
+                                  struct talus__publisher *publisher)
 {
-    if (!origin->replay_connection)
+    if (!publisher->replay_connection)
         return;
-    fail_all(client, origin->replay_connection);
-    close_connection(client, origin->replay_connection);
+    fail_all(client, publisher->replay_connection);
+    close_connection(client, publisher->replay_connection);
 }
 
 // ---- Replay endpoints

@@ -49,7 +49,7 @@ struct talus__replay_request {
 struct talus__replay_connection {
     struct talus__replay_connection *next;
     struct talus__replay_connection *before;
-    struct talus__origin *origin;        // pinned
+    struct talus__publisher *publisher;  // pinned
     void *socket;                        // NULL: to be opened
     struct talus__inbox inbox;           // of `socket`
     int fd;                              // its descriptor, watched while it is open
@@ -63,11 +63,11 @@ struct talus__replay_connection {
 
 // What befalls an request. It is not on its connection any more, and freed afterwards.
 typedef void talus__replay_failed_fn(struct talus__replay_request *request,
-                                     struct talus__origin *origin, void *arg);
+                                     struct talus__publisher *publisher, void *arg);
 
 struct talus__replay_client {
     void *context;
-    struct talus__origins *origins;
+    struct talus__publishers *publishers;
     int epoll;
     struct talus__replay_connection *first;
     struct talus__replay_connection *last;
@@ -98,9 +98,10 @@ struct talus__replay_request *talus__replay_request_new(enum talus__replay_reque
 struct talus__replay_request *talus__replay_request_heads(const char *const *sessions,
                                                           size_t count);
 
-// Asks the origin, which has a `replay`. Consumes the request.
+// Asks the publisher, which has a `replay`. Consumes the request.
 // Returns 0; TALUS_ENOMEM, TALUS_ELIMIT: the request is freed.
-int talus__replay_client_request(struct talus__replay_client *client, struct talus__origin *origin,
+int talus__replay_client_request(struct talus__replay_client *client,
+                                 struct talus__publisher *publisher,
                                  struct talus__replay_request *request);
 
 // Receives one frame pair of some answer. Returns the connection that it is of; NULL: there is none
@@ -125,9 +126,9 @@ void talus__replay_connection_reset(struct talus__replay_client *client,
 // Asks again and gives up, as time goes on.
 void talus__replay_client_tend(struct talus__replay_client *client, long long now);
 
-// The origin is gone for good: its requests fail.
+// The publisher is gone for good: its requests fail.
 void talus__replay_client_give_up(struct talus__replay_client *client,
-                                  struct talus__origin *origin);
+                                  struct talus__publisher *publisher);
 
 // Chooses from the replay endpoints that a marker names (comma-separated) the one to request: of
 // the transport by which the marker came ("tcp", "ipc", "inproc"), else the first that can be
