@@ -8,6 +8,7 @@
 #include "bus/src/codec/body.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/join.h"
+#include "bus/src/zmq/sub/replay_endpoint.h"
 #include "bus/src/zmq/sub/sub_socket.h"
 
 static int connection_of(talus_subscriber_t *subscriber)

@@ -130,10 +130,4 @@ void talus__replay_client_tend(struct talus__replay_client *client, long long no
 void talus__replay_client_give_up(struct talus__replay_client *client,
                                   struct talus__publisher *publisher);
 
-// Chooses from the replay endpoints that a marker names (comma-separated) the one to request: of
-// the transport by which the marker came ("tcp", "ipc", "inproc"), else the first that can be
-// reached; a wildcard host becomes `host` (NULL: none). Returns whether there is one.
-bool talus__replay_choose(const char *named, size_t size, const char *transport, const char *host,
-                          char *out, size_t capacity);
-
 #endif
