@@ -2,6 +2,7 @@
 // Gap repair.
 #include "bus/src/subscriber/gap_repair.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <talus/error.h>
@@ -28,8 +29,19 @@ struct context {
     struct talus__subscription *judge;      // of place.judge
     const struct talus__topic *topic;
     const struct talus__body *body;
+    uint64_t seq; // in the order that counts: the publisher's, or the transport's
+    uint64_t prev;
     int refusal;
 };
+
+static void set_event(struct context *context, const struct talus__ordered_event *event)
+{
+    context->topic = event->topic;
+    context->body = event->body;
+    context->seq = event->seq;
+    context->prev = event->prev;
+    context->refusal = event->refusal;
+}
 
 static bool is_wanted(const struct talus__subscription *subscription)
 {
@@ -40,8 +52,8 @@ static struct talus__stream *stream_of(struct talus__core *core,
                                        struct talus__subscription *subscription,
                                        struct talus__publisher_ref ref)
 {
-    struct talus__cursor *cursor =
-        subscription ? talus__cursor_get(subscription, &core->publishers, ref) : NULL;
+    struct talus__stream_cursor *cursor =
+        subscription ? talus__stream_cursor_get(subscription, &core->publishers, ref) : NULL;
 
     return cursor ? &cursor->stream : NULL;
 }
@@ -83,9 +95,9 @@ static void count_refusal(struct talus__gap_repair *repairs, const struct contex
 static void note_newest(const struct context *context)
 {
     if (context->place.session)
-        talus__subscription_note(context->session, context->publisher, context->body->seq);
+        talus__subscription_note(context->session, context->publisher, context->seq);
     if (context->place.all)
-        talus__subscription_note(context->everything, context->publisher, context->body->seq);
+        talus__subscription_note(context->everything, context->publisher, context->seq);
 }
 
 // Delivers the event, whose judge's stream was at `before`; or a gap if it is refused.
@@ -98,7 +110,7 @@ static int deliver(struct talus__gap_repair *repairs, const struct context *cont
     if (context->refusal) {
         count_refusal(repairs, context);
         talus__delivery_gap(&core->delivery, context->judge->name, context->publisher->name, before,
-                            context->body->seq + 1, TALUS_GAP_REFUSED);
+                            context->seq + 1, TALUS_GAP_REFUSED);
         return TALUS__TAKEN_EVENT;
     }
     if (!context->publisher->sends_marks)
@@ -114,7 +126,7 @@ static void hold_event(struct talus__gap_repair *repairs, const struct context *
         talus__gaps_open(repairs, context->judge, context->publisher, place->judge, place->prev);
 
     if (repair)
-        talus__gaps_hold(repairs, repair, context->body->seq, place->prev);
+        talus__gaps_hold(repairs, repair, context->seq, place->prev);
 }
 
 static int on_ordered_event(struct talus__gap_repair *repairs, struct context *context)
@@ -123,7 +135,7 @@ static int on_ordered_event(struct talus__gap_repair *repairs, struct context *c
     uint64_t before = place->judge->last;
 
     context->judge = place->judge == place->all ? context->everything : context->session;
-    switch (talus__sequencer_event(&repairs->sequencer, place, context->body->seq)) {
+    switch (talus__sequencer_event(&repairs->sequencer, place, context->seq)) {
     case TALUS__VERDICT_DELIVER:
         talus__gaps_wake(repairs);
         return deliver(repairs, context, before);
@@ -137,32 +149,29 @@ static int on_ordered_event(struct talus__gap_repair *repairs, struct context *c
     return TALUS__TAKEN_HANDLED;
 }
 
-int talus__gap_repair_event(struct talus__gap_repair *repairs, const struct talus__topic *topic,
-                            const struct talus__body *body, struct talus__publisher *publisher,
-                            int refusal)
+int talus__gap_repair_event(struct talus__gap_repair *repairs,
+                            const struct talus__ordered_event *event)
 {
     struct talus__core *core = repairs->core;
     struct context context;
 
-    context.publisher = publisher;
-    context.topic = topic;
-    context.body = body;
-    context.refusal = refusal;
+    set_event(&context, event);
+    context.publisher = event->publisher;
     find_streams(repairs, &context);
-    talus__sequencer_place(&context.place, body->seq, body->prev);
+    talus__sequencer_place(&context.place, event->seq, event->prev);
     if (context.place.judge)
         return on_ordered_event(repairs, &context);
     if (!context.place.wants_session && !context.place.wants_all) {
-        talus__sequencer_follow(&context.place, body->seq);
+        talus__sequencer_follow(&context.place, event->seq);
         note_newest(&context);
         core->stats.ignored++;
         return TALUS__TAKEN_HANDLED;
     }
-    if (refusal) {
+    if (event->refusal) {
         count_refusal(repairs, &context);
         return TALUS__TAKEN_HANDLED;
     }
-    talus__delivery_event(&core->delivery, topic, body); // there is no memory to judge it
+    talus__delivery_event(&core->delivery, event->topic, event->body); // no memory to judge it
     return TALUS__TAKEN_EVENT;
 }
 
@@ -172,28 +181,27 @@ static void find_place_in(struct talus__gap_repair *repairs, struct talus__gap *
     context->publisher = gap->publisher;
     find_streams(repairs, context);
     context->judge = gap->subscription;
-    talus__sequencer_place_in(&context->place, &gap->repair, context->body->seq,
-                              context->body->prev);
+    talus__sequencer_place_in(&context->place, &gap->repair, context->seq, context->prev);
 }
 
 int talus__gap_repair_replayed(struct talus__gap_repair *repairs, struct talus__gap *gap,
-                               const struct talus__topic *topic, const struct talus__body *body,
-                               int refusal)
+                               const struct talus__ordered_event *event)
 {
-    struct context context = {.topic = topic, .body = body, .refusal = refusal};
+    struct context context;
 
+    set_event(&context, event);
     find_place_in(repairs, gap, &context);
     uint64_t before = context.place.judge->last;
     enum talus__verdict verdict =
-        talus__sequencer_replayed(&repairs->sequencer, &context.place, body->seq);
+        talus__sequencer_replayed(&repairs->sequencer, &context.place, event->seq);
     talus__gaps_wake(repairs);
-    if (body->seq > before)
+    if (event->seq > before)
         repairs->core->stats.healed++;
     if (verdict == TALUS__VERDICT_DELIVER)
         return deliver(repairs, &context, before);
     if (verdict == TALUS__VERDICT_HOLD)
-        talus__gaps_hold(repairs, &gap->repair, body->seq, context.place.prev);
-    else if (body->seq > before)
+        talus__gaps_hold(repairs, &gap->repair, event->seq, context.place.prev);
+    else if (event->seq > before)
         repairs->core->stats.duplicates++; // the session alone had it
     return TALUS__TAKEN_HANDLED;
 }
@@ -203,23 +211,21 @@ static bool release(struct talus__gap_repair *repairs, struct talus__gap *gap,
                     struct talus__held *held)
 {
     struct talus__core *core = repairs->core;
-    struct talus__kept *kept = (struct talus__kept *)held;
+    const struct talus__held_event *event = (struct talus__held_event *)held;
     struct talus__topic topic;
     struct talus__body body;
-    struct context context = {.topic = &topic, .body = &body};
+    struct context context = {.topic = &topic, .body = &body, .seq = held->seq, .prev = held->prev};
 
-    talus__frames_move(&core->frames, &kept->frames);
-    talus__gaps_forget(held);
-    // Both were decoded before, when it was taken up.
-    if (talus__topic_parse(talus__frames_topic(&core->frames),
-                           talus__frames_topic_size(&core->frames), &topic) != 0)
+    free(core->released);
+    core->released = (struct talus__held_event *)held; // what is delivered borrows from it
+    // Both were decoded before, when it was held.
+    if (talus__topic_parse(event->bytes, event->topic_size, &topic) != 0)
         return false;
-    context.refusal =
-        talus__body_decode(talus__frames_body(&core->frames),
-                           talus__frames_body_size(&core->frames), &core->limits, &body);
+    context.refusal = talus__body_decode(event->bytes + event->topic_size, event->body_size,
+                                         &core->limits, &body);
     find_place_in(repairs, gap, &context);
     uint64_t before = context.place.judge->last;
-    if (talus__sequencer_release(&context.place, body.seq) != TALUS__VERDICT_DELIVER) {
+    if (talus__sequencer_release(&context.place, held->seq) != TALUS__VERDICT_DELIVER) {
         core->stats.duplicates++;
         return false;
     }
@@ -236,8 +242,8 @@ bool talus__gap_repair_is_judged_by_all(struct talus__gap_repair *repairs,
 
     if (!is_wanted(everything))
         return false;
-    const struct talus__cursor *all =
-        talus__cursor_find(everything, talus__publisher_refer(&core->publishers, publisher));
+    const struct talus__stream_cursor *all =
+        talus__stream_cursor_find(everything, talus__publisher_refer(&core->publishers, publisher));
     return all && talus__sequencer_can_judge(&all->stream, everything->is_live);
 }
 
@@ -262,7 +268,7 @@ static void take_mark(struct talus__gap_repair *repairs, struct talus__subscript
                       struct talus__publisher *publisher, uint64_t seq)
 {
     struct talus__core *core = repairs->core;
-    struct talus__cursor *cursor = talus__cursor_get(
+    struct talus__stream_cursor *cursor = talus__stream_cursor_get(
         subscription, &core->publishers, talus__publisher_refer(&core->publishers, publisher));
     if (!cursor)
         return; // without memory the join becomes live when its time is over

@@ -13,16 +13,23 @@
 #include "bus/src/subscriber/gap_requests.h"
 #include "bus/src/subscriber/gaps.h"
 
-// An event, decoded from core->frames. `refusal`: 0, or why its payload is not delivered.
-// Returns enum talus__taken.
-int talus__gap_repair_event(struct talus__gap_repair *repairs, const struct talus__topic *topic,
-                            const struct talus__body *body, struct talus__publisher *publisher,
-                            int refusal);
+// An event that was taken (core->incoming), decoded, with its place in the order that counts.
+struct talus__ordered_event {
+    const struct talus__topic *topic;
+    const struct talus__body *body;
+    struct talus__publisher *publisher; // whose order it is
+    uint64_t seq;
+    uint64_t prev;
+    int refusal; // 0, or why its payload is not delivered
+};
+
+// Takes an event. Returns enum talus__taken.
+int talus__gap_repair_event(struct talus__gap_repair *repairs,
+                            const struct talus__ordered_event *event);
 
 // The same for an event of a replay that the gap has requested.
 int talus__gap_repair_replayed(struct talus__gap_repair *repairs, struct talus__gap *gap,
-                               const struct talus__topic *topic, const struct talus__body *body,
-                               int refusal);
+                               const struct talus__ordered_event *event);
 
 // A high-water mark of a joined session: events up to `seq` have been sent.
 void talus__gap_repair_mark(struct talus__gap_repair *repairs,

@@ -2,7 +2,7 @@
 // Requests and deadlines of gaps.
 #include "bus/src/subscriber/gap_requests.h"
 
-#include "bus/src/zmq/context.h"
+#include "bus/src/base/clock.h"
 
 #define REQUEST_AGAIN_MS 100 // before a request is tried again that could not be made
 
@@ -21,17 +21,16 @@ static void wait_until(struct talus__gap_repair *repairs, struct talus__gap *gap
 
 static void send_request(struct talus__gap_repair *repairs, struct talus__gap *gap, uint64_t after)
 {
-    struct talus__replay_request *request =
-        talus__replay_request_new(TALUS__REPLAY_REPAIR, gap->subscription->name, after);
+    struct talus__receive_transport *transport = repairs->core->transport;
+    struct talus__open_replay *replay = talus__open_replay_new(gap->subscription->name, after);
 
-    if (request) {
-        request->waiter = gap;
-        if (talus__replay_client_request(&repairs->core->replay_client, gap->publisher, request) !=
-            0)
-            request = NULL;
+    if (replay) {
+        replay->gap = gap;
+        if (transport->ops->request(transport, gap->publisher, &replay->request) != 0)
+            replay = NULL;
     }
-    gap->request = request;
-    if (request)
+    gap->replay = replay;
+    if (replay)
         talus__sequencer_requested(&gap->repair);
     else // too many, or no memory: later
         wait_until(repairs, gap, talus__monotonic_ms() + REQUEST_AGAIN_MS);
@@ -41,9 +40,9 @@ void talus__gap_request(struct talus__gap_repair *repairs, struct talus__gap *ga
 {
     const struct talus__publisher *publisher = gap->publisher;
 
-    if (publisher->is_lost)
+    if (publisher->standing.is_lost)
         talus__sequencer_fail(&repairs->sequencer, &gap->repair, TALUS__CAUSE_LOST);
-    else if (publisher->replay)
+    else if (publisher->can_replay)
         send_request(repairs, gap, after);
     else if (publisher->sends_marks) // it offers none
         talus__sequencer_fail(&repairs->sequencer, &gap->repair, TALUS__CAUSE_HISTORY);
@@ -72,7 +71,7 @@ void talus__gap_hear_all(struct talus__gap_repair *repairs,
 void talus__gap_end(struct talus__gap_repair *repairs, struct talus__gap *gap, uint64_t since,
                     uint64_t first)
 {
-    gap->request = NULL;
+    gap->replay = NULL;
     talus__sequencer_end(&repairs->sequencer, &gap->repair, since, first);
     talus__gaps_wake(repairs);
 }
@@ -87,7 +86,7 @@ static void fail(struct talus__gap_repair *repairs, struct talus__gap *gap,
 
 void talus__gap_request_failed(struct talus__gap_repair *repairs, struct talus__gap *gap)
 {
-    gap->request = NULL;
+    gap->replay = NULL;
     fail(repairs, gap, TALUS__CAUSE_LOST);
 }
 
@@ -114,10 +113,11 @@ void talus__gap_lose(struct talus__gap_repair *repairs, struct talus__subscripti
     talus__gaps_wake(repairs);
 }
 
-// Whether the inbox has lately dropped something. Noticed late, it counts as late.
+// Whether messages were lately dropped. Noticed late, it counts as late.
 static bool has_dropped(struct talus__gap_repair *repairs, long long now)
 {
-    uint64_t dropped = atomic_load_explicit(&repairs->core->bound.dropped, memory_order_relaxed);
+    const struct talus__receive_transport *transport = repairs->core->transport;
+    uint64_t dropped = transport->ops->dropped(transport);
 
     if (dropped != repairs->dropped) {
         repairs->dropped = dropped;

@@ -3,6 +3,7 @@
 #include "bus/src/subscriber/gaps.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "bus/src/base/log.h"
 #include "bus/src/base/probes.h"
@@ -20,36 +21,35 @@ void talus__gaps_wake(struct talus__gap_repair *repairs)
         talus__wake_set(&repairs->core->wake);
 }
 
-// ---- Frames that are held
+// ---- Events that are held
 
 void talus__gaps_forget(struct talus__held *held)
 {
-    struct talus__kept *kept = (struct talus__kept *)held;
-
-    talus__frames_fini(&kept->frames);
-    free(kept);
+    free(held);
 }
 
 void talus__gaps_hold(struct talus__gap_repair *repairs, struct talus__repair *repair, uint64_t seq,
                       uint64_t prev)
 {
-    struct talus__core *core = repairs->core;
-    size_t bytes = talus__frames_topic_size(&core->frames) +
-                   talus__frames_body_size(&core->frames) + sizeof(struct talus__kept);
-    struct talus__kept *kept = NULL;
+    const struct talus__incoming *incoming = &repairs->core->incoming;
+    size_t bytes = sizeof(struct talus__held_event) + incoming->topic_size + incoming->body_size;
+    struct talus__held_event *event = NULL;
 
     if (talus__sequencer_has_room(&repairs->sequencer, bytes))
-        kept = malloc(sizeof *kept);
-    if (!kept) {
+        event = malloc(bytes);
+    if (!event) {
         talus__sequencer_let_go(repair, seq);
         return;
     }
-    kept->held = (struct talus__held){.seq = seq, .prev = prev, .bytes = bytes};
-    if (!talus__sequencer_hold(&repairs->sequencer, repair, &kept->held)) {
-        free(kept);
+    event->held = (struct talus__held){.seq = seq, .prev = prev, .bytes = bytes};
+    event->topic_size = incoming->topic_size;
+    event->body_size = incoming->body_size;
+    if (!talus__sequencer_hold(&repairs->sequencer, repair, &event->held)) {
+        free(event);
         return;
     }
-    talus__frames_keep(&kept->frames, &core->frames);
+    memcpy(event->bytes, incoming->topic_bytes, incoming->topic_size);
+    memcpy(event->bytes + incoming->topic_size, incoming->body, incoming->body_size);
 }
 
 // ---- Opening and closing
@@ -122,8 +122,8 @@ void talus__gaps_free(struct talus__gap_repair *repairs, struct talus__gap *gap)
         repairs->first = gap->next;
     if (gap->next)
         gap->next->before = gap->before;
-    if (gap->request)
-        gap->request->waiter = NULL;
+    if (gap->replay)
+        gap->replay->gap = NULL;
     free(gap);
     talus__publisher_unpin(&repairs->core->publishers, publisher);
 }

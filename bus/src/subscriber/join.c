@@ -3,76 +3,17 @@
 //
 // A join is live when each publisher that is waited for has answered with the session's head: the
 // head travels the same way as the events, so what the publisher sends after it will come.
-#include <stdio.h>
+#include "bus/src/subscriber/join.h"
+
 #include <string.h>
 
 #include <talus/error.h>
 
+#include "bus/src/base/clock.h"
 #include "bus/src/base/log.h"
-#include "bus/src/codec/request.h"
 #include "bus/src/codec/wire.h"
-#include "bus/src/subscriber/instance.h"
-#include "bus/src/subscriber/join.h"
-#include "bus/src/zmq/context.h"
-#include "bus/src/zmq/sub/sub_socket.h"
 
-#define HEADS_PER_ASK  TALUS__HEADS_MAX
 #define LINGERING_MOST 4096 // sessions; beyond, the one left first is ended at once
-
-// ---- Subscriptions
-
-// The topic of a session's events. Returns its size.
-static size_t topic_of(char topic[TALUS_SESSION_MAX + 2], const char *session)
-{
-    if (strcmp(session, TALUS__EVERYTHING) == 0)
-        return 0;
-    return (size_t)snprintf(topic, TALUS_SESSION_MAX + 2, "%s/", session);
-}
-
-static int subscribe(talus_subscriber_t *subscriber, const char *session)
-{
-    char topic[TALUS_SESSION_MAX + 2];
-
-    return talus__sub_subscribe(subscriber->core.socket, topic, topic_of(topic, session));
-}
-
-static void unsubscribe(talus_subscriber_t *subscriber, const char *session)
-{
-    char topic[TALUS_SESSION_MAX + 2];
-    int error = talus__sub_unsubscribe(subscriber->core.socket, topic, topic_of(topic, session));
-
-    if (error)
-        talus__log(TALUS_LOG_WARNING, "cannot unsubscribe from '%s': %s", session,
-                   talus_strerror(error));
-}
-
-static void set_ready(talus_subscriber_t *subscriber, const struct talus__publisher *publisher,
-                      int (*set)(void *socket, const char *topic, size_t size))
-{
-    char topic[sizeof TALUS__READY + TALUS__SUBSCRIBER_ID + 1 + TALUS_ORIGIN_MAX];
-    int size = snprintf(topic, sizeof topic, TALUS__READY "%s/%s", subscriber->core.peers.id,
-                        publisher->name);
-    int error = set(subscriber->core.socket, topic, (size_t)size);
-
-    if (error)
-        talus__log(TALUS_LOG_WARNING, "%s: %s", topic, talus_strerror(error));
-}
-
-void talus__join_announce_ready(talus_subscriber_t *subscriber, struct talus__publisher *publisher)
-{
-    // After a reconnect ZeroMQ repeats the subscriptions in an order of its own. So that this one
-    // comes last again, it is made again.
-    if (publisher->is_ready_topic)
-        set_ready(subscriber, publisher, talus__sub_unsubscribe);
-    set_ready(subscriber, publisher, talus__sub_subscribe);
-    publisher->is_ready_topic = true;
-}
-
-void talus__join_on_removed(struct talus__publisher *publisher, void *arg)
-{
-    if (publisher->is_ready_topic)
-        set_ready(arg, publisher, talus__sub_unsubscribe);
-}
 
 // ---- LIVE
 
@@ -80,7 +21,7 @@ static bool has_answered(const talus_subscriber_t *subscriber,
                          struct talus__subscription *subscription,
                          const struct talus__publisher *publisher)
 {
-    const struct talus__cursor *cursor = talus__cursor_find(
+    const struct talus__stream_cursor *cursor = talus__stream_cursor_find(
         subscription, talus__publisher_refer(&subscriber->core.publishers, publisher));
     return cursor && cursor->stream.has_baseline;
 }
@@ -93,10 +34,9 @@ static size_t count_away(const talus_subscriber_t *subscriber,
     const struct talus__publishers *publishers = &subscriber->core.publishers;
     size_t count = 0;
 
-    for (size_t i = 0; publishers->departing > 0 && i < publishers->slot_count; i++) {
+    for (size_t i = 0; publishers->away > 0 && i < publishers->slot_count; i++) {
         const struct talus__publisher *publisher = publishers->slots[i].publisher;
-        count += publisher && publisher->is_departing && publisher->is_away &&
-                 talus__publisher_may_return(publisher) &&
+        count += publisher && publisher->standing.is_away &&
                  !has_answered(subscriber, subscription, publisher);
     }
     return count;
@@ -126,9 +66,9 @@ static void settle(talus_subscriber_t *subscriber, struct talus__subscription *s
 
 // At the beginning joins wait a moment for those who are being connected to, so that the sessions
 // are not live before their first heads come: what these had sent long ago would be owed.
-static bool is_greeting(const talus_subscriber_t *subscriber)
+static bool is_connecting(const talus_subscriber_t *subscriber)
 {
-    return subscriber->core.peers.greet_until != 0;
+    return subscriber->core.transport->is_connecting;
 }
 
 // Whether nobody is waited for. Who has come by now is met first: what a broadcaster emitted that
@@ -137,15 +77,15 @@ static bool is_answered(talus_subscriber_t *subscriber, struct talus__subscripti
 {
     if (!talus__subscription_is_answered(subscription, &subscriber->core.publishers))
         return false;
-    if (!talus__peers_meet(&subscriber->core.peers))
+    struct talus__receive_transport *transport = subscriber->core.transport;
+    if (!transport->ops->meet(transport))
         return true;
-    subscriber->core.inbox.is_emptied = false; // connecting has read the descriptor
     return talus__subscription_is_answered(subscription, &subscriber->core.publishers);
 }
 
 void talus__join_check(talus_subscriber_t *subscriber, struct talus__subscription *subscription)
 {
-    if (talus__subscription_is_pending(subscription) && !is_greeting(subscriber) &&
+    if (talus__subscription_is_pending(subscription) && !is_connecting(subscriber) &&
         is_answered(subscriber, subscription))
         settle(subscriber, subscription, true);
 }
@@ -167,40 +107,41 @@ static void check_list(talus_subscriber_t *subscriber, enum talus__subscription_
 static void check_all(talus_subscriber_t *subscriber, bool is_complete)
 {
     subscriber->core.publishers.has_departed = false;
-    if (is_greeting(subscriber))
+    if (is_connecting(subscriber))
         return;
     check_list(subscriber, TALUS__LIST_ASKED, is_complete);
     check_list(subscriber, TALUS__LIST_PENDING, is_complete);
 }
 
-void talus__join_greeted(talus_subscriber_t *subscriber)
+void talus__join_on_connected(void *arg)
 {
-    struct talus__peers *peers = &subscriber->core.peers;
-
-    if (peers->ungreeted == 0 || --peers->ungreeted > 0)
-        return;
-    peers->greet_until = 0;
-    check_all(subscriber, true);
+    check_all(arg, true);
 }
 
 // Those that did not answer are not waited for by every later join, unless they are known to live.
 static void silence_missing(talus_subscriber_t *subscriber,
                             struct talus__subscription *subscription)
 {
-    struct talus__publishers *publishers = &subscriber->core.publishers;
+    const struct talus__publishers *publishers = &subscriber->core.publishers;
+    struct talus__receive_transport *transport = subscriber->core.transport;
 
     for (size_t i = 0; i < publishers->slot_count; i++) {
         struct talus__publisher *publisher = publishers->slots[i].publisher;
-        if (!publisher || !publisher->is_waited)
+        if (!publisher || !publisher->standing.is_waited)
             continue;
         if (!has_answered(subscriber, subscription, publisher))
-            talus__publisher_silence(publishers, publisher);
+            transport->ops->silence(transport, publisher);
     }
 }
 
 static void expire(talus_subscriber_t *subscriber, struct talus__subscription *subscription)
 {
-    unsubscribe(subscriber, subscription->name);
+    struct talus__receive_transport *transport = subscriber->core.transport;
+    int error = transport->ops->unsubscribe(transport, subscription->name);
+
+    if (error)
+        talus__log(TALUS_LOG_WARNING, "cannot unsubscribe from '%s': %s", subscription->name,
+                   talus_strerror(error));
     talus__subscriptions_remove(&subscriber->core.subscriptions, subscription);
 }
 
@@ -211,29 +152,28 @@ static long long ask_at(const talus_subscriber_t *subscriber,
     return subscription->deadline - subscriber->core.options.live_timeout_ms / 2;
 }
 
-// Asks one publisher for the heads of the joins from `first` on that it has not answered. What
+// Asks one publisher for its marks of the joins from `first` on that it has not answered. What
 // cannot be asked is told by the join's deadline.
-static void ask_origin(talus_subscriber_t *subscriber, struct talus__publisher *publisher,
-                       struct talus__subscription *first)
+static void ask_publisher(talus_subscriber_t *subscriber, struct talus__publisher *publisher,
+                          struct talus__subscription *first)
 {
-    const char *names[HEADS_PER_ASK];
+    struct talus__receive_transport *transport = subscriber->core.transport;
+    const char *names[TALUS__MARKS_MOST];
     size_t count = 0;
 
     for (struct talus__subscription *subscription = first; subscription;
          subscription = subscription->next) {
         if (!has_answered(subscriber, subscription, publisher))
             names[count++] = subscription->name;
-        if (count == 0 || (count < HEADS_PER_ASK && subscription->next))
+        if (count == 0 || (count < TALUS__MARKS_MOST && subscription->next))
             continue;
-        struct talus__replay_request *request = talus__replay_request_heads(names, count);
-        if (!request ||
-            talus__replay_client_request(&subscriber->core.replay_client, publisher, request) != 0)
+        if (transport->ops->request_marks(transport, publisher, names, count) != 0)
             return;
         count = 0;
     }
 }
 
-static void ask_heads(talus_subscriber_t *subscriber, long long now)
+static void ask_marks(talus_subscriber_t *subscriber, long long now)
 {
     struct talus__subscription_queue *pending =
         &subscriber->core.subscriptions.lists[TALUS__LIST_PENDING];
@@ -246,8 +186,8 @@ static void ask_heads(talus_subscriber_t *subscriber, long long now)
                                   TALUS__LIST_ASKED);
     for (size_t i = 0; i < subscriber->core.publishers.slot_count; i++) {
         struct talus__publisher *publisher = subscriber->core.publishers.slots[i].publisher;
-        if (publisher && publisher->is_waited && publisher->replay)
-            ask_origin(subscriber, publisher, first);
+        if (publisher && publisher->standing.is_waited && publisher->can_replay)
+            ask_publisher(subscriber, publisher, first);
     }
 }
 
@@ -258,13 +198,9 @@ void talus__join_tend(talus_subscriber_t *subscriber, long long now)
     struct talus__subscription_queue *left =
         &subscriber->core.subscriptions.lists[TALUS__LIST_LEFT];
 
-    if (is_greeting(subscriber) && now >= subscriber->core.peers.greet_until) {
-        subscriber->core.peers.greet_until = 0;
-        check_all(subscriber, true);
-    }
     if (subscriber->core.publishers.has_departed)
         check_all(subscriber, true);
-    ask_heads(subscriber, now);
+    ask_marks(subscriber, now);
     while (asked->first && now >= asked->first->deadline) {
         struct talus__subscription *subscription = asked->first;
         silence_missing(subscriber, subscription);
@@ -285,7 +221,7 @@ long long talus__join_due(const talus_subscriber_t *subscriber)
         subscriber->core.subscriptions.lists[TALUS__LIST_ASKED].first;
     const struct talus__subscription *left =
         subscriber->core.subscriptions.lists[TALUS__LIST_LEFT].first;
-    long long due = subscriber->core.peers.greet_until;
+    long long due = 0;
 
     if (subscriber->core.publishers.has_departed)
         return 1; // long ago: at once
@@ -323,6 +259,8 @@ bool talus__join_take_live(talus_subscriber_t *subscriber)
 static int enter(talus_subscriber_t *subscriber, struct talus__subscription *subscription,
                  const char *session)
 {
+    struct talus__receive_transport *transport = subscriber->core.transport;
+
     if (talus__subscriptions_count(&subscriber->core.subscriptions) >=
         subscriber->core.options.max_sessions)
         return TALUS_ELIMIT;
@@ -331,7 +269,7 @@ static int enter(talus_subscriber_t *subscriber, struct talus__subscription *sub
             talus__subscriptions_add(&subscriber->core.subscriptions, session, strlen(session));
         if (!subscription)
             return TALUS_ENOMEM;
-        int error = subscribe(subscriber, session);
+        int error = transport->ops->subscribe(transport, session);
         if (error) {
             talus__subscriptions_remove(&subscriber->core.subscriptions, subscription);
             return error;

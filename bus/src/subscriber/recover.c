@@ -10,7 +10,7 @@
 #define RECOVERIES_MOST 10000
 
 // A recovery that ended without an answer, until it is told. The members are as in
-// talus__replay_request.
+// talus__open_replay.
 struct talus__failed_recovery {
     struct talus__failed_recovery *next;
     uint64_t request;
@@ -34,7 +34,7 @@ static bool is_reached(struct talus__recover *recover, const char *session, cons
         return false;
     if (seq == 0 || !publisher)
         return seq == 0;
-    const struct talus__cursor *cursor = talus__cursor_find(
+    const struct talus__stream_cursor *cursor = talus__stream_cursor_find(
         subscription, talus__publisher_refer(&recover->core->publishers, publisher));
     return cursor && cursor->stream.has_baseline && cursor->stream.last >= seq;
 }
@@ -163,12 +163,20 @@ static bool find_stream(struct talus__recover *recover, const char *session,
 
     if (!subscription || talus__subscription_is_left(subscription) || !subscription->is_live)
         return false;
-    const struct talus__cursor *cursor = talus__cursor_find(
+    const struct talus__stream_cursor *cursor = talus__stream_cursor_find(
         subscription, talus__publisher_refer(&recover->core->publishers, publisher));
     if (!cursor || !cursor->stream.has_baseline || cursor->stream.state == TALUS__STREAM_ENDED)
         return false;
     *seq = cursor->stream.last;
     return true;
+}
+
+static int send_request(struct talus__recover *recover, struct talus__publisher *publisher,
+                        struct talus__open_replay *replay)
+{
+    struct talus__receive_transport *transport = recover->core->transport;
+
+    return transport->ops->request(transport, publisher, &replay->request);
 }
 
 static int start_recovery(struct talus__recover *recover, const char *session, const char *name,
@@ -179,16 +187,16 @@ static int start_recovery(struct talus__recover *recover, const char *session, c
     struct talus__failed_recovery failure = {.request = request, .after = after};
 
     failure.has_stream = publisher && find_stream(recover, session, publisher, &failure.stream);
-    if (!publisher || !publisher->replay || publisher->is_dead)
+    if (!publisher || !publisher->can_replay || publisher->is_dead)
         return fail_recovery(recover, session, name, &failure);
-    struct talus__replay_request *asked =
-        talus__replay_request_new(TALUS__REPLAY_RECOVER, session, after);
-    if (!asked)
+    struct talus__open_replay *replay = talus__open_replay_new(session, after);
+    if (!replay)
         return TALUS_ENOMEM;
-    asked->request = request;
-    asked->stream = failure.stream;
-    asked->has_stream = failure.has_stream;
-    return talus__replay_client_request(&recover->core->replay_client, publisher, asked);
+    replay->is_recovery = true;
+    replay->number = request;
+    replay->stream = failure.stream;
+    replay->has_stream = failure.has_stream;
+    return send_request(recover, publisher, replay);
 }
 
 int talus__recover_start(struct talus__recover *recover, const char *session, const char *since,
@@ -209,95 +217,97 @@ int talus__recover_start(struct talus__recover *recover, const char *session, co
     recover->open++;
     *request = ++recover->last_request;
     talus__wake_set(&recover->core->wake);
-    talus__wake_by(&recover->core->wake, recover->core->replay_client.tend_at);
+    const struct talus__receive_transport *transport = recover->core->transport;
+    talus__wake_by(&recover->core->wake, transport->ops->due(transport));
     return 0;
 }
 
 // Where a hole is known already, everything after it counts as missing.
-static struct talus__failed_recovery failure_of(const struct talus__replay_request *asked)
+static struct talus__failed_recovery failure_of(const struct talus__open_replay *replay)
 {
     return (struct talus__failed_recovery){
-        .request = asked->request,
-        .after = asked->gap_first > 0 ? asked->gap_after : asked->after,
-        .stream = asked->stream,
-        .has_stream = asked->has_stream && asked->gap_first == 0,
+        .request = replay->number,
+        .after = replay->gap_first > 0 ? replay->gap_after : replay->request.after,
+        .stream = replay->stream,
+        .has_stream = replay->has_stream && replay->gap_first == 0,
     };
 }
 
-void talus__recover_failed(struct talus__recover *recover, struct talus__replay_request *request,
+void talus__recover_failed(struct talus__recover *recover, const struct talus__open_replay *replay,
                            const struct talus__publisher *publisher)
 {
-    const struct talus__failed_recovery failure = failure_of(request);
+    const struct talus__failed_recovery failure = failure_of(replay);
 
-    if (fail_recovery(recover, request->session, publisher->name, &failure) != 0)
+    if (fail_recovery(recover, replay->session, publisher->name, &failure) != 0)
         recover->open--; // no memory even to tell it
 }
 
 // ---- Responses
 
-// Events after `asked->after` and before `first` do not come. Several holes are told as one.
-static void note_missing(struct talus__replay_request *asked, uint64_t first)
+// Events after `replay->request.after` and before `first` do not come. Several holes are told as
+// one.
+static void note_missing(struct talus__open_replay *replay, uint64_t first)
 {
-    if (asked->gap_first == 0)
-        asked->gap_after = asked->after;
-    asked->gap_first = first;
+    if (replay->gap_first == 0)
+        replay->gap_after = replay->request.after;
+    replay->gap_first = first;
 }
 
-int talus__recover_event(struct talus__recover *recover, struct talus__replay_request *asked,
-                         const struct talus__topic *topic, const struct talus__body *body,
-                         int refusal)
+int talus__recover_event(struct talus__recover *recover, struct talus__open_replay *replay,
+                         const struct talus__ordered_event *event)
 {
-    if (body->seq <= asked->after)
-        return TALUS__TAKEN_HANDLED; // asked again after a connection was lost
-    if (body->prev > asked->after)
-        note_missing(asked, body->prev + 1);
-    if (refusal)
-        note_missing(asked, body->seq + 1);
-    asked->after = body->seq;
-    if (refusal) {
+    if (event->seq <= replay->request.after)
+        return TALUS__TAKEN_HANDLED; // requested again after a connection was lost
+    if (event->prev > replay->request.after)
+        note_missing(replay, event->prev + 1);
+    if (event->refusal)
+        note_missing(replay, event->seq + 1);
+    replay->request.after = event->seq;
+    if (event->refusal) {
         recover->core->stats.refused_bounds++;
         return TALUS__TAKEN_HANDLED;
     }
-    talus__delivery_event(&recover->core->delivery, topic, body);
+    talus__delivery_event(&recover->core->delivery, event->topic, event->body);
     recover->core->delivery.given.kind = TALUS_DELIVERY_REPLAYED;
-    recover->core->delivery.given.request = asked->request;
+    recover->core->delivery.given.request = replay->number;
     return TALUS__TAKEN_EVENT;
 }
 
-// There is more than this answer held: asks for what comes after it. Returns whether it could.
-static bool ask_on(struct talus__recover *recover, struct talus__publisher *publisher,
-                   const struct talus__replay_request *asked)
+// There is more than this response held: requests what comes after it. Returns whether it could.
+static bool go_on(struct talus__recover *recover, struct talus__publisher *publisher,
+                  const struct talus__open_replay *replay)
 {
-    struct talus__replay_request *next =
-        talus__replay_request_new(TALUS__REPLAY_RECOVER, asked->session, asked->after);
+    struct talus__open_replay *next =
+        talus__open_replay_new(replay->session, replay->request.after);
 
     if (!next)
         return false;
-    next->request = asked->request;
-    next->gap_first = asked->gap_first;
-    next->gap_after = asked->gap_after;
-    next->stream = asked->stream;
-    next->has_stream = asked->has_stream;
-    return talus__replay_client_request(&recover->core->replay_client, publisher, next) == 0;
+    next->is_recovery = true;
+    next->number = replay->number;
+    next->gap_first = replay->gap_first;
+    next->gap_after = replay->gap_after;
+    next->stream = replay->stream;
+    next->has_stream = replay->has_stream;
+    return send_request(recover, publisher, next) == 0;
 }
 
-// Whatever is known to have been sent and did not come is asked for, or told to be missing.
+// Whatever is known to have been sent and did not come is requested, or told to be missing.
 int talus__recover_end(struct talus__recover *recover, struct talus__publisher *publisher,
-                       struct talus__replay_request *asked, const struct talus__end *end)
+                       struct talus__open_replay *replay, uint64_t first, uint64_t newest)
 {
-    uint64_t newest = end->head > asked->after ? end->head : asked->after;
+    uint64_t last = newest > replay->request.after ? newest : replay->request.after;
 
-    if (end->first > asked->after + 1) {
-        note_missing(asked, end->first);
-        asked->after = end->first - 1;
+    if (first > replay->request.after + 1) {
+        note_missing(replay, first);
+        replay->request.after = first - 1;
     }
-    if (asked->after < end->head) {
-        if (asked->after > asked->since && ask_on(recover, publisher, asked))
+    if (replay->request.after < newest) {
+        if (replay->request.after > replay->since && go_on(recover, publisher, replay))
             return TALUS__TAKEN_HANDLED;
-        note_missing(asked, end->head + 1);
+        note_missing(replay, newest + 1);
     }
-    set_recovered(recover, asked->session, publisher->name, asked->request, newest);
-    if (asked->gap_first > 0)
-        set_missing(recover, asked->gap_after, asked->gap_first, TALUS_GAP_HISTORY);
+    set_recovered(recover, replay->session, publisher->name, replay->number, last);
+    if (replay->gap_first > 0)
+        set_missing(recover, replay->gap_after, replay->gap_first, TALUS_GAP_HISTORY);
     return TALUS__TAKEN_EVENT;
 }

@@ -127,7 +127,7 @@ static uint32_t hash_name(const char *origin)
     return (uint32_t)talus__ledger_hash(0, origin, strlen(origin));
 }
 
-bool talus__cursor_is_of(const struct talus__cursor *cursor, const char *origin)
+bool talus__stream_cursor_is_of(const struct talus__stream_cursor *cursor, const char *origin)
 {
     return cursor->name_hash == hash_name(origin);
 }
@@ -137,8 +137,8 @@ static bool is_same(struct talus__publisher_ref one, struct talus__publisher_ref
     return one.slot == other.slot && one.generation == other.generation;
 }
 
-struct talus__cursor *talus__cursor_find(struct talus__subscription *subscription,
-                                         struct talus__publisher_ref publisher)
+struct talus__stream_cursor *talus__stream_cursor_find(struct talus__subscription *subscription,
+                                                       struct talus__publisher_ref publisher)
 {
     if (subscription->recent < subscription->cursor_count &&
         is_same(subscription->cursors[subscription->recent].publisher, publisher))
@@ -184,7 +184,8 @@ static bool make_room(struct talus__subscription *subscription,
         return true;
     uint32_t capacity =
         subscription->cursor_capacity ? subscription->cursor_capacity * 2 : FIRST_CURSORS;
-    struct talus__cursor *cursors = realloc(subscription->cursors, capacity * sizeof *cursors);
+    struct talus__stream_cursor *cursors =
+        realloc(subscription->cursors, capacity * sizeof *cursors);
     if (!cursors)
         return subscription->cursor_count < subscription->cursor_capacity;
     subscription->cursors = cursors;
@@ -193,11 +194,11 @@ static bool make_room(struct talus__subscription *subscription,
     return true;
 }
 
-struct talus__cursor *talus__cursor_get(struct talus__subscription *subscription,
-                                        const struct talus__publishers *publishers,
-                                        struct talus__publisher_ref publisher)
+struct talus__stream_cursor *talus__stream_cursor_get(struct talus__subscription *subscription,
+                                                      const struct talus__publishers *publishers,
+                                                      struct talus__publisher_ref publisher)
 {
-    struct talus__cursor *cursor = talus__cursor_find(subscription, publisher);
+    struct talus__stream_cursor *cursor = talus__stream_cursor_find(subscription, publisher);
 
     if (cursor)
         return cursor;
@@ -207,9 +208,10 @@ struct talus__cursor *talus__cursor_get(struct talus__subscription *subscription
     subscription->recent = subscription->cursor_count++;
     cursor = &subscription->cursors[subscription->recent];
     const struct talus__publisher *named = talus__publishers_at(publishers, publisher);
-    *cursor = (struct talus__cursor){.publisher = publisher,
-                                     .is_presence = named && talus__sends_presence_only(named),
-                                     .name_hash = named ? hash_name(named->name) : 0};
+    *cursor =
+        (struct talus__stream_cursor){.publisher = publisher,
+                                      .is_presence = named && talus__sends_presence_only(named),
+                                      .name_hash = named ? hash_name(named->name) : 0};
     return cursor;
 }
 
@@ -220,10 +222,10 @@ bool talus__subscription_is_answered(struct talus__subscription *subscription,
         return false;
     for (size_t i = 0; i < publishers->slot_count; i++) {
         const struct talus__publisher *publisher = publishers->slots[i].publisher;
-        if (!publisher || !publisher->is_waited)
+        if (!publisher || !publisher->standing.is_waited)
             continue;
-        const struct talus__cursor *cursor =
-            talus__cursor_find(subscription, talus__publisher_refer(publishers, publisher));
+        const struct talus__stream_cursor *cursor =
+            talus__stream_cursor_find(subscription, talus__publisher_refer(publishers, publisher));
         if (!cursor || !cursor->stream.has_baseline)
             return false;
     }
@@ -239,8 +241,9 @@ bool talus__subscriptions_is_only_origin(struct talus__subscriptions *set, const
     if (!subscription || talus__subscription_is_left(subscription))
         return false;
     for (uint32_t i = 0; i < subscription->cursor_count; i++) {
-        const struct talus__cursor *cursor = &subscription->cursors[i];
-        if (cursor->stream.last > 0 && !cursor->is_presence && !talus__cursor_is_of(cursor, origin))
+        const struct talus__stream_cursor *cursor = &subscription->cursors[i];
+        if (cursor->stream.last > 0 && !cursor->is_presence &&
+            !talus__stream_cursor_is_of(cursor, origin))
             return false;
     }
     return true;

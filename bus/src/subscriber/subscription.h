@@ -17,12 +17,12 @@
 
 #include "bus/src/base/table.h"
 #include "bus/src/subscriber/sequencer.h"
-#include "bus/src/zmq/sub/publishers.h"
+#include "bus/src/transport/publishers.h"
 
 #define TALUS__LINGER_MS 1000
 
 // The stream cursor: how far one is with the events that a publisher sent to a session.
-struct talus__cursor {
+struct talus__stream_cursor {
     struct talus__stream stream;
     struct talus__publisher_ref publisher;
     // Known when the publisher is gone, too:
@@ -48,7 +48,7 @@ struct talus__subscription {
     uint64_t live_turn; // … when, as talus__publishers.turn counts
     bool is_complete;   // … and every known publisher had answered
     long long deadline; // of the list, on the monotonic clock in milliseconds
-    struct talus__cursor *cursors; // owned
+    struct talus__stream_cursor *cursors; // owned
     uint32_t cursor_count;
     uint32_t cursor_capacity;
     uint32_t recent;     // index of the cursor used last
@@ -109,16 +109,16 @@ static inline size_t talus__subscriptions_count(const struct talus__subscription
 // ---- Stream cursors
 
 // NULL: there is none.
-struct talus__cursor *talus__cursor_find(struct talus__subscription *subscription,
-                                         struct talus__publisher_ref publisher);
+struct talus__stream_cursor *talus__stream_cursor_find(struct talus__subscription *subscription,
+                                                       struct talus__publisher_ref publisher);
 
 // Finds the cursor or adds one at 0. NULL: out of memory. Valid until the next call.
-struct talus__cursor *talus__cursor_get(struct talus__subscription *subscription,
-                                        const struct talus__publishers *publishers,
-                                        struct talus__publisher_ref publisher);
+struct talus__stream_cursor *talus__stream_cursor_get(struct talus__subscription *subscription,
+                                                      const struct talus__publishers *publishers,
+                                                      struct talus__publisher_ref publisher);
 
 // Whether the cursor is of the publisher with that name, which may be gone.
-bool talus__cursor_is_of(const struct talus__cursor *cursor, const char *origin);
+bool talus__stream_cursor_is_of(const struct talus__stream_cursor *cursor, const char *origin);
 
 // Whether every publisher that is waited for has answered.
 bool talus__subscription_is_answered(struct talus__subscription *subscription,

@@ -30,9 +30,10 @@ static void name_replay(const struct talus__bus_directory *directory,
 {
     char endpoint[TALUS__PEER_ENDPOINT_CAPACITY];
 
-    if (!publisher->replay && talus__directory_endpoint(directory->path, publisher->name, "replay",
-                                                        endpoint, sizeof endpoint) == 0)
-        publisher->replay = strdup(endpoint);
+    if (!publisher->can_replay &&
+        talus__directory_endpoint(directory->path, publisher->name, "replay", endpoint,
+                                  sizeof endpoint) == 0)
+        talus__presence_set_replay(publisher, strdup(endpoint));
 }
 
 // Keeps the ledger at hand for when it dies. Without a descriptor to spare, the next look tries
@@ -40,8 +41,11 @@ static void name_replay(const struct talus__bus_directory *directory,
 static void keep_ledger(const struct talus__bus_directory *directory,
                         struct talus__publisher *publisher)
 {
-    if (publisher->ledger < 0)
-        publisher->ledger = talus__directory_open_ledger(directory->path, publisher->name);
+    if (talus__presence_of(publisher)->has_ledger)
+        return;
+    int ledger = talus__directory_open_ledger(directory->path, publisher->name);
+    if (ledger >= 0)
+        talus__presence_keep_ledger(publisher, ledger);
 }
 
 // NULL: too many, or no memory. The next look tries again.
@@ -53,7 +57,7 @@ static struct talus__peer *add_listed(struct talus__peers *peers,
     struct talus__publisher *publisher = NULL;
 
     if (peers->listed_count < peers->max)
-        publisher = talus__publishers_get(peers->publishers, name, strlen(name));
+        publisher = talus__publishers_get(peers->presences->publishers, name, strlen(name));
     if (publisher)
         peer = talus__peer_add(peers, endpoint);
     if (!peer)
@@ -63,8 +67,8 @@ static struct talus__peer *add_listed(struct talus__peers *peers,
     name_replay(directory, publisher);
     keep_ledger(directory, publisher);
     peers->listed_count++;
-    talus__publisher_hold(peers->publishers, publisher);
-    talus__publisher_list(peers->publishers, publisher);
+    talus__presence_ref(peers->presences, publisher);
+    talus__presence_list(peers->presences, publisher);
     return peer;
 }
 
@@ -89,7 +93,7 @@ static int on_broadcaster(const char *name, void *arg)
     keep_ledger(scan->directory, peer->publisher);
     if (peer->gone_at) {
         peer->gone_at = 0;
-        talus__publisher_list(peers->publishers, peer->publisher);
+        talus__presence_list(peers->presences, peer->publisher);
     }
     // Before the socket is there, a connect would fail, and be tried again only after a while.
     if (!peer->is_attached && access(endpoint + strlen("ipc://"), F_OK) == 0)
@@ -118,7 +122,7 @@ static void notice_gone(struct talus__peers *peers, struct talus__bus_directory 
     peer->gone_at = now;
     if (directory->clean_at == 0)
         directory->clean_at = now + CLEAN_MS;
-    talus__publisher_unlist(peers->publishers, peer->publisher);
+    talus__presence_unlist(peers->presences, peer->publisher);
     talus__peers_tend_by(peers, now + TALUS__PEER_GONE_MS);
 }
 
@@ -243,9 +247,11 @@ static void on_newcomer(struct scan *scan, const char *name, bool has_died)
         return;
     struct talus__peer *peer = add_listed(scan->peers, scan->directory, name, endpoint);
     scan->has_left_out |= !peer;
-    if (peer && peer->publisher->ledger < 0)
-        peer->publisher->ledger = ledger;
-    else if (ledger >= 0)
+    if (ledger < 0)
+        return;
+    if (peer && !talus__presence_of(peer->publisher)->has_ledger)
+        talus__presence_keep_ledger(peer->publisher, ledger);
+    else
         close(ledger);
 }
 
@@ -262,11 +268,11 @@ static void on_overflow(struct talus__peers *peers, const struct talus__bus_dire
                "are not known, so each session is told of a loss",
                directory->path);
     if (talus__random_name(name, SOMEBODY) == 0)
-        publisher = talus__publishers_get(peers->publishers, name, SOMEBODY);
+        publisher = talus__publishers_get(peers->presences->publishers, name, SOMEBODY);
     if (!publisher)
         return;
-    talus__publisher_list(peers->publishers, publisher);
-    talus__publisher_unlist(peers->publishers, publisher);
+    talus__presence_list(peers->presences, publisher);
+    talus__presence_unlist(peers->presences, publisher);
 }
 
 static void on_news(enum talus__directory_news news, const char *name, void *arg)

@@ -64,11 +64,12 @@ static bool is_all_heard(struct talus__heartbeat *heartbeat)
 
     talus__peers_read_monitor(heartbeat->peers);
     for (size_t i = 0; i < publishers->slot_count; i++) {
-        const struct talus__publisher *publisher = publishers->slots[i].publisher;
-        if (!publisher || publisher->beat_ms == 0 || publisher->is_away)
+        struct talus__publisher *publisher = publishers->slots[i].publisher;
+        const struct talus__presence *presence = publisher ? talus__presence_of(publisher) : NULL;
+        if (!presence || presence->heartbeat_ms == 0 || presence->is_away)
             continue;
-        for (size_t c = 0; c < publisher->connection_count; c++)
-            heard += talus__monitor_is_up(monitor, publisher->connections[c]);
+        for (size_t c = 0; c < presence->connection_count; c++)
+            heard += talus__monitor_is_up(monitor, presence->connections[c]);
     }
     return talus__peers_are_linked(heartbeat->peers, &connections) && heard >= connections;
 }

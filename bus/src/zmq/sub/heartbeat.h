@@ -18,7 +18,7 @@
 
 #include "bus/src/zmq/sub/guard.h"
 #include "bus/src/zmq/sub/peers.h"
-#include "bus/src/zmq/sub/publishers.h"
+#include "bus/src/zmq/sub/presence.h"
 
 #define TALUS__UNPROVEN_MOST 1024 // of 64 bytes for each connection, in ZeroMQ
 

@@ -52,7 +52,7 @@ static void on_connection(const struct talus__connection_event *event, void *arg
         &peers->table, event->endpoint, strlen(event->endpoint));
 
     if (!event->is_up && event->fd >= 0)
-        talus__publishers_disconnect(peers->publishers, event->fd);
+        talus__presences_disconnect(peers->presences, event->fd);
     if (!peer)
         return;
     peer->is_linked = event->is_up;

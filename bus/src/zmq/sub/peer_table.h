@@ -12,7 +12,7 @@
 #include "bus/src/zmq/directory/directory.h"
 #include "bus/src/zmq/directory/ipc_lock.h"
 #include "bus/src/zmq/sub/monitor.h"
-#include "bus/src/zmq/sub/publishers.h"
+#include "bus/src/zmq/sub/presence.h"
 
 #define TALUS__PEER_ENDPOINT_CAPACITY 1024
 #define TALUS__PEER_GONE_MS           500 // for what a dead one had sent to arrive
@@ -29,7 +29,7 @@ struct talus__bus_directory {
 
 struct talus__peers {
     void *socket; // SUB; borrowed
-    struct talus__publishers *publishers;
+    struct talus__presences *presences;
     struct talus__monitor monitor;
     struct talus__table table; // struct talus__peer by endpoint
     struct talus__bus_directory *directories;
@@ -51,7 +51,7 @@ struct talus__peers {
 struct talus__peer {
     struct talus__node node;                // by endpoint
     struct talus__bus_directory *directory; // NULL: it was configured
-    struct talus__publisher *publisher;     // of a directory's; held
+    struct talus__publisher *publisher;     // of a directory's; referred to
     bool is_attached;                       // connected to, as far as we are concerned
     bool is_linked;                         // there is a connection
     bool is_seen;                           // by the scan that is going on

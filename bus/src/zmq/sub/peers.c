@@ -2,7 +2,7 @@
 // Meeting broadcasters.
 //
 // Invariants: a directory's peer is in the table from the scan that first saw it until it is
-// disconnected; it holds its publisher, which it lists exactly while `gone_at` is 0. Nothing is
+// disconnected; it refers to its publisher, which it lists exactly while `gone_at` is 0. Nothing is
 // disconnected unless the socket was drained after the connection was gone.
 #include "bus/src/zmq/sub/peers.h"
 
@@ -47,7 +47,7 @@ static void remove_peer(struct talus__peers *peers, struct talus__peer *peer)
 {
     if (peer->is_attached)
         zmq_disconnect(peers->socket, peer->endpoint);
-    talus__publisher_let_go(peers->publishers, peer->publisher);
+    talus__presence_unref(peers->presences, peer->publisher);
     talus__table_remove(&peers->table, &peer->node);
     peers->listed_count--;
     free(peer);
@@ -178,7 +178,7 @@ int talus__peers_init(struct talus__peers *peers, const struct talus__endpoints 
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = TALUS__PEERS_MONITOR};
 
     *peers = (struct talus__peers){.socket = options->socket,
-                                   .publishers = options->publishers,
+                                   .presences = options->presences,
                                    .epoll = options->epoll,
                                    .max = options->max,
                                    .mode = options->mode};

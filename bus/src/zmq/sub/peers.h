@@ -17,7 +17,7 @@
 struct talus__peers_options {
     void *context;
     void *socket;
-    struct talus__publishers *publishers;
+    struct talus__presences *presences;
     int epoll;
     size_t max;
     unsigned mode;
