@@ -36,6 +36,7 @@ struct context {
 
 static void set_event(struct context *context, const struct talus__ordered_event *event)
 {
+    context->session = event->session;
     context->topic = event->topic;
     context->body = event->body;
     context->seq = event->seq;
@@ -64,8 +65,6 @@ static void find_streams(struct talus__gap_repair *repairs, struct context *cont
     struct talus__event_place *place = &context->place;
     struct talus__publisher_ref ref = talus__publisher_refer(&core->publishers, context->publisher);
 
-    context->session = talus__subscriptions_find(&core->subscriptions, context->topic->session,
-                                                 context->topic->session_size);
     context->everything = core->subscriptions.everything;
     *place = (struct talus__event_place){
         .session = stream_of(core, context->session, ref),
@@ -221,6 +220,8 @@ static bool release(struct talus__gap_repair *repairs, struct talus__gap *gap,
     // Both were decoded before, when it was held.
     if (talus__topic_parse(event->bytes, event->topic_size, &topic) != 0)
         return false;
+    context.session =
+        talus__subscriptions_find(&core->subscriptions, topic.session, topic.session_size);
     context.refusal = talus__body_decode(event->bytes + event->topic_size, event->body_size,
                                          &core->limits, &body);
     find_place_in(repairs, gap, &context);

@@ -17,7 +17,8 @@
 struct talus__ordered_event {
     const struct talus__topic *topic;
     const struct talus__body *body;
-    struct talus__publisher *publisher; // whose order it is
+    struct talus__subscription *session; // that it is of; NULL: it is neither joined nor lingers
+    struct talus__publisher *publisher;  // whose order it is
     uint64_t seq;
     uint64_t prev;
     int refusal; // 0, or why its payload is not delivered

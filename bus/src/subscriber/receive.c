@@ -91,10 +91,11 @@ static int on_event(talus_subscriber_t *subscriber)
     struct talus__core *core = &subscriber->core;
     const struct talus__incoming *incoming = &core->incoming;
     const struct talus__topic *topic = &incoming->topic;
+    struct talus__subscription *session =
+        talus__subscriptions_find(&core->subscriptions, topic->session, topic->session_size);
     struct talus__body body;
 
-    if (!core->subscriptions.everything &&
-        !talus__subscriptions_find(&core->subscriptions, topic->session, topic->session_size)) {
+    if (!session && !core->subscriptions.everything) {
         core->stats.ignored++;
         return TALUS__TAKEN_HANDLED;
     }
@@ -116,6 +117,7 @@ static int on_event(talus_subscriber_t *subscriber)
         const struct talus__ordered_event event = {
             .topic = topic,
             .body = &body,
+            .session = session,
             .publisher = publisher,
             .seq = incoming->is_sequenced ? incoming->seq : body.seq,
             .prev = incoming->is_sequenced ? incoming->prev : body.prev,
@@ -245,8 +247,10 @@ static int timed_out(int why)
 // What is due comes first.
 static int take_next(talus_subscriber_t *subscriber)
 {
-    free(subscriber->core.released); // what was delivered is over
-    subscriber->core.released = NULL;
+    if (subscriber->core.released) { // what was delivered is over
+        free(subscriber->core.released);
+        subscriber->core.released = NULL;
+    }
     if (talus__join_take(subscriber) || talus__gap_repair_take(&subscriber->repairs) ||
         talus__recover_take(&subscriber->recover))
         return TALUS__TAKEN_EVENT;

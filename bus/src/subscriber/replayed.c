@@ -57,6 +57,8 @@ int talus__replayed_event(talus_subscriber_t *subscriber)
     const struct talus__ordered_event event = {
         .topic = &incoming->topic,
         .body = &body,
+        .session = talus__subscriptions_find(&core->subscriptions, incoming->topic.session,
+                                             incoming->topic.session_size),
         .publisher = incoming->publisher,
         .seq = incoming->is_sequenced ? incoming->seq : body.seq,
         .prev = incoming->is_sequenced ? incoming->prev : body.prev,
