@@ -84,10 +84,10 @@ static bool is_topic(const struct raw_publisher *raw, const char *topic, size_t 
 static bool is_ready(const struct raw_publisher *raw, const char *topic, size_t size,
                      const char *expected)
 {
-    struct talus__subscription subscription;
+    struct talus__subscription_topic subscription;
 
     (void)expected;
-    talus__subscription_parse(topic, size, &subscription);
+    talus__subscription_topic_parse(topic, size, &subscription);
     return subscription.kind == TALUS__SUBSCRIPTION_READY &&
            is_topic(raw, subscription.origin, subscription.origin_size, raw->origin);
 }

@@ -24,6 +24,7 @@
 #include "bus/src/zmq/context.h"
 #include "bus/src/zmq/directory/directory.h"
 #include "bus/src/zmq/sub/guard.h"
+#include "bus/src/zmq/sub/instance.h"
 #include "expect.h"
 #include "heal_fixture.h"
 #include "raw_publisher.h"
@@ -126,12 +127,12 @@ static void settle(talus_subscriber_t *subscriber)
     long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
 
     do {
-        while (atomic_load(&subscriber->core.post.is_asked)) {
+        while (atomic_load(&talus__zmq_receive_of(subscriber->core.transport)->post.is_asked)) {
             assert_true(talus__monotonic_ms() < deadline);
             pass_ms(1);
         }
         assert_int_equal(talus_subscriber_receive(subscriber, 0, &delivery), TALUS_ETIMEOUT);
-    } while (atomic_load(&subscriber->core.post.is_asked));
+    } while (atomic_load(&talus__zmq_receive_of(subscriber->core.transport)->post.is_asked));
 }
 
 static void wait_until_dropped(struct heal_fixture *fixture, uint64_t before)

@@ -14,6 +14,7 @@
 
 #include "bus/src/subscriber/instance.h"
 #include "bus/src/zmq/context.h"
+#include "bus/src/zmq/sub/instance.h"
 #include "expect.h"
 #include "heal_fixture.h"
 #include "raw_subscriber.h"
@@ -221,14 +222,14 @@ static void test_heartbeat_of_strangers_is_counted(void **state)
 static void exhaust(talus_subscriber_t *subscriber)
 {
     talus__enter(subscriber);
-    subscriber->liveness.heartbeat.unproven = TALUS__UNPROVEN_MOST;
+    talus__zmq_receive_of(subscriber->core.transport)->heartbeat.unproven = TALUS__UNPROVEN_MOST;
     talus__leave(subscriber);
 }
 
 static bool is_withdrawn(talus_subscriber_t *subscriber)
 {
     talus__enter(subscriber);
-    bool is_so = subscriber->liveness.heartbeat.is_withdrawn;
+    bool is_so = talus__zmq_receive_of(subscriber->core.transport)->heartbeat.is_withdrawn;
     talus__leave(subscriber);
     return is_so;
 }

@@ -15,6 +15,7 @@
 
 #include "bus/src/subscriber/instance.h"
 #include "bus/src/zmq/context.h"
+#include "bus/src/zmq/sub/presence.h"
 #include "expect.h"
 #include "heal_fixture.h"
 #include "stalled_log.h"
@@ -25,29 +26,29 @@
 
 // ---- Away
 
-static bool is_away(const struct talus__origin *origin)
+static bool is_away(struct talus__publisher *publisher)
 {
-    return origin->is_away;
+    return talus__presence_of(publisher)->is_away;
 }
 
 // And what it owes until then was told.
-static bool is_told(const struct talus__origin *origin)
+static bool is_told(struct talus__publisher *publisher)
 {
-    return origin->is_away && origin->is_told;
+    return talus__presence_of(publisher)->is_away && talus__presence_of(publisher)->is_told;
 }
 
 // Receives until it is so of the only broadcaster there is. Nothing is delivered until then.
 static void wait_until(talus_subscriber_t *subscriber,
-                       bool (*is_so)(const struct talus__origin *origin))
+                       bool (*is_so)(struct talus__publisher *publisher))
 {
-    const struct talus__origins *origins = &subscriber->core.origins;
+    const struct talus__publishers *publishers = &subscriber->core.publishers;
     const talus_delivery_t *delivery;
     long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
 
     for (;;) {
-        for (size_t i = 0; i < origins->slot_count; i++) {
-            const struct talus__origin *origin = origins->slots[i].origin;
-            if (origin && is_so(origin))
+        for (size_t i = 0; i < publishers->slot_count; i++) {
+            struct talus__publisher *publisher = publishers->slots[i].publisher;
+            if (publisher && is_so(publisher))
                 return;
         }
         assert_true(talus__monotonic_ms() < deadline);

@@ -13,7 +13,7 @@
 #include <talus/error.h>
 
 #include "bus/src/codec/request.h"
-#include "bus/src/zmq/sub/replay_client.h"
+#include "bus/src/zmq/sub/replay_endpoint.h"
 
 #define LONGEST_SESSION                                                                            \
     "0123456789012345678901234567890123456789012345678901234567890123"                             \

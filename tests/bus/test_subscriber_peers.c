@@ -19,6 +19,7 @@
 
 #include "bus/src/subscriber/instance.h"
 #include "bus/src/zmq/context.h"
+#include "bus/src/zmq/sub/instance.h"
 #include "expect.h"
 #include "raw_publisher.h"
 #include "scratch.h"
@@ -104,7 +105,7 @@ static bool is_peer_forgotten(struct fixture *fixture)
     size_t size = raw_encode(body, "plain001", 1, 0, "\x80", 1);
 
     raw_publish_frames(&fixture->raw, "s/a", body, size);
-    return fixture->subscriber->core.peers.listed_count == 0;
+    return talus__zmq_receive_of(fixture->subscriber->core.transport)->peers.listed_count == 0;
 }
 
 static bool is_stranger_known(struct fixture *fixture)

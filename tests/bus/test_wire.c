@@ -65,8 +65,8 @@ static void check_subscription(const json_t *item)
     size_t size;
     const char *text = vectors_text(item, "topic", &size);
     struct vectors_bytes copy = vectors_copy(text, size);
-    struct talus__subscription subscription;
-    talus__subscription_parse(copy.ptr, copy.size, &subscription);
+    struct talus__subscription_topic subscription;
+    talus__subscription_topic_parse(copy.ptr, copy.size, &subscription);
     if (strcmp(subscription_kinds[subscription.kind], vectors_text(item, "kind", NULL)) != 0)
         fail_msg("%s is %s", text, subscription_kinds[subscription.kind]);
     if (json_object_get(item, "name"))
@@ -112,8 +112,8 @@ static void check_invariants(const uint8_t *bytes, size_t size)
                         talus_session_check(topic.session, topic.session_size) == 0);
         }
     }
-    struct talus__subscription subscription;
-    talus__subscription_parse(copy.ptr, size, &subscription);
+    struct talus__subscription_topic subscription;
+    talus__subscription_topic_parse(copy.ptr, size, &subscription);
     free(copy.ptr);
 }
 

@@ -19,8 +19,8 @@ static const struct talus__limits limits = {2000, TALUS__MAX_DEPTH, TALUS__MAX_B
 static void check_topic(const uint8_t *bytes, size_t size)
 {
     struct talus__topic topic;
-    struct talus__subscription subscription;
-    talus__subscription_parse(bytes, size, &subscription);
+    struct talus__subscription_topic subscription;
+    talus__subscription_topic_parse(bytes, size, &subscription);
     if (subscription.kind == TALUS__SUBSCRIPTION_READY)
         CHECK(talus__is_origin(subscription.origin, subscription.origin_size));
     if (talus__topic_parse(bytes, size, &topic) != 0)

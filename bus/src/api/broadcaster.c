@@ -101,7 +101,7 @@ static int init(talus_broadcaster_t *broadcaster, const talus_broadcaster_option
     int error = name_origin(broadcaster->origin, options->is_presence_only);
     if (error)
         return error;
-    const struct talus__publisher_options publisher_options = {
+    const struct talus__bus_thread_options publisher_options = {
         .origin = broadcaster->origin,
         .queue_events = options->queue_events,
         .queue_bytes = options->queue_bytes,
@@ -113,7 +113,7 @@ static int init(talus_broadcaster_t *broadcaster, const talus_broadcaster_option
                     .age_ms = options->history_age_ms},
     };
     broadcaster->linger_ms = options->linger_ms;
-    error = talus__publisher_init(&broadcaster->publisher, &publisher_options);
+    error = talus__bus_thread_init(&broadcaster->publisher, &publisher_options);
     if (error)
         return error;
     talus__callbacks_init(&broadcaster->callbacks);
@@ -123,7 +123,7 @@ static int init(talus_broadcaster_t *broadcaster, const talus_broadcaster_option
 static void fini(talus_broadcaster_t *broadcaster)
 {
     talus__callbacks_fini(&broadcaster->callbacks);
-    talus__publisher_fini(&broadcaster->publisher);
+    talus__bus_thread_fini(&broadcaster->publisher);
 }
 
 static void close_transport(talus_broadcaster_t *broadcaster, enum talus__publish_end end)
@@ -145,7 +145,7 @@ static int start(talus_broadcaster_t *broadcaster, const char *endpoint,
     int error = ops->open(&broadcaster->transport, &publish);
     if (error)
         return error;
-    error = talus__publisher_start(&broadcaster->publisher, broadcaster->transport);
+    error = talus__bus_thread_start(&broadcaster->publisher, broadcaster->transport);
     if (error) {
         int saved = errno;
         close_transport(broadcaster, TALUS__END_HANDED_OVER);
@@ -223,7 +223,7 @@ talus_error_t talus_broadcaster_close(talus_broadcaster_t **reference)
     }
     long long deadline = talus__monotonic_ms() + broadcaster->linger_ms;
     bool is_handed_over = await_subscribers(broadcaster);
-    is_handed_over &= talus__publisher_stop(&broadcaster->publisher, deadline) == 0;
+    is_handed_over &= talus__bus_thread_stop(&broadcaster->publisher, deadline) == 0;
     if (!is_handed_over)
         talus__log(TALUS_LOG_WARNING,
                    "%s ends before every subscriber was ready within %d ms: events may be lost, "
@@ -284,7 +284,7 @@ static uint64_t value_of(const _Atomic uint64_t *counter)
 void talus_broadcaster_stats_sized(const talus_broadcaster_t *broadcaster,
                                    talus_broadcaster_stats_t *stats, size_t size)
 {
-    const struct talus__publisher *publisher = &broadcaster->publisher;
+    const struct talus__bus_thread *publisher = &broadcaster->publisher;
     talus_broadcaster_stats_t all = {
         .emitted = value_of(&publisher->queue.tickets),
         .refused_invalid = value_of(&broadcaster->refused_invalid),

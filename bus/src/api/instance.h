@@ -19,7 +19,7 @@
 #define TALUS__ORIGIN_SIZE 12 // characters of our origins
 
 struct talus_broadcaster {
-    struct talus__publisher publisher;
+    struct talus__bus_thread publisher;
     struct talus__callbacks callbacks;
     struct talus__publish_transport *transport; // owned
     struct talus__limits limits;

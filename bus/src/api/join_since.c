@@ -63,10 +63,10 @@ static int parse_since(const char *text, struct talus__since **out)
 
 static bool is_joined(talus_subscriber_t *subscriber, const char *session)
 {
-    const struct talus__joined *joined =
-        talus__joined_find(&subscriber->core.joined, session, strlen(session));
+    const struct talus__subscription *subscription =
+        talus__subscriptions_find(&subscriber->core.subscriptions, session, strlen(session));
 
-    return joined && !talus__joined_is_left(joined);
+    return subscription && !talus__subscription_is_left(subscription);
 }
 
 talus_error_t talus_subscriber_join_since(talus_subscriber_t *subscriber, const char *session,

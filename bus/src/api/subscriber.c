@@ -6,32 +6,25 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zmq.h>
 
 #include <talus/error.h>
 
+#include "bus/src/api/subscriber.h"
+#include "bus/src/api/transports.h"
+#include "bus/src/base/fork.h"
 #include "bus/src/base/sized.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/instance.h"
 #include "bus/src/subscriber/join.h"
 #include "bus/src/subscriber/receive.h"
-#include "bus/src/subscriber/replayed.h"
 #include "bus/src/zmq/connection_times.h"
-#include "bus/src/zmq/context.h"
-#include "bus/src/zmq/endpoint.h"
 
 #define MAX_BODY_LEAST    1024u // bytes: as a broadcaster's
 #define MAX_BODY_MOST     (1u << 30)
 #define SESSIONS_MOST     (1u << 26)
 #define BYTES_MOST        ((size_t)1 << 40)
 #define ORIGINS_MOST      (1u << 20)
-#define ANSWERS_BYTES     ((size_t)16 << 20) // of answers that wait to be received
 #define MILLISECONDS_MOST (24 * 60 * 60 * 1000)
-
-// A message larger than this ends the connection it came through. It must be so much larger than
-// what is allowed that an event of a broadcaster with a more generous bound is refused alone, and
-// small enough that nobody can make us allocate at will.
-#define MESSAGE_MAX(max_body) (16 * (int64_t)(max_body) + (64 << 20))
 
 // The first version's; a caller with less has made them by other means.
 #define OPTIONS_LEAST                                                                              \
@@ -90,110 +83,44 @@ static int check_options(const talus_subscriber_options_t *options)
     return is_valid ? 0 : TALUS_EINVAL;
 }
 
-// docs/protocol.md, "Sockets", says why each option is as it is.
-static void *open_socket(void *context, const talus_subscriber_options_t *options)
+static int init(talus_subscriber_t *subscriber, const talus_subscriber_options_t *options,
+                size_t publisher_size)
 {
-    const int64_t message_max = MESSAGE_MAX(options->max_body);
-    const struct {
-        int option;
-        int value;
-    } values[] = {
-        {ZMQ_SNDHWM, 0}, // else subscriptions are lost
-        {ZMQ_RCVHWM, 0}, // a stopped input can abort the process; the inbox has a bound
-        {ZMQ_LINGER, 0},
-        TALUS__TCP_OPTIONS(options->heartbeat_ms),
-        {ZMQ_RECONNECT_IVL, options->reconnect_ms},
-        {ZMQ_RECONNECT_IVL_MAX, options->reconnect_max_ms},
-    };
-    void *socket = zmq_socket(context, ZMQ_SUB);
-    if (!socket)
-        return NULL;
-    int failed =
-        zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &message_max, sizeof message_max) != 0 ||
-        zmq_setsockopt(socket, ZMQ_SUBSCRIBE, TALUS__BUS_TOPIC, strlen(TALUS__BUS_TOPIC)) != 0;
-    for (size_t i = 0; !failed && i < sizeof values / sizeof values[0]; i++)
-        failed = zmq_setsockopt(socket, values[i].option, &values[i].value, sizeof values[i].value);
-    if (failed) {
-        int saved = errno;
-        zmq_close(socket);
-        errno = saved;
-        return NULL;
-    }
-    return socket;
-}
+    struct talus__core *core = &subscriber->core;
 
-static int init(talus_subscriber_t *subscriber, const talus_subscriber_options_t *options)
-{
     subscriber->generation = talus__fork_generation();
-    subscriber->core.wake.epoll = subscriber->core.wake.timer = subscriber->core.wake.event = -1;
-    subscriber->core.options = *options;
-    subscriber->core.options.ignore_origin = NULL; // publishers.c has it
-    subscriber->core.inbox.max_messages = (size_t)options->receive_high_water_mark;
-    subscriber->core.inbox.bound = &subscriber->core.bound;
-    subscriber->core.bound.max_bytes = options->receive_bytes;
-    subscriber->core.replay_client.is_emptied = true;
-    subscriber->core.delivery.stats = &subscriber->core.stats;
-    talus__gaps_init(&subscriber->repairs, &subscriber->core);
-    subscriber->liveness.core = &subscriber->core;
-    subscriber->liveness.repairs = &subscriber->repairs;
-    subscriber->recover.core = &subscriber->core;
-    subscriber->core.limits = (struct talus__limits){.max_body = options->max_body,
-                                                     .max_depth = options->max_depth,
-                                                     .max_bin = options->max_bin};
-    talus__frames_init(&subscriber->core.frames);
-    int error = talus__origins_init(&subscriber->core.origins, options->max_origins,
-                                    options->ignore_origin);
-    if (error)
-        return error;
-    subscriber->core.origins.on_remove = talus__join_on_removed;
-    subscriber->core.origins.arg = subscriber;
-    return talus__joined_init(&subscriber->core.joined);
+    core->wake.epoll = core->wake.timer = core->wake.event = -1;
+    core->options = *options;
+    core->options.ignore_origin = NULL; // publishers.c has it
+    core->delivery.stats = &core->stats;
+    talus__gaps_init(&subscriber->repairs, core);
+    subscriber->recover.core = core;
+    core->limits = (struct talus__limits){.max_body = options->max_body,
+                                          .max_depth = options->max_depth,
+                                          .max_bin = options->max_bin};
+    talus__receive_own(subscriber);
+    int error = talus__publishers_init(&core->publishers, options->max_origins,
+                                       options->ignore_origin, publisher_size);
+    if (!error)
+        error = talus__subscriptions_init(&core->subscriptions);
+    return error ? error : talus__wake_open(&core->wake);
 }
 
-static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *endpoints,
-                 const talus_subscriber_options_t *options)
+static int start(talus_subscriber_t *subscriber, const struct talus__receive_ops *ops,
+                 const char *endpoint)
 {
-    subscriber->context = talus__context_ref();
-    if (!subscriber->context)
-        return TALUS_ESYSTEM;
-    subscriber->core.socket = open_socket(subscriber->context, options);
-    if (!subscriber->core.socket)
-        return errno == ENOMEM ? TALUS_ENOMEM : TALUS_ESYSTEM;
-    subscriber->core.inbox.socket = subscriber->core.socket;
-    talus__enter(subscriber); // until the end of talus_subscriber_new
-    int error = talus__descriptors_open(subscriber);
+    struct talus__core *core = &subscriber->core;
+    const struct talus__receive_options options = {.endpoint = endpoint,
+                                                   .options = &core->options,
+                                                   .publishers = &core->publishers,
+                                                   .owner = &subscriber->owner,
+                                                   .epoll = core->wake.epoll,
+                                                   .wake = core->wake.event};
+    int error = ops->open(&core->transport, &options);
+
     if (error)
         return error;
-    subscriber->core.replay_client =
-        (struct talus__replay_client){.waiting.max_bytes = ANSWERS_BYTES,
-                                      .context = subscriber->context,
-                                      .origins = &subscriber->core.origins,
-                                      .epoll = subscriber->core.wake.epoll,
-                                      .post = &subscriber->core.post,
-                                      .is_emptied = true,
-                                      .max_message = MESSAGE_MAX(options->max_body),
-                                      .options = &subscriber->core.options,
-                                      .on_failed = talus__replayed_on_failed,
-                                      .arg = subscriber,
-                                      .stats = &subscriber->core.stats};
-    const struct talus__peers_options peers_options = {.context = subscriber->context,
-                                                       .socket = subscriber->core.socket,
-                                                       .origins = &subscriber->core.origins,
-                                                       .epoll = subscriber->core.wake.epoll,
-                                                       .max = options->max_origins,
-                                                       .mode = options->directory_mode};
-    error = talus__peers_init(&subscriber->core.peers, endpoints, &peers_options);
-    if (error)
-        return error;
-    if (talus__guard_watch(&subscriber->core.post,
-                           talus__monitor_descriptor(&subscriber->core.peers.monitor)) != 0)
-        return TALUS_ESYSTEM;
-    subscriber->liveness.heartbeat =
-        (struct talus__heartbeat){.socket = subscriber->core.socket,
-                                  .post = &subscriber->core.post,
-                                  .peers = &subscriber->core.peers,
-                                  .origins = &subscriber->core.origins};
-    talus__heartbeat_init(&subscriber->liveness.heartbeat, options->heartbeat_ms);
+    talus__enter(subscriber);
     talus__receive_begin(subscriber);
     talus__leave(subscriber);
     return 0;
@@ -202,57 +129,52 @@ static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *
 // Ends what `init` and `start` made, however far they came.
 static void fini(talus_subscriber_t *subscriber)
 {
-    bool is_forked = talus__is_forked(subscriber->generation);
+    struct talus__core *core = &subscriber->core;
 
-    talus__guard_remove(&subscriber->core.post, is_forked);
     talus__gaps_fini(&subscriber->repairs);
-    talus__replay_client_fini(&subscriber->core.replay_client, is_forked);
+    if (core->transport)
+        core->transport->ops->close(core->transport, talus__is_forked(subscriber->generation));
     talus__recover_fini(&subscriber->recover);
-    talus__peers_fini(&subscriber->core.peers, is_forked);
-    talus__wake_close(&subscriber->core.wake);
-    talus__inbox_fini(&subscriber->core.inbox);
-    talus__frames_fini(&subscriber->core.frames);
-    if (!is_forked && subscriber->core.socket)
-        zmq_close(subscriber->core.socket);
-    if (!is_forked && subscriber->context)
-        talus__context_unref();
-    talus__joined_fini(&subscriber->core.joined);
-    talus__origins_fini(&subscriber->core.origins);
+    talus__wake_close(&core->wake);
+    free(core->released);
+    talus__subscriptions_fini(&core->subscriptions);
+    talus__publishers_fini(&core->publishers);
     free(subscriber);
 }
 
-talus_error_t talus_subscriber_new(talus_subscriber_t **out, const char *endpoint,
+int talus__subscriber_new_on(talus_subscriber_t **out, const struct talus__receive_ops *ops,
+                             const char *endpoint, const talus_subscriber_options_t *options)
+{
+    talus_subscriber_t *subscriber = calloc(1, sizeof *subscriber);
+    int error = subscriber ? init(subscriber, options, ops->publisher_size) : TALUS_ENOMEM;
+
+    if (!error)
+        error = start(subscriber, ops, endpoint);
+    if (!error) {
+        *out = subscriber;
+        return 0;
+    }
+    int saved = errno;
+    if (subscriber)
+        fini(subscriber);
+    errno = saved;
+    return error;
+}
+
+talus_error_t talus_subscriber_new(talus_subscriber_t **subscriber, const char *endpoint,
                                    const talus_subscriber_options_t *options)
 {
     talus_subscriber_options_t known;
-    struct talus__endpoints endpoints;
 
     talus_subscriber_options_init(&known);
     if (options && options->size < OPTIONS_LEAST)
         return TALUS_EINVAL;
     if (options)
         talus__sized_take(&known, sizeof known, options, options->size);
-    options = &known;
-    int error = check_options(options);
-    if (error)
-        return error;
-    error = talus__endpoints_parse(endpoint, false, &endpoints);
-    if (error)
-        return error;
-    talus_subscriber_t *subscriber = calloc(1, sizeof *subscriber);
-    error = subscriber ? init(subscriber, options) : TALUS_ENOMEM;
-    if (!error)
-        error = start(subscriber, &endpoints, options);
-    talus__endpoints_fini(&endpoints);
-    if (error) {
-        int saved = errno;
-        if (subscriber)
-            fini(subscriber);
-        errno = saved;
-        return error;
-    }
-    *out = subscriber;
-    return 0;
+    int error = check_options(&known);
+    return error ? error
+                 : talus__subscriber_new_on(subscriber, talus__receive_ops_of(endpoint), endpoint,
+                                            &known);
 }
 
 void talus_subscriber_destroy(talus_subscriber_t **subscriber)
@@ -265,7 +187,7 @@ void talus_subscriber_destroy(talus_subscriber_t **subscriber)
 
 const char *talus_subscriber_endpoint(const talus_subscriber_t *subscriber)
 {
-    return subscriber->core.peers.endpoint;
+    return subscriber->core.transport->endpoint;
 }
 
 int talus_subscriber_descriptor(talus_subscriber_t *subscriber)
@@ -281,17 +203,13 @@ int talus_subscriber_descriptor(talus_subscriber_t *subscriber)
 void talus_subscriber_stats_sized(const talus_subscriber_t *subscriber,
                                   talus_subscriber_stats_t *stats, size_t size)
 {
+    const struct talus__receive_transport *transport = subscriber->core.transport;
     talus_subscriber_stats_t all = subscriber->core.stats;
 
-    all.sessions = talus__joined_count(&subscriber->core.joined);
-    all.origins = subscriber->core.origins.table.count;
+    all.sessions = talus__subscriptions_count(&subscriber->core.subscriptions);
+    all.origins = subscriber->core.publishers.table.count;
     all.held = subscriber->repairs.sequencer.held_events;
-    all.malformed += talus__core_inboxes_malformed(&subscriber->core);
-    all.receive_dropped =
-        atomic_load_explicit(&subscriber->core.bound.dropped, memory_order_relaxed);
-    all.answers_dropped =
-        atomic_load_explicit(&subscriber->core.replay_client.waiting.dropped, memory_order_relaxed);
-    all.directory_overflows = subscriber->core.peers.overflows;
+    transport->ops->stats(transport, &all);
     talus__sized_copy(stats, size, &all, sizeof all);
 }
 

@@ -14,7 +14,7 @@ talus_error_t talus_broadcaster_flush(talus_broadcaster_t *broadcaster, int time
 {
     if (talus__is_foreign(broadcaster))
         return TALUS_EFORKED;
-    struct talus__publisher *publisher = &broadcaster->publisher;
+    struct talus__bus_thread *publisher = &broadcaster->publisher;
     uint64_t target = talus__queue_newest(&publisher->queue);
     long long deadline = talus__deadline(timeout_ms);
     struct talus__waiter waiter;

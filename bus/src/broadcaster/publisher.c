@@ -19,11 +19,11 @@
 
 #define EVENTS_PER_TURN 256
 
-static void give_batch(struct talus__publisher *publisher);
+static void give_batch(struct talus__bus_thread *publisher);
 
 static void on_forget(struct talus__session *session, void *arg)
 {
-    struct talus__publisher *publisher = arg;
+    struct talus__bus_thread *publisher = arg;
     struct talus__publish_transport *transport = publisher->transport;
 
     give_batch(publisher); // which may have events of the session
@@ -31,8 +31,8 @@ static void on_forget(struct talus__session *session, void *arg)
     transport->ops->forget(transport, &session->publish, publisher->sessions.watermark);
 }
 
-int talus__publisher_init(struct talus__publisher *publisher,
-                          const struct talus__publisher_options *options)
+int talus__bus_thread_init(struct talus__bus_thread *publisher,
+                           const struct talus__bus_thread_options *options)
 {
     memset(publisher, 0, sizeof *publisher);
     publisher->origin = options->origin;
@@ -62,7 +62,7 @@ fail_queue:
     return error;
 }
 
-void talus__publisher_fini(struct talus__publisher *publisher)
+void talus__bus_thread_fini(struct talus__bus_thread *publisher)
 {
     talus__waiters_fini(&publisher->flushers);
     talus__history_fini(&publisher->history);
@@ -73,7 +73,7 @@ void talus__publisher_fini(struct talus__publisher *publisher)
 
 // ---- Events
 
-static void give_batch(struct talus__publisher *publisher)
+static void give_batch(struct talus__bus_thread *publisher)
 {
     struct talus__publish_transport *transport = publisher->transport;
     size_t count = publisher->batch_count;
@@ -88,7 +88,7 @@ static void give_batch(struct talus__publisher *publisher)
 
 // An event that fails in the transport has its place in seq, prev and the history all the same, so
 // its loss is noticed and can be repaired.
-static void publish(struct talus__publisher *publisher, struct talus__message *message)
+static void publish(struct talus__bus_thread *publisher, struct talus__message *message)
 {
     uint64_t hash = message->kept.session_hash; // the history takes its place
     uint64_t prev;
@@ -106,7 +106,7 @@ static void publish(struct talus__publisher *publisher, struct talus__message *m
         .message = message, .session = session ? &session->publish : NULL, .session_hash = hash};
 }
 
-static struct talus__publish_room ask_room(struct talus__publisher *publisher)
+static struct talus__publish_room ask_room(struct talus__bus_thread *publisher)
 {
     struct talus__publish_transport *transport = publisher->transport;
     const struct talus__queue *queue = &publisher->queue;
@@ -119,7 +119,7 @@ static struct talus__publish_room ask_room(struct talus__publisher *publisher)
 }
 
 // Whether there is an event for which the transport has room.
-static bool has_event(struct talus__publisher *publisher)
+static bool has_event(struct talus__bus_thread *publisher)
 {
     if (!talus__queue_has_message(&publisher->queue))
         return false;
@@ -132,13 +132,13 @@ static void show(_Atomic uint64_t *gauge, uint64_t value)
     atomic_store_explicit(gauge, value, memory_order_relaxed);
 }
 
-static void show_kept(struct talus__publisher *publisher)
+static void show_kept(struct talus__bus_thread *publisher)
 {
     show(&publisher->events_kept, publisher->history.events);
     show(&publisher->bytes_kept, publisher->history.bytes);
 }
 
-static void note_settled(struct talus__publisher *publisher)
+static void note_settled(struct talus__bus_thread *publisher)
 {
     struct talus__publish_transport *transport = publisher->transport;
     uint64_t settled = transport->ops->settled(transport);
@@ -149,7 +149,7 @@ static void note_settled(struct talus__publisher *publisher)
     talus__waiters_wake(&publisher->flushers);
 }
 
-static bool drain_queue(struct talus__publisher *publisher)
+static bool drain_queue(struct talus__bus_thread *publisher)
 {
     size_t taken = 0, bytes = 0;
 
@@ -176,7 +176,7 @@ static bool drain_queue(struct talus__publisher *publisher)
 // ---- The loop
 
 // The transport's share of a turn. Returns whether there may be more to do at once.
-static bool run_transport(struct talus__publisher *publisher, bool is_busy)
+static bool run_transport(struct talus__bus_thread *publisher, bool is_busy)
 {
     struct talus__publish_transport *transport = publisher->transport;
     const struct talus__publish_turn turn = {.now = publisher->now,
@@ -192,7 +192,7 @@ static bool run_transport(struct talus__publisher *publisher, bool is_busy)
 
 // How long it may sleep if nothing happens, in the form that poll takes. `until`: a moment when to
 // wake; 0: none.
-static int timeout_of(struct talus__publisher *publisher, long long until)
+static int timeout_of(struct talus__bus_thread *publisher, long long until)
 {
     struct talus__publish_transport *transport = publisher->transport;
     long long at = talus__earlier(until, transport->ops->due(transport));
@@ -206,7 +206,7 @@ static int timeout_of(struct talus__publisher *publisher, long long until)
     return left < INT_MAX ? (int)left : INT_MAX;
 }
 
-static void poll_transport(struct talus__publisher *publisher, long long until)
+static void poll_transport(struct talus__bus_thread *publisher, long long until)
 {
     struct talus__publish_transport *transport = publisher->transport;
 
@@ -214,7 +214,7 @@ static void poll_transport(struct talus__publisher *publisher, long long until)
     poll(publisher->fds, (nfds_t)(1 + publisher->polled), timeout_of(publisher, until));
 }
 
-static void sleep_until_woken(struct talus__publisher *publisher)
+static void sleep_until_woken(struct talus__bus_thread *publisher)
 {
     publisher->fds[0] = (struct pollfd){.fd = publisher->wakeup.fd, .events = POLLIN};
     talus__wakeup_begin_sleep(&publisher->wakeup);
@@ -223,14 +223,14 @@ static void sleep_until_woken(struct talus__publisher *publisher)
     talus__wakeup_end_sleep(&publisher->wakeup, publisher->fds[0].revents != 0);
 }
 
-static uint64_t unsettled(struct talus__publisher *publisher)
+static uint64_t unsettled(struct talus__bus_thread *publisher)
 {
     return talus__queue_newest(&publisher->queue) -
            atomic_load_explicit(&publisher->settled, memory_order_relaxed);
 }
 
 // Sends what is left, until all is settled or the deadline is over.
-static void finish(struct talus__publisher *publisher)
+static void finish(struct talus__bus_thread *publisher)
 {
     struct talus__publish_transport *transport = publisher->transport;
     long long deadline = publisher->deadline;
@@ -250,7 +250,7 @@ static void finish(struct talus__publisher *publisher)
 
 static void *run(void *arg)
 {
-    struct talus__publisher *publisher = arg;
+    struct talus__bus_thread *publisher = arg;
 
     while (!atomic_load_explicit(&publisher->stopping, memory_order_acquire)) {
         publisher->now = talus__monotonic_ms();
@@ -265,8 +265,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-int talus__publisher_start(struct talus__publisher *publisher,
-                           struct talus__publish_transport *transport)
+int talus__bus_thread_start(struct talus__bus_thread *publisher,
+                            struct talus__publish_transport *transport)
 {
     sigset_t all, before;
 
@@ -287,7 +287,7 @@ int talus__publisher_start(struct talus__publisher *publisher,
     return 0;
 }
 
-uint64_t talus__publisher_stop(struct talus__publisher *publisher, long long deadline)
+uint64_t talus__bus_thread_stop(struct talus__bus_thread *publisher, long long deadline)
 {
     publisher->deadline = deadline;
     atomic_store_explicit(&publisher->stopping, true, memory_order_seq_cst);

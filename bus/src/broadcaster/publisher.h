@@ -23,7 +23,7 @@
 
 #define TALUS__BATCH_EVENTS 64 // that are given to the transport at once
 
-struct talus__publisher {
+struct talus__bus_thread {
     struct talus__queue queue;
     struct talus__wakeup wakeup;    // notify it after a put
     struct talus__waiters flushers; // woken when `settled` has grown
@@ -51,7 +51,7 @@ struct talus__publisher {
     size_t polled; // of the transport's, how many poll has looked at since the last turn
 };
 
-struct talus__publisher_options {
+struct talus__bus_thread_options {
     const char *origin; // kept: must live as long as the publisher
     size_t queue_events;
     size_t queue_bytes;
@@ -61,20 +61,20 @@ struct talus__publisher_options {
 };
 
 // Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.
-int talus__publisher_init(struct talus__publisher *publisher,
-                          const struct talus__publisher_options *options);
+int talus__bus_thread_init(struct talus__bus_thread *publisher,
+                           const struct talus__bus_thread_options *options);
 
 // After stop, or when start failed, and after the transport was closed.
-void talus__publisher_fini(struct talus__publisher *publisher);
+void talus__bus_thread_fini(struct talus__bus_thread *publisher);
 
 // Starts the thread. The transport was opened with the publisher's source (`cursors.source`), and
 // is closed by the caller, after stop or an error. Returns 0 or TALUS_ESYSTEM.
-int talus__publisher_start(struct talus__publisher *publisher,
-                           struct talus__publish_transport *transport);
+int talus__bus_thread_start(struct talus__bus_thread *publisher,
+                            struct talus__publish_transport *transport);
 
 // Sends what is queued and waits until it is settled, until `deadline` (on the monotonic clock in
 // milliseconds) at most, has the transport finish, and ends the thread. No emit may be under way.
 // Returns how many events were not settled.
-uint64_t talus__publisher_stop(struct talus__publisher *publisher, long long deadline);
+uint64_t talus__bus_thread_stop(struct talus__bus_thread *publisher, long long deadline);
 
 #endif

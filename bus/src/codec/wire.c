@@ -71,7 +71,8 @@ int talus__topic_parse(const void *bytes, size_t size, struct talus__topic *topi
 
 // What `$NAME/SUBSCRIBER/REST` names. Returns REST and its size, or NULL.
 static const char *parse_subscriber(const char *text, size_t size, const char *prefix,
-                                    struct talus__subscription *subscription, size_t *rest_size)
+                                    struct talus__subscription_topic *subscription,
+                                    size_t *rest_size)
 {
     if (!starts_with(text, size, prefix))
         return NULL;
@@ -85,7 +86,8 @@ static const char *parse_subscriber(const char *text, size_t size, const char *p
     return slash + 1;
 }
 
-static bool parse_ready(const char *text, size_t size, struct talus__subscription *subscription)
+static bool parse_ready(const char *text, size_t size,
+                        struct talus__subscription_topic *subscription)
 {
     size_t origin_size;
     const char *origin = parse_subscriber(text, size, TALUS__READY, subscription, &origin_size);
@@ -115,7 +117,8 @@ static bool parse_every(const char *digits, size_t size, int *every_ms)
     return true;
 }
 
-static bool parse_beat(const char *text, size_t size, struct talus__subscription *subscription)
+static bool parse_beat(const char *text, size_t size,
+                       struct talus__subscription_topic *subscription)
 {
     size_t digits_size;
     const char *digits = parse_subscriber(text, size, TALUS__BEATING, subscription, &digits_size);
@@ -125,18 +128,18 @@ static bool parse_beat(const char *text, size_t size, struct talus__subscription
     return true;
 }
 
-void talus__subscription_parse(const void *bytes, size_t size,
-                               struct talus__subscription *subscription)
+void talus__subscription_topic_parse(const void *bytes, size_t size,
+                                     struct talus__subscription_topic *subscription)
 {
     const char *text = bytes;
-    *subscription = (struct talus__subscription){.kind = TALUS__SUBSCRIPTION_OTHER};
+    *subscription = (struct talus__subscription_topic){.kind = TALUS__SUBSCRIPTION_OTHER};
     if (size == 0) {
         subscription->kind = TALUS__SUBSCRIPTION_EVERYTHING;
     } else if (equals(text, size, TALUS__BUS_TOPIC)) {
         subscription->kind = TALUS__SUBSCRIPTION_BUS;
     } else if (text[0] == '$') {
         if (!parse_ready(text, size, subscription) && !parse_beat(text, size, subscription))
-            *subscription = (struct talus__subscription){.kind = TALUS__SUBSCRIPTION_OTHER};
+            *subscription = (struct talus__subscription_topic){.kind = TALUS__SUBSCRIPTION_OTHER};
     } else if (text[size - 1] == '/' && (size == 1 || talus_session_check(text, size - 1) == 0)) {
         subscription->kind = TALUS__SUBSCRIPTION_SESSION;
         subscription->name = text;

@@ -72,7 +72,7 @@ enum talus__subscription_kind {
     TALUS__SUBSCRIPTION_OTHER,      // anything else is legal, and answered by nothing
 };
 
-struct talus__subscription {
+struct talus__subscription_topic {
     enum talus__subscription_kind kind;
     const char *name; // SESSION, or SUBSCRIBER; borrowed
     size_t name_size;
@@ -81,8 +81,8 @@ struct talus__subscription {
     int every_ms; // BEAT: at most TALUS__EVERY_MOST_MS
 };
 
-void talus__subscription_parse(const void *bytes, size_t size,
-                               struct talus__subscription *subscription);
+void talus__subscription_topic_parse(const void *bytes, size_t size,
+                                     struct talus__subscription_topic *subscription);
 
 // Whether `origin` is TALUS__ORIGIN_MIN to TALUS_ORIGIN_MAX characters of a-z 0-9.
 bool talus__is_origin(const char *origin, size_t size);

@@ -2,6 +2,7 @@
 // Gap repair.
 #include "bus/src/subscriber/gap_repair.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <talus/error.h>
@@ -9,11 +10,12 @@
 #include "bus/src/base/log.h"
 #include "bus/src/subscriber/catch_up.h"
 
-void talus__gap_repair_leave(struct talus__gap_repair *repairs, struct talus__joined *joined)
+void talus__gap_repair_leave(struct talus__gap_repair *repairs,
+                             struct talus__subscription *subscription)
 {
-    for (uint32_t i = 0; i < joined->cursor_count; i++) {
-        if (joined->cursors[i].stream.repair)
-            talus__gaps_close(repairs, talus__gap_of(joined->cursors[i].stream.repair));
+    for (uint32_t i = 0; i < subscription->cursor_count; i++) {
+        if (subscription->cursors[i].stream.repair)
+            talus__gaps_close(repairs, talus__gap_of(subscription->cursors[i].stream.repair));
     }
 }
 
@@ -22,51 +24,65 @@ void talus__gap_repair_leave(struct talus__gap_repair *repairs, struct talus__jo
 // What belongs to one event.
 struct context {
     struct talus__event_place place;
-    struct talus__origin *origin;
-    struct talus__joined *session;    // joined, or left a moment ago; NULL: neither
-    struct talus__joined *everything; // likewise
-    struct talus__joined *judge;      // of place.judge
+    struct talus__publisher *publisher;
+    struct talus__subscription *session;    // joined, or left a moment ago; NULL: neither
+    struct talus__subscription *everything; // likewise
+    struct talus__subscription *judge;      // of place.judge
     const struct talus__topic *topic;
     const struct talus__body *body;
+    uint64_t seq; // in the order that counts: the publisher's, or the transport's
+    uint64_t prev;
     int refusal;
 };
 
-static bool is_wanted(const struct talus__joined *joined)
+static void set_event(struct context *context, const struct talus__ordered_event *event)
 {
-    return joined && !talus__joined_is_left(joined);
+    context->session = event->session;
+    context->topic = event->topic;
+    context->body = event->body;
+    context->seq = event->seq;
+    context->prev = event->prev;
+    context->refusal = event->refusal;
 }
 
-static struct talus__stream *stream_of(struct talus__core *core, struct talus__joined *joined,
-                                       struct talus__origin_ref ref)
+static bool is_wanted(const struct talus__subscription *subscription)
 {
-    struct talus__cursor *cursor = joined ? talus__cursor_get(joined, &core->origins, ref) : NULL;
+    return subscription && !talus__subscription_is_left(subscription);
+}
+
+static struct talus__stream *stream_of(struct talus__core *core,
+                                       struct talus__subscription *subscription,
+                                       struct talus__publisher_ref ref)
+{
+    struct talus__stream_cursor *cursor =
+        subscription ? talus__stream_cursor_get(subscription, &core->publishers, ref) : NULL;
 
     return cursor ? &cursor->stream : NULL;
 }
 
 // Whether everything is owed that the publisher sent after what has come of it.
-static bool is_owed(const struct talus__joined *joined, const struct talus__origin *origin)
+static bool is_owed(const struct talus__subscription *subscription,
+                    const struct talus__publisher *publisher)
 {
-    return joined->is_live || (joined->since && talus__catch_up_is_owed(joined, origin));
+    return subscription->is_live ||
+           (subscription->since && talus__catch_up_is_owed(subscription, publisher));
 }
 
 static void find_streams(struct talus__gap_repair *repairs, struct context *context)
 {
     struct talus__core *core = repairs->core;
     struct talus__event_place *place = &context->place;
-    struct talus__origin_ref ref = talus__origin_refer(&core->origins, context->origin);
+    struct talus__publisher_ref ref = talus__publisher_refer(&core->publishers, context->publisher);
 
-    context->session =
-        talus__joined_find(&core->joined, context->topic->session, context->topic->session_size);
-    context->everything = core->joined.everything;
+    context->everything = core->subscriptions.everything;
     *place = (struct talus__event_place){
         .session = stream_of(core, context->session, ref),
         .all = stream_of(core, context->everything, ref),
         .wants_session = is_wanted(context->session),
         .wants_all = is_wanted(context->everything),
-        .is_session_live = context->session && is_owed(context->session, context->origin),
+        .is_session_live = context->session && is_owed(context->session, context->publisher),
         .is_all_live = context->everything && context->everything->is_live,
-        .has_marks = context->origin->speaks_heads,
+        .has_marks = context->publisher->sends_marks,
     };
 }
 
@@ -87,9 +103,9 @@ static void count_refusal(struct talus__gap_repair *repairs, const struct contex
 static void note_newest(const struct context *context)
 {
     if (context->place.session)
-        talus__joined_note(context->session, context->origin, context->body->seq);
+        talus__subscription_note(context->session, context->publisher, context->seq);
     if (context->place.all)
-        talus__joined_note(context->everything, context->origin, context->body->seq);
+        talus__subscription_note(context->everything, context->publisher, context->seq);
 }
 
 // Delivers the event, whose judge's stream was at `before`; or a gap if it is refused.
@@ -101,11 +117,11 @@ static int deliver(struct talus__gap_repair *repairs, const struct context *cont
     note_newest(context);
     if (context->refusal) {
         count_refusal(repairs, context);
-        talus__delivery_gap(&core->delivery, context->judge->name, context->origin->name, before,
-                            context->body->seq + 1, TALUS_GAP_REFUSED);
+        talus__delivery_gap(&core->delivery, context->judge->name, context->publisher->name, before,
+                            context->seq + 1, TALUS_GAP_REFUSED);
         return TALUS__TAKEN_EVENT;
     }
-    if (!context->origin->speaks_heads)
+    if (!context->publisher->sends_marks)
         core->stats.unproven++;
     talus__delivery_event(&core->delivery, context->topic, context->body);
     return TALUS__TAKEN_EVENT;
@@ -113,11 +129,13 @@ static int deliver(struct talus__gap_repair *repairs, const struct context *cont
 
 // Opens the gap, or extends it. What the owner may have had before the join is not asked for.
 static struct talus__repair *open_gap(struct talus__gap_repair *repairs,
-                                      struct talus__joined *joined, struct talus__origin *origin,
+                                      struct talus__subscription *subscription,
+                                      struct talus__publisher *publisher,
                                       struct talus__stream *stream, uint64_t target,
                                       bool is_unknown)
 {
-    struct talus__repair *repair = talus__gaps_open(repairs, joined, origin, stream, target);
+    struct talus__repair *repair =
+        talus__gaps_open(repairs, subscription, publisher, stream, target);
 
     if (repair && is_unknown)
         talus__sequencer_fail(&repairs->sequencer, repair, TALUS__CAUSE_UNKNOWN);
@@ -127,12 +145,12 @@ static struct talus__repair *open_gap(struct talus__gap_repair *repairs,
 static void hold_event(struct talus__gap_repair *repairs, const struct context *context)
 {
     const struct talus__event_place *place = &context->place;
-    bool is_unknown = talus__catch_up_is_unknown(context->judge, context->origin, place->judge);
-    struct talus__repair *repair =
-        open_gap(repairs, context->judge, context->origin, place->judge, place->prev, is_unknown);
+    bool is_unknown = talus__catch_up_is_unknown(context->judge, context->publisher, place->judge);
+    struct talus__repair *repair = open_gap(repairs, context->judge, context->publisher,
+                                            place->judge, place->prev, is_unknown);
 
     if (repair)
-        talus__gaps_hold(repairs, repair, context->body->seq, place->prev);
+        talus__gaps_hold(repairs, repair, context->seq, place->prev);
 }
 
 static int on_ordered_event(struct talus__gap_repair *repairs, struct context *context)
@@ -141,7 +159,7 @@ static int on_ordered_event(struct talus__gap_repair *repairs, struct context *c
     uint64_t before = place->judge->last;
 
     context->judge = place->judge == place->all ? context->everything : context->session;
-    switch (talus__sequencer_event(&repairs->sequencer, place, context->body->seq)) {
+    switch (talus__sequencer_event(&repairs->sequencer, place, context->seq)) {
     case TALUS__VERDICT_DELIVER:
         talus__gaps_wake(repairs);
         return deliver(repairs, context, before);
@@ -155,64 +173,60 @@ static int on_ordered_event(struct talus__gap_repair *repairs, struct context *c
     return TALUS__TAKEN_HANDLED;
 }
 
-int talus__gap_repair_event(struct talus__gap_repair *repairs, const struct talus__topic *topic,
-                            const struct talus__body *body, struct talus__origin *origin,
-                            int refusal)
+int talus__gap_repair_event(struct talus__gap_repair *repairs,
+                            const struct talus__ordered_event *event)
 {
     struct talus__core *core = repairs->core;
     struct context context;
 
-    context.origin = origin;
-    context.topic = topic;
-    context.body = body;
-    context.refusal = refusal;
+    set_event(&context, event);
+    context.publisher = event->publisher;
     find_streams(repairs, &context);
-    talus__sequencer_place(&context.place, body->seq, body->prev);
+    talus__sequencer_place(&context.place, event->seq, event->prev);
     if (context.place.judge)
         return on_ordered_event(repairs, &context);
     if (!context.place.wants_session && !context.place.wants_all) {
-        talus__sequencer_follow(&context.place, body->seq);
+        talus__sequencer_follow(&context.place, event->seq);
         note_newest(&context);
         core->stats.ignored++;
         return TALUS__TAKEN_HANDLED;
     }
-    if (refusal) {
+    if (event->refusal) {
         count_refusal(repairs, &context);
         return TALUS__TAKEN_HANDLED;
     }
-    talus__delivery_event(&core->delivery, topic, body); // there is no memory to judge it
+    talus__delivery_event(&core->delivery, event->topic, event->body); // no memory to judge it
     return TALUS__TAKEN_EVENT;
 }
 
 static void find_place_in(struct talus__gap_repair *repairs, struct talus__gap *gap,
                           struct context *context)
 {
-    context->origin = gap->origin;
+    context->publisher = gap->publisher;
     find_streams(repairs, context);
-    context->judge = gap->joined;
-    talus__sequencer_place_in(&context->place, &gap->repair, context->body->seq,
-                              context->body->prev);
+    context->judge = gap->subscription;
+    talus__sequencer_place_in(&context->place, &gap->repair, context->seq, context->prev);
 }
 
 int talus__gap_repair_replayed(struct talus__gap_repair *repairs, struct talus__gap *gap,
-                               const struct talus__topic *topic, const struct talus__body *body,
-                               int refusal)
+                               const struct talus__ordered_event *event)
 {
-    struct context context = {.topic = topic, .body = body, .refusal = refusal};
+    struct context context;
 
+    set_event(&context, event);
     find_place_in(repairs, gap, &context);
     uint64_t before = context.place.judge->last;
     enum talus__verdict verdict =
-        talus__sequencer_replayed(&repairs->sequencer, &context.place, body->seq);
+        talus__sequencer_replayed(&repairs->sequencer, &context.place, event->seq);
     talus__gaps_wake(repairs);
-    if (body->seq > before)
+    if (event->seq > before)
         repairs->core->stats.healed++;
-    talus__catch_up_check(repairs->core, gap->joined);
+    talus__catch_up_check(repairs->core, gap->subscription);
     if (verdict == TALUS__VERDICT_DELIVER)
         return deliver(repairs, &context, before);
     if (verdict == TALUS__VERDICT_HOLD)
-        talus__gaps_hold(repairs, &gap->repair, body->seq, context.place.prev);
-    else if (body->seq > before)
+        talus__gaps_hold(repairs, &gap->repair, event->seq, context.place.prev);
+    else if (event->seq > before)
         repairs->core->stats.duplicates++; // the session alone had it
     return TALUS__TAKEN_HANDLED;
 }
@@ -222,23 +236,23 @@ static bool release(struct talus__gap_repair *repairs, struct talus__gap *gap,
                     struct talus__held *held)
 {
     struct talus__core *core = repairs->core;
-    struct talus__kept *kept = (struct talus__kept *)held;
+    const struct talus__held_event *event = (struct talus__held_event *)held;
     struct talus__topic topic;
     struct talus__body body;
-    struct context context = {.topic = &topic, .body = &body};
+    struct context context = {.topic = &topic, .body = &body, .seq = held->seq, .prev = held->prev};
 
-    talus__frames_move(&core->frames, &kept->frames);
-    talus__gaps_forget(held);
-    // Both were decoded before, when it was taken up.
-    if (talus__topic_parse(talus__frames_topic(&core->frames),
-                           talus__frames_topic_size(&core->frames), &topic) != 0)
+    free(core->released);
+    core->released = (struct talus__held_event *)held; // what is delivered borrows from it
+    // Both were decoded before, when it was held.
+    if (talus__topic_parse(event->bytes, event->topic_size, &topic) != 0)
         return false;
-    context.refusal =
-        talus__body_decode(talus__frames_body(&core->frames),
-                           talus__frames_body_size(&core->frames), &core->limits, &body);
+    context.session =
+        talus__subscriptions_find(&core->subscriptions, topic.session, topic.session_size);
+    context.refusal = talus__body_decode(event->bytes + event->topic_size, event->body_size,
+                                         &core->limits, &body);
     find_place_in(repairs, gap, &context);
     uint64_t before = context.place.judge->last;
-    if (talus__sequencer_release(&context.place, body.seq) != TALUS__VERDICT_DELIVER) {
+    if (talus__sequencer_release(&context.place, held->seq) != TALUS__VERDICT_DELIVER) {
         core->stats.duplicates++;
         return false;
     }
@@ -248,27 +262,28 @@ static bool release(struct talus__gap_repair *repairs, struct talus__gap *gap,
 // ---- High-water marks
 
 bool talus__gap_repair_is_judged_by_all(struct talus__gap_repair *repairs,
-                                        const struct talus__origin *origin)
+                                        const struct talus__publisher *publisher)
 {
     struct talus__core *core = repairs->core;
-    struct talus__joined *everything = core->joined.everything;
+    struct talus__subscription *everything = core->subscriptions.everything;
 
     if (!is_wanted(everything))
         return false;
-    const struct talus__cursor *all =
-        talus__cursor_find(everything, talus__origin_refer(&core->origins, origin));
+    const struct talus__stream_cursor *all =
+        talus__stream_cursor_find(everything, talus__publisher_refer(&core->publishers, publisher));
     return all && talus__sequencer_can_judge(&all->stream, everything->is_live);
 }
 
 // The stream of all takes over what the sessions' streams miss of the publisher.
-static void take_over(struct talus__gap_repair *repairs, const struct talus__origin *origin,
+static void take_over(struct talus__gap_repair *repairs, const struct talus__publisher *publisher,
                       struct talus__mark *mark)
 {
     struct talus__gap *gap = repairs->first;
 
     while (gap) {
         struct talus__gap *next = gap->next;
-        if (gap->origin == origin && gap->joined != repairs->core->joined.everything) {
+        if (gap->publisher == publisher &&
+            gap->subscription != repairs->core->subscriptions.everything) {
             talus__sequencer_take_over(gap->repair.stream, mark);
             talus__gaps_close(repairs, gap);
         }
@@ -276,77 +291,79 @@ static void take_over(struct talus__gap_repair *repairs, const struct talus__ori
     }
 }
 
-static void take_mark(struct talus__gap_repair *repairs, struct talus__joined *joined,
-                      struct talus__origin *origin, uint64_t seq)
+static void take_mark(struct talus__gap_repair *repairs, struct talus__subscription *subscription,
+                      struct talus__publisher *publisher, uint64_t seq)
 {
     struct talus__core *core = repairs->core;
-    struct talus__cursor *cursor =
-        talus__cursor_get(joined, &core->origins, talus__origin_refer(&core->origins, origin));
+    struct talus__stream_cursor *cursor = talus__stream_cursor_get(
+        subscription, &core->publishers, talus__publisher_refer(&core->publishers, publisher));
     if (!cursor)
         return; // without memory the join becomes live when its time is over
     struct talus__stream *stream = &cursor->stream;
-    bool is_all = joined == core->joined.everything;
+    bool is_all = subscription == core->subscriptions.everything;
     struct talus__mark mark = {
         .seq = seq,
-        .is_wanted = is_wanted(joined),
-        .is_live = is_owed(joined, origin),
-        .is_judged = is_all || !talus__gap_repair_is_judged_by_all(repairs, origin),
+        .is_wanted = is_wanted(subscription),
+        .is_live = is_owed(subscription, publisher),
+        .is_judged = is_all || !talus__gap_repair_is_judged_by_all(repairs, publisher),
     };
-    bool is_unknown = talus__catch_up_is_unknown(joined, origin, stream);
 
-    joined->answered += !stream->has_baseline;
-    if (talus__catch_up_begin(joined, origin, stream, seq) ? seq > 0 : seq > stream->last)
-        talus__joined_note(joined, origin, seq);
-    if (is_all && talus__sequencer_is_baseline(stream, joined->is_live))
-        take_over(repairs, origin, &mark);
+    bool is_unknown = talus__catch_up_is_unknown(subscription, publisher, stream);
+
+    subscription->answered += !stream->has_baseline;
+    if (talus__catch_up_begin(subscription, publisher, stream, seq) ? seq > 0 : seq > stream->last)
+        talus__subscription_note(subscription, publisher, seq);
+    if (is_all && talus__sequencer_is_baseline(stream, subscription->is_live))
+        take_over(repairs, publisher, &mark);
     uint64_t missing = talus__sequencer_mark(&repairs->sequencer, stream, &mark);
     if (missing > 0)
-        open_gap(repairs, joined, origin, stream, missing, is_unknown);
+        open_gap(repairs, subscription, publisher, stream, missing, is_unknown);
     talus__gaps_wake(repairs);
 }
 
-void talus__gap_repair_mark(struct talus__gap_repair *repairs, struct talus__joined *joined,
-                            struct talus__origin *origin, uint64_t seq)
+void talus__gap_repair_mark(struct talus__gap_repair *repairs,
+                            struct talus__subscription *subscription,
+                            struct talus__publisher *publisher, uint64_t seq)
 {
-    talus__origin_pin(&repairs->core->origins, origin); // ending a gap may let go of it
-    take_mark(repairs, joined, origin, seq);
-    talus__origin_unpin(&repairs->core->origins, origin);
+    talus__publisher_pin(&repairs->core->publishers, publisher); // ending a gap may let go of it
+    take_mark(repairs, subscription, publisher, seq);
+    talus__publisher_unpin(&repairs->core->publishers, publisher);
 }
 
 // The publisher's stream of all begins to judge without a mark. False: there is no memory, and its
 // sessions go on by themselves.
-static bool adopt(struct talus__gap_repair *repairs, struct talus__origin *origin)
+static bool adopt(struct talus__gap_repair *repairs, struct talus__publisher *publisher)
 {
     struct talus__core *core = repairs->core;
-    struct talus__joined *everything = core->joined.everything;
+    struct talus__subscription *everything = core->subscriptions.everything;
     struct talus__stream *all =
-        stream_of(core, everything, talus__origin_refer(&core->origins, origin));
+        stream_of(core, everything, talus__publisher_refer(&core->publishers, publisher));
     struct talus__mark mark = {0};
 
     if (!all)
         return false;
-    take_over(repairs, origin, &mark);
+    take_over(repairs, publisher, &mark);
     uint64_t missing = talus__sequencer_adopt(&repairs->sequencer, all, &mark);
     if (missing > 0)
-        talus__gaps_open(repairs, everything, origin, all, missing);
+        talus__gaps_open(repairs, everything, publisher, all, missing);
     return true;
 }
 
 void talus__gap_repair_go_live(struct talus__gap_repair *repairs)
 {
-    const struct talus__joined *everything = repairs->core->joined.everything;
+    const struct talus__subscription *everything = repairs->core->subscriptions.everything;
     struct talus__gap *gap = repairs->first;
     bool is_adopted = true;
 
     while (gap && is_adopted) {
-        struct talus__origin *origin = gap->origin;
-        if (gap->joined == everything) {
+        struct talus__publisher *publisher = gap->publisher;
+        if (gap->subscription == everything) {
             gap = gap->next;
             continue;
         }
-        talus__origin_pin(&repairs->core->origins, origin);
-        is_adopted = adopt(repairs, origin);
-        talus__origin_unpin(&repairs->core->origins, origin);
+        talus__publisher_pin(&repairs->core->publishers, publisher);
+        is_adopted = adopt(repairs, publisher);
+        talus__publisher_unpin(&repairs->core->publishers, publisher);
         gap = repairs->first; // the session's gaps of this publisher are gone
     }
     talus__gaps_wake(repairs);
@@ -380,7 +397,7 @@ static bool take_action(struct talus__gap_repair *repairs, const struct talus__a
         talus__gaps_forget(action->held);
         return false;
     case TALUS__ACTION_GAP:
-        talus__delivery_gap(&repairs->core->delivery, gap->joined->name, gap->origin->name,
+        talus__delivery_gap(&repairs->core->delivery, gap->subscription->name, gap->publisher->name,
                             action->after, action->before, reason_of(action->cause));
         return true;
     case TALUS__ACTION_REQUEST:
@@ -398,9 +415,9 @@ bool talus__gap_repair_take_due(struct talus__gap_repair *repairs)
     struct talus__action action;
 
     while (talus__sequencer_next(&repairs->sequencer, &action)) {
-        struct talus__joined *joined = talus__gap_of(action.repair)->joined;
+        struct talus__subscription *subscription = talus__gap_of(action.repair)->subscription;
         bool is_something = take_action(repairs, &action);
-        talus__catch_up_check(repairs->core, joined);
+        talus__catch_up_check(repairs->core, subscription);
         if (is_something)
             return true;
     }

@@ -13,30 +13,40 @@
 #include "bus/src/subscriber/gap_requests.h"
 #include "bus/src/subscriber/gaps.h"
 
-// An event, decoded from core->frames. `refusal`: 0, or why its payload is not delivered.
-// Returns enum talus__taken.
-int talus__gap_repair_event(struct talus__gap_repair *repairs, const struct talus__topic *topic,
-                            const struct talus__body *body, struct talus__origin *origin,
-                            int refusal);
+// An event that was taken (core->incoming), decoded, with its place in the order that counts.
+struct talus__ordered_event {
+    const struct talus__topic *topic;
+    const struct talus__body *body;
+    struct talus__subscription *session; // that it is of; NULL: it is neither joined nor lingers
+    struct talus__publisher *publisher;  // whose order it is
+    uint64_t seq;
+    uint64_t prev;
+    int refusal; // 0, or why its payload is not delivered
+};
+
+// Takes an event. Returns enum talus__taken.
+int talus__gap_repair_event(struct talus__gap_repair *repairs,
+                            const struct talus__ordered_event *event);
 
 // The same for an event of a replay that the gap has requested.
 int talus__gap_repair_replayed(struct talus__gap_repair *repairs, struct talus__gap *gap,
-                               const struct talus__topic *topic, const struct talus__body *body,
-                               int refusal);
+                               const struct talus__ordered_event *event);
 
 // A high-water mark of a joined session: events up to `seq` have been sent.
-void talus__gap_repair_mark(struct talus__gap_repair *repairs, struct talus__joined *joined,
-                            struct talus__origin *origin, uint64_t seq);
+void talus__gap_repair_mark(struct talus__gap_repair *repairs,
+                            struct talus__subscription *subscription,
+                            struct talus__publisher *publisher, uint64_t seq);
 
 // "*" is live: its streams judge from now on.
 void talus__gap_repair_go_live(struct talus__gap_repair *repairs);
 
 // Whether the events of a session are judged by the publisher's stream of all.
 bool talus__gap_repair_is_judged_by_all(struct talus__gap_repair *repairs,
-                                        const struct talus__origin *origin);
+                                        const struct talus__publisher *publisher);
 
 // Ends the gaps of a session that is left.
-void talus__gap_repair_leave(struct talus__gap_repair *repairs, struct talus__joined *joined);
+void talus__gap_repair_leave(struct talus__gap_repair *repairs,
+                             struct talus__subscription *subscription);
 
 // Sets core->delivery to the next thing that is due. False: there is none.
 bool talus__gap_repair_take_due(struct talus__gap_repair *repairs);

@@ -2,7 +2,7 @@
 // Requests and deadlines of gaps.
 #include "bus/src/subscriber/gap_requests.h"
 
-#include "bus/src/zmq/context.h"
+#include "bus/src/base/clock.h"
 
 #define REQUEST_AGAIN_MS 100 // before a request is tried again that could not be made
 
@@ -21,16 +21,16 @@ static void wait_until(struct talus__gap_repair *repairs, struct talus__gap *gap
 
 static void send_request(struct talus__gap_repair *repairs, struct talus__gap *gap, uint64_t after)
 {
-    struct talus__replay_request *request =
-        talus__replay_request_new(TALUS__REPLAY_REPAIR, gap->joined->name, after);
+    struct talus__receive_transport *transport = repairs->core->transport;
+    struct talus__open_replay *replay = talus__open_replay_new(gap->subscription->name, after);
 
-    if (request) {
-        request->waiter = gap;
-        if (talus__replay_client_request(&repairs->core->replay_client, gap->origin, request) != 0)
-            request = NULL;
+    if (replay) {
+        replay->gap = gap;
+        if (transport->ops->request(transport, gap->publisher, &replay->request) != 0)
+            replay = NULL;
     }
-    gap->request = request;
-    if (request)
+    gap->replay = replay;
+    if (replay)
         talus__sequencer_requested(&gap->repair);
     else // too many, or no memory: later
         wait_until(repairs, gap, talus__monotonic_ms() + REQUEST_AGAIN_MS);
@@ -38,15 +38,15 @@ static void send_request(struct talus__gap_repair *repairs, struct talus__gap *g
 
 void talus__gap_request(struct talus__gap_repair *repairs, struct talus__gap *gap, uint64_t after)
 {
-    const struct talus__origin *origin = gap->origin;
+    const struct talus__publisher *publisher = gap->publisher;
 
-    if (origin->is_lost)
+    if (publisher->standing.is_lost)
         talus__sequencer_fail(&repairs->sequencer, &gap->repair, TALUS__CAUSE_LOST);
-    else if (origin->replay)
+    else if (publisher->can_replay)
         send_request(repairs, gap, after);
-    else if (origin->speaks_heads) // it offers none
+    else if (publisher->sends_marks) // it offers none
         talus__sequencer_fail(&repairs->sequencer, &gap->repair, TALUS__CAUSE_HISTORY);
-    else if (origin->is_plain)
+    else if (publisher->is_plain)
         talus__sequencer_fail(&repairs->sequencer, &gap->repair, TALUS__CAUSE_UNPROVEN);
     else
         wait_until(repairs, gap, talus__monotonic_ms() + repairs->core->options.head_wait_ms);
@@ -58,10 +58,11 @@ static void retry(struct talus__gap_repair *repairs, struct talus__gap *gap)
     talus__sequencer_retry(&repairs->sequencer, &gap->repair);
 }
 
-void talus__gap_hear_all(struct talus__gap_repair *repairs, const struct talus__origin *origin)
+void talus__gap_hear_all(struct talus__gap_repair *repairs,
+                         const struct talus__publisher *publisher)
 {
     for (struct talus__gap *gap = repairs->first; gap; gap = gap->next) {
-        if (gap->origin == origin && gap->deadline != 0)
+        if (gap->publisher == publisher && gap->deadline != 0)
             retry(repairs, gap);
     }
     talus__gaps_wake(repairs);
@@ -70,7 +71,7 @@ void talus__gap_hear_all(struct talus__gap_repair *repairs, const struct talus__
 void talus__gap_end(struct talus__gap_repair *repairs, struct talus__gap *gap, uint64_t since,
                     uint64_t first)
 {
-    gap->request = NULL;
+    gap->replay = NULL;
     talus__sequencer_end(&repairs->sequencer, &gap->repair, since, first);
     talus__gaps_wake(repairs);
 }
@@ -85,7 +86,7 @@ static void fail(struct talus__gap_repair *repairs, struct talus__gap *gap,
 
 void talus__gap_request_failed(struct talus__gap_repair *repairs, struct talus__gap *gap)
 {
-    gap->request = NULL;
+    gap->replay = NULL;
     fail(repairs, gap, TALUS__CAUSE_LOST);
 }
 
@@ -95,11 +96,12 @@ void talus__gap_fail(struct talus__gap_repair *repairs, struct talus__stream *st
         fail(repairs, talus__gap_of(stream->repair), TALUS__CAUSE_LOST);
 }
 
-void talus__gap_lose(struct talus__gap_repair *repairs, struct talus__joined *joined,
-                     struct talus__origin *origin, struct talus__stream *stream, uint64_t upto)
+void talus__gap_lose(struct talus__gap_repair *repairs, struct talus__subscription *subscription,
+                     struct talus__publisher *publisher, struct talus__stream *stream,
+                     uint64_t upto)
 {
     struct talus__repair *repair =
-        talus__gaps_open(repairs, joined, origin, stream, upto > 0 ? upto : stream->last);
+        talus__gaps_open(repairs, subscription, publisher, stream, upto > 0 ? upto : stream->last);
 
     if (!repair)
         return;
@@ -111,10 +113,11 @@ void talus__gap_lose(struct talus__gap_repair *repairs, struct talus__joined *jo
     talus__gaps_wake(repairs);
 }
 
-// Whether the inbox has lately dropped something. Noticed late, it counts as late.
+// Whether messages were lately dropped. Noticed late, it counts as late.
 static bool has_dropped(struct talus__gap_repair *repairs, long long now)
 {
-    uint64_t dropped = atomic_load_explicit(&repairs->core->bound.dropped, memory_order_relaxed);
+    const struct talus__receive_transport *transport = repairs->core->transport;
+    uint64_t dropped = transport->ops->dropped(transport);
 
     if (dropped != repairs->dropped) {
         repairs->dropped = dropped;
@@ -145,12 +148,12 @@ static void tend_gap(struct talus__gap_repair *repairs, struct talus__gap *gap, 
         return;
     }
     bool is_waiting = gap->give_up_at != 0 || has_dropped(repairs, now);
-    if (is_waiting && !gap->origin->speaks_heads) {
+    if (is_waiting && !gap->publisher->sends_marks) {
         wait_longer(repairs, gap, now);
         return;
     }
-    if (!gap->origin->speaks_heads)
-        gap->origin->is_plain = true; // no mark came in its time
+    if (!gap->publisher->sends_marks)
+        gap->publisher->is_plain = true; // no mark came in its time
     retry(repairs, gap);
 }
 

@@ -17,14 +17,16 @@ void talus__gap_end(struct talus__gap_repair *repairs, struct talus__gap *gap, u
 void talus__gap_request_failed(struct talus__gap_repair *repairs, struct talus__gap *gap);
 
 // The publisher can be asked now, or is known to send marks.
-void talus__gap_hear_all(struct talus__gap_repair *repairs, const struct talus__origin *origin);
+void talus__gap_hear_all(struct talus__gap_repair *repairs,
+                         const struct talus__publisher *publisher);
 
 // The publisher is gone, and cannot be asked for what is missing.
 void talus__gap_fail(struct talus__gap_repair *repairs, struct talus__stream *stream);
 
 // The same, and it had sent events up to `upto`; 0: nobody knows how many.
-void talus__gap_lose(struct talus__gap_repair *repairs, struct talus__joined *joined,
-                     struct talus__origin *origin, struct talus__stream *stream, uint64_t upto);
+void talus__gap_lose(struct talus__gap_repair *repairs, struct talus__subscription *subscription,
+                     struct talus__publisher *publisher, struct talus__stream *stream,
+                     uint64_t upto);
 
 // Gives up what has waited long enough, once repairs->tend_at is over.
 void talus__gap_tend_all(struct talus__gap_repair *repairs, long long now);

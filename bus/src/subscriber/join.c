@@ -1,269 +1,217 @@
 // SPDX-License-Identifier: MIT
 // Joining, leaving, and LIVE.
 //
-// A join is live when each origin that is waited for has answered with the session's head: the head
-// travels the same way as the events, so what the origin sends after it will come.
-#include <stdio.h>
+// A join is live when each publisher that is waited for has answered with the session's head: the
+// head travels the same way as the events, so what the publisher sends after it will come.
+#include "bus/src/subscriber/join.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include <talus/error.h>
 
+#include "bus/src/base/clock.h"
 #include "bus/src/base/log.h"
-#include "bus/src/codec/request.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/catch_up.h"
-#include "bus/src/subscriber/instance.h"
-#include "bus/src/subscriber/join.h"
-#include "bus/src/zmq/context.h"
-#include "bus/src/zmq/sub/sub_socket.h"
 
-#define HEADS_PER_ASK  TALUS__HEADS_MAX
 #define LINGERING_MOST 4096 // sessions; beyond, the one left first is ended at once
-
-// ---- Subscriptions
-
-// The topic of a session's events. Returns its size.
-static size_t topic_of(char topic[TALUS_SESSION_MAX + 2], const char *session)
-{
-    if (strcmp(session, TALUS__EVERYTHING) == 0)
-        return 0;
-    return (size_t)snprintf(topic, TALUS_SESSION_MAX + 2, "%s/", session);
-}
-
-static int subscribe(talus_subscriber_t *subscriber, const char *session)
-{
-    char topic[TALUS_SESSION_MAX + 2];
-
-    return talus__sub_subscribe(subscriber->core.socket, topic, topic_of(topic, session));
-}
-
-static void unsubscribe(talus_subscriber_t *subscriber, const char *session)
-{
-    char topic[TALUS_SESSION_MAX + 2];
-    int error = talus__sub_unsubscribe(subscriber->core.socket, topic, topic_of(topic, session));
-
-    if (error)
-        talus__log(TALUS_LOG_WARNING, "cannot unsubscribe from '%s': %s", session,
-                   talus_strerror(error));
-}
-
-static void set_ready(talus_subscriber_t *subscriber, const struct talus__origin *origin,
-                      int (*set)(void *socket, const char *topic, size_t size))
-{
-    char topic[sizeof TALUS__READY + TALUS__SUBSCRIBER_ID + 1 + TALUS_ORIGIN_MAX];
-    int size = snprintf(topic, sizeof topic, TALUS__READY "%s/%s", subscriber->core.peers.id,
-                        origin->name);
-    int error = set(subscriber->core.socket, topic, (size_t)size);
-
-    if (error)
-        talus__log(TALUS_LOG_WARNING, "%s: %s", topic, talus_strerror(error));
-}
-
-void talus__join_announce_ready(talus_subscriber_t *subscriber, struct talus__origin *origin)
-{
-    // After a reconnect ZeroMQ repeats the subscriptions in an order of its own. So that this one
-    // comes last again, it is made again.
-    if (origin->is_ready_topic)
-        set_ready(subscriber, origin, talus__sub_unsubscribe);
-    set_ready(subscriber, origin, talus__sub_subscribe);
-    origin->is_ready_topic = true;
-}
-
-void talus__join_on_removed(struct talus__origin *origin, void *arg)
-{
-    if (origin->is_ready_topic)
-        set_ready(arg, origin, talus__sub_unsubscribe);
-}
 
 // ---- LIVE
 
-static bool has_answered(const talus_subscriber_t *subscriber, struct talus__joined *joined,
-                         const struct talus__origin *origin)
+static bool has_answered(const talus_subscriber_t *subscriber,
+                         struct talus__subscription *subscription,
+                         const struct talus__publisher *publisher)
 {
-    const struct talus__cursor *cursor =
-        talus__cursor_find(joined, talus__origin_refer(&subscriber->core.origins, origin));
+    const struct talus__stream_cursor *cursor = talus__stream_cursor_find(
+        subscription, talus__publisher_refer(&subscriber->core.publishers, publisher));
     return cursor && cursor->stream.has_baseline;
 }
 
 // Those that have not answered and are away are not waited for. They may come back with events of
 // the session, until they are told to be lost.
-static size_t count_away(const talus_subscriber_t *subscriber, struct talus__joined *joined)
+static size_t count_away(const talus_subscriber_t *subscriber,
+                         struct talus__subscription *subscription)
 {
-    const struct talus__origins *origins = &subscriber->core.origins;
+    const struct talus__publishers *publishers = &subscriber->core.publishers;
     size_t count = 0;
 
-    for (size_t i = 0; origins->departing > 0 && i < origins->slot_count; i++) {
-        const struct talus__origin *origin = origins->slots[i].origin;
-        count += origin && origin->is_departing && origin->is_away &&
-                 talus__origin_may_return(origin) && !has_answered(subscriber, joined, origin);
+    for (size_t i = 0; publishers->away > 0 && i < publishers->slot_count; i++) {
+        const struct talus__publisher *publisher = publishers->slots[i].publisher;
+        count += publisher && publisher->standing.is_away &&
+                 !has_answered(subscriber, subscription, publisher);
     }
     return count;
 }
 
-static void settle(talus_subscriber_t *subscriber, struct talus__joined *joined, bool is_complete)
+static void settle(talus_subscriber_t *subscriber, struct talus__subscription *subscription,
+                   bool is_complete)
 {
-    size_t away = count_away(subscriber, joined);
+    size_t away = count_away(subscriber, subscription);
 
     is_complete &= away == 0;
-    joined->is_live = true;
-    if (joined == subscriber->core.joined.everything)
+    subscription->is_live = true;
+    if (subscription == subscriber->core.subscriptions.everything)
         talus__gap_repair_go_live(&subscriber->repairs);
-    joined->live_turn = ++subscriber->core.origins.turn;
-    joined->is_complete = is_complete;
-    bool is_caught_up = talus__catch_up_settle(&subscriber->core, joined);
-    talus__joined_move(&subscriber->core.joined, joined,
-                       is_caught_up ? TALUS__LIST_ANNOUNCE : TALUS__LIST_CATCHING_UP);
+    subscription->live_turn = ++subscriber->core.publishers.turn;
+    subscription->is_complete = is_complete;
+    bool is_caught_up = talus__catch_up_settle(&subscriber->core, subscription);
+    talus__subscriptions_move(&subscriber->core.subscriptions, subscription,
+                              is_caught_up ? TALUS__LIST_ANNOUNCE : TALUS__LIST_CATCHING_UP);
     talus__wake_set(&subscriber->core.wake);
     if (is_complete)
         return;
     subscriber->core.stats.live_incomplete++;
     talus__log(TALUS_LOG_INFO,
                "session '%s' is live without all broadcasters: %u of %zu answered, %zu are away",
-               joined->name, joined->answered, subscriber->core.origins.waited, away);
+               subscription->name, subscription->answered, subscriber->core.publishers.waited,
+               away);
 }
 
 // At the beginning joins wait a moment for those who are being connected to, so that the sessions
 // are not live before their first heads come: what these had sent long ago would be owed.
-static bool is_greeting(const talus_subscriber_t *subscriber)
+static bool is_connecting(const talus_subscriber_t *subscriber)
 {
-    return subscriber->core.peers.greet_until != 0;
+    return subscriber->core.transport->is_connecting;
 }
 
 // Whether nobody is waited for. Who has come by now is met first: what a broadcaster emitted that
 // came and died before the session was live is not owed, and what one emits that lives then is.
-static bool is_answered(talus_subscriber_t *subscriber, struct talus__joined *joined)
+static bool is_answered(talus_subscriber_t *subscriber, struct talus__subscription *subscription)
 {
-    if (!talus__joined_is_answered(joined, &subscriber->core.origins))
+    if (!talus__subscription_is_answered(subscription, &subscriber->core.publishers))
         return false;
-    if (!talus__peers_meet(&subscriber->core.peers))
+    struct talus__receive_transport *transport = subscriber->core.transport;
+    if (!transport->ops->meet(transport))
         return true;
-    subscriber->core.inbox.is_emptied = false; // connecting has read the descriptor
-    return talus__joined_is_answered(joined, &subscriber->core.origins);
+    return talus__subscription_is_answered(subscription, &subscriber->core.publishers);
 }
 
-void talus__join_check(talus_subscriber_t *subscriber, struct talus__joined *joined)
+void talus__join_check(talus_subscriber_t *subscriber, struct talus__subscription *subscription)
 {
-    if (talus__joined_is_pending(joined) && !is_greeting(subscriber) &&
-        is_answered(subscriber, joined))
-        settle(subscriber, joined, true);
+    if (talus__subscription_is_pending(subscription) && !is_connecting(subscriber) &&
+        is_answered(subscriber, subscription))
+        settle(subscriber, subscription, true);
 }
 
 // Settles the joins of a list that wait for nobody any more.
-static void check_list(talus_subscriber_t *subscriber, enum talus__joined_list list,
+static void check_list(talus_subscriber_t *subscriber, enum talus__subscription_list list,
                        bool is_complete)
 {
-    struct talus__joined *joined = subscriber->core.joined.lists[list].first;
+    struct talus__subscription *subscription = subscriber->core.subscriptions.lists[list].first;
 
-    while (joined) {
-        struct talus__joined *next = joined->next;
-        if (is_answered(subscriber, joined))
-            settle(subscriber, joined, is_complete);
-        joined = next;
+    while (subscription) {
+        struct talus__subscription *next = subscription->next;
+        if (is_answered(subscriber, subscription))
+            settle(subscriber, subscription, is_complete);
+        subscription = next;
     }
 }
 
 static void check_all(talus_subscriber_t *subscriber, bool is_complete)
 {
-    subscriber->core.origins.has_departed = false;
-    if (is_greeting(subscriber))
+    subscriber->core.publishers.has_departed = false;
+    if (is_connecting(subscriber))
         return;
     check_list(subscriber, TALUS__LIST_ASKED, is_complete);
     check_list(subscriber, TALUS__LIST_PENDING, is_complete);
 }
 
-void talus__join_greeted(talus_subscriber_t *subscriber)
+void talus__join_on_connected(void *arg)
 {
-    struct talus__peers *peers = &subscriber->core.peers;
-
-    if (peers->ungreeted == 0 || --peers->ungreeted > 0)
-        return;
-    peers->greet_until = 0;
-    check_all(subscriber, true);
+    check_all(arg, true);
 }
 
 // Those that did not answer are not waited for by every later join, unless they are known to live.
-static void silence_missing(talus_subscriber_t *subscriber, struct talus__joined *joined)
+static void silence_missing(talus_subscriber_t *subscriber,
+                            struct talus__subscription *subscription)
 {
-    struct talus__origins *origins = &subscriber->core.origins;
+    const struct talus__publishers *publishers = &subscriber->core.publishers;
+    struct talus__receive_transport *transport = subscriber->core.transport;
 
-    for (size_t i = 0; i < origins->slot_count; i++) {
-        struct talus__origin *origin = origins->slots[i].origin;
-        if (!origin || !origin->is_waited)
+    for (size_t i = 0; i < publishers->slot_count; i++) {
+        struct talus__publisher *publisher = publishers->slots[i].publisher;
+        if (!publisher || !publisher->standing.is_waited)
             continue;
-        if (!has_answered(subscriber, joined, origin))
-            talus__origin_silence(origins, origin);
+        if (!has_answered(subscriber, subscription, publisher))
+            transport->ops->silence(transport, publisher);
     }
 }
 
-static void expire(talus_subscriber_t *subscriber, struct talus__joined *joined)
+static void expire(talus_subscriber_t *subscriber, struct talus__subscription *subscription)
 {
-    unsubscribe(subscriber, joined->name);
-    talus__joined_remove(&subscriber->core.joined, joined);
+    struct talus__receive_transport *transport = subscriber->core.transport;
+    int error = transport->ops->unsubscribe(transport, subscription->name);
+
+    if (error)
+        talus__log(TALUS_LOG_WARNING, "cannot unsubscribe from '%s': %s", subscription->name,
+                   talus_strerror(error));
+    talus__subscriptions_remove(&subscriber->core.subscriptions, subscription);
 }
 
 // Half of a join's time: then the heads that did not come are asked for.
-static long long ask_at(const talus_subscriber_t *subscriber, const struct talus__joined *joined)
+static long long ask_at(const talus_subscriber_t *subscriber,
+                        const struct talus__subscription *subscription)
 {
-    return joined->deadline - subscriber->core.options.live_timeout_ms / 2;
+    return subscription->deadline - subscriber->core.options.live_timeout_ms / 2;
 }
 
-// Asks one origin for the heads of the joins from `first` on that it has not answered. What cannot
-// be asked is told by the join's deadline.
-static void ask_origin(talus_subscriber_t *subscriber, struct talus__origin *origin,
-                       struct talus__joined *first)
+// Asks one publisher for its marks of the joins from `first` on that it has not answered. What
+// cannot be asked is told by the join's deadline.
+static void ask_publisher(talus_subscriber_t *subscriber, struct talus__publisher *publisher,
+                          struct talus__subscription *first)
 {
-    const char *names[HEADS_PER_ASK];
+    struct talus__receive_transport *transport = subscriber->core.transport;
+    const char *names[TALUS__MARKS_MOST];
     size_t count = 0;
 
-    for (struct talus__joined *joined = first; joined; joined = joined->next) {
-        if (!has_answered(subscriber, joined, origin))
-            names[count++] = joined->name;
-        if (count == 0 || (count < HEADS_PER_ASK && joined->next))
+    for (struct talus__subscription *subscription = first; subscription;
+         subscription = subscription->next) {
+        if (!has_answered(subscriber, subscription, publisher))
+            names[count++] = subscription->name;
+        if (count == 0 || (count < TALUS__MARKS_MOST && subscription->next))
             continue;
-        struct talus__replay_request *request = talus__replay_request_heads(names, count);
-        if (!request ||
-            talus__replay_client_request(&subscriber->core.replay_client, origin, request) != 0)
+        if (transport->ops->request_marks(transport, publisher, names, count) != 0)
             return;
         count = 0;
     }
 }
 
-static void ask_heads(talus_subscriber_t *subscriber, long long now)
+static void ask_marks(talus_subscriber_t *subscriber, long long now)
 {
-    struct talus__joined_queue *pending = &subscriber->core.joined.lists[TALUS__LIST_PENDING];
-    struct talus__joined *first = pending->first;
+    struct talus__subscription_queue *pending =
+        &subscriber->core.subscriptions.lists[TALUS__LIST_PENDING];
+    struct talus__subscription *first = pending->first;
 
     if (!first || now < ask_at(subscriber, first))
         return;
     while (pending->first && now >= ask_at(subscriber, pending->first))
-        talus__joined_move(&subscriber->core.joined, pending->first, TALUS__LIST_ASKED);
-    for (size_t i = 0; i < subscriber->core.origins.slot_count; i++) {
-        struct talus__origin *origin = subscriber->core.origins.slots[i].origin;
-        if (origin && origin->is_waited && origin->replay)
-            ask_origin(subscriber, origin, first);
+        talus__subscriptions_move(&subscriber->core.subscriptions, pending->first,
+                                  TALUS__LIST_ASKED);
+    for (size_t i = 0; i < subscriber->core.publishers.slot_count; i++) {
+        struct talus__publisher *publisher = subscriber->core.publishers.slots[i].publisher;
+        if (publisher && publisher->standing.is_waited && publisher->can_replay)
+            ask_publisher(subscriber, publisher, first);
     }
 }
 
 void talus__join_tend(talus_subscriber_t *subscriber, long long now)
 {
-    struct talus__joined_queue *asked = &subscriber->core.joined.lists[TALUS__LIST_ASKED];
-    struct talus__joined_queue *left = &subscriber->core.joined.lists[TALUS__LIST_LEFT];
+    struct talus__subscription_queue *asked =
+        &subscriber->core.subscriptions.lists[TALUS__LIST_ASKED];
+    struct talus__subscription_queue *left =
+        &subscriber->core.subscriptions.lists[TALUS__LIST_LEFT];
 
-    if (is_greeting(subscriber) && now >= subscriber->core.peers.greet_until) {
-        subscriber->core.peers.greet_until = 0;
+    if (subscriber->core.publishers.has_departed)
         check_all(subscriber, true);
-    }
-    if (subscriber->core.origins.has_departed)
-        check_all(subscriber, true);
-    ask_heads(subscriber, now);
+    ask_marks(subscriber, now);
     while (asked->first && now >= asked->first->deadline) {
-        struct talus__joined *joined = asked->first;
-        silence_missing(subscriber, joined);
-        settle(subscriber, joined, false);
+        struct talus__subscription *subscription = asked->first;
+        silence_missing(subscriber, subscription);
+        settle(subscriber, subscription, false);
     }
     // Whoever waited for the same silent ones alone need not wait longer, but misses them, too.
-    if (subscriber->core.origins.has_departed)
+    if (subscriber->core.publishers.has_departed)
         check_all(subscriber, false);
     while (left->first && now >= left->first->deadline)
         expire(subscriber, left->first);
@@ -271,12 +219,15 @@ void talus__join_tend(talus_subscriber_t *subscriber, long long now)
 
 long long talus__join_due(const talus_subscriber_t *subscriber)
 {
-    const struct talus__joined *pending = subscriber->core.joined.lists[TALUS__LIST_PENDING].first;
-    const struct talus__joined *asked = subscriber->core.joined.lists[TALUS__LIST_ASKED].first;
-    const struct talus__joined *left = subscriber->core.joined.lists[TALUS__LIST_LEFT].first;
-    long long due = subscriber->core.peers.greet_until;
+    const struct talus__subscription *pending =
+        subscriber->core.subscriptions.lists[TALUS__LIST_PENDING].first;
+    const struct talus__subscription *asked =
+        subscriber->core.subscriptions.lists[TALUS__LIST_ASKED].first;
+    const struct talus__subscription *left =
+        subscriber->core.subscriptions.lists[TALUS__LIST_LEFT].first;
+    long long due = 0;
 
-    if (subscriber->core.origins.has_departed)
+    if (subscriber->core.publishers.has_departed)
         return 1; // long ago: at once
     if (pending)
         due = talus__earlier(due, ask_at(subscriber, pending));
@@ -287,53 +238,62 @@ long long talus__join_due(const talus_subscriber_t *subscriber)
 
 bool talus__join_take_live(talus_subscriber_t *subscriber)
 {
-    struct talus__joined *joined = subscriber->core.joined.lists[TALUS__LIST_ANNOUNCE].first;
+    struct talus__subscription *subscription =
+        subscriber->core.subscriptions.lists[TALUS__LIST_ANNOUNCE].first;
 
-    if (talus__catch_up_take_gap(&subscriber->core, joined))
+    if (talus__catch_up_take_gap(&subscriber->core, subscription))
         return true;
-    talus__joined_move(&subscriber->core.joined, joined, TALUS__LIST_NONE);
-    talus__delivery_live(&subscriber->core.delivery, joined->name, joined->newest_origin,
-                         talus__catch_up_newest(joined), joined->is_complete);
-    subscriber->core.delivery.given.live.is_only_origin = talus__joined_is_only_origin(
-        &subscriber->core.joined, subscriber->core.delivery.session, joined->newest_origin);
+    talus__subscriptions_move(&subscriber->core.subscriptions, subscription, TALUS__LIST_NONE);
+    talus__delivery_live(&subscriber->core.delivery, subscription->name,
+                         subscription->newest_origin, talus__catch_up_newest(subscription),
+                         subscription->is_complete);
+    subscriber->core.delivery.given.live.is_only_origin = talus__subscriptions_is_only_origin(
+        &subscriber->core.subscriptions, subscriber->core.delivery.session,
+        subscription->newest_origin);
     return true;
 }
 
 // ---- Joining and leaving
 
 // Takes up a session that is new, or was left.
-static int enter(talus_subscriber_t *subscriber, struct talus__joined *joined, const char *session,
-                 struct talus__since *since)
+static int enter(talus_subscriber_t *subscriber, struct talus__subscription *subscription,
+                 const char *session, struct talus__since *since)
 {
-    if (talus__joined_count(&subscriber->core.joined) >= subscriber->core.options.max_sessions) {
+    struct talus__receive_transport *transport = subscriber->core.transport;
+
+    if (talus__subscriptions_count(&subscriber->core.subscriptions) >=
+        subscriber->core.options.max_sessions) {
         free(since);
         return TALUS_ELIMIT;
     }
-    if (joined && since) { // to go on after another event, it begins anew
-        expire(subscriber, joined);
-        joined = NULL;
+    if (subscription && since) { // to go on after another event, it begins anew
+        expire(subscriber, subscription);
+        subscription = NULL;
     }
-    if (!joined) {
-        joined = talus__joined_add(&subscriber->core.joined, session, strlen(session));
-        if (!joined) {
+    if (!subscription) {
+        subscription =
+            talus__subscriptions_add(&subscriber->core.subscriptions, session, strlen(session));
+        if (!subscription) {
             free(since);
             return TALUS_ENOMEM;
         }
-        joined->since = since;
-        int error = subscribe(subscriber, session);
+        subscription->since = since;
+        int error = transport->ops->subscribe(transport, session);
         if (error) {
-            talus__joined_remove(&subscriber->core.joined, joined);
+            talus__subscriptions_remove(&subscriber->core.subscriptions, subscription);
             return error;
         }
     }
-    if (joined->is_live) {
-        talus__joined_move(&subscriber->core.joined, joined, TALUS__LIST_ANNOUNCE);
-        if (joined == subscriber->core.joined.everything)
+    if (subscription->is_live) {
+        talus__subscriptions_move(&subscriber->core.subscriptions, subscription,
+                                  TALUS__LIST_ANNOUNCE);
+        if (subscription == subscriber->core.subscriptions.everything)
             talus__gap_repair_go_live(&subscriber->repairs);
     } else {
-        joined->deadline = talus__monotonic_ms() + subscriber->core.options.live_timeout_ms;
-        talus__joined_move(&subscriber->core.joined, joined, TALUS__LIST_PENDING);
-        talus__join_check(subscriber, joined);
+        subscription->deadline = talus__monotonic_ms() + subscriber->core.options.live_timeout_ms;
+        talus__subscriptions_move(&subscriber->core.subscriptions, subscription,
+                                  TALUS__LIST_PENDING);
+        talus__join_check(subscriber, subscription);
     }
     return 0;
 }
@@ -346,16 +306,18 @@ int talus__join_session(talus_subscriber_t *subscriber, const char *session,
     if (size > 0 && strcmp(session, TALUS__EVERYTHING) != 0 &&
         talus_session_check(session, size) != 0)
         return TALUS_ESESSION;
-    struct talus__joined *joined = talus__joined_find(&subscriber->core.joined, session, size);
+    struct talus__subscription *subscription =
+        talus__subscriptions_find(&subscriber->core.subscriptions, session, size);
     int error = 0;
-    if (!joined || talus__joined_is_left(joined))
-        error = enter(subscriber, joined, session, since);
-    else if (joined->list == TALUS__LIST_NONE)
-        talus__joined_move(&subscriber->core.joined, joined, TALUS__LIST_ANNOUNCE);
+    if (!subscription || talus__subscription_is_left(subscription))
+        error = enter(subscriber, subscription, session, since);
+    else if (subscription->list == TALUS__LIST_NONE)
+        talus__subscriptions_move(&subscriber->core.subscriptions, subscription,
+                                  TALUS__LIST_ANNOUNCE);
     if (error)
         return error;
     if (strcmp(session, TALUS__EVERYTHING) == 0)
-        talus__catch_up_give_up(&subscriber->core.joined);
+        talus__catch_up_give_up(&subscriber->core.subscriptions);
     talus__wake_set(&subscriber->core.wake);
     talus__wake_by(&subscriber->core.wake, talus__join_due(subscriber));
     return 0;
@@ -363,16 +325,17 @@ int talus__join_session(talus_subscriber_t *subscriber, const char *session,
 
 int talus__leave_session(talus_subscriber_t *subscriber, const char *session)
 {
-    struct talus__joined_queue *left = &subscriber->core.joined.lists[TALUS__LIST_LEFT];
-    struct talus__joined *joined =
-        talus__joined_find(&subscriber->core.joined, session, strlen(session));
+    struct talus__subscription_queue *left =
+        &subscriber->core.subscriptions.lists[TALUS__LIST_LEFT];
+    struct talus__subscription *subscription =
+        talus__subscriptions_find(&subscriber->core.subscriptions, session, strlen(session));
 
-    if (!joined || talus__joined_is_left(joined))
+    if (!subscription || talus__subscription_is_left(subscription))
         return TALUS_ENOTFOUND;
-    talus__gap_repair_leave(&subscriber->repairs, joined);
-    talus__catch_up_leave(joined);
-    joined->deadline = talus__monotonic_ms() + TALUS__LINGER_MS;
-    talus__joined_move(&subscriber->core.joined, joined, TALUS__LIST_LEFT);
+    talus__gap_repair_leave(&subscriber->repairs, subscription);
+    talus__catch_up_leave(subscription);
+    subscription->deadline = talus__monotonic_ms() + TALUS__LINGER_MS;
+    talus__subscriptions_move(&subscriber->core.subscriptions, subscription, TALUS__LIST_LEFT);
     if (left->count > LINGERING_MOST)
         expire(subscriber, left->first);
     talus__wake_set(&subscriber->core.wake);

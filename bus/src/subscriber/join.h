@@ -12,17 +12,17 @@ int talus__join_session(talus_subscriber_t *subscriber, const char *session,
 int talus__leave_session(talus_subscriber_t *subscriber, const char *session);
 
 // A known publisher's mark came, or one is waited for no more: some joins may be live now.
-void talus__join_check(talus_subscriber_t *subscriber, struct talus__joined *joined);
+void talus__join_check(talus_subscriber_t *subscriber, struct talus__subscription *subscription);
 
-// One of the endpoints that joins wait for at the beginning was heard.
-void talus__join_greeted(talus_subscriber_t *subscriber);
+// talus__receive_owner.on_connected; `arg` is the subscriber.
+void talus__join_on_connected(void *arg);
 
 // Sets the delivery to the next LIVE that is due. False: there is none.
 bool talus__join_take_live(talus_subscriber_t *subscriber);
 
 static inline bool talus__join_take(talus_subscriber_t *subscriber)
 {
-    return subscriber->core.joined.lists[TALUS__LIST_ANNOUNCE].first &&
+    return subscriber->core.subscriptions.lists[TALUS__LIST_ANNOUNCE].first &&
            talus__join_take_live(subscriber);
 }
 
@@ -31,11 +31,5 @@ void talus__join_tend(talus_subscriber_t *subscriber, long long now);
 
 // When talus__join_tend has something to do; 0: nothing.
 long long talus__join_due(const talus_subscriber_t *subscriber);
-
-// Has the subscription $ready/SUBSCRIBER/ORIGIN made, or made again after a reconnect.
-void talus__join_announce_ready(talus_subscriber_t *subscriber, struct talus__origin *origin);
-
-// For talus__origins.on_remove; `arg` is the subscriber.
-void talus__join_on_removed(struct talus__origin *origin, void *arg);
 
 #endif

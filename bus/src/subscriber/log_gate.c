@@ -2,7 +2,7 @@
 // Limits log lines.
 #include "bus/src/subscriber/log_gate.h"
 
-#include "bus/src/zmq/context.h"
+#include "bus/src/base/clock.h"
 
 #define LOG_INTERVAL_MS 1000
 

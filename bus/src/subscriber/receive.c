@@ -1,89 +1,72 @@
 // SPDX-License-Identifier: MIT
 // Receiving: what is there is given; else one waits on everything at once. wake.h states the
 // invariant of the descriptor. What a peer sends that is no event is counted and dropped.
-//
-// ZeroMQ's descriptor tells only that there is something to process, and tells it once. So the
-// socket is always read until it is empty before anybody sleeps.
 #include "bus/src/subscriber/receive.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include <talus/error.h>
 
+#include "bus/src/base/clock.h"
 #include "bus/src/codec/body.h"
 #include "bus/src/codec/wire.h"
+#include "bus/src/subscriber/gap_requests.h"
 #include "bus/src/subscriber/join.h"
-#include "bus/src/subscriber/marks.h"
+#include "bus/src/subscriber/losses.h"
 #include "bus/src/subscriber/replayed.h"
-#include "bus/src/zmq/context.h"
-#include "bus/src/zmq/sub/sub_socket.h"
 
 #define EVENTS_PER_TURN   16
-#define MESSAGES_PER_TURN 1024   // taken before other descriptors get their turn
-#define PULLED_MOST       100000 // by the guard at once, while the owner has to wait
+#define MESSAGES_PER_TURN 1024 // taken before other descriptors get their turn
+
+// ---- What the transport tells of
+
+static void on_askable(void *arg, struct talus__publisher *publisher)
+{
+    talus_subscriber_t *subscriber = arg;
+
+    talus__gap_hear_all(&subscriber->repairs, publisher);
+}
+
+static void on_lost(void *arg, const struct talus__loss *loss)
+{
+    talus_subscriber_t *subscriber = arg;
+
+    talus__losses_tell(&subscriber->repairs, loss);
+}
+
+static void on_malformed(void *arg, const char *what, uint64_t count)
+{
+    talus_subscriber_t *subscriber = arg;
+
+    talus__core_malformed(&subscriber->core, what, count);
+}
+
+void talus__receive_own(talus_subscriber_t *subscriber)
+{
+    subscriber->owner = (struct talus__receive_owner){
+        .arg = subscriber,
+        .on_connected = talus__join_on_connected,
+        .on_askable = on_askable,
+        .on_failed = talus__replayed_on_failed,
+        .on_lost = on_lost,
+        .on_malformed = on_malformed,
+    };
+}
 
 // ---- Time
 
 static void arm_timer(talus_subscriber_t *subscriber)
 {
-    const struct talus__core *core = &subscriber->core;
+    const struct talus__receive_transport *transport = subscriber->core.transport;
     long long at = talus__join_due(subscriber);
 
-    at = talus__earlier(at, core->peers.tend_at);
-    at = talus__earlier(at, core->replay_client.tend_at);
+    at = talus__earlier(at, transport->ops->due(transport));
     at = talus__earlier(at, subscriber->repairs.tend_at);
-    at = talus__earlier(at, talus__liveness_due(&subscriber->liveness));
-    at = talus__earlier(at, subscriber->liveness.beats_at);
     talus__wake_at(&subscriber->core.wake, at);
-}
-
-// ---- What the guard does
-
-static bool is_empty(void *arg)
-{
-    const talus_subscriber_t *subscriber = arg;
-
-    return subscriber->core.inbox.is_emptied && subscriber->core.replay_client.is_emptied;
-}
-
-static bool pull(void *arg)
-{
-    talus_subscriber_t *subscriber = arg;
-
-    talus__inbox_pull(&subscriber->core.inbox, PULLED_MOST);
-    bool has_answers = talus__replay_client_pull(&subscriber->core.replay_client, PULLED_MOST);
-    bool has_connections = talus__monitor_pull(&subscriber->core.peers.monitor);
-    return has_answers || has_connections || subscriber->core.inbox.count > 0;
-}
-
-static bool beat(void *arg)
-{
-    talus_subscriber_t *subscriber = arg;
-
-    return talus__heartbeat_send(&subscriber->liveness.heartbeat);
-}
-
-// ---- Opening and closing
-
-int talus__descriptors_open(talus_subscriber_t *subscriber)
-{
-    struct talus__core *core = &subscriber->core;
-    int fd = talus__sub_descriptor(core->socket);
-
-    if (fd < 0 || talus__wake_open(&core->wake) != 0 ||
-        talus__wake_add(&core->wake, fd, TALUS__SOURCE_SOCKET) != 0)
-        return TALUS_ESYSTEM;
-    core->post.wake = core->wake.event;
-    core->post.is_empty = is_empty;
-    core->post.pull = pull;
-    core->post.beat = beat;
-    core->post.arg = subscriber;
-    if (talus__guard_add(&core->post) != 0 || talus__guard_watch(&core->post, fd) != 0)
-        return TALUS_ESYSTEM;
-    return 0;
 }
 
 void talus__receive_begin(talus_subscriber_t *subscriber)
@@ -94,138 +77,154 @@ void talus__receive_begin(talus_subscriber_t *subscriber)
 
 // ---- Messages
 
-static int on_event(talus_subscriber_t *subscriber, const struct talus__topic *topic)
+// The event whose order is the publisher's own. NULL for `event->publisher`: it is one too many.
+static struct talus__publisher *publisher_of(struct talus__core *core,
+                                             const struct talus__body *body)
 {
-    struct talus__joined *session =
-        talus__joined_find(&subscriber->core.joined, topic->session, topic->session_size);
+    if (core->incoming.is_sequenced)
+        return core->incoming.publisher;
+    return talus__publishers_get(&core->publishers, body->origin, body->origin_size);
+}
+
+static int on_event(talus_subscriber_t *subscriber)
+{
+    struct talus__core *core = &subscriber->core;
+    const struct talus__incoming *incoming = &core->incoming;
+    const struct talus__topic *topic = &incoming->topic;
+    struct talus__subscription *session =
+        talus__subscriptions_find(&core->subscriptions, topic->session, topic->session_size);
     struct talus__body body;
 
-    if (!session && !subscriber->core.joined.everything) {
-        subscriber->core.stats.ignored++;
+    if (!session && !core->subscriptions.everything) {
+        core->stats.ignored++;
         return TALUS__TAKEN_HANDLED;
     }
-    int error = talus__body_decode(talus__frames_body(&subscriber->core.frames),
-                                   talus__frames_body_size(&subscriber->core.frames),
-                                   &subscriber->core.limits, &body);
-    if (error == TALUS_EBODY || error == TALUS_EMSGPACK)
-        return talus__core_malformed(&subscriber->core, talus_strerror(error));
-    struct talus__origin *origin =
-        talus__origins_get(&subscriber->core.origins, body.origin, body.origin_size);
-    if (origin && origin->is_ignored) {
-        subscriber->core.stats.ignored++;
+    int error = talus__body_decode(incoming->body, incoming->body_size, &core->limits, &body);
+    if (error == TALUS_EBODY || error == TALUS_EMSGPACK) {
+        talus__core_malformed(core, talus_strerror(error), 1);
+        return TALUS__TAKEN_HANDLED;
+    }
+    struct talus__publisher *publisher = publisher_of(core, &body);
+    if (publisher && publisher->is_ignored) {
+        core->stats.ignored++;
         return TALUS__TAKEN_HANDLED;
     }
     if (!error)
-        subscriber->core.stats.received++;
-    if (origin && (origin->is_departing || origin->is_away || origin->is_lost))
-        talus__marks_meet_again(subscriber, origin);
-    if (origin)
-        return talus__gap_repair_event(&subscriber->repairs, topic, &body, origin, error);
-    // An origin too many has no place, and its events no order that could be checked.
+        core->stats.received++;
+    if (publisher) {
+        if (publisher->standing.is_missed)
+            core->transport->ops->heard(core->transport, publisher);
+        const struct talus__ordered_event event = {
+            .topic = topic,
+            .body = &body,
+            .session = session,
+            .publisher = publisher,
+            .seq = incoming->is_sequenced ? incoming->seq : body.seq,
+            .prev = incoming->is_sequenced ? incoming->prev : body.prev,
+            .refusal = error,
+        };
+        return talus__gap_repair_event(&subscriber->repairs, &event);
+    }
+    // A publisher too many has no place, and its events no order that could be checked.
     if (error)
         return TALUS__TAKEN_HANDLED;
-    talus__delivery_event(&subscriber->core.delivery, topic, &body);
+    talus__delivery_event(&core->delivery, topic, &body);
     return TALUS__TAKEN_EVENT;
+}
+
+static int on_mark(talus_subscriber_t *subscriber)
+{
+    struct talus__core *core = &subscriber->core;
+    const struct talus__incoming *incoming = &core->incoming;
+    struct talus__subscription *subscription = talus__subscriptions_find(
+        &core->subscriptions, incoming->topic.session, incoming->topic.session_size);
+
+    core->stats.heads++;
+    if (subscription && !incoming->publisher->is_ignored) {
+        talus__gap_repair_mark(&subscriber->repairs, subscription, incoming->publisher,
+                               incoming->seq);
+        talus__join_check(subscriber, subscription);
+    }
+    return TALUS__TAKEN_HANDLED;
 }
 
 // Takes the next message. Returns enum talus__taken, or an error.
 static int take_message(talus_subscriber_t *subscriber)
 {
     struct talus__core *core = &subscriber->core;
-    struct talus__topic topic;
+    int error = core->transport->ops->take(core->transport, &core->incoming);
 
-    switch (talus__sub_receive(&core->inbox, &core->frames, &core->source)) {
-    case TALUS__RECEIVED_MESSAGE:
-        break;
-    case TALUS__RECEIVED_EMPTY:
-        return TALUS__TAKEN_EMPTY;
-    case TALUS__RECEIVED_INTERRUPTED:
-        return TALUS__TAKEN_HANDLED;
-    case TALUS__RECEIVED_ONE_FRAME:
-        return talus__core_malformed(core, "it has one frame only");
-    case TALUS__RECEIVED_MANY_FRAMES:
-        return talus__core_malformed(core, "it has more than two frames");
-    case TALUS__RECEIVED_FAILED:
-        return TALUS_ESYSTEM;
-    }
-    int error = talus__topic_parse(talus__frames_topic(&subscriber->core.frames),
-                                   talus__frames_topic_size(&subscriber->core.frames), &topic);
     if (error)
-        return talus__core_malformed(&subscriber->core, talus_strerror(error));
-    switch (topic.kind) {
-    case TALUS__TOPIC_EVENT:
-        return on_event(subscriber, &topic);
-    case TALUS__TOPIC_HEAD:
-        return talus__marks_head(subscriber, &topic);
-    case TALUS__TOPIC_HELLO:
-        return talus__marks_hello(subscriber);
-    case TALUS__TOPIC_BYE:
-        return talus__marks_bye(subscriber);
-    case TALUS__TOPIC_BEAT:
-        return talus__marks_beat(subscriber);
-    case TALUS__TOPIC_END:
-    case TALUS__TOPIC_UNKNOWN:
+        return error;
+    switch (core->incoming.kind) {
+    case TALUS__INCOMING_NONE:
+        return TALUS__TAKEN_EMPTY;
+    case TALUS__INCOMING_OTHER:
         break;
+    case TALUS__INCOMING_MALFORMED:
+        talus__core_malformed(core, core->incoming.what, 1);
+        break;
+    case TALUS__INCOMING_EVENT:
+        return on_event(subscriber);
+    case TALUS__INCOMING_MARK:
+        return on_mark(subscriber);
+    case TALUS__INCOMING_REPLAYED:
+        return talus__replayed_event(subscriber);
+    case TALUS__INCOMING_END:
+        return talus__replayed_end(subscriber);
     }
     return TALUS__TAKEN_HANDLED;
 }
 
 // ---- Waiting
 
-static void clear_wake(talus_subscriber_t *subscriber)
+static void on_descriptor(talus_subscriber_t *subscriber, uint32_t source)
 {
-    talus__wake_clear(&subscriber->core.wake, subscriber->core.post.is_knocked);
-    subscriber->core.post.is_knocked = false;
+    struct talus__core *core = &subscriber->core;
+    uint64_t expirations;
+
+    if (source == TALUS__SOURCE_TIMER) {
+        if (read(core->wake.timer, &expirations, sizeof expirations) > 0)
+            core->wake.armed_at = 0;
+    } else if (source == TALUS__SOURCE_EVENT) {
+        core->wake.is_set = true; // by us, the transport, or talus_subscriber_wake
+    } else if (source >= TALUS__RECEIVE_SOURCE) {
+        core->transport->ops->on_ready(core->transport, source);
+    }
 }
 
-// Waits, and does what descriptors and time ask for. `is_drained`: the socket was found empty.
+static void tend_all(talus_subscriber_t *subscriber, bool is_drained)
+{
+    struct talus__receive_transport *transport = subscriber->core.transport;
+    long long now = talus__monotonic_ms();
+
+    transport->ops->tend(transport, now, is_drained);
+    talus__join_tend(subscriber, now);
+    talus__gap_tend_all(&subscriber->repairs, now);
+    transport->ops->tend_losses(transport, now, is_drained);
+}
+
+// Waits, and does what descriptors and time ask for. `is_drained`: the transport gave nothing more.
 // Returns how many descriptors had something to tell, or -1 with errno.
 static int tend(talus_subscriber_t *subscriber, int timeout_ms, bool is_drained)
 {
+    struct talus__receive_transport *transport = subscriber->core.transport;
+    struct talus__wake *wake = &subscriber->core.wake;
     struct epoll_event events[EVENTS_PER_TURN];
-    uint64_t expirations;
 
     subscriber->untended = 0;
-    talus__core_log_inboxes(&subscriber->core);
-    if (talus__monitor_has_backlog(&subscriber->core.peers.monitor))
-        talus__peers_read_monitor(&subscriber->core.peers);
+    transport->ops->prepare(transport);
     if (is_drained)
-        clear_wake(subscriber);
+        talus__wake_clear(wake, transport->ops->was_woken(transport));
     arm_timer(subscriber);
     talus__leave(subscriber);
-    int count = epoll_wait(subscriber->core.wake.epoll, events, EVENTS_PER_TURN, timeout_ms);
+    int count = epoll_wait(wake->epoll, events, EVENTS_PER_TURN, timeout_ms);
     int saved = errno;
     talus__enter(subscriber);
-    is_drained = is_drained && subscriber->core.inbox.count == 0;
-    for (int i = 0; i < count; i++) {
-        switch (events[i].data.u32) {
-        case TALUS__SOURCE_SOCKET:
-            break; // the caller reads the socket anyway
-        case TALUS__SOURCE_EVENT:
-            subscriber->core.post.is_knocked = true; // by us, the guard, or talus_subscriber_wake
-            break;
-        case TALUS__SOURCE_TIMER:
-            if (read(subscriber->core.wake.timer, &expirations, sizeof expirations) > 0)
-                subscriber->core.wake.armed_at = 0;
-            break;
-        case TALUS__REPLAY_SOURCE:
-            subscriber->core.replay_client.may_have_answers = true;
-            break;
-        default:
-            talus__peers_on_event(&subscriber->core.peers, events[i].data.u32);
-        }
-    }
-    if (count > 0) {
-        subscriber->core.inbox.is_emptied =
-            false; // connecting and disconnecting read the descriptor
-        long long now = talus__monotonic_ms();
-        talus__peers_tend(&subscriber->core.peers, now, is_drained);
-        talus__liveness_tend_beats(&subscriber->liveness, now, is_drained);
-        talus__join_tend(subscriber, now);
-        talus__replay_client_tend(&subscriber->core.replay_client, now);
-        talus__gap_tend_all(&subscriber->repairs, now);
-        talus__liveness_tend(&subscriber->liveness, now, is_drained);
-    }
+    for (int i = 0; i < count; i++)
+        on_descriptor(subscriber, events[i].data.u32);
+    if (count > 0)
+        tend_all(subscriber, is_drained);
     errno = saved;
     return count;
 }
@@ -247,22 +246,17 @@ static int timed_out(int why)
     return TALUS_ETIMEOUT;
 }
 
-// What is due comes first; then answers and the socket's messages take turns, so that neither waits
-// for ever.
+// What is due comes first.
 static int take_next(talus_subscriber_t *subscriber)
 {
+    if (subscriber->core.released) { // what was delivered is over
+        free(subscriber->core.released);
+        subscriber->core.released = NULL;
+    }
     if (talus__join_take(subscriber) || talus__gap_repair_take(&subscriber->repairs) ||
         talus__recover_take(&subscriber->recover))
         return TALUS__TAKEN_EVENT;
-    subscriber->prefers_answers = !subscriber->prefers_answers;
-    int taken = TALUS__TAKEN_EMPTY;
-    if (subscriber->prefers_answers)
-        taken = talus__replayed_take(subscriber);
-    if (taken == TALUS__TAKEN_EMPTY)
-        taken = take_message(subscriber);
-    if (taken == TALUS__TAKEN_EMPTY && !subscriber->prefers_answers)
-        taken = talus__replayed_take(subscriber);
-    return taken;
+    return take_message(subscriber);
 }
 
 int talus__receive(talus_subscriber_t *subscriber, int timeout_ms,

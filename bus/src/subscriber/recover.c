@@ -10,7 +10,7 @@
 #define RECOVERIES_MOST 10000
 
 // A recovery that ended without an answer, until it is told. The members are as in
-// talus__replay_request.
+// talus__open_replay.
 struct talus__failed_recovery {
     struct talus__failed_recovery *next;
     uint64_t request;
@@ -21,20 +21,21 @@ struct talus__failed_recovery {
     char session[];
 };
 
-// Whether nothing of the origin up to `seq` is still to be delivered in the session.
+// Whether nothing of the publisher up to `seq` is still to be delivered in the session.
 static bool is_reached(struct talus__recover *recover, const char *session, const char *name,
                        uint64_t seq)
 {
-    struct talus__joined *joined =
-        talus__joined_find(&recover->core->joined, session, strlen(session));
-    struct talus__origin *origin = talus__origins_find(&recover->core->origins, name, strlen(name));
+    struct talus__subscription *subscription =
+        talus__subscriptions_find(&recover->core->subscriptions, session, strlen(session));
+    struct talus__publisher *publisher =
+        talus__publishers_find(&recover->core->publishers, name, strlen(name));
 
-    if (!joined || talus__joined_is_left(joined))
+    if (!subscription || talus__subscription_is_left(subscription))
         return false;
-    if (seq == 0 || !origin)
+    if (seq == 0 || !publisher)
         return seq == 0;
-    const struct talus__cursor *cursor =
-        talus__cursor_find(joined, talus__origin_refer(&recover->core->origins, origin));
+    const struct talus__stream_cursor *cursor = talus__stream_cursor_find(
+        subscription, talus__publisher_refer(&recover->core->publishers, publisher));
     return cursor && cursor->stream.has_baseline && cursor->stream.last >= seq;
 }
 
@@ -45,7 +46,7 @@ static void set_recovered(struct talus__recover *recover, const char *session, c
 
     talus__delivery_recovered(delivery, session, origin, request, head);
     delivery->given.recovered.is_only_origin =
-        talus__joined_is_only_origin(&recover->core->joined, session, origin);
+        talus__subscriptions_is_only_origin(&recover->core->subscriptions, session, origin);
     delivery->given.recovered.is_reached = is_reached(recover, session, origin, head);
     recover->open--;
 }
@@ -77,8 +78,8 @@ static void set_failed(struct talus__recover *recover, const struct talus__faile
 {
     struct talus__delivery *delivery = &recover->core->delivery;
     bool is_behind = failed->has_stream && failed->stream < failed->after;
-    bool is_known = talus__origins_find(&recover->core->origins, failed->origin,
-                                        strlen(failed->origin)) != NULL;
+    bool is_known = talus__publishers_find(&recover->core->publishers, failed->origin,
+                                           strlen(failed->origin)) != NULL;
 
     set_recovered(recover, failed->session, failed->origin, failed->request,
                   failed->has_stream && !is_behind ? failed->stream : failed->after);
@@ -112,41 +113,50 @@ void talus__recover_fini(struct talus__recover *recover)
     }
 }
 
-// Whether the session's deliveries will bring everything of the origin after some seq, as far as
+// Whether the session's deliveries will bring everything of the publisher after some seq, as far as
 // they can.
 static bool find_stream(struct talus__recover *recover, const char *session,
-                        const struct talus__origin *origin, uint64_t *seq)
+                        const struct talus__publisher *publisher, uint64_t *seq)
 {
-    struct talus__joined *joined =
-        talus__joined_find(&recover->core->joined, session, strlen(session));
+    struct talus__subscription *subscription =
+        talus__subscriptions_find(&recover->core->subscriptions, session, strlen(session));
 
-    if (!joined || talus__joined_is_left(joined) || !joined->is_live)
+    if (!subscription || talus__subscription_is_left(subscription) || !subscription->is_live)
         return false;
-    const struct talus__cursor *cursor =
-        talus__cursor_find(joined, talus__origin_refer(&recover->core->origins, origin));
+    const struct talus__stream_cursor *cursor = talus__stream_cursor_find(
+        subscription, talus__publisher_refer(&recover->core->publishers, publisher));
     if (!cursor || !cursor->stream.has_baseline || cursor->stream.state == TALUS__STREAM_ENDED)
         return false;
     *seq = cursor->stream.last;
     return true;
 }
 
+static int send_request(struct talus__recover *recover, struct talus__publisher *publisher,
+                        struct talus__open_replay *replay)
+{
+    struct talus__receive_transport *transport = recover->core->transport;
+
+    return transport->ops->request(transport, publisher, &replay->request);
+}
+
 static int start_recovery(struct talus__recover *recover, const char *session, const char *name,
                           uint64_t after, uint64_t request)
 {
-    struct talus__origin *origin = talus__origins_find(&recover->core->origins, name, strlen(name));
+    struct talus__publisher *publisher =
+        talus__publishers_find(&recover->core->publishers, name, strlen(name));
     struct talus__failed_recovery failure = {.request = request, .after = after};
 
-    failure.has_stream = origin && find_stream(recover, session, origin, &failure.stream);
-    if (!origin || !origin->replay || origin->is_dead)
+    failure.has_stream = publisher && find_stream(recover, session, publisher, &failure.stream);
+    if (!publisher || !publisher->can_replay || publisher->is_dead)
         return fail_recovery(recover, session, name, &failure);
-    struct talus__replay_request *asked =
-        talus__replay_request_new(TALUS__REPLAY_RECOVER, session, after);
-    if (!asked)
+    struct talus__open_replay *replay = talus__open_replay_new(session, after);
+    if (!replay)
         return TALUS_ENOMEM;
-    asked->request = request;
-    asked->stream = failure.stream;
-    asked->has_stream = failure.has_stream;
-    return talus__replay_client_request(&recover->core->replay_client, origin, asked);
+    replay->is_recovery = true;
+    replay->number = request;
+    replay->stream = failure.stream;
+    replay->has_stream = failure.has_stream;
+    return send_request(recover, publisher, replay);
 }
 
 int talus__recover_start(struct talus__recover *recover, const char *session, const char *since,
@@ -167,94 +177,96 @@ int talus__recover_start(struct talus__recover *recover, const char *session, co
     recover->open++;
     *request = ++recover->last_request;
     talus__wake_set(&recover->core->wake);
-    talus__wake_by(&recover->core->wake, recover->core->replay_client.tend_at);
+    const struct talus__receive_transport *transport = recover->core->transport;
+    talus__wake_by(&recover->core->wake, transport->ops->due(transport));
     return 0;
 }
 
 // Where a hole is known already, everything after it counts as missing.
-static struct talus__failed_recovery failure_of(const struct talus__replay_request *asked)
+static struct talus__failed_recovery failure_of(const struct talus__open_replay *replay)
 {
     return (struct talus__failed_recovery){
-        .request = asked->request,
-        .after = asked->gap_first > 0 ? asked->gap_after : asked->after,
-        .stream = asked->stream,
-        .has_stream = asked->has_stream && asked->gap_first == 0,
+        .request = replay->number,
+        .after = replay->gap_first > 0 ? replay->gap_after : replay->request.after,
+        .stream = replay->stream,
+        .has_stream = replay->has_stream && replay->gap_first == 0,
     };
 }
 
-void talus__recover_failed(struct talus__recover *recover, struct talus__replay_request *request,
-                           const struct talus__origin *origin)
+void talus__recover_failed(struct talus__recover *recover, const struct talus__open_replay *replay,
+                           const struct talus__publisher *publisher)
 {
-    const struct talus__failed_recovery failure = failure_of(request);
+    const struct talus__failed_recovery failure = failure_of(replay);
 
-    if (fail_recovery(recover, request->session, origin->name, &failure) != 0)
+    if (fail_recovery(recover, replay->session, publisher->name, &failure) != 0)
         recover->open--; // no memory even to tell it
 }
 
 // ---- Responses
 
-// Events after `asked->after` and before `first` do not come. Several holes are told as one.
-static void note_missing(struct talus__replay_request *asked, uint64_t first)
+// Events after `replay->request.after` and before `first` do not come. Several holes are told as
+// one.
+static void note_missing(struct talus__open_replay *replay, uint64_t first)
 {
-    if (asked->gap_first == 0)
-        asked->gap_after = asked->after;
-    asked->gap_first = first;
+    if (replay->gap_first == 0)
+        replay->gap_after = replay->request.after;
+    replay->gap_first = first;
 }
 
-int talus__recover_event(struct talus__recover *recover, struct talus__replay_request *asked,
-                         const struct talus__topic *topic, const struct talus__body *body,
-                         int refusal)
+int talus__recover_event(struct talus__recover *recover, struct talus__open_replay *replay,
+                         const struct talus__ordered_event *event)
 {
-    if (body->seq <= asked->after)
-        return TALUS__TAKEN_HANDLED; // asked again after a connection was lost
-    if (body->prev > asked->after)
-        note_missing(asked, body->prev + 1);
-    if (refusal)
-        note_missing(asked, body->seq + 1);
-    asked->after = body->seq;
-    if (refusal) {
+    if (event->seq <= replay->request.after)
+        return TALUS__TAKEN_HANDLED; // requested again after a connection was lost
+    if (event->prev > replay->request.after)
+        note_missing(replay, event->prev + 1);
+    if (event->refusal)
+        note_missing(replay, event->seq + 1);
+    replay->request.after = event->seq;
+    if (event->refusal) {
         recover->core->stats.refused_bounds++;
         return TALUS__TAKEN_HANDLED;
     }
-    talus__delivery_replayed(&recover->core->delivery, topic, body, asked->request);
+    talus__delivery_replayed(&recover->core->delivery, event->topic, event->body, replay->number);
     return TALUS__TAKEN_EVENT;
 }
 
-// There is more than this answer held: asks for what comes after it. Returns whether it could.
-static bool ask_on(struct talus__recover *recover, struct talus__origin *origin,
-                   const struct talus__replay_request *asked)
+// There is more than this response held: requests what comes after it. Returns whether it could.
+static bool go_on(struct talus__recover *recover, struct talus__publisher *publisher,
+                  const struct talus__open_replay *replay)
 {
-    struct talus__replay_request *next =
-        talus__replay_request_new(TALUS__REPLAY_RECOVER, asked->session, asked->after);
+    struct talus__open_replay *next =
+        talus__open_replay_new(replay->session, replay->request.after);
 
     if (!next)
         return false;
-    next->request = asked->request;
-    next->gap_first = asked->gap_first;
-    next->gap_after = asked->gap_after;
-    next->stream = asked->stream;
-    next->has_stream = asked->has_stream;
-    return talus__replay_client_request(&recover->core->replay_client, origin, next) == 0;
+    next->is_recovery = true;
+    next->number = replay->number;
+    next->gap_first = replay->gap_first;
+    next->gap_after = replay->gap_after;
+    next->stream = replay->stream;
+    next->has_stream = replay->has_stream;
+    return send_request(recover, publisher, next) == 0;
 }
 
-// Whatever is known to have been sent and did not come is asked for, or told to be missing.
-int talus__recover_end(struct talus__recover *recover, struct talus__origin *origin,
-                       struct talus__replay_request *asked, const struct talus__end *end)
+// Whatever is known to have been sent and did not come is requested, or told to be missing.
+int talus__recover_end(struct talus__recover *recover, struct talus__publisher *publisher,
+                       struct talus__open_replay *replay, uint64_t first, uint64_t newest)
 {
-    uint64_t newest = end->head > asked->after ? end->head : asked->after;
+    uint64_t last = newest > replay->request.after ? newest : replay->request.after;
 
-    if (end->first > asked->after + 1) {
-        note_missing(asked, end->first);
-        asked->after = end->first - 1;
+    if (first > replay->request.after + 1) {
+        note_missing(replay, first);
+        replay->request.after = first - 1;
     }
-    if (asked->after < end->head) {
-        if (asked->after > asked->since && ask_on(recover, origin, asked))
+    if (replay->request.after < newest) {
+        if (replay->request.after > replay->since && go_on(recover, publisher, replay))
             return TALUS__TAKEN_HANDLED;
-        note_missing(asked, end->head + 1);
+        note_missing(replay, newest + 1);
     }
-    set_recovered(recover, asked->session, origin->name, asked->request, newest);
-    if (asked->gap_first > 0)
-        talus__delivery_missing(&recover->core->delivery, asked->gap_after, asked->gap_first,
+    set_recovered(recover, replay->session, publisher->name, replay->number, last);
+    if (replay->gap_first > 0)
+        talus__delivery_missing(&recover->core->delivery, replay->gap_after, replay->gap_first,
                                 TALUS_GAP_HISTORY);
     return TALUS__TAKEN_EVENT;
 }

@@ -8,10 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bus/src/codec/body.h"
-#include "bus/src/codec/request.h"
-#include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/core.h"
+#include "bus/src/subscriber/gap_repair.h"
+#include "bus/src/subscriber/open_replay.h"
 
 struct talus__failed_recovery;
 
@@ -30,17 +29,17 @@ int talus__recover_start(struct talus__recover *recover, const char *session, co
                          uint64_t *request);
 
 // An event of the response. Returns enum talus__taken.
-int talus__recover_event(struct talus__recover *recover, struct talus__replay_request *request,
-                         const struct talus__topic *topic, const struct talus__body *body,
-                         int refusal);
+int talus__recover_event(struct talus__recover *recover, struct talus__open_replay *replay,
+                         const struct talus__ordered_event *event);
 
-// The end of the response. Returns enum talus__taken.
-int talus__recover_end(struct talus__recover *recover, struct talus__origin *origin,
-                       struct talus__replay_request *request, const struct talus__end *end);
+// The end of the response: the publisher has everything from the seq `first` on, and its newest
+// event is `newest`. Returns enum talus__taken.
+int talus__recover_end(struct talus__recover *recover, struct talus__publisher *publisher,
+                       struct talus__open_replay *replay, uint64_t first, uint64_t newest);
 
 // The request was given up.
-void talus__recover_failed(struct talus__recover *recover, struct talus__replay_request *request,
-                           const struct talus__origin *origin);
+void talus__recover_failed(struct talus__recover *recover, const struct talus__open_replay *replay,
+                           const struct talus__publisher *publisher);
 
 // Sets the delivery to the end of a recovery that failed. False: there is none.
 bool talus__recover_take_failed(struct talus__recover *recover);

@@ -1,138 +1,88 @@
 // SPDX-License-Identifier: MIT
-// The responses of replays: events for gap repairs and recoveries, high-water marks for joins, and
-// their ends.
+// The responses of replays: events for gap repairs and recoveries, and their ends.
 #include "bus/src/subscriber/replayed.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <talus/error.h>
 
-#include "bus/src/codec/request.h"
+#include "bus/src/codec/body.h"
 #include "bus/src/codec/wire.h"
-#include "bus/src/subscriber/marks.h"
+#include "bus/src/subscriber/gap_requests.h"
 
-void talus__replayed_on_failed(struct talus__replay_request *request, struct talus__origin *origin,
-                               void *arg)
+void talus__replayed_on_failed(void *arg, struct talus__replay_request *request,
+                               struct talus__publisher *publisher)
 {
     talus_subscriber_t *subscriber = arg;
+    const struct talus__open_replay *replay = talus__open_replay_of(request);
 
-    if (request->kind == TALUS__REPLAY_REPAIR && request->waiter)
-        talus__gap_request_failed(&subscriber->repairs, request->waiter);
-    else if (request->kind == TALUS__REPLAY_RECOVER)
-        talus__recover_failed(&subscriber->recover, request, origin);
+    if (replay->is_recovery)
+        talus__recover_failed(&subscriber->recover, replay, publisher);
+    else if (replay->gap)
+        talus__gap_request_failed(&subscriber->repairs, replay->gap);
 }
 
-static bool is_of_session(const struct talus__replay_request *request,
-                          const struct talus__topic *topic)
+// Whether it is one of the events that were requested.
+static bool was_requested(const struct talus__incoming *incoming, const struct talus__body *body)
 {
-    return topic->session_size == strlen(request->session) &&
-           memcmp(topic->session, request->session, topic->session_size) == 0;
+    const struct talus__topic *topic = &incoming->topic;
+    const char *session = incoming->request->session;
+    const struct talus__node *publisher = &incoming->publisher->node;
+
+    if (!incoming->is_sequenced && (body->origin_size != publisher->name_size ||
+                                    memcmp(body->origin, publisher->name, body->origin_size) != 0))
+        return false;
+    return strcmp(session, TALUS__EVERYTHING) == 0 ||
+           (topic->session_size == strlen(session) &&
+            memcmp(topic->session, session, topic->session_size) == 0);
 }
 
-static bool is_of_origin(const struct talus__replay_connection *connection, const char *origin,
-                         size_t size)
+int talus__replayed_event(talus_subscriber_t *subscriber)
 {
-    return connection->origin->node.name_size == size &&
-           memcmp(connection->origin->name, origin, size) == 0;
-}
-
-// An answer that makes no sense: what follows it would not, either.
-static int on_nonsense(talus_subscriber_t *subscriber, struct talus__replay_connection *connection)
-{
-    talus__core_malformed(&subscriber->core, "it answers something that was not asked");
-    if (connection->first)
-        talus__replay_connection_reset(&subscriber->core.replay_client, connection);
-    return TALUS__TAKEN_HANDLED;
-}
-
-static int on_replayed_event(talus_subscriber_t *subscriber,
-                             struct talus__replay_connection *connection,
-                             const struct talus__topic *topic)
-{
-    struct talus__replay_request *request = connection->first;
+    struct talus__core *core = &subscriber->core;
+    const struct talus__incoming *incoming = &core->incoming;
+    struct talus__open_replay *replay = talus__open_replay_of(incoming->request);
     struct talus__body body;
-    int refusal = talus__body_decode(talus__frames_body(&subscriber->core.frames),
-                                     talus__frames_body_size(&subscriber->core.frames),
-                                     &subscriber->core.limits, &body);
+    int refusal = talus__body_decode(incoming->body, incoming->body_size, &core->limits, &body);
 
-    if (refusal == TALUS_EBODY || refusal == TALUS_EMSGPACK)
-        return talus__core_malformed(&subscriber->core, talus_strerror(refusal));
-    if (!request || request->kind == TALUS__REPLAY_HEADS ||
-        !is_of_origin(connection, body.origin, body.origin_size) ||
-        (strcmp(request->session, TALUS__EVERYTHING) != 0 && !is_of_session(request, topic)))
-        return on_nonsense(subscriber, connection);
-    if (request->kind == TALUS__REPLAY_RECOVER)
-        return talus__recover_event(&subscriber->recover, request, topic, &body, refusal);
-    if (!request->waiter)
+    if (refusal == TALUS_EBODY || refusal == TALUS_EMSGPACK) {
+        talus__core_malformed(core, talus_strerror(refusal), 1);
         return TALUS__TAKEN_HANDLED;
-    subscriber->core.stats.received++;
-    if (body.seq > request->after)
-        request->after = body.seq; // where to go on if it must be asked again
-    return talus__gap_repair_replayed(&subscriber->repairs, request->waiter, topic, &body, refusal);
-}
-
-static int on_end(talus_subscriber_t *subscriber, struct talus__replay_connection *connection,
-                  const struct talus__topic *topic)
-{
-    struct talus__end end;
-    int taken = TALUS__TAKEN_HANDLED;
-
-    if (!connection->first || connection->first->kind == TALUS__REPLAY_HEADS ||
-        !is_of_session(connection->first, topic) ||
-        talus__end_decode(talus__frames_body(&subscriber->core.frames),
-                          talus__frames_body_size(&subscriber->core.frames), &end) != 0 ||
-        !is_of_origin(connection, end.origin, end.origin_size))
-        return on_nonsense(subscriber, connection);
-    struct talus__replay_request *request =
-        talus__replay_connection_take(&subscriber->core.replay_client, connection);
-    if (request->kind == TALUS__REPLAY_RECOVER)
-        taken = talus__recover_end(&subscriber->recover, connection->origin, request, &end);
-    else if (request->waiter)
-        talus__gap_end(&subscriber->repairs, request->waiter, request->since, end.first);
-    free(request);
-    return taken;
-}
-
-static int on_requested_mark(talus_subscriber_t *subscriber,
-                             struct talus__replay_connection *connection,
-                             const struct talus__topic *topic)
-{
-    struct talus__replay_request *request = connection->first;
-
-    if (!request || request->kind != TALUS__REPLAY_HEADS || request->heads_left == 0)
-        return on_nonsense(subscriber, connection);
-    if (--request->heads_left == 0)
-        free(talus__replay_connection_take(&subscriber->core.replay_client, connection));
-    return talus__marks_head(subscriber, topic);
-}
-
-int talus__replayed_take(talus_subscriber_t *subscriber)
-{
-    struct talus__topic topic;
-
-    if (!subscriber->core.replay_client.may_have_answers)
-        return TALUS__TAKEN_EMPTY;
-    struct talus__replay_connection *connection = talus__replay_client_receive(
-        &subscriber->core.replay_client, &subscriber->core.frames, &subscriber->core.source);
-    if (!connection)
-        return TALUS__TAKEN_EMPTY;
-    int error = talus__topic_parse(talus__frames_topic(&subscriber->core.frames),
-                                   talus__frames_topic_size(&subscriber->core.frames), &topic);
-    if (error)
-        return talus__core_malformed(&subscriber->core, talus_strerror(error));
-    switch (topic.kind) {
-    case TALUS__TOPIC_EVENT:
-        return on_replayed_event(subscriber, connection, &topic);
-    case TALUS__TOPIC_END:
-        return on_end(subscriber, connection, &topic);
-    case TALUS__TOPIC_HEAD:
-        return on_requested_mark(subscriber, connection, &topic);
-    case TALUS__TOPIC_HELLO:
-    case TALUS__TOPIC_BYE:
-    case TALUS__TOPIC_BEAT:
-    case TALUS__TOPIC_UNKNOWN:
-        break;
     }
+    if (!was_requested(incoming, &body)) {
+        talus__core_malformed(core, "it answers something that was not asked", 1);
+        core->transport->ops->refuse(core->transport);
+        return TALUS__TAKEN_HANDLED;
+    }
+    const struct talus__ordered_event event = {
+        .topic = &incoming->topic,
+        .body = &body,
+        .session = talus__subscriptions_find(&core->subscriptions, incoming->topic.session,
+                                             incoming->topic.session_size),
+        .publisher = incoming->publisher,
+        .seq = incoming->is_sequenced ? incoming->seq : body.seq,
+        .prev = incoming->is_sequenced ? incoming->prev : body.prev,
+        .refusal = refusal,
+    };
+    if (replay->is_recovery)
+        return talus__recover_event(&subscriber->recover, replay, &event);
+    if (!replay->gap)
+        return TALUS__TAKEN_HANDLED;
+    core->stats.received++;
+    if (event.seq > replay->request.after)
+        replay->request.after = event.seq; // where to go on if it must be requested again
+    return talus__gap_repair_replayed(&subscriber->repairs, replay->gap, &event);
+}
+
+int talus__replayed_end(talus_subscriber_t *subscriber)
+{
+    const struct talus__incoming *incoming = &subscriber->core.incoming;
+    struct talus__open_replay *replay = talus__open_replay_of(incoming->request);
+
+    if (replay->is_recovery)
+        return talus__recover_end(&subscriber->recover, incoming->publisher, replay,
+                                  incoming->first, incoming->seq);
+    if (replay->gap)
+        talus__gap_end(&subscriber->repairs, replay->gap, replay->since, incoming->first);
     return TALUS__TAKEN_HANDLED;
 }

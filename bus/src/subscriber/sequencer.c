@@ -201,9 +201,10 @@ static uint64_t set_baseline(struct talus__sequencer *sequencer, struct talus__s
     stream->last = is_behind ? mark->from : newest;
     if (stream->repair)
         look_after_advance(sequencer, stream->repair);
-    if (!is_behind)
-        return 0;
-    return mark->upto > newest ? mark->upto : newest;
+    uint64_t missing = is_behind ? newest : 0;
+    if (mark->has_taken_over && mark->upto > stream->last && mark->upto > missing)
+        missing = mark->upto;
+    return missing;
 }
 
 uint64_t talus__sequencer_mark(struct talus__sequencer *sequencer, struct talus__stream *stream,
@@ -230,10 +231,14 @@ uint64_t talus__sequencer_adopt(struct talus__sequencer *sequencer, struct talus
 
 void talus__sequencer_take_over(const struct talus__stream *session, struct talus__mark *mark)
 {
+    const struct talus__repair *repair = session->repair;
+
     if (!mark->has_taken_over || session->last < mark->from)
         mark->from = session->last;
-    if (session->repair->target > mark->upto)
-        mark->upto = session->repair->target;
+    if (repair->target > mark->upto)
+        mark->upto = repair->target;
+    if (repair->last && repair->last->seq > mark->upto) // it is let go with the repair
+        mark->upto = repair->last->seq;
     mark->has_taken_over = true;
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Subscriptions and stream cursors.
 //
-// Invariants: `answered` counts the cursors with a baseline whose origin may be gone meanwhile,
-// so it is never less than the number of known origins that answered. Cursors of origins that are
-// gone are dropped whenever the array would have to grow, so it never holds more than twice the
-// origins that can be known at once.
+// Invariants: `answered` counts the cursors with a baseline whose publisher may be gone meanwhile,
+// so it is never less than the number of known publishers that answered. Cursors of publishers that
+// are gone are dropped whenever the array would have to grow, so it never holds more than twice the
+// publishers that can be known at once.
 #include "bus/src/subscriber/subscription.h"
 
 #include <stdlib.h>
@@ -17,103 +17,107 @@
 
 #define FIRST_CURSORS 2
 
-int talus__joined_init(struct talus__joined_set *set)
+int talus__subscriptions_init(struct talus__subscriptions *set)
 {
     memset(set, 0, sizeof *set);
     return talus__table_init(&set->table);
 }
 
-static void free_joined(struct talus__joined *joined)
+static void free_joined(struct talus__subscription *subscription)
 {
-    free(joined->cursors);
-    free(joined->since);
-    free(joined);
+    free(subscription->cursors);
+    free(subscription->since);
+    free(subscription);
 }
 
-void talus__joined_fini(struct talus__joined_set *set)
+void talus__subscriptions_fini(struct talus__subscriptions *set)
 {
     struct talus__node *node = talus__table_take_all(&set->table);
 
     while (node) {
         struct talus__node *next = node->next;
-        free_joined((struct talus__joined *)node);
+        free_joined((struct talus__subscription *)node);
         node = next;
     }
     talus__table_fini(&set->table);
 }
 
-struct talus__joined *talus__joined_find(struct talus__joined_set *set, const char *name,
-                                         size_t size)
+struct talus__subscription *talus__subscriptions_find(struct talus__subscriptions *set,
+                                                      const char *name, size_t size)
 {
-    struct talus__joined *joined = set->recent;
+    struct talus__subscription *subscription = set->recent;
 
-    if (joined && joined->node.name_size == size && memcmp(joined->name, name, size) == 0)
-        return joined;
-    joined = (struct talus__joined *)talus__table_find(&set->table, name, size);
-    if (joined)
-        set->recent = joined;
-    return joined;
+    if (subscription && subscription->node.name_size == size &&
+        memcmp(subscription->name, name, size) == 0)
+        return subscription;
+    subscription = (struct talus__subscription *)talus__table_find(&set->table, name, size);
+    if (subscription)
+        set->recent = subscription;
+    return subscription;
 }
 
-struct talus__joined *talus__joined_add(struct talus__joined_set *set, const char *name,
-                                        size_t size)
+struct talus__subscription *talus__subscriptions_add(struct talus__subscriptions *set,
+                                                     const char *name, size_t size)
 {
-    struct talus__joined *joined = calloc(1, sizeof *joined + size + 1);
+    struct talus__subscription *subscription = calloc(1, sizeof *subscription + size + 1);
 
-    if (!joined)
+    if (!subscription)
         return NULL;
-    memcpy(joined->name, name, size);
-    joined->node.name = joined->name;
-    joined->node.name_size = size;
-    talus__table_insert(&set->table, &joined->node);
-    if (strcmp(joined->name, TALUS__EVERYTHING) == 0)
-        set->everything = joined;
-    return joined;
+    memcpy(subscription->name, name, size);
+    subscription->node.name = subscription->name;
+    subscription->node.name_size = size;
+    talus__table_insert(&set->table, &subscription->node);
+    if (strcmp(subscription->name, TALUS__EVERYTHING) == 0)
+        set->everything = subscription;
+    return subscription;
 }
 
-void talus__joined_remove(struct talus__joined_set *set, struct talus__joined *joined)
+void talus__subscriptions_remove(struct talus__subscriptions *set,
+                                 struct talus__subscription *subscription)
 {
-    talus__joined_move(set, joined, TALUS__LIST_NONE);
-    talus__table_remove(&set->table, &joined->node);
-    if (set->recent == joined)
+    talus__subscriptions_move(set, subscription, TALUS__LIST_NONE);
+    talus__table_remove(&set->table, &subscription->node);
+    if (set->recent == subscription)
         set->recent = NULL;
-    if (set->everything == joined)
+    if (set->everything == subscription)
         set->everything = NULL;
-    free_joined(joined);
+    free_joined(subscription);
 }
 
-static void take_off_list(struct talus__joined_set *set, struct talus__joined *joined)
+static void take_off_list(struct talus__subscriptions *set,
+                          struct talus__subscription *subscription)
 {
-    struct talus__joined_queue *queue = &set->lists[joined->list];
+    struct talus__subscription_queue *queue = &set->lists[subscription->list];
 
-    if (joined->before)
-        joined->before->next = joined->next;
+    if (subscription->before)
+        subscription->before->next = subscription->next;
     else
-        queue->first = joined->next;
-    if (joined->next)
-        joined->next->before = joined->before;
+        queue->first = subscription->next;
+    if (subscription->next)
+        subscription->next->before = subscription->before;
     else
-        queue->last = joined->before;
+        queue->last = subscription->before;
     queue->count--;
-    joined->next = NULL;
-    joined->before = NULL;
+    subscription->next = NULL;
+    subscription->before = NULL;
 }
 
-void talus__joined_move(struct talus__joined_set *set, struct talus__joined *joined,
-                        enum talus__joined_list list)
+void talus__subscriptions_move(struct talus__subscriptions *set,
+                               struct talus__subscription *subscription,
+                               enum talus__subscription_list list)
 {
-    if (joined->list != TALUS__LIST_NONE)
-        take_off_list(set, joined);
-    joined->list = list;
+    if (subscription->list != TALUS__LIST_NONE)
+        take_off_list(set, subscription);
+    subscription->list = list;
     if (list == TALUS__LIST_NONE)
         return;
-    struct talus__joined_queue *queue = &set->lists[list];
-    joined->before = queue->last;
+    struct talus__subscription_queue *queue = &set->lists[list];
+    subscription->before = queue->last;
     if (queue->last)
-        queue->last->next = joined;
+        queue->last->next = subscription;
     else
-        queue->first = joined;
-    queue->last = joined;
+        queue->first = subscription;
+    queue->last = subscription;
     queue->count++;
 }
 
@@ -124,127 +128,136 @@ static uint32_t hash_name(const char *origin)
     return (uint32_t)talus__ledger_hash(0, origin, strlen(origin));
 }
 
-bool talus__cursor_is_of(const struct talus__cursor *cursor, const char *origin)
+bool talus__stream_cursor_is_of(const struct talus__stream_cursor *cursor, const char *origin)
 {
     return cursor->name_hash == hash_name(origin);
 }
 
-static bool is_same(struct talus__origin_ref one, struct talus__origin_ref other)
+static bool is_same(struct talus__publisher_ref one, struct talus__publisher_ref other)
 {
     return one.slot == other.slot && one.generation == other.generation;
 }
 
-struct talus__cursor *talus__cursor_find(struct talus__joined *joined,
-                                         struct talus__origin_ref origin)
+struct talus__stream_cursor *talus__stream_cursor_find(struct talus__subscription *subscription,
+                                                       struct talus__publisher_ref publisher)
 {
-    if (joined->recent < joined->cursor_count &&
-        is_same(joined->cursors[joined->recent].origin, origin))
-        return &joined->cursors[joined->recent];
-    for (uint32_t i = 0; i < joined->cursor_count; i++) {
-        if (is_same(joined->cursors[i].origin, origin)) {
-            joined->recent = i;
-            return &joined->cursors[i];
+    if (subscription->recent < subscription->cursor_count &&
+        is_same(subscription->cursors[subscription->recent].publisher, publisher))
+        return &subscription->cursors[subscription->recent];
+    for (uint32_t i = 0; i < subscription->cursor_count; i++) {
+        if (is_same(subscription->cursors[i].publisher, publisher)) {
+            subscription->recent = i;
+            return &subscription->cursors[i];
         }
     }
     return NULL;
 }
 
-static void drop_gone(struct talus__joined *joined, const struct talus__origins *origins)
+static void drop_gone(struct talus__subscription *subscription,
+                      const struct talus__publishers *publishers)
 {
     uint32_t kept = 0;
 
-    joined->answered = 0;
-    for (uint32_t i = 0; i < joined->cursor_count; i++) {
-        if (!talus__origins_at(origins, joined->cursors[i].origin))
+    subscription->answered = 0;
+    for (uint32_t i = 0; i < subscription->cursor_count; i++) {
+        if (!talus__publishers_at(publishers, subscription->cursors[i].publisher))
             continue; // it has no gap, which would keep the publisher
-        joined->answered += joined->cursors[i].stream.has_baseline;
-        joined->cursors[kept++] = joined->cursors[i];
+        subscription->answered += subscription->cursors[i].stream.has_baseline;
+        subscription->cursors[kept++] = subscription->cursors[i];
     }
-    joined->cursor_count = kept;
+    subscription->cursor_count = kept;
 }
 
 // The cursors lie elsewhere now.
-static void note_moved(struct talus__joined *joined)
+static void note_moved(struct talus__subscription *subscription)
 {
-    for (uint32_t i = 0; i < joined->cursor_count; i++)
-        talus__sequencer_moved(&joined->cursors[i].stream);
+    for (uint32_t i = 0; i < subscription->cursor_count; i++)
+        talus__sequencer_moved(&subscription->cursors[i].stream);
 }
 
-static bool make_room(struct talus__joined *joined, const struct talus__origins *origins)
+static bool make_room(struct talus__subscription *subscription,
+                      const struct talus__publishers *publishers)
 {
-    drop_gone(joined, origins);
-    note_moved(joined);
+    drop_gone(subscription, publishers);
+    note_moved(subscription);
     // Half of it free: enough until the next time.
-    if (joined->cursor_count < joined->cursor_capacity / 2)
+    if (subscription->cursor_count < subscription->cursor_capacity / 2)
         return true;
-    uint32_t capacity = joined->cursor_capacity ? joined->cursor_capacity * 2 : FIRST_CURSORS;
-    struct talus__cursor *cursors = realloc(joined->cursors, capacity * sizeof *cursors);
+    uint32_t capacity =
+        subscription->cursor_capacity ? subscription->cursor_capacity * 2 : FIRST_CURSORS;
+    struct talus__stream_cursor *cursors =
+        realloc(subscription->cursors, capacity * sizeof *cursors);
     if (!cursors)
-        return joined->cursor_count < joined->cursor_capacity;
-    joined->cursors = cursors;
-    joined->cursor_capacity = capacity;
-    note_moved(joined);
+        return subscription->cursor_count < subscription->cursor_capacity;
+    subscription->cursors = cursors;
+    subscription->cursor_capacity = capacity;
+    note_moved(subscription);
     return true;
 }
 
-struct talus__cursor *talus__cursor_get(struct talus__joined *joined,
-                                        const struct talus__origins *origins,
-                                        struct talus__origin_ref origin)
+struct talus__stream_cursor *talus__stream_cursor_get(struct talus__subscription *subscription,
+                                                      const struct talus__publishers *publishers,
+                                                      struct talus__publisher_ref publisher)
 {
-    struct talus__cursor *cursor = talus__cursor_find(joined, origin);
+    struct talus__stream_cursor *cursor = talus__stream_cursor_find(subscription, publisher);
 
     if (cursor)
         return cursor;
-    if (joined->cursor_count == joined->cursor_capacity && !make_room(joined, origins))
+    if (subscription->cursor_count == subscription->cursor_capacity &&
+        !make_room(subscription, publishers))
         return NULL;
-    joined->recent = joined->cursor_count++;
-    cursor = &joined->cursors[joined->recent];
-    const struct talus__origin *named = talus__origins_at(origins, origin);
+    subscription->recent = subscription->cursor_count++;
+    cursor = &subscription->cursors[subscription->recent];
+    const struct talus__publisher *named = talus__publishers_at(publishers, publisher);
     const struct talus__since_event *event =
-        named ? talus__since_find(joined->since, named->name) : NULL;
-    *cursor = (struct talus__cursor){.origin = origin,
-                                     .stream.last = event ? event->seq : 0,
-                                     .is_presence = named && talus__sends_presence_only(named),
-                                     .name_hash = named ? hash_name(named->name) : 0};
+        named ? talus__since_find(subscription->since, named->name) : NULL;
+    *cursor =
+        (struct talus__stream_cursor){.publisher = publisher,
+                                      .stream.last = event ? event->seq : 0,
+                                      .is_presence = named && talus__sends_presence_only(named),
+                                      .name_hash = named ? hash_name(named->name) : 0};
     return cursor;
 }
 
-bool talus__joined_is_answered(struct talus__joined *joined, const struct talus__origins *origins)
+bool talus__subscription_is_answered(struct talus__subscription *subscription,
+                                     const struct talus__publishers *publishers)
 {
-    if (joined->answered < origins->waited) // spares the walk for all but the last head
+    if (subscription->answered < publishers->waited) // spares the walk for all but the last head
         return false;
-    for (size_t i = 0; i < origins->slot_count; i++) {
-        const struct talus__origin *origin = origins->slots[i].origin;
-        if (!origin || !origin->is_waited)
+    for (size_t i = 0; i < publishers->slot_count; i++) {
+        const struct talus__publisher *publisher = publishers->slots[i].publisher;
+        if (!publisher || !publisher->standing.is_waited)
             continue;
-        const struct talus__cursor *cursor =
-            talus__cursor_find(joined, talus__origin_refer(origins, origin));
+        const struct talus__stream_cursor *cursor =
+            talus__stream_cursor_find(subscription, talus__publisher_refer(publishers, publisher));
         if (!cursor || !cursor->stream.has_baseline)
             return false;
     }
     return true;
 }
 
-bool talus__joined_is_only_origin(struct talus__joined_set *set, const char *session,
-                                  const char *origin)
+bool talus__subscriptions_is_only_origin(struct talus__subscriptions *set, const char *session,
+                                         const char *origin)
 {
-    struct talus__joined *joined = talus__joined_find(set, session, strlen(session));
+    struct talus__subscription *subscription =
+        talus__subscriptions_find(set, session, strlen(session));
 
-    if (!joined || talus__joined_is_left(joined))
+    if (!subscription || talus__subscription_is_left(subscription))
         return false;
-    for (uint32_t i = 0; i < joined->cursor_count; i++) {
-        const struct talus__cursor *cursor = &joined->cursors[i];
-        if (cursor->stream.last > 0 && !cursor->is_presence && !talus__cursor_is_of(cursor, origin))
+    for (uint32_t i = 0; i < subscription->cursor_count; i++) {
+        const struct talus__stream_cursor *cursor = &subscription->cursors[i];
+        if (cursor->stream.last > 0 && !cursor->is_presence &&
+            !talus__stream_cursor_is_of(cursor, origin))
             return false;
     }
     return true;
 }
 
-void talus__joined_note(struct talus__joined *joined, const struct talus__origin *origin,
-                        uint64_t seq)
+void talus__subscription_note(struct talus__subscription *subscription,
+                              const struct talus__publisher *publisher, uint64_t seq)
 {
-    if (talus__sends_presence_only(origin))
+    if (talus__sends_presence_only(publisher))
         return;
-    memcpy(joined->newest_origin, origin->name, sizeof joined->newest_origin);
-    joined->newest_seq = seq;
+    memcpy(subscription->newest_origin, publisher->name, sizeof subscription->newest_origin);
+    subscription->newest_seq = seq;
 }

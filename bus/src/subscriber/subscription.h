@@ -18,20 +18,20 @@
 #include "bus/src/base/table.h"
 #include "bus/src/subscriber/sequencer.h"
 #include "bus/src/subscriber/since.h"
-#include "bus/src/zmq/sub/publishers.h"
+#include "bus/src/transport/publishers.h"
 
 #define TALUS__LINGER_MS 1000
 
 // The stream cursor: how far one is with the events that a publisher sent to a session.
-struct talus__cursor {
+struct talus__stream_cursor {
     struct talus__stream stream;
-    struct talus__origin_ref origin;
+    struct talus__publisher_ref publisher;
     // Known when the publisher is gone, too:
     uint32_t name_hash; // tells it from others
     bool is_presence;   // it sends nothing but presence
 };
 
-enum talus__joined_list {
+enum talus__subscription_list {
     TALUS__LIST_NONE,
     TALUS__LIST_PENDING,     // waits for heads, until half of its time is over
     TALUS__LIST_ASKED,       // has asked for those that did not come, and waits until its deadline
@@ -41,16 +41,16 @@ enum talus__joined_list {
     TALUS__LIST_COUNT,
 };
 
-struct talus__joined {
+struct talus__subscription {
     struct talus__node node;
-    struct talus__joined *next; // on its list
-    struct talus__joined *before;
-    enum talus__joined_list list;
-    bool is_live;       // LIVE was decided: a head that comes first now is of a new origin
-    uint64_t live_turn; // … when, as talus__origins.turn counts
-    bool is_complete;   // … and every known origin had answered
+    struct talus__subscription *next; // on its list
+    struct talus__subscription *before;
+    enum talus__subscription_list list;
+    bool is_live;       // LIVE was decided: a head that comes first now is of a new publisher
+    uint64_t live_turn; // … when, as talus__publishers.turn counts
+    bool is_complete;   // … and every known publisher had answered
     long long deadline; // of the list, on the monotonic clock in milliseconds
-    struct talus__cursor *cursors; // owned
+    struct talus__stream_cursor *cursors; // owned
     uint32_t cursor_count;
     uint32_t cursor_capacity;
     uint32_t recent;            // index of the cursor used last
@@ -61,48 +61,50 @@ struct talus__joined {
     char name[]; // "" for everybody, "*" for everything
 };
 
-struct talus__joined_queue {
-    struct talus__joined *first;
-    struct talus__joined *last;
+struct talus__subscription_queue {
+    struct talus__subscription *first;
+    struct talus__subscription *last;
     size_t count;
 };
 
-struct talus__joined_set {
+struct talus__subscriptions {
     struct talus__table table;
-    struct talus__joined_queue lists[TALUS__LIST_COUNT]; // by deadline where there is one
-    struct talus__joined *recent;                        // the last one that was asked for
-    struct talus__joined *everything;                    // "*", if joined or lingering
+    struct talus__subscription_queue lists[TALUS__LIST_COUNT]; // by deadline where there is one
+    struct talus__subscription *recent;                        // the last one that was asked for
+    struct talus__subscription *everything;                    // "*", if joined or lingering
 };
 
 // Returns 0, TALUS_ENOMEM, TALUS_ESYSTEM.
-int talus__joined_init(struct talus__joined_set *set);
-void talus__joined_fini(struct talus__joined_set *set);
+int talus__subscriptions_init(struct talus__subscriptions *set);
+void talus__subscriptions_fini(struct talus__subscriptions *set);
 
 // NULL: there is none. Lingering ones are found, too.
-struct talus__joined *talus__joined_find(struct talus__joined_set *set, const char *name,
-                                         size_t size);
+struct talus__subscription *talus__subscriptions_find(struct talus__subscriptions *set,
+                                                      const char *name, size_t size);
 
 // Adds one that is not there yet, on no list. NULL: out of memory.
-struct talus__joined *talus__joined_add(struct talus__joined_set *set, const char *name,
-                                        size_t size);
-void talus__joined_remove(struct talus__joined_set *set, struct talus__joined *joined);
+struct talus__subscription *talus__subscriptions_add(struct talus__subscriptions *set,
+                                                     const char *name, size_t size);
+void talus__subscriptions_remove(struct talus__subscriptions *set,
+                                 struct talus__subscription *subscription);
 
 // Moves it to the end of a list.
-void talus__joined_move(struct talus__joined_set *set, struct talus__joined *joined,
-                        enum talus__joined_list list);
+void talus__subscriptions_move(struct talus__subscriptions *set,
+                               struct talus__subscription *subscription,
+                               enum talus__subscription_list list);
 
-static inline bool talus__joined_is_pending(const struct talus__joined *joined)
+static inline bool talus__subscription_is_pending(const struct talus__subscription *subscription)
 {
-    return joined->list == TALUS__LIST_PENDING || joined->list == TALUS__LIST_ASKED;
+    return subscription->list == TALUS__LIST_PENDING || subscription->list == TALUS__LIST_ASKED;
 }
 
-static inline bool talus__joined_is_left(const struct talus__joined *joined)
+static inline bool talus__subscription_is_left(const struct talus__subscription *subscription)
 {
-    return joined->list == TALUS__LIST_LEFT;
+    return subscription->list == TALUS__LIST_LEFT;
 }
 
 // How many are joined: those that linger are not.
-static inline size_t talus__joined_count(const struct talus__joined_set *set)
+static inline size_t talus__subscriptions_count(const struct talus__subscriptions *set)
 {
     return set->table.count - set->lists[TALUS__LIST_LEFT].count;
 }
@@ -110,27 +112,28 @@ static inline size_t talus__joined_count(const struct talus__joined_set *set)
 // ---- Stream cursors
 
 // NULL: there is none.
-struct talus__cursor *talus__cursor_find(struct talus__joined *joined,
-                                         struct talus__origin_ref origin);
+struct talus__stream_cursor *talus__stream_cursor_find(struct talus__subscription *subscription,
+                                                       struct talus__publisher_ref publisher);
 
 // Finds the cursor or adds one, at the owner's event of that publisher or at 0. NULL: out of
 // memory. Valid until the next call.
-struct talus__cursor *talus__cursor_get(struct talus__joined *joined,
-                                        const struct talus__origins *origins,
-                                        struct talus__origin_ref origin);
+struct talus__stream_cursor *talus__stream_cursor_get(struct talus__subscription *subscription,
+                                                      const struct talus__publishers *publishers,
+                                                      struct talus__publisher_ref publisher);
 
-// Whether the cursor is of the origin with that name, which may be gone.
-bool talus__cursor_is_of(const struct talus__cursor *cursor, const char *origin);
+// Whether the cursor is of the publisher with that name, which may be gone.
+bool talus__stream_cursor_is_of(const struct talus__stream_cursor *cursor, const char *origin);
 
-// Whether every origin that is waited for has answered.
-bool talus__joined_is_answered(struct talus__joined *joined, const struct talus__origins *origins);
+// Whether every publisher that is waited for has answered.
+bool talus__subscription_is_answered(struct talus__subscription *subscription,
+                                     const struct talus__publishers *publishers);
 
 // Whether it is joined and no other publisher has sent to it, as far as is known.
-bool talus__joined_is_only_origin(struct talus__joined_set *set, const char *session,
-                                  const char *origin);
+bool talus__subscriptions_is_only_origin(struct talus__subscriptions *set, const char *session,
+                                         const char *origin);
 
 // Notes the newest event heard of.
-void talus__joined_note(struct talus__joined *joined, const struct talus__origin *origin,
-                        uint64_t seq);
+void talus__subscription_note(struct talus__subscription *subscription,
+                              const struct talus__publisher *publisher, uint64_t seq);
 
 #endif

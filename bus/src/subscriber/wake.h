@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The descriptor that a subscriber's owner watches: an epoll instance with the sockets'
+// The descriptor that a subscriber's owner watches: an epoll instance with the transport's
 // descriptors, a timer, and an event descriptor.
 //
 // Invariant: it is readable whenever a call of talus_subscriber_receive could give something. What
-// lies in a socket's queue is not seen by the kernel, so the event descriptor stays readable from
-// the first thing that is given until nothing is left. As that is two system calls for each burst,
-// it begins when the owner first asks for the descriptor.
+// lies in a transport's queue is not seen by the kernel, so the event descriptor stays readable
+// from the first thing that is given until nothing is left. As that is two system calls for each
+// burst, it begins when the owner first asks for the descriptor.
 #ifndef TALUS__SUBSCRIBER_WAKE_H
 #define TALUS__SUBSCRIBER_WAKE_H
 
@@ -24,10 +24,9 @@ struct talus__wake {
     long long armed_at;
 };
 
-// The event data of the descriptors in `epoll`. Those of peers.h and replay_client.h come beside.
-#define TALUS__SOURCE_SOCKET 0u
-#define TALUS__SOURCE_TIMER  1u
-#define TALUS__SOURCE_EVENT  2u
+// The event data of the descriptors in `epoll`. The transport's are larger (TALUS__RECEIVE_SOURCE).
+#define TALUS__SOURCE_TIMER 1u
+#define TALUS__SOURCE_EVENT 2u
 
 // Returns 0 or TALUS_ESYSTEM. Close it after an error, too. One that is all zero but for the
 // descriptors, which are -1, can be closed.

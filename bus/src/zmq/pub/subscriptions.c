@@ -24,7 +24,7 @@ static void note_head(struct talus__zmq_publish *bus, const char *session, size_
 }
 
 static void note_ready(struct talus__zmq_publish *bus,
-                       const struct talus__subscription *subscription, bool is_subscribed)
+                       const struct talus__subscription_topic *subscription, bool is_subscribed)
 {
     const char *name = subscription->name;
     size_t size = subscription->name_size;
@@ -59,7 +59,7 @@ static void note_listeners(struct talus__zmq_publish *bus, bool is_subscribed)
 
 // Nothing is kept of a heartbeat of one that is not ready: it is counted, and comes again.
 static void note_heartbeat(struct talus__zmq_publish *bus,
-                           const struct talus__subscription *subscription)
+                           const struct talus__subscription_topic *subscription)
 {
     if (!talus__ready_beat(&bus->ready, subscription->name, subscription->name_size,
                            subscription->every_ms)) {
@@ -73,10 +73,10 @@ static void note_heartbeat(struct talus__zmq_publish *bus,
 
 static void on_subscription(struct talus__zmq_publish *bus, const uint8_t *frame, size_t size)
 {
-    struct talus__subscription subscription;
+    struct talus__subscription_topic subscription;
     bool is_subscribed = frame[0] == 1;
 
-    talus__subscription_parse(frame + 1, size - 1, &subscription);
+    talus__subscription_topic_parse(frame + 1, size - 1, &subscription);
     if (subscription.kind == TALUS__SUBSCRIPTION_BEAT) {
         // Its end is one, too; but what beats no more says so once.
         if (is_subscribed || subscription.every_ms > 0)

@@ -7,7 +7,6 @@
 #include <stddef.h>
 #include <zmq.h>
 
-#include "bus/src/zmq/sub/inbox.h"
 #include "bus/src/zmq/zmq_handover.h"
 
 struct talus__frames {
@@ -47,22 +46,6 @@ static inline const void *talus__frames_body(struct talus__frames *frames)
 static inline size_t talus__frames_body_size(const struct talus__frames *frames)
 {
     return zmq_msg_size(&frames->body);
-}
-
-// Moves what is in `from` to `kept`, not initialised, to be held for long: see talus__frame_keep.
-static inline void talus__frames_keep(struct talus__frames *kept, struct talus__frames *from)
-{
-    talus__frames_init(kept);
-    talus__frame_keep(&kept->topic, &from->topic);
-    talus__frame_keep(&kept->body, &from->body);
-}
-
-// Moves what is in `from` to `frames`, whose own bytes are let go.
-static inline void talus__frames_move(struct talus__frames *frames, struct talus__frames *from)
-{
-    talus__zmq_release(zmq_msg_data(&frames->body));
-    zmq_msg_move(&frames->topic, &from->topic);
-    zmq_msg_move(&frames->body, &from->body);
 }
 
 #endif

@@ -58,17 +58,18 @@ bool talus__heartbeat_send(struct talus__heartbeat *heartbeat)
 // are heard.
 static bool is_all_heard(struct talus__heartbeat *heartbeat)
 {
-    const struct talus__origins *origins = heartbeat->origins;
+    const struct talus__publishers *publishers = heartbeat->publishers;
     const struct talus__monitor *monitor = &heartbeat->peers->monitor;
     size_t heard = 0, connections;
 
     talus__peers_read_monitor(heartbeat->peers);
-    for (size_t i = 0; i < origins->slot_count; i++) {
-        const struct talus__origin *origin = origins->slots[i].origin;
-        if (!origin || origin->beat_ms == 0 || origin->is_away)
+    for (size_t i = 0; i < publishers->slot_count; i++) {
+        struct talus__publisher *publisher = publishers->slots[i].publisher;
+        const struct talus__presence *presence = publisher ? talus__presence_of(publisher) : NULL;
+        if (!presence || presence->heartbeat_ms == 0 || presence->is_away)
             continue;
-        for (size_t c = 0; c < origin->connection_count; c++)
-            heard += talus__monitor_is_up(monitor, origin->connections[c]);
+        for (size_t c = 0; c < presence->connection_count; c++)
+            heard += talus__monitor_is_up(monitor, presence->connections[c]);
     }
     return talus__peers_are_linked(heartbeat->peers, &connections) && heard >= connections;
 }

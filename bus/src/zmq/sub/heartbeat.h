@@ -18,19 +18,19 @@
 
 #include "bus/src/zmq/sub/guard.h"
 #include "bus/src/zmq/sub/peers.h"
-#include "bus/src/zmq/sub/publishers.h"
+#include "bus/src/zmq/sub/presence.h"
 
 #define TALUS__UNPROVEN_MOST 1024 // of 64 bytes for each connection, in ZeroMQ
 
 struct talus__heartbeat {
-    void *socket;                         // SUB; borrowed, as the next three are
-    struct talus__post *post;             // of `socket`
-    struct talus__peers *peers;           // behind it
-    const struct talus__origins *origins; // the publishers that are known
-    bool has_beats;                       // the beats of some publisher are expected; the owner's
-    int every_ms;                         // 0: never any
-    bool is_made;                         // the subscription `topic` stands
-    bool is_withdrawn;                    // the subscription `farewell` stands
+    void *socket;                               // SUB; borrowed, as the next three are
+    struct talus__post *post;                   // of `socket`
+    struct talus__peers *peers;                 // behind it
+    const struct talus__publishers *publishers; // the publishers that are known
+    bool has_beats;    // the beats of some publisher are expected; the owner's
+    int every_ms;      // 0: never any
+    bool is_made;      // the subscription `topic` stands
+    bool is_withdrawn; // the subscription `farewell` stands
     bool is_proven;    // since the last heartbeat all connections were found to be such
     unsigned unproven; // heartbeats since that was so, and all was read
     char topic[32];

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The replay client.
 //
-// Invariants: an connection is on the list and its origin's `connection`, which it pins, until it
-// is closed. Of its requests the first `sent` were sent over the present socket, in their order.
+// Invariants: a connection is on the list and its publisher's `replay_connection`, which it pins,
+// until it is closed. Of its requests the first `sent` were sent over the present socket, in their
+// order.
 #include "bus/src/zmq/sub/replay_client.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -18,56 +18,25 @@
 #include "bus/src/codec/request.h"
 #include "bus/src/zmq/connection_times.h"
 #include "bus/src/zmq/context.h"
-#include "bus/src/zmq/endpoint.h"
 
 #define REPEAT_MS          1000  // without an answer, before asking again
 #define IDLE_MS            10000 // before a connection is closed that is not needed
 #define SENT_MOST          16    // requests of one broadcaster on their way
-#define EVENTS_PER_REQUEST 1000  // so that many client have their turns
+#define EVENTS_PER_REQUEST 1000  // so that many clients have their turns
 #define CONNECTIONS_MOST   256   // sockets; ZeroMQ has about a thousand for the process
-#define LEAST_BYTES        ((size_t)32 << 10) // that an connection's answers may take in any case
+#define LEAST_BYTES        ((size_t)32 << 10) // that a connection's answers may take in any case
 #define REQUESTS_MOST      1000000
-#define ENDPOINT_CAPACITY  1024
 
-// ---- Asks
-
-struct talus__replay_request *talus__replay_request_new(enum talus__replay_request_kind kind,
-                                                        const char *session, uint64_t after)
-{
-    size_t size = strlen(session) + 1;
-    struct talus__replay_request *request = calloc(1, sizeof *request + size);
-
-    if (!request)
-        return NULL;
-    request->kind = kind;
-    request->since = request->after = after;
-    request->session = (const char *)request->bytes;
-    memcpy(request->bytes, session, size);
-    return request;
-}
-
-struct talus__replay_request *talus__replay_request_heads(const char *const *sessions, size_t count)
-{
-    size_t capacity = 64;
-    for (size_t i = 0; i < count; i++)
-        capacity += strlen(sessions[i]) + 3;
-    struct talus__replay_request *request = calloc(1, sizeof *request + capacity);
-
-    if (!request)
-        return NULL;
-    request->kind = TALUS__REPLAY_HEADS;
-    request->heads = request->heads_left = count;
-    request->size = talus__request_encode_heads(request->bytes, capacity, sessions, count);
-    return request;
-}
+// ---- Requests
 
 static int send_request(struct talus__replay_connection *connection,
-                        const struct talus__replay_request *request)
+                        struct talus__replay_request *request)
 {
+    const struct talus__mark_request *marks = talus__mark_request_of(request);
     uint8_t bytes[TALUS__REPLAY_REQUEST];
 
-    if (request->kind == TALUS__REPLAY_HEADS)
-        return zmq_send(connection->socket, request->bytes, request->size, ZMQ_DONTWAIT);
+    if (marks)
+        return zmq_send(connection->socket, marks->bytes, marks->size, ZMQ_DONTWAIT);
     size_t size =
         talus__request_encode_replay(bytes, request->session, request->after, EVENTS_PER_REQUEST);
     return zmq_send(connection->socket, bytes, size, ZMQ_DONTWAIT);
@@ -82,15 +51,15 @@ static bool watch(struct talus__replay_client *client, struct talus__replay_conn
     size_t size = sizeof connection->fd;
 
     return zmq_getsockopt(socket, ZMQ_FD, &connection->fd, &size) == 0 &&
-           epoll_ctl(client->epoll, EPOLL_CTL_ADD, connection->fd, &event) == 0 &&
+           epoll_ctl(client->receive->epoll, EPOLL_CTL_ADD, connection->fd, &event) == 0 &&
            talus__guard_watch(client->post, connection->fd) == 0;
 }
 
 static void *open_socket(struct talus__replay_client *client,
                          struct talus__replay_connection *connection)
 {
-    const char *endpoint = connection->origin->replay;
-    const talus_subscriber_options_t *options = client->options;
+    const char *endpoint = talus__presence_of(connection->publisher)->replay;
+    const talus_subscriber_options_t *options = client->receive->options;
     const int64_t message_max = (int64_t)client->max_message;
     const struct {
         int option;
@@ -124,7 +93,7 @@ static void close_socket(struct talus__replay_client *client,
 {
     if (!connection->socket)
         return;
-    epoll_ctl(client->epoll, EPOLL_CTL_DEL, connection->fd, NULL);
+    epoll_ctl(client->receive->epoll, EPOLL_CTL_DEL, connection->fd, NULL);
     talus__guard_unwatch(client->post, connection->fd);
     talus__inbox_fini(&connection->inbox);
     connection->inbox.is_cut = false;
@@ -132,7 +101,7 @@ static void close_socket(struct talus__replay_client *client,
     connection->socket = NULL;
 }
 
-// ---- Askers
+// ---- Connections
 
 static void tend_by(struct talus__replay_client *client, long long at)
 {
@@ -140,22 +109,22 @@ static void tend_by(struct talus__replay_client *client, long long at)
         client->tend_at = at;
 }
 
-// When an connection that is being asked is to be looked at.
+// When a connection that is being asked is to be looked at.
 static void tend_connection_by(struct talus__replay_client *client,
                                const struct talus__replay_connection *connection)
 {
     tend_by(client, connection->asked_at + REPEAT_MS);
-    tend_by(client, connection->progress_at + client->options->heal_timeout_ms);
+    tend_by(client, connection->progress_at + client->receive->options->heal_timeout_ms);
 }
 
 static struct talus__replay_connection *add_connection(struct talus__replay_client *client,
-                                                       struct talus__origin *origin)
+                                                       struct talus__publisher *publisher)
 {
     struct talus__replay_connection *connection = calloc(1, sizeof *connection);
 
     if (!connection)
         return NULL;
-    connection->origin = origin;
+    connection->publisher = publisher;
     connection->inbox.bound = &client->waiting;
     connection->inbox.least_bytes = LEAST_BYTES;
     connection->inbox.is_stream = true;
@@ -166,8 +135,8 @@ static struct talus__replay_connection *add_connection(struct talus__replay_clie
         client->first = connection;
     client->last = connection;
     client->count++;
-    origin->replay_connection = connection;
-    talus__origin_pin(client->origins, origin);
+    talus__presence_of(publisher)->replay_connection = connection;
+    talus__publisher_pin(client->receive->publishers, publisher);
     return connection;
 }
 
@@ -197,13 +166,13 @@ static void unlink_connection(struct talus__replay_client *client,
 static void close_connection(struct talus__replay_client *client,
                              struct talus__replay_connection *connection)
 {
-    struct talus__origin *origin = connection->origin;
+    struct talus__publisher *publisher = connection->publisher;
 
     close_socket(client, connection);
     unlink_connection(client, connection);
     free(connection);
-    origin->replay_connection = NULL;
-    talus__origin_unpin(client->origins, origin);
+    talus__presence_of(publisher)->replay_connection = NULL;
+    talus__publisher_unpin(client->receive->publishers, publisher);
 }
 
 void talus__replay_client_fini(struct talus__replay_client *client, bool is_forked)
@@ -230,17 +199,17 @@ static struct talus__replay_connection *find_idle(struct talus__replay_client *c
 }
 
 static struct talus__replay_connection *get_connection(struct talus__replay_client *client,
-                                                       struct talus__origin *origin)
+                                                       struct talus__publisher *publisher)
 {
-    if (origin->replay_connection)
-        return origin->replay_connection;
+    if (talus__presence_of(publisher)->replay_connection)
+        return talus__presence_of(publisher)->replay_connection;
     struct talus__replay_connection *idle =
         client->count >= CONNECTIONS_MOST ? find_idle(client) : NULL;
     if (client->count >= CONNECTIONS_MOST && !idle)
         return NULL;
     if (idle)
         close_connection(client, idle);
-    return add_connection(client, origin);
+    return add_connection(client, publisher);
 }
 
 // Sends what may be sent.
@@ -255,17 +224,18 @@ static void send_requests(struct talus__replay_client *client,
             break;
         connection->unsent = connection->unsent->next;
         connection->sent++;
-        client->stats->asked++;
+        client->requests++;
     }
     client->is_emptied = false;
     client->may_have_answers = true; // sending may have read what the descriptor told
 }
 
-int talus__replay_client_request(struct talus__replay_client *client, struct talus__origin *origin,
+int talus__replay_client_request(struct talus__replay_client *client,
+                                 struct talus__publisher *publisher,
                                  struct talus__replay_request *request)
 {
     struct talus__replay_connection *connection =
-        client->open_requests < REQUESTS_MOST ? get_connection(client, origin) : NULL;
+        client->open_requests < REQUESTS_MOST ? get_connection(client, publisher) : NULL;
 
     if (!connection) {
         free(request);
@@ -287,6 +257,23 @@ int talus__replay_client_request(struct talus__replay_client *client, struct tal
     send_requests(client, connection);
     tend_connection_by(client, connection);
     return 0;
+}
+
+int talus__replay_client_request_marks(struct talus__replay_client *client,
+                                       struct talus__publisher *publisher,
+                                       const char *const *sessions, size_t count)
+{
+    _Static_assert(TALUS__MARKS_MOST <= TALUS__HEADS_MAX, "one request of the protocol");
+    size_t capacity = 64;
+    for (size_t i = 0; i < count; i++)
+        capacity += strlen(sessions[i]) + 3;
+    struct talus__mark_request *request = calloc(1, sizeof *request + capacity);
+
+    if (!request)
+        return TALUS_ENOMEM;
+    request->count = request->left = count;
+    request->size = talus__request_encode_heads(request->bytes, capacity, sessions, count);
+    return talus__replay_client_request(client, publisher, &request->base);
 }
 
 struct talus__replay_request *
@@ -313,7 +300,9 @@ void talus__replay_connection_reset(struct talus__replay_client *client,
     close_socket(client, connection);
     connection->unsent = connection->first;
     connection->sent = 0;
-    connection->first->heads_left = connection->first->heads; // only the first is answered in part
+    struct talus__mark_request *marks = talus__mark_request_of(connection->first);
+    if (marks)
+        marks->left = marks->count; // only the first is answered in part
     connection->asked_at = talus__monotonic_ms();
     send_requests(client, connection);
     tend_connection_by(client, connection);
@@ -415,6 +404,7 @@ bool talus__replay_client_pull(struct talus__replay_client *client, size_t most)
 static void fail_all(struct talus__replay_client *client,
                      struct talus__replay_connection *connection)
 {
+    const struct talus__receive_owner *owner = client->receive->owner;
     struct talus__replay_request *request = connection->first;
 
     close_socket(client, connection);
@@ -423,7 +413,8 @@ static void fail_all(struct talus__replay_client *client,
     while (request) {
         struct talus__replay_request *next = request->next;
         client->open_requests--;
-        client->on_failed(request, connection->origin, client->arg);
+        if (request->session)
+            owner->on_failed(owner->arg, request, connection->publisher);
         free(request);
         request = next;
     }
@@ -445,12 +436,12 @@ void talus__replay_client_tend(struct talus__replay_client *client, long long no
             close_connection(client, connection);
         } else if (!connection->first) {
             tend_by(client, connection->progress_at + IDLE_MS);
-        } else if (now >= connection->progress_at + client->options->heal_timeout_ms) {
-            client->stats->ask_timeouts++;
+        } else if (now >= connection->progress_at + client->receive->options->heal_timeout_ms) {
+            client->timeouts++;
             fail_all(client, connection);
             close_connection(client, connection);
         } else if (now >= connection->asked_at + REPEAT_MS) {
-            client->stats->ask_timeouts++;
+            client->timeouts++;
             talus__replay_connection_reset(client, connection);
         } else {
             tend_connection_by(client, connection);
@@ -459,77 +450,11 @@ void talus__replay_client_tend(struct talus__replay_client *client, long long no
     }
 }
 
-void talus__replay_client_give_up(struct talus__replay_client *client, struct talus__origin *origin)
+void talus__replay_client_give_up(struct talus__replay_client *client,
+                                  struct talus__publisher *publisher)
 {
-    if (!origin->replay_connection)
+    if (!talus__presence_of(publisher)->replay_connection)
         return;
-    fail_all(client, origin->replay_connection);
-    close_connection(client, origin->replay_connection);
-}
-
-// ---- Replay endpoints
-
-static bool is_wildcard(const char *host, size_t size)
-{
-    return (size == 1 && *host == '*') || (size == 7 && memcmp(host, "0.0.0.0", 7) == 0) ||
-           (size == 4 && memcmp(host, "[::]", 4) == 0);
-}
-
-// Writes one endpoint with its host filled in. False: it cannot be reached.
-static bool resolve(const char *endpoint, size_t size, const char *host, char *out, size_t capacity)
-{
-    static const char tcp[] = "tcp://";
-    const char *port = memrchr(endpoint, ':', size);
-    size_t prefix = strlen(tcp);
-
-    if (size >= capacity)
-        return false;
-    memcpy(out, endpoint, size);
-    out[size] = '\0';
-    if (size < prefix || memcmp(endpoint, tcp, prefix) != 0 || port < endpoint + prefix ||
-        !is_wildcard(endpoint + prefix, (size_t)(port - endpoint) - prefix))
-        return true;
-    if (!host)
-        return false;
-    bool is_v6 = strchr(host, ':') && *host != '[';
-    int written = snprintf(out, capacity, "tcp://%s%s%s%.*s", is_v6 ? "[" : "", host,
-                           is_v6 ? "]" : "", (int)(endpoint + size - port), port);
-    return written > 0 && (size_t)written < capacity;
-}
-
-static bool is_connectable(const char *endpoint)
-{
-    struct talus__endpoints parsed;
-
-    if (talus__endpoints_parse(endpoint, false, &parsed) != 0)
-        return false;
-    bool is_one =
-        parsed.count == 1 && parsed.items[0].kind == TALUS__ENDPOINT_CONNECT && *endpoint != '>';
-    talus__endpoints_fini(&parsed);
-    return is_one;
-}
-
-bool talus__replay_choose(const char *named, size_t size, const char *transport, const char *host,
-                          char *out, size_t capacity)
-{
-    bool has_any = false;
-
-    while (size > 0) {
-        const char *comma = memchr(named, ',', size);
-        size_t length = comma ? (size_t)(comma - named) : size;
-        char candidate[ENDPOINT_CAPACITY];
-        size_t prefix = strlen(transport);
-        if (resolve(named, length, host, candidate, sizeof candidate) &&
-            is_connectable(candidate) && strlen(candidate) < capacity) {
-            bool is_same = strncmp(candidate, transport, prefix) == 0 && candidate[prefix] == ':';
-            if (is_same || !has_any)
-                strcpy(out, candidate);
-            has_any = true;
-            if (is_same)
-                return true;
-        }
-        size -= length + (comma != NULL);
-        named += length + (comma != NULL);
-    }
-    return has_any;
+    fail_all(client, talus__presence_of(publisher)->replay_connection);
+    close_connection(client, talus__presence_of(publisher)->replay_connection);
 }

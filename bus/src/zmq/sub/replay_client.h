@@ -15,41 +15,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <talus/subscriber.h>
-
+#include "bus/src/transport/receive.h"
 #include "bus/src/zmq/sub/frames.h"
 #include "bus/src/zmq/sub/guard.h"
 #include "bus/src/zmq/sub/inbox.h"
-#include "bus/src/zmq/sub/publishers.h"
+#include "bus/src/zmq/sub/presence.h"
 
-enum talus__replay_request_kind {
-    TALUS__REPLAY_REPAIR,  // the events that a gap repair waits for
-    TALUS__REPLAY_RECOVER, // talus_subscriber_recover
-    TALUS__REPLAY_HEADS,   // heads that did not come
+// The transport's own request, for high-water marks that did not come.
+struct talus__mark_request {
+    struct talus__replay_request base; // first; without a session
+    size_t count;                      // how many marks are requested …
+    size_t left;                       // … and have not come
+    size_t size;                       // bytes of the encoded request
+    uint8_t bytes[];
 };
 
-struct talus__replay_request {
-    struct talus__replay_request *next; // of the same broadcaster
-    enum talus__replay_request_kind kind;
-    void *waiter;        // REPAIR: who waits for it; NULL: nobody does any more
-    uint64_t request;    // RECOVER
-    uint64_t since;      // REPAIR, RECOVER: where it began
-    uint64_t after;      // … and the newest event that came
-    uint64_t gap_after;  // RECOVER: events after this one …
-    uint64_t gap_first;  // … and before this one are missing; 0: none is
-    uint64_t stream;     // RECOVER: when it began, the session's deliveries were to go on …
-    bool has_stream;     // … after this one, if at all
-    size_t heads;        // HEADS: how many are asked for …
-    size_t heads_left;   // … and have not come
-    const char *session; // REPAIR, RECOVER: NUL-terminated
-    size_t size;         // HEADS: bytes of the encoded request
-    uint8_t bytes[];     // the session, or the request
-};
+static inline struct talus__mark_request *
+talus__mark_request_of(struct talus__replay_request *request)
+{
+    return request->session ? NULL : (struct talus__mark_request *)request;
+}
 
 struct talus__replay_connection {
     struct talus__replay_connection *next;
     struct talus__replay_connection *before;
-    struct talus__origin *origin;        // pinned
+    struct talus__publisher *publisher;  // pinned
     void *socket;                        // NULL: to be opened
     struct talus__inbox inbox;           // of `socket`
     int fd;                              // its descriptor, watched while it is open
@@ -61,14 +51,9 @@ struct talus__replay_connection {
     long long asked_at;                   // … or asked again
 };
 
-// What befalls an request. It is not on its connection any more, and freed afterwards.
-typedef void talus__replay_failed_fn(struct talus__replay_request *request,
-                                     struct talus__origin *origin, void *arg);
-
 struct talus__replay_client {
     void *context;
-    struct talus__origins *origins;
-    int epoll;
+    const struct talus__receive_options *receive; // borrowed: the publishers, the times, …
     struct talus__replay_connection *first;
     struct talus__replay_connection *last;
     struct talus__inbox_bound waiting; // of the inboxes
@@ -79,29 +64,24 @@ struct talus__replay_client {
     struct talus__post *post; // borrowed
     long long tend_at;        // when talus__replay_client_tend has something to do; 0: nothing
     size_t max_message;
-    const talus_subscriber_options_t *options; // the times; borrowed
-    talus__replay_failed_fn *on_failed;
-    void *arg;
-    talus_subscriber_stats_t *stats;
+    uint64_t requests; // that were sent
+    uint64_t timeouts; // times that a publisher did not respond in time
 };
 
-// The event data of what client add to the epoll descriptor.
+// The event data of what the client adds to the epoll descriptor.
 #define TALUS__REPLAY_SOURCE 9u
 
-// Everything is set but the lists and the bound. Closes sockets and frees requests, without
-// on_failed.
+// `context`, `receive`, `post`, `max_message` and the bound are set, the rest is zero. Closes
+// sockets and frees requests, and tells nobody.
 void talus__replay_client_fini(struct talus__replay_client *client, bool is_forked);
 
-// Make an request, to be given to talus__replay_client_request. NULL: out of memory.
-struct talus__replay_request *talus__replay_request_new(enum talus__replay_request_kind kind,
-                                                        const char *session, uint64_t after);
-struct talus__replay_request *talus__replay_request_heads(const char *const *sessions,
-                                                          size_t count);
-
-// Asks the origin, which has a `replay`. Consumes the request.
-// Returns 0; TALUS_ENOMEM, TALUS_ELIMIT: the request is freed.
-int talus__replay_client_request(struct talus__replay_client *client, struct talus__origin *origin,
+// talus__receive_ops.request and request_marks.
+int talus__replay_client_request(struct talus__replay_client *client,
+                                 struct talus__publisher *publisher,
                                  struct talus__replay_request *request);
+int talus__replay_client_request_marks(struct talus__replay_client *client,
+                                       struct talus__publisher *publisher,
+                                       const char *const *sessions, size_t count);
 
 // Receives one frame pair of some answer. Returns the connection that it is of; NULL: there is none
 // now. The frames are initialised; a message that has not two frames is counted and passed over.
@@ -109,30 +89,24 @@ struct talus__replay_connection *talus__replay_client_receive(struct talus__repl
                                                               struct talus__frames *frames,
                                                               struct talus__source *source);
 
-// For the guard: takes in what has come, up to `most` messages of all client together, of which
-// each has its share. Returns whether there is something to receive.
+// For the guard: takes in what has come, up to `most` messages of all connections together, of
+// which each has its share. Returns whether there is something to receive.
 bool talus__replay_client_pull(struct talus__replay_client *client, size_t most);
 
-// The first request is answered: takes it off, to be freed by the caller.
+// The response to the first request is complete: takes it off, to be freed by the caller.
 struct talus__replay_request *
 talus__replay_connection_take(struct talus__replay_client *client,
                               struct talus__replay_connection *connection);
 
-// The answers make no sense, or a part of them is lost: requests anew over another connection.
+// The responses make no sense, or a part of them is lost: requests again over another connection.
 void talus__replay_connection_reset(struct talus__replay_client *client,
                                     struct talus__replay_connection *connection);
 
-// Asks again and gives up, as time goes on.
+// Requests again and gives up, as time goes on.
 void talus__replay_client_tend(struct talus__replay_client *client, long long now);
 
-// The origin is gone for good: its requests fail.
+// The publisher is gone for good: its requests fail.
 void talus__replay_client_give_up(struct talus__replay_client *client,
-                                  struct talus__origin *origin);
-
-// Chooses from the replay endpoints that a marker names (comma-separated) the one to request: of
-// the transport by which the marker came ("tcp", "ipc", "inproc"), else the first that can be
-// reached; a wildcard host becomes `host` (NULL: none). Returns whether there is one.
-bool talus__replay_choose(const char *named, size_t size, const char *transport, const char *host,
-                          char *out, size_t capacity);
+                                  struct talus__publisher *publisher);
 
 #endif

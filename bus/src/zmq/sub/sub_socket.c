@@ -3,9 +3,43 @@
 #include "bus/src/zmq/sub/sub_socket.h"
 
 #include <errno.h>
+#include <string.h>
 #include <zmq.h>
 
+#include "bus/src/codec/wire.h"
+#include "bus/src/zmq/connection_times.h"
 #include "bus/src/zmq/zmq_error.h"
+
+// docs/protocol.md, "Queues and connections", says why each option is as it is.
+void *talus__sub_open(void *context, const talus_subscriber_options_t *options, int64_t message_max)
+{
+    const struct {
+        int option;
+        int value;
+    } values[] = {
+        {ZMQ_SNDHWM, 0}, // else subscriptions are lost
+        {ZMQ_RCVHWM, 0}, // a stopped input can abort the process; the inbox has a bound
+        {ZMQ_LINGER, 0},
+        TALUS__TCP_OPTIONS(options->heartbeat_ms),
+        {ZMQ_RECONNECT_IVL, options->reconnect_ms},
+        {ZMQ_RECONNECT_IVL_MAX, options->reconnect_max_ms},
+    };
+    void *socket = zmq_socket(context, ZMQ_SUB);
+    if (!socket)
+        return NULL;
+    int failed =
+        zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &message_max, sizeof message_max) != 0 ||
+        zmq_setsockopt(socket, ZMQ_SUBSCRIBE, TALUS__BUS_TOPIC, strlen(TALUS__BUS_TOPIC)) != 0;
+    for (size_t i = 0; !failed && i < sizeof values / sizeof values[0]; i++)
+        failed = zmq_setsockopt(socket, values[i].option, &values[i].value, sizeof values[i].value);
+    if (failed) {
+        int saved = errno;
+        zmq_close(socket);
+        errno = saved;
+        return NULL;
+    }
+    return socket;
+}
 
 static enum talus__received drop_rest(struct talus__inbox *inbox, struct talus__frames *frames)
 {

@@ -5,6 +5,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include <talus/subscriber.h>
 
 #include "bus/src/zmq/sub/frames.h"
 #include "bus/src/zmq/sub/inbox.h"
@@ -17,6 +20,11 @@ enum talus__received {
     TALUS__RECEIVED_MANY_FRAMES, // likewise; its rest was dropped
     TALUS__RECEIVED_FAILED,      // errno says why
 };
+
+// Opens the socket, subscribed to what the bus says of itself. A message of more than `message_max`
+// bytes ends the connection it came through. NULL: errno says why.
+void *talus__sub_open(void *context, const talus_subscriber_options_t *options,
+                      int64_t message_max);
 
 // Takes the next message of the inbox, then of its socket. Does not block.
 enum talus__received talus__sub_receive(struct talus__inbox *inbox, struct talus__frames *frames,
