@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A subscriber on a transport in memory against a model: random schedules of loss, duplication,
-// reordering, joins and leaves, replays that are late, partial, refused, or lie, and lost
-// publishers. Each owed event comes once, in its stream's order, or a gap is told over it; and a
-// gap only over what could not be had.
+// reordering, joins, also since an event, and leaves, replays that are late, partial, refused, or
+// lie, and lost publishers. Each owed event comes once, in its stream's order, or a gap is told
+// over it; and a gap only over what could not be had.
 //
 // A seed that fails is printed; TALUS_RECEIVE_SEED runs it alone, TALUS_RECEIVE_SCHEDULES sets how
 // many are run.
@@ -31,8 +31,10 @@ static const char *const sessions[SESSIONS] = {"s", "t", "u", ""};
 struct stream {
     uint64_t seqs[EVENTS]; // of the events that were published
     size_t count;
-    uint64_t owed; // events after this seq are owed, while the session is wanted
-    uint64_t at;   // everything up to this seq was delivered, told to be missing, or is not owed
+    uint64_t owed;   // events after this seq are owed, while the session is wanted
+    uint64_t at;     // everything up to this seq was delivered, told to be missing, or is not owed
+    uint64_t due;    // of a join since an event: everything up to this seq comes before LIVE
+    bool is_unknown; // that nobody knows what the owner has of it is still to be told
 };
 
 struct world {
@@ -46,6 +48,7 @@ struct world {
     struct stream streams[PUBLISHERS][SESSIONS];
     bool is_delivered[PUBLISHERS][EVENTS + 1]; // by seq
     bool is_joined[SESSIONS];
+    bool was_left[SESSIONS];
     bool is_everything; // "*" is joined
     bool may_fail;      // requests fail, or publishers are lost
     size_t deliveries;
@@ -114,6 +117,9 @@ static void on_event(struct world *world, const talus_event_t *event)
     // "*" may bring what the session alone was told to miss.
     check(world, event->seq > stream->at || world->is_everything, "late", publisher, session,
           event->seq);
+    if (event->seq == stream->seqs[0])
+        stream->is_unknown =
+            false; // it was on its way: nothing is before it, and all after it comes
     advance(world, publisher, session, event->seq - 1, false);
     if (event->seq > stream->at)
         stream->at = event->seq;
@@ -122,6 +128,16 @@ static void on_event(struct world *world, const talus_event_t *event)
 static uint64_t seq_of(const char *id)
 {
     return *id ? strtoull(strchr(id, '.') + 1, NULL, 10) : UINT64_MAX;
+}
+
+// Once, from the beginning, and over nothing that was sent after the join.
+static void on_unknown(struct world *world, size_t publisher, size_t session, uint64_t first)
+{
+    struct stream *stream = &world->streams[publisher][session];
+
+    check(world, stream->is_unknown && stream->at == 0 && first - 1 <= stream->owed,
+          "told to be unknown", publisher, session, first);
+    stream->is_unknown = false;
 }
 
 static void on_gap(struct world *world, const talus_delivery_t *gap)
@@ -134,8 +150,26 @@ static void on_gap(struct world *world, const talus_delivery_t *gap)
     for (size_t session = 0; session < SESSIONS; session++) {
         if (!is_of_all && strcmp(gap->session, sessions[session]) != 0)
             continue;
+        if (gap->gap.reason == TALUS_GAP_UNKNOWN)
+            on_unknown(world, publisher, session, first);
+        else if (after == 0)
+            world->streams[publisher][session].is_unknown = false;
         advance(world, publisher, session, after, false);
         advance(world, publisher, session, first - 1, true);
+    }
+}
+
+static void on_live(struct world *world, const char *name)
+{
+    if (strcmp(name, "*") == 0 || world->is_everything)
+        return;
+    size_t session = index_of(sessions, SESSIONS, name);
+    for (size_t i = 0; i < PUBLISHERS; i++) {
+        struct stream *stream = &world->streams[i][session];
+        check(world, !stream->is_unknown || world->was_left[session],
+              "LIVE, and not told to be unknown", i, session, 0);
+        check(world, stream->due <= stream->owed || stream->due <= stream->at, "due before LIVE", i,
+              session, stream->due);
     }
 }
 
@@ -154,6 +188,8 @@ static bool receive(struct world *world, size_t most, int timeout_ms)
             on_event(world, delivery->event);
         else if (delivery->kind == TALUS_DELIVERY_GAP)
             on_gap(world, delivery);
+        else if (delivery->kind == TALUS_DELIVERY_LIVE)
+            on_live(world, delivery->session);
     }
     return true;
 }
@@ -193,13 +229,46 @@ static void cut_history(struct world *world)
     feed_truncate(world->publishers[publisher], first);
 }
 
+// The session's streams begin anew, after the events that are named. What is before those that
+// are not is told to be unknown, if there is anything.
+static void join_since(struct world *world, size_t session)
+{
+    char since[PUBLISHERS * (TALUS_ID_MAX + 1)], *end = since;
+    size_t least = draw(world, PUBLISHERS);
+
+    *end = '\0';
+    for (size_t i = 0; i < PUBLISHERS; i++) {
+        struct stream *stream = &world->streams[i][session];
+        // After a leave, one that came by this subscriber: what is newer may be on its way.
+        uint64_t most = world->was_left[session] ? stream->at : world->newest[i] + 2;
+        uint64_t seq = draw(world, (unsigned)most + 1);
+        bool is_named = i == least || draw(world, 2);
+        uint64_t last = stream->count > 0 ? stream->seqs[stream->count - 1] : 0;
+        if (is_named)
+            end += sprintf(end, "%s%s.%" PRIu64, end == since ? "" : ",", origins[i], seq);
+        stream->owed = !is_named ? last : seq < world->newest[i] ? seq : world->newest[i];
+        stream->at = is_named ? stream->owed : 0;
+        stream->due = world->was_left[session] ? 0 : last; // else it may be on its way
+        stream->is_unknown = !is_named && last > 0;
+        for (size_t j = 0; j < stream->count; j++)
+            world->is_delivered[i][stream->seqs[j]] = false;
+    }
+    assert_int_equal(talus_subscriber_join_since(world->subscriber, sessions[session], since), 0);
+    world->is_joined[session] = true;
+}
+
 static void join(struct world *world, size_t session)
 {
     if (world->is_joined[session])
         return;
+    if (!world->is_everything && draw(world, 2) == 0) {
+        join_since(world, session);
+        return;
+    }
     assert_int_equal(talus_subscriber_join(world->subscriber, sessions[session]), 0);
     for (size_t i = 0; i < PUBLISHERS; i++) {
         struct stream *stream = &world->streams[i][session];
+        stream->due = 0;
         if (!world->is_everything)
             stream->owed = stream->count > 0 ? stream->seqs[stream->count - 1] : 0;
     }
@@ -212,6 +281,9 @@ static void leave(struct world *world, size_t session)
         return;
     assert_int_equal(talus_subscriber_leave(world->subscriber, sessions[session]), 0);
     world->is_joined[session] = false;
+    world->was_left[session] = true;
+    for (size_t i = 0; i < PUBLISHERS; i++)
+        world->streams[i][session].is_unknown = false;
 }
 
 // What a session misses is known by then: what nobody has noticed is not looked for any more once
@@ -307,6 +379,7 @@ static void check_end(const struct world *world)
             uint64_t last = stream->count > 0 ? stream->seqs[stream->count - 1] : 0;
             check(world, !is_wanted(world, session) || last <= stream->owed || last <= stream->at,
                   "never came", i, session, last);
+            check(world, !stream->is_unknown, "not told to be unknown", i, session, last);
         }
     }
     assert_int_equal(feed_counts().open_requests, 0);
