@@ -160,7 +160,9 @@ TALUS_API talus_error_t talus_subscriber_leave(talus_subscriber_t *subscriber, c
 // (TALUS_PRESENCE_ORIGIN) are left out. A broadcaster of `since` that is gone, or not there yet, is
 // a GAP without end before LIVE (TALUS_GAP_ORIGIN_LOST); if it comes after all, its events after
 // `since` do, too. LIVE that is not complete: what a broadcaster sent that has not answered in time
-// comes once it does.
+// comes once it does. If the session was left less than a second before, what was on its way to
+// this subscriber then may come after LIVE; and again, if `since` names what came to another
+// subscriber.
 //
 // Events that have to wait for those before them are held back within held_events and held_bytes;
 // those beyond are let go, asked for in their turn, and a GAP if the history has lost them by then.

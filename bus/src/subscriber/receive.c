@@ -202,7 +202,7 @@ static int tend(talus_subscriber_t *subscriber, int timeout_ms, bool is_drained)
         case TALUS__SOURCE_SOCKET:
             break; // the caller reads the socket anyway
         case TALUS__SOURCE_EVENT:
-            subscriber->core.post.is_knocked = true; // by us, the guard, or talus_subscriber_wake
+            subscriber->core.wake.is_set = true; // by us, the guard, or talus_subscriber_wake
             break;
         case TALUS__SOURCE_TIMER:
             if (read(subscriber->core.wake.timer, &expirations, sizeof expirations) > 0)
