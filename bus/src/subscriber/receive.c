@@ -247,12 +247,22 @@ static int timed_out(int why)
     return TALUS_ETIMEOUT;
 }
 
+static bool take_due(talus_subscriber_t *subscriber)
+{
+    if (talus__join_take(subscriber))
+        return true;
+    // A LIVE may be due when a repair ends, which gives nothing by itself.
+    if (talus__gap_repair_is_due(&subscriber->repairs) &&
+        (talus__gap_repair_take_due(&subscriber->repairs) || talus__join_take(subscriber)))
+        return true;
+    return talus__recover_take(&subscriber->recover);
+}
+
 // What is due comes first; then answers and the socket's messages take turns, so that neither waits
 // for ever.
 static int take_next(talus_subscriber_t *subscriber)
 {
-    if (talus__join_take(subscriber) || talus__gap_repair_take(&subscriber->repairs) ||
-        talus__recover_take(&subscriber->recover))
+    if (take_due(subscriber))
         return TALUS__TAKEN_EVENT;
     subscriber->prefers_answers = !subscriber->prefers_answers;
     int taken = TALUS__TAKEN_EMPTY;
