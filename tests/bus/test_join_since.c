@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <zmq.h>
 
 #include "bus/src/codec/request.h"
@@ -370,6 +371,7 @@ static void test_join_since_one_that_dies_without_an_answer(void **state)
 {
     struct heal_fixture *fixture = *state;
     char after[TALUS_ID_MAX + 1], first[TALUS_ID_MAX + 1];
+    int status;
 
     fixture->options.live_timeout_ms = 100;
     fixture->options.heartbeat_ms = 0; // that it stands still is not noticed
@@ -386,6 +388,7 @@ static void test_join_since_one_that_dies_without_an_answer(void **state)
     heal_expect_seqs(subscriber, 2, 5);
     child_wait_said(&fixture->child);
     assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(fixture->child.pid, &status, WUNTRACED), fixture->child.pid);
     assert_int_equal(talus_subscriber_leave(subscriber, "s"), 0);
     join_since(subscriber, "s", after);
     expect_live(subscriber, "s", false);
