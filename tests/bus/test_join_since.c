@@ -13,8 +13,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <zmq.h>
 
+#include "bus/src/base/clock.h"
 #include "bus/src/codec/request.h"
 
 #include "expect.h"
@@ -331,12 +333,15 @@ static void test_join_since_one_that_does_not_answer_in_time(void **state)
     pump_until(subscriber, origins_are, 1);
     join_since(subscriber, "s", RAW ".5");
     expect_live(subscriber, "s", false);
+    join_since(subscriber, "t", RAW ".0"); // of which nothing would be told if it were lost
+    expect_gap(subscriber, "t", RAW ".0", "", TALUS_GAP_ORIGIN_LOST);
+    expect_live(subscriber, "t", true); // it is waited for no more
     raw_publisher_expect(&raw, "s/");
     raw_publish_head(&raw, "s/$head", 7);
     expect_gap(subscriber, "s", RAW ".5", RAW ".8", TALUS_GAP_HISTORY); // it names no history
     raw_publish(&raw, "s/t", 8, 7);
     heal_expect_seqs(subscriber, 8, 8);
-    assert_int_equal(heal_stats_of(fixture).gaps, 1);
+    assert_int_equal(heal_stats_of(fixture).gaps, 2);
     raw_publisher_close(&raw);
 }
 
@@ -366,8 +371,10 @@ static void test_join_since_one_that_dies_without_an_answer(void **state)
 {
     struct heal_fixture *fixture = *state;
     char after[TALUS_ID_MAX + 1], first[TALUS_ID_MAX + 1];
+    int status;
 
     fixture->options.live_timeout_ms = 100;
+    fixture->options.heartbeat_ms = 0; // that it stands still is not noticed
     talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
     child_start(&fixture->child, "emit", fixture->bus);
     child_wait_said(&fixture->child);
@@ -381,6 +388,7 @@ static void test_join_since_one_that_dies_without_an_answer(void **state)
     heal_expect_seqs(subscriber, 2, 5);
     child_wait_said(&fixture->child);
     assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(fixture->child.pid, &status, WUNTRACED), fixture->child.pid);
     assert_int_equal(talus_subscriber_leave(subscriber, "s"), 0);
     join_since(subscriber, "s", after);
     expect_live(subscriber, "s", false);
@@ -473,6 +481,48 @@ static void test_join_since_with_another_broadcaster(void **state)
     emit(other, "s", 1);
     heal_expect_seqs(subscriber, 5, 5);
     assert_int_equal(heal_stats_of(fixture).gaps, 1);
+}
+
+// LIVE comes when the gap was told, though nothing else happens that the subscriber would wake by.
+static void test_join_since_is_live_without_more_news(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    struct raw_publisher raw;
+
+    raw_publisher_open(&raw, ZMQ_XPUB, RAW, NULL);
+    raw_publisher_bind(&raw, NULL);
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, raw.endpoint);
+    raw_publisher_expect(&raw, "$bus/");
+    raw_publish_head(&raw, "$bus/$hello", 3);
+    pump_until(subscriber, origins_are, 1);
+    join_since(subscriber, "s", "somebody1.5");
+    raw_publisher_expect(&raw, "s/");
+    raw_publish_head(&raw, "s/$head", 3);
+    expect_gap(subscriber, "s", RAW ".0", RAW ".4", TALUS_GAP_UNKNOWN);
+    long long began = talus__monotonic_ms();
+    expect_gap(subscriber, "s", "somebody1.5", "", TALUS_GAP_ORIGIN_LOST);
+    expect_live(subscriber, "s", true);
+    assert_true(talus__monotonic_ms() - began < EXPECT_DEADLINE_MS / 2); // not by its time-out
+    raw_publisher_close(&raw);
+}
+
+// Events of one's own are owed nobody.
+static void test_join_since_an_ignored_broadcaster(void **state)
+{
+    struct heal_fixture *fixture = *state;
+    talus_broadcaster_t *own = heal_broadcast(fixture, 0, fixture->bus);
+    talus_broadcaster_t *other = heal_broadcast(fixture, 1, fixture->bus);
+
+    fixture->options.ignore_origin = talus_broadcaster_origin(own);
+    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    emit(own, "s", 3);
+    pump_until(subscriber, origins_are, 2);
+    join_since(subscriber, "s", id_of(own, 1));
+    expect_live(subscriber, "s", true);
+    emit(own, "s", 1);
+    emit(other, "s", 1);
+    heal_expect_seqs(subscriber, 1, 1);
+    assert_int_equal(heal_stats_of(fixture).gaps, 0);
 }
 
 // One that has sent nothing to the session, or nothing but presence, leaves nothing unknown.
@@ -643,6 +693,8 @@ int main(int argc, char **argv)
         TEST(test_join_since_one_that_dies_without_an_answer),
         TEST(test_join_since_one_whose_history_is_silent),
         TEST(test_join_since_with_another_broadcaster),
+        TEST(test_join_since_is_live_without_more_news),
+        TEST(test_join_since_an_ignored_broadcaster),
         TEST(test_join_since_with_others_that_sent_nothing),
         TEST(test_join_since_and_leave),
         TEST(test_join_since_nonsense_and_leave),

@@ -48,12 +48,14 @@ bool talus__gap_repair_is_judged_by_all(struct talus__gap_repair *repairs,
 void talus__gap_repair_leave(struct talus__gap_repair *repairs,
                              struct talus__subscription *subscription);
 
-// Sets core->delivery to the next thing that is due. False: there is none.
+// Sets core->delivery to the next thing that is due. False: there is none; but a repair may have
+// ended, by which a LIVE is due.
 bool talus__gap_repair_take_due(struct talus__gap_repair *repairs);
 
-static inline bool talus__gap_repair_take(struct talus__gap_repair *repairs)
+// Whether to call it.
+static inline bool talus__gap_repair_is_due(const struct talus__gap_repair *repairs)
 {
-    return repairs->sequencer.ready && talus__gap_repair_take_due(repairs);
+    return repairs->sequencer.ready != NULL;
 }
 
 #endif

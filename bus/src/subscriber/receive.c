@@ -246,6 +246,17 @@ static int timed_out(int why)
     return TALUS_ETIMEOUT;
 }
 
+static bool take_due(talus_subscriber_t *subscriber)
+{
+    if (talus__join_take(subscriber))
+        return true;
+    // A LIVE may be due when a repair ends, which gives nothing by itself.
+    if (talus__gap_repair_is_due(&subscriber->repairs) &&
+        (talus__gap_repair_take_due(&subscriber->repairs) || talus__join_take(subscriber)))
+        return true;
+    return talus__recover_take(&subscriber->recover);
+}
+
 // What is due comes first.
 static int take_next(talus_subscriber_t *subscriber)
 {
@@ -253,8 +264,7 @@ static int take_next(talus_subscriber_t *subscriber)
         free(subscriber->core.released);
         subscriber->core.released = NULL;
     }
-    if (talus__join_take(subscriber) || talus__gap_repair_take(&subscriber->repairs) ||
-        talus__recover_take(&subscriber->recover))
+    if (take_due(subscriber))
         return TALUS__TAKEN_EVENT;
     return take_message(subscriber);
 }
