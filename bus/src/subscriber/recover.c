@@ -40,12 +40,12 @@ static bool is_reached(struct talus__recover *recover, const char *session, cons
 }
 
 static void set_recovered(struct talus__recover *recover, const char *session, const char *origin,
-                          uint64_t request, uint64_t head)
+                          uint64_t request, uint64_t newest)
 {
     talus__delivery_clear(&recover->core->delivery, TALUS_DELIVERY_RECOVERED);
     strcpy(recover->core->delivery.session, session);
     strcpy(recover->core->delivery.origin, origin);
-    talus__format_id(recover->core->delivery.id, origin, head);
+    talus__format_id(recover->core->delivery.id, origin, newest);
     recover->core->delivery.given.session = recover->core->delivery.session;
     recover->core->delivery.given.origin = recover->core->delivery.origin;
     recover->core->delivery.given.newest = recover->core->delivery.id;
@@ -53,7 +53,7 @@ static void set_recovered(struct talus__recover *recover, const char *session, c
     recover->core->delivery.given.complete = true;
     recover->core->delivery.given.is_only_origin =
         talus__subscriptions_is_only_origin(&recover->core->subscriptions, session, origin);
-    recover->core->delivery.given.is_reached = is_reached(recover, session, origin, head);
+    recover->core->delivery.given.is_reached = is_reached(recover, session, origin, newest);
     recover->open--;
 }
 
