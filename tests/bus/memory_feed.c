@@ -39,10 +39,7 @@ struct feed_publisher *feed_publisher(const char *origin)
 
 struct feed_publisher *feed_plain_publisher(const char *origin)
 {
-    struct feed_publisher *publisher = add_publisher(origin);
-
-    publisher->is_plain = true;
-    return publisher;
+    return add_publisher(origin);
 }
 
 void feed_set_replay(struct feed_publisher *publisher, bool can_replay)

@@ -21,7 +21,6 @@ struct event {
 struct feed_publisher {
     char origin[TALUS_ORIGIN_MAX + 1];
     struct talus__publisher *known; // NULL: it is not, or no more
-    bool is_plain;
     bool is_stream;
     bool can_replay;
     uint64_t first; // what it keeps
