@@ -177,6 +177,38 @@ static void test_gap_repair_tries_again_what_could_not_be_requested(void **state
     assert_int_equal(feed_counts().requests, 2);
 }
 
+// Gaps that wait for different things, and one that waits for none.
+static void test_gap_repair_gives_each_gap_its_time(void **state)
+{
+    struct feed_fixture *fixture = *state;
+    struct feed_publisher *a;
+    talus_subscriber_t *subscriber = begin(fixture, "s", &a);
+    struct feed_publisher *b = feed_publisher(B);
+    struct feed_publisher *plain = feed_plain_publisher("plain000");
+
+    feed.replays = FEED_WAITS;
+    feed_publish(plain, "s");
+    feed_lose(a, "s");
+    feed_publish(a, "s"); // is requested
+    expect_event(subscriber, "plain000.1", "s", "t");
+    feed_expect_nothing(subscriber);
+    feed.request_error = TALUS_ELIMIT;
+    feed_lose(b, "s");
+    feed_publish(b, "s"); // cannot be, and is tried again after a tenth of a second
+    feed_lose(plain, "s");
+    feed_publish(plain, "s"); // waits for head_wait_ms, which is less
+    feed_expect_nothing(subscriber);
+    feed.request_error = 0;
+    feed.replays = FEED_ANSWERS;
+    expect_gap(subscriber, "s", "plain000.1", "plain000.3", TALUS_GAP_HISTORY);
+    expect_event(subscriber, "plain000.3", "s", "t");
+    feed_expect_seqs(subscriber, B, 1, 2);
+    feed_expect_nothing(subscriber);
+    assert_int_equal(feed_counts().open_requests, 1);
+    feed_respond();
+    feed_expect_seqs(subscriber, A, 1, 2);
+}
+
 // One that was merely heard says where it can be asked while its event waits.
 static void test_gap_repair_waits_for_the_way_to_ask(void **state)
 {
@@ -695,6 +727,7 @@ int main(void)
         TEST(test_gap_repair_holds_no_more_than_it_may),
         TEST(test_gap_repair_holds_no_more_bytes_than_it_may),
         TEST(test_gap_repair_tries_again_what_could_not_be_requested),
+        TEST(test_gap_repair_gives_each_gap_its_time),
         TEST(test_gap_repair_waits_for_the_way_to_ask),
         TEST(test_gap_repair_tells_what_the_history_has_no_more),
         TEST(test_gap_repair_tells_at_once_of_one_without_history),
