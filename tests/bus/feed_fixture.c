@@ -69,3 +69,20 @@ void feed_expect_seqs(talus_subscriber_t *subscriber, const char *origin, uint64
         expect_event(subscriber, id, NULL, NULL);
     }
 }
+
+talus_subscriber_t *feed_join(struct feed_fixture *fixture, const char *session,
+                              struct feed_publisher **publisher)
+{
+    talus_subscriber_t *subscriber = feed_subscribe(fixture);
+
+    *publisher = feed_publisher(FEED_ORIGIN);
+    feed_expect_nothing(subscriber); // it is known
+    join_live(subscriber, session);
+    return subscriber;
+}
+
+void feed_lose_many(struct feed_publisher *publisher, const char *session, int count)
+{
+    for (int i = 0; i < count; i++)
+        feed_lose(publisher, session);
+}

@@ -7,6 +7,8 @@
 
 #include "memory_receive.h"
 
+#define FEED_ORIGIN "alpha000"
+
 struct feed_fixture {
     talus_subscriber_options_t options; // short times; tests change them before feed_subscribe
     talus_subscriber_t *subscriber;
@@ -26,5 +28,11 @@ void feed_expect_nothing(talus_subscriber_t *subscriber);
 // The next deliveries are the events of the publisher with these seqs.
 void feed_expect_seqs(talus_subscriber_t *subscriber, const char *origin, uint64_t from,
                       uint64_t upto);
+
+// Makes a subscriber that has joined `session`, and FEED_ORIGIN, a publisher that it knows.
+talus_subscriber_t *feed_join(struct feed_fixture *fixture, const char *session,
+                              struct feed_publisher **publisher);
+
+void feed_lose_many(struct feed_publisher *publisher, const char *session, int count);
 
 #endif

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bus/src/zmq/sub/backlog.h"
+#include "bus/src/zmq/backlog.h"
 
 enum { UP = 1, ACCEPTED = 32, DOWN = 512 };
 

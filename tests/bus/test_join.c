@@ -267,6 +267,29 @@ static void test_join_again_while_it_lingers_is_live_at_once(void **state)
     assert_int_equal(feed_counts().requests, 0);
 }
 
+// What comes while nobody wants it is neither missed nor given later.
+static void test_join_again_goes_on_after_what_came_meanwhile(void **state)
+{
+    struct feed_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = feed_subscribe(fixture);
+    struct feed_publisher *a = feed_publisher(A);
+
+    feed_expect_nothing(subscriber);
+    join_live(subscriber, "s");
+    assert_int_equal(talus_subscriber_leave(subscriber, "s"), 0);
+    feed_publish(a, "s");
+    feed_publish(a, "s");
+    feed_expect_nothing(subscriber);
+    assert_int_equal(talus_subscriber_join(subscriber, "s"), 0);
+    assert_string_equal(expect_live(subscriber, "s", true)->newest, A ".2");
+    feed_publish(a, "s");
+    expect_event(subscriber, A ".3", "s", "t");
+    feed_send(a, 2);
+    feed_expect_nothing(subscriber);
+    assert_int_equal(feed_counts().requests, 0);
+    assert_int_equal(feed_stats(fixture).ignored, 2);
+}
+
 static void test_leave_ends_the_subscription_later(void **state)
 {
     talus_subscriber_t *subscriber = feed_subscribe(*state);
@@ -508,6 +531,7 @@ int main(void)
         TEST(test_join_names_no_presence_as_newest),
         TEST(test_join_ignores_a_publisher_that_is_to_be_ignored),
         TEST(test_join_again_while_it_lingers_is_live_at_once),
+        TEST(test_join_again_goes_on_after_what_came_meanwhile),
         TEST(test_leave_ends_the_subscription_later),
         TEST(test_leave_keeps_few_sessions_that_linger),
         TEST(test_leave_a_join_that_is_pending_ends_it),

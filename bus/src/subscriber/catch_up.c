@@ -163,7 +163,7 @@ static void give_up_list(struct talus__subscriptions *set, enum talus__subscript
 void talus__catch_up_give_up(struct talus__subscriptions *set)
 {
     give_up_list(set, TALUS__LIST_PENDING);
-    give_up_list(set, TALUS__LIST_ASKED);
+    give_up_list(set, TALUS__LIST_REQUESTED);
 }
 
 void talus__catch_up_leave(struct talus__subscription *subscription)

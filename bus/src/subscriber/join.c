@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Joining, leaving, and LIVE.
 //
-// A join is live when each publisher that is waited for has answered with the session's head: the
-// head travels the same way as the events, so what the publisher sends after it will come.
+// A join is live when each publisher that is waited for has answered with the session's mark: the
+// mark travels the same way as the events, so what the publisher sends after it will come.
 #include "bus/src/subscriber/join.h"
 
 #include <stdlib.h>
@@ -69,7 +69,7 @@ static void settle(talus_subscriber_t *subscriber, struct talus__subscription *s
 }
 
 // At the beginning joins wait a moment for those who are being connected to, so that the sessions
-// are not live before their first heads come: what these had sent long ago would be owed.
+// are not live before their first marks come: what these had sent long ago would be owed.
 static bool is_connecting(const talus_subscriber_t *subscriber)
 {
     return subscriber->core.transport->is_connecting;
@@ -113,7 +113,7 @@ static void check_all(talus_subscriber_t *subscriber, bool is_complete)
     subscriber->core.publishers.has_departed = false;
     if (is_connecting(subscriber))
         return;
-    check_list(subscriber, TALUS__LIST_ASKED, is_complete);
+    check_list(subscriber, TALUS__LIST_REQUESTED, is_complete);
     check_list(subscriber, TALUS__LIST_PENDING, is_complete);
 }
 
@@ -149,17 +149,17 @@ static void expire(talus_subscriber_t *subscriber, struct talus__subscription *s
     talus__subscriptions_remove(&subscriber->core.subscriptions, subscription);
 }
 
-// Half of a join's time: then the heads that did not come are asked for.
-static long long ask_at(const talus_subscriber_t *subscriber,
-                        const struct talus__subscription *subscription)
+// Half of a join's time: then the marks that did not come are requested.
+static long long request_at(const talus_subscriber_t *subscriber,
+                            const struct talus__subscription *subscription)
 {
     return subscription->deadline - subscriber->core.options.live_timeout_ms / 2;
 }
 
-// Asks one publisher for its marks of the joins from `first` on that it has not answered. What
-// cannot be asked is told by the join's deadline.
-static void ask_publisher(talus_subscriber_t *subscriber, struct talus__publisher *publisher,
-                          struct talus__subscription *first)
+// Requests one publisher's marks of the joins from `first` on that it has not answered. What
+// cannot be requested is told by the join's deadline.
+static void request_marks_of(talus_subscriber_t *subscriber, struct talus__publisher *publisher,
+                             struct talus__subscription *first)
 {
     struct talus__receive_transport *transport = subscriber->core.transport;
     const char *names[TALUS__MARKS_MOST];
@@ -177,36 +177,36 @@ static void ask_publisher(talus_subscriber_t *subscriber, struct talus__publishe
     }
 }
 
-static void ask_marks(talus_subscriber_t *subscriber, long long now)
+static void request_marks(talus_subscriber_t *subscriber, long long now)
 {
     struct talus__subscription_queue *pending =
         &subscriber->core.subscriptions.lists[TALUS__LIST_PENDING];
     struct talus__subscription *first = pending->first;
 
-    if (!first || now < ask_at(subscriber, first))
+    if (!first || now < request_at(subscriber, first))
         return;
-    while (pending->first && now >= ask_at(subscriber, pending->first))
+    while (pending->first && now >= request_at(subscriber, pending->first))
         talus__subscriptions_move(&subscriber->core.subscriptions, pending->first,
-                                  TALUS__LIST_ASKED);
+                                  TALUS__LIST_REQUESTED);
     for (size_t i = 0; i < subscriber->core.publishers.slot_count; i++) {
         struct talus__publisher *publisher = subscriber->core.publishers.slots[i].publisher;
         if (publisher && publisher->standing.is_waited && publisher->can_replay)
-            ask_publisher(subscriber, publisher, first);
+            request_marks_of(subscriber, publisher, first);
     }
 }
 
 void talus__join_tend(talus_subscriber_t *subscriber, long long now)
 {
-    struct talus__subscription_queue *asked =
-        &subscriber->core.subscriptions.lists[TALUS__LIST_ASKED];
+    struct talus__subscription_queue *requested =
+        &subscriber->core.subscriptions.lists[TALUS__LIST_REQUESTED];
     struct talus__subscription_queue *left =
         &subscriber->core.subscriptions.lists[TALUS__LIST_LEFT];
 
     if (subscriber->core.publishers.has_departed)
         check_all(subscriber, true);
-    ask_marks(subscriber, now);
-    while (asked->first && now >= asked->first->deadline) {
-        struct talus__subscription *subscription = asked->first;
+    request_marks(subscriber, now);
+    while (requested->first && now >= requested->first->deadline) {
+        struct talus__subscription *subscription = requested->first;
         silence_missing(subscriber, subscription);
         settle(subscriber, subscription, false);
     }
@@ -221,8 +221,8 @@ long long talus__join_due(const talus_subscriber_t *subscriber)
 {
     const struct talus__subscription *pending =
         subscriber->core.subscriptions.lists[TALUS__LIST_PENDING].first;
-    const struct talus__subscription *asked =
-        subscriber->core.subscriptions.lists[TALUS__LIST_ASKED].first;
+    const struct talus__subscription *requested =
+        subscriber->core.subscriptions.lists[TALUS__LIST_REQUESTED].first;
     const struct talus__subscription *left =
         subscriber->core.subscriptions.lists[TALUS__LIST_LEFT].first;
     long long due = 0;
@@ -230,9 +230,9 @@ long long talus__join_due(const talus_subscriber_t *subscriber)
     if (subscriber->core.publishers.has_departed)
         return 1; // long ago: at once
     if (pending)
-        due = talus__earlier(due, ask_at(subscriber, pending));
-    if (asked)
-        due = talus__earlier(due, asked->deadline);
+        due = talus__earlier(due, request_at(subscriber, pending));
+    if (requested)
+        due = talus__earlier(due, requested->deadline);
     return left ? talus__earlier(due, left->deadline) : due;
 }
 

@@ -77,7 +77,7 @@ void talus__receive_begin(talus_subscriber_t *subscriber)
 
 // ---- Messages
 
-// The event whose order is the publisher's own. NULL for `event->publisher`: it is one too many.
+// Gives whose order the event is in. NULL: there is no place for its publisher.
 static struct talus__publisher *publisher_of(struct talus__core *core,
                                              const struct talus__body *body)
 {

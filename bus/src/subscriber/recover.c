@@ -40,14 +40,14 @@ static bool is_reached(struct talus__recover *recover, const char *session, cons
 }
 
 static void set_recovered(struct talus__recover *recover, const char *session, const char *origin,
-                          uint64_t request, uint64_t head)
+                          uint64_t request, uint64_t newest)
 {
     struct talus__delivery *delivery = &recover->core->delivery;
 
-    talus__delivery_recovered(delivery, session, origin, request, head);
+    talus__delivery_recovered(delivery, session, origin, request, newest);
     delivery->given.recovered.is_only_origin =
         talus__subscriptions_is_only_origin(&recover->core->subscriptions, session, origin);
-    delivery->given.recovered.is_reached = is_reached(recover, session, origin, head);
+    delivery->given.recovered.is_reached = is_reached(recover, session, origin, newest);
     recover->open--;
 }
 

@@ -222,7 +222,7 @@ struct talus__stream_cursor *talus__stream_cursor_get(struct talus__subscription
 bool talus__subscription_is_answered(struct talus__subscription *subscription,
                                      const struct talus__publishers *publishers)
 {
-    if (subscription->answered < publishers->waited) // spares the walk for all but the last head
+    if (subscription->answered < publishers->waited) // spares the walk for all but the last mark
         return false;
     for (size_t i = 0; i < publishers->slot_count; i++) {
         const struct talus__publisher *publisher = publishers->slots[i].publisher;

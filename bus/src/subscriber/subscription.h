@@ -33,8 +33,8 @@ struct talus__stream_cursor {
 
 enum talus__subscription_list {
     TALUS__LIST_NONE,
-    TALUS__LIST_PENDING,     // waits for heads, until half of its time is over
-    TALUS__LIST_ASKED,       // has asked for those that did not come, and waits until its deadline
+    TALUS__LIST_PENDING,     // waits for marks, until half of its time is over
+    TALUS__LIST_REQUESTED,   // has requested those that did not come, and waits until its deadline
     TALUS__LIST_CATCHING_UP, // live, but what came since the owner's events comes first
     TALUS__LIST_ANNOUNCE,    // a LIVE is due
     TALUS__LIST_LEFT,        // lingers, until its deadline
@@ -46,7 +46,7 @@ struct talus__subscription {
     struct talus__subscription *next; // on its list
     struct talus__subscription *before;
     enum talus__subscription_list list;
-    bool is_live;       // LIVE was decided: a head that comes first now is of a new publisher
+    bool is_live;       // LIVE was decided: a mark that comes first now is of a new publisher
     uint64_t live_turn; // … when, as talus__publishers.turn counts
     bool is_complete;   // … and every known publisher had answered
     long long deadline; // of the list, on the monotonic clock in milliseconds
@@ -95,7 +95,7 @@ void talus__subscriptions_move(struct talus__subscriptions *set,
 
 static inline bool talus__subscription_is_pending(const struct talus__subscription *subscription)
 {
-    return subscription->list == TALUS__LIST_PENDING || subscription->list == TALUS__LIST_ASKED;
+    return subscription->list == TALUS__LIST_PENDING || subscription->list == TALUS__LIST_REQUESTED;
 }
 
 static inline bool talus__subscription_is_left(const struct talus__subscription *subscription)

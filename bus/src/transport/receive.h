@@ -27,7 +27,7 @@
 // are this or larger.
 #define TALUS__RECEIVE_SOURCE 8u
 
-#define TALUS__MARKS_MOST 1000 // sessions of one request for marks
+#define TALUS__MARKS_MOST 1000 // sessions that one request may ask the marks of
 
 struct talus__receive_ops;
 
@@ -71,7 +71,7 @@ struct talus__incoming {
     // EVENT, REPLAYED: the topic. MARK: its session ("*": of all).
     struct talus__topic topic;
 
-    // MARK: whose it is. REPLAYED, END: who was asked. EVENT: NULL, but if it is sequenced.
+    // MARK: whose it is. REPLAYED, END: who was asked. EVENT: set if `is_sequenced`.
     struct talus__publisher *publisher;
 
     // EVENT, REPLAYED: the transport has put the events of all publishers into one order, in which
@@ -85,7 +85,7 @@ struct talus__incoming {
     struct talus__replay_request *request; // REPLAYED, END
 };
 
-// A publisher is gone, and was not told to be (or it stands still for long).
+// A publisher is gone, or has stood still for long.
 struct talus__loss {
     struct talus__publisher *publisher;
     bool has_left;  // it took leave: nothing is missing but what is known

@@ -7,10 +7,10 @@
 // messages and bytes; what is beyond them is dropped and counted.
 //
 // On the bus a subscriber notices what was dropped like any other loss, by `prev` and heads. As
-// markers are how it notices, they may use a quarter more of both bounds. The end of an answer, on
-// the other hand, says that all of it has come. So in the inbox of an asker (`is_stream`) whatever
-// follows a dropped message is dropped too, until the owner has asked again: what the ring holds is
-// the beginning of what was sent.
+// markers are how it notices, they may use a quarter more of both bounds. The end of a response, on
+// the other hand, says that all of it has come. So in the inbox of a replay client (`is_stream`)
+// whatever follows a dropped message is dropped too, until the owner has requested again: what the
+// ring holds is the beginning of what was sent.
 //
 // Invariants: what is in the ring came before what is in the socket. The bytes of a bound are the
 // sum over its inboxes.

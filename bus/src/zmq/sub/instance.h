@@ -9,8 +9,8 @@
 //   acknowledge.c    the subscriber's acknowledgement
 //
 // and what these stand on: peers.c with bus_directories.c and peer_table.c (what is connected),
-// monitor.c, replay_client.c, heartbeat.c (the subscriber's own), presence.c (which publishers are
-// there), sub_socket.c, and inbox.c with guard.c (what comes while the owner stands still).
+// zmq/monitor.c, replay_client.c, heartbeat.c (the subscriber's own), presence.c (which publishers
+// are there), sub_socket.c, and inbox.c with guard.c (what comes while the owner stands still).
 #ifndef TALUS__ZMQ_SUB_INSTANCE_H
 #define TALUS__ZMQ_SUB_INSTANCE_H
 

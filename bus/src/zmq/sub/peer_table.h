@@ -11,7 +11,7 @@
 #include "bus/src/codec/wire.h"
 #include "bus/src/zmq/directory/directory.h"
 #include "bus/src/zmq/directory/ipc_lock.h"
-#include "bus/src/zmq/sub/monitor.h"
+#include "bus/src/zmq/monitor.h"
 #include "bus/src/zmq/sub/presence.h"
 
 #define TALUS__PEER_ENDPOINT_CAPACITY 1024

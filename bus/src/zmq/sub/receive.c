@@ -260,7 +260,7 @@ static void on_ready(struct talus__receive_transport *transport, unsigned source
     if (source == SOURCE_SOCKET)
         return; // the subscriber takes from the socket anyway
     if (source == TALUS__REPLAY_SOURCE)
-        receive->replay_client.may_have_answers = true;
+        receive->replay_client.may_have_responses = true;
     else
         talus__peers_on_event(&receive->peers, source);
 }

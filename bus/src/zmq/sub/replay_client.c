@@ -19,12 +19,12 @@
 #include "bus/src/zmq/connection_times.h"
 #include "bus/src/zmq/context.h"
 
-#define REPEAT_MS          1000  // without an answer, before asking again
+#define REPEAT_MS          1000  // without a response, before requesting again
 #define IDLE_MS            10000 // before a connection is closed that is not needed
 #define SENT_MOST          16    // requests of one broadcaster on their way
 #define EVENTS_PER_REQUEST 1000  // so that many clients have their turns
 #define CONNECTIONS_MOST   256   // sockets; ZeroMQ has about a thousand for the process
-#define LEAST_BYTES        ((size_t)32 << 10) // that a connection's answers may take in any case
+#define LEAST_BYTES        ((size_t)32 << 10) // that a connection's responses may take in any case
 #define REQUESTS_MOST      1000000
 
 // ---- Requests
@@ -227,7 +227,7 @@ static void send_requests(struct talus__replay_client *client,
         client->requests++;
     }
     client->is_emptied = false;
-    client->may_have_answers = true; // sending may have read what the descriptor told
+    client->may_have_responses = true; // sending may have read what the descriptor told
 }
 
 int talus__replay_client_request(struct talus__replay_client *client,
@@ -337,7 +337,7 @@ static bool receive_from(struct talus__replay_client *client,
     return false;
 }
 
-// The owner was so slow that a part of an answer was let go.
+// The owner was so slow that a part of a response was let go.
 static void request_again(struct talus__replay_client *client,
                           struct talus__replay_connection *connection)
 {
@@ -353,7 +353,7 @@ struct talus__replay_connection *talus__replay_client_receive(struct talus__repl
 {
     bool is_requested_again = false;
 
-    if (!client->may_have_answers)
+    if (!client->may_have_responses)
         return NULL;
     talus__zmq_release(zmq_msg_data(&frames->body)); // of the message before
     for (struct talus__replay_connection *connection = client->first; connection;
@@ -378,7 +378,7 @@ struct talus__replay_connection *talus__replay_client_receive(struct talus__repl
         talus__zmq_acquire(zmq_msg_data(&frames->body));
         return connection;
     }
-    client->may_have_answers = is_requested_again;
+    client->may_have_responses = is_requested_again;
     client->is_emptied = !is_requested_again;
     return NULL;
 }
@@ -393,10 +393,10 @@ bool talus__replay_client_pull(struct talus__replay_client *client, size_t most)
             continue;
         talus__inbox_pull(&connection->inbox, most / client->count + 1);
         is_emptied &= connection->inbox.is_emptied;
-        client->may_have_answers |= connection->inbox.count > 0 || connection->inbox.is_cut;
+        client->may_have_responses |= connection->inbox.count > 0 || connection->inbox.is_cut;
     }
     client->is_emptied = is_emptied;
-    return client->may_have_answers;
+    return client->may_have_responses;
 }
 
 // ---- Time

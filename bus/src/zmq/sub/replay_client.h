@@ -59,8 +59,8 @@ struct talus__replay_client {
     struct talus__inbox_bound waiting; // of the inboxes
     size_t count;
     size_t open_requests;
-    bool may_have_answers;
-    bool is_emptied;          // no socket has an answer, as far as is known
+    bool may_have_responses;
+    bool is_emptied;          // no socket has a response, as far as is known
     struct talus__post *post; // borrowed
     long long tend_at;        // when talus__replay_client_tend has something to do; 0: nothing
     size_t max_message;
@@ -83,8 +83,9 @@ int talus__replay_client_request_marks(struct talus__replay_client *client,
                                        struct talus__publisher *publisher,
                                        const char *const *sessions, size_t count);
 
-// Receives one frame pair of some answer. Returns the connection that it is of; NULL: there is none
-// now. The frames are initialised; a message that has not two frames is counted and passed over.
+// Receives one frame pair of some response. Returns the connection that it is of; NULL: there is
+// none now. The frames are initialised; a message that has not two frames is counted and passed
+// over.
 struct talus__replay_connection *talus__replay_client_receive(struct talus__replay_client *client,
                                                               struct talus__frames *frames,
                                                               struct talus__source *source);

@@ -94,7 +94,7 @@ static void on_mark(struct talus__zmq_receive *receive, struct talus__incoming *
 
 void talus__responses_take(struct talus__zmq_receive *receive, struct talus__incoming *incoming)
 {
-    if (!receive->replay_client.may_have_answers)
+    if (!receive->replay_client.may_have_responses)
         return;
     receive->responding =
         talus__replay_client_receive(&receive->replay_client, &receive->frames, &receive->source);

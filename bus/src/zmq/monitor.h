@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bus/src/zmq/sub/backlog.h"
+#include "bus/src/zmq/backlog.h"
 
 struct talus__connection_event {
     bool is_up;           // else it is gone

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The socket monitor.
-#include "bus/src/zmq/sub/monitor.h"
+#include "bus/src/zmq/monitor.h"
 
 #include <errno.h>
 #include <linux/sockios.h>

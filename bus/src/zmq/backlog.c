@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a monitor has told while its owner stood still.
-#include "bus/src/zmq/sub/backlog.h"
+#include "bus/src/zmq/backlog.h"
 
 #include <stdlib.h>
 #include <string.h>
