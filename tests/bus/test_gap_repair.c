@@ -12,7 +12,7 @@
 
 #include <talus.h>
 
-#include "bus/src/base/clock.h"
+#include "common/clock.h"
 #include "expect.h"
 #include "feed_fixture.h"
 
@@ -267,7 +267,7 @@ static void test_gap_repair_waits_longer_where_marks_may_have_been_dropped(void 
     struct feed_fixture *fixture = *state;
     talus_subscriber_t *subscriber = feed_subscribe(fixture);
     struct feed_publisher *a = feed_plain_publisher(A);
-    long long begin_at = talus__monotonic_ms();
+    long long begin_at = tl_monotonic_ms();
 
     join_live(subscriber, "s");
     feed.dropped = 1;
@@ -275,7 +275,7 @@ static void test_gap_repair_waits_longer_where_marks_may_have_been_dropped(void 
     feed_publish(a, "s");
     expect_gap(subscriber, "s", A ".0", A ".2", TALUS_GAP_HISTORY);
     feed_expect_seqs(subscriber, A, 2, 2);
-    assert_true(talus__monotonic_ms() - begin_at >= fixture->options.heal_timeout_ms);
+    assert_true(tl_monotonic_ms() - begin_at >= fixture->options.heal_timeout_ms);
 }
 
 static void test_gap_repair_tells_that_a_publisher_does_not_answer(void **state)

@@ -14,7 +14,7 @@
 
 #include <talus.h>
 
-#include "bus/src/base/clock.h"
+#include "common/clock.h"
 #include "expect.h"
 #include "feed_fixture.h"
 
@@ -294,14 +294,14 @@ static void test_leave_ends_the_subscription_later(void **state)
 {
     talus_subscriber_t *subscriber = feed_subscribe(*state);
     const talus_delivery_t *delivery;
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
     feed.unsubscribe_error = TALUS_ENOMEM; // is logged
     join_live(subscriber, "s");
     assert_int_equal(talus_subscriber_leave(subscriber, "s"), 0);
     assert_int_equal(feed_counts().subscriptions, 1);
     while (feed_counts().subscriptions > 0) {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         assert_int_equal(talus_subscriber_receive(subscriber, 50, &delivery), TALUS_ETIMEOUT);
     }
     assert_int_equal(talus_subscriber_join(subscriber, "s"), 0);
@@ -449,11 +449,11 @@ static void test_receive_waits_no_longer_than_it_may(void **state)
 {
     talus_subscriber_t *subscriber = feed_subscribe(*state);
     const talus_delivery_t *delivery;
-    long long begin = talus__monotonic_ms();
+    long long begin = tl_monotonic_ms();
 
     assert_int_equal(talus_subscriber_receive(subscriber, 60, &delivery), TALUS_ETIMEOUT);
     assert_int_equal(errno, EAGAIN);
-    assert_true(talus__monotonic_ms() - begin >= 60);
+    assert_true(tl_monotonic_ms() - begin >= 60);
 }
 
 // While a flood goes on of what is not to be delivered, its owner gets its turn.

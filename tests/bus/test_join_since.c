@@ -16,8 +16,8 @@
 #include <sys/wait.h>
 #include <zmq.h>
 
-#include "bus/src/base/clock.h"
 #include "bus/src/codec/request.h"
+#include "common/clock.h"
 
 #include "expect.h"
 #include "heal_fixture.h"
@@ -499,10 +499,10 @@ static void test_join_since_is_live_without_more_news(void **state)
     raw_publisher_expect(&raw, "s/");
     raw_publish_head(&raw, "s/$head", 3);
     expect_gap(subscriber, "s", RAW ".0", RAW ".4", TALUS_GAP_UNKNOWN);
-    long long began = talus__monotonic_ms();
+    long long began = tl_monotonic_ms();
     expect_gap(subscriber, "s", "somebody1.5", "", TALUS_GAP_ORIGIN_LOST);
     expect_live(subscriber, "s", true);
-    assert_true(talus__monotonic_ms() - began < EXPECT_DEADLINE_MS / 2); // not by its time-out
+    assert_true(tl_monotonic_ms() - began < EXPECT_DEADLINE_MS / 2); // not by its time-out
     raw_publisher_close(&raw);
 }
 

@@ -41,11 +41,11 @@ static void find_replay(const talus_broadcaster_t *broadcaster, char out[TALUS__
 
 static void wait_requests(const talus_broadcaster_t *broadcaster, uint64_t count)
 {
-    long long deadline = talus__monotonic_ms() + RAW_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + RAW_DEADLINE_MS;
     talus_broadcaster_stats_t stats;
 
     do {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         sched_yield();
         talus_broadcaster_stats(broadcaster, &stats);
     } while (stats.replay_requests < count);

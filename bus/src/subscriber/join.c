@@ -10,10 +10,10 @@
 
 #include <talus/error.h>
 
-#include "bus/src/base/clock.h"
 #include "bus/src/base/log.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/catch_up.h"
+#include "common/clock.h"
 
 #define LINGERING_MOST 4096 // sessions; beyond, the one left first is ended at once
 
@@ -230,10 +230,10 @@ long long talus__join_due(const talus_subscriber_t *subscriber)
     if (subscriber->core.publishers.has_departed)
         return 1; // long ago: at once
     if (pending)
-        due = talus__earlier(due, request_at(subscriber, pending));
+        due = tl_earlier(due, request_at(subscriber, pending));
     if (requested)
-        due = talus__earlier(due, requested->deadline);
-    return left ? talus__earlier(due, left->deadline) : due;
+        due = tl_earlier(due, requested->deadline);
+    return left ? tl_earlier(due, left->deadline) : due;
 }
 
 bool talus__join_take_live(talus_subscriber_t *subscriber)
@@ -290,7 +290,7 @@ static int enter(talus_subscriber_t *subscriber, struct talus__subscription *sub
         if (subscription == subscriber->core.subscriptions.everything)
             talus__gap_repair_go_live(&subscriber->repairs);
     } else {
-        subscription->deadline = talus__monotonic_ms() + subscriber->core.options.live_timeout_ms;
+        subscription->deadline = tl_monotonic_ms() + subscriber->core.options.live_timeout_ms;
         talus__subscriptions_move(&subscriber->core.subscriptions, subscription,
                                   TALUS__LIST_PENDING);
         talus__join_check(subscriber, subscription);
@@ -334,7 +334,7 @@ int talus__leave_session(talus_subscriber_t *subscriber, const char *session)
         return TALUS_ENOTFOUND;
     talus__gap_repair_leave(&subscriber->repairs, subscription);
     talus__catch_up_leave(subscription);
-    subscription->deadline = talus__monotonic_ms() + TALUS__LINGER_MS;
+    subscription->deadline = tl_monotonic_ms() + TALUS__LINGER_MS;
     talus__subscriptions_move(&subscriber->core.subscriptions, subscription, TALUS__LIST_LEFT);
     if (left->count > LINGERING_MOST)
         expire(subscriber, left->first);

@@ -2,13 +2,13 @@
 // Limits log lines.
 #include "bus/src/subscriber/log_gate.h"
 
-#include "bus/src/base/clock.h"
+#include "common/clock.h"
 
 #define LOG_INTERVAL_MS 1000
 
 bool talus__may_log(struct talus__log_gate *gate, unsigned long long *held_back)
 {
-    long long now = talus__monotonic_ms();
+    long long now = tl_monotonic_ms();
 
     if (now < gate->opens_at) {
         gate->held_back++;

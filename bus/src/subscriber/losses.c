@@ -54,7 +54,7 @@ void talus__losses_tell(struct talus__gap_repair *repairs, const struct talus__l
         return;
     }
     for (size_t i = 0; i <= subscriptions->table.mask; i++) {
-        struct talus__node *node = subscriptions->table.buckets[i];
+        struct tl_node *node = subscriptions->table.buckets[i];
         for (; node; node = node->next) {
             struct talus__subscription *subscription = (struct talus__subscription *)node;
             if (!talus__subscription_is_left(subscription))

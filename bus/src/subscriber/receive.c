@@ -11,13 +11,13 @@
 
 #include <talus/error.h>
 
-#include "bus/src/base/clock.h"
 #include "bus/src/codec/body.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/gap_requests.h"
 #include "bus/src/subscriber/join.h"
 #include "bus/src/subscriber/losses.h"
 #include "bus/src/subscriber/replayed.h"
+#include "common/clock.h"
 
 #define EVENTS_PER_TURN   16
 #define MESSAGES_PER_TURN 1024 // taken before other descriptors get their turn
@@ -64,8 +64,8 @@ static void arm_timer(talus_subscriber_t *subscriber)
     const struct talus__receive_transport *transport = subscriber->core.transport;
     long long at = talus__join_due(subscriber);
 
-    at = talus__earlier(at, transport->ops->due(transport));
-    at = talus__earlier(at, subscriber->repairs.tend_at);
+    at = tl_earlier(at, transport->ops->due(transport));
+    at = tl_earlier(at, subscriber->repairs.tend_at);
     talus__wake_at(&subscriber->core.wake, at);
 }
 
@@ -196,7 +196,7 @@ static void on_descriptor(talus_subscriber_t *subscriber, uint32_t source)
 static void tend_all(talus_subscriber_t *subscriber, bool is_drained)
 {
     struct talus__receive_transport *transport = subscriber->core.transport;
-    long long now = talus__monotonic_ms();
+    long long now = tl_monotonic_ms();
 
     transport->ops->tend(transport, now, is_drained);
     talus__join_tend(subscriber, now);
@@ -234,7 +234,7 @@ static int time_left(int timeout_ms, long long *deadline)
 {
     if (timeout_ms <= 0)
         return timeout_ms;
-    long long now = talus__monotonic_ms();
+    long long now = tl_monotonic_ms();
     if (*deadline == 0)
         *deadline = now + timeout_ms;
     return *deadline > now ? (int)(*deadline - now) : 0;

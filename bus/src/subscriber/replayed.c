@@ -27,7 +27,7 @@ static bool was_requested(const struct talus__incoming *incoming, const struct t
 {
     const struct talus__topic *topic = &incoming->topic;
     const char *session = incoming->request->session;
-    const struct talus__node *publisher = &incoming->publisher->node;
+    const struct tl_node *publisher = &incoming->publisher->node;
 
     if (!incoming->is_sequenced && (body->origin_size != publisher->name_size ||
                                     memcmp(body->origin, publisher->name, body->origin_size) != 0))

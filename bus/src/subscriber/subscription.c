@@ -20,7 +20,7 @@
 int talus__subscriptions_init(struct talus__subscriptions *set)
 {
     memset(set, 0, sizeof *set);
-    return talus__table_init(&set->table);
+    return tl_table_init(&set->table);
 }
 
 static void free_joined(struct talus__subscription *subscription)
@@ -32,14 +32,14 @@ static void free_joined(struct talus__subscription *subscription)
 
 void talus__subscriptions_fini(struct talus__subscriptions *set)
 {
-    struct talus__node *node = talus__table_take_all(&set->table);
+    struct tl_node *node = tl_table_take_all(&set->table);
 
     while (node) {
-        struct talus__node *next = node->next;
+        struct tl_node *next = node->next;
         free_joined((struct talus__subscription *)node);
         node = next;
     }
-    talus__table_fini(&set->table);
+    tl_table_fini(&set->table);
 }
 
 struct talus__subscription *talus__subscriptions_find(struct talus__subscriptions *set,
@@ -50,7 +50,7 @@ struct talus__subscription *talus__subscriptions_find(struct talus__subscription
     if (subscription && subscription->node.name_size == size &&
         memcmp(subscription->name, name, size) == 0)
         return subscription;
-    subscription = (struct talus__subscription *)talus__table_find(&set->table, name, size);
+    subscription = (struct talus__subscription *)tl_table_find(&set->table, name, size);
     if (subscription)
         set->recent = subscription;
     return subscription;
@@ -66,7 +66,7 @@ struct talus__subscription *talus__subscriptions_add(struct talus__subscriptions
     memcpy(subscription->name, name, size);
     subscription->node.name = subscription->name;
     subscription->node.name_size = size;
-    talus__table_insert(&set->table, &subscription->node);
+    tl_table_insert(&set->table, &subscription->node);
     if (strcmp(subscription->name, TALUS__EVERYTHING) == 0)
         set->everything = subscription;
     return subscription;
@@ -76,7 +76,7 @@ void talus__subscriptions_remove(struct talus__subscriptions *set,
                                  struct talus__subscription *subscription)
 {
     talus__subscriptions_move(set, subscription, TALUS__LIST_NONE);
-    talus__table_remove(&set->table, &subscription->node);
+    tl_table_remove(&set->table, &subscription->node);
     if (set->recent == subscription)
         set->recent = NULL;
     if (set->everything == subscription)

@@ -15,10 +15,10 @@
 #include <talus/event.h>
 #include <talus/topic.h>
 
-#include "bus/src/base/table.h"
 #include "bus/src/subscriber/sequencer.h"
 #include "bus/src/subscriber/since.h"
 #include "bus/src/transport/publishers.h"
+#include "common/table.h"
 
 #define TALUS__LINGER_MS 1000
 
@@ -42,7 +42,7 @@ enum talus__subscription_list {
 };
 
 struct talus__subscription {
-    struct talus__node node;
+    struct tl_node node;
     struct talus__subscription *next; // on its list
     struct talus__subscription *before;
     enum talus__subscription_list list;
@@ -68,7 +68,7 @@ struct talus__subscription_queue {
 };
 
 struct talus__subscriptions {
-    struct talus__table table;
+    struct tl_table table;
     struct talus__subscription_queue lists[TALUS__LIST_COUNT]; // by deadline where there is one
     struct talus__subscription *recent;                        // the last one that was asked for
     struct talus__subscription *everything;                    // "*", if joined or lingering

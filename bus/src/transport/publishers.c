@@ -21,7 +21,7 @@ int talus__publishers_init(struct talus__publishers *publishers, size_t max, con
     publishers->first_free = NO_SLOT;
     if (ignored)
         strncpy(publishers->ignored, ignored, TALUS_ORIGIN_MAX);
-    return talus__table_init(&publishers->table);
+    return tl_table_init(&publishers->table);
 }
 
 void talus__publishers_fini(struct talus__publishers *publishers)
@@ -29,7 +29,7 @@ void talus__publishers_fini(struct talus__publishers *publishers)
     for (size_t i = 0; i < publishers->slot_count; i++)
         free(publishers->slots[i].publisher);
     free(publishers->slots);
-    talus__table_fini(&publishers->table);
+    tl_table_fini(&publishers->table);
 }
 
 // ---- The order of last use
@@ -113,7 +113,7 @@ static void remove_publisher(struct talus__publishers *publishers,
     if (publishers->recent == publisher)
         publishers->recent = NULL;
     unlink_used(publishers, publisher);
-    talus__table_remove(&publishers->table, &publisher->node);
+    tl_table_remove(&publishers->table, &publisher->node);
     free_slot(publishers, publisher->slot);
     free(publisher);
 }
@@ -139,7 +139,7 @@ static struct talus__publisher *add(struct talus__publishers *publishers, const 
     publisher->node.name = publisher->name;
     publisher->node.name_size = size;
     publishers->slots[publisher->slot].publisher = publisher;
-    talus__table_insert(&publishers->table, &publisher->node);
+    tl_table_insert(&publishers->table, &publisher->node);
     link_used(publishers, publisher);
     return publisher;
 }
@@ -151,7 +151,7 @@ struct talus__publisher *talus__publishers_get(struct talus__publishers *publish
 
     if (publisher && publisher->node.name_size == size && memcmp(publisher->name, name, size) == 0)
         return publisher;
-    publisher = (struct talus__publisher *)talus__table_find(&publishers->table, name, size);
+    publisher = (struct talus__publisher *)tl_table_find(&publishers->table, name, size);
     if (!publisher) {
         publisher = add(publishers, name, size);
     } else if (!publisher->is_kept) {
@@ -165,7 +165,7 @@ struct talus__publisher *talus__publishers_get(struct talus__publishers *publish
 struct talus__publisher *talus__publishers_find(const struct talus__publishers *publishers,
                                                 const char *name, size_t size)
 {
-    return (struct talus__publisher *)talus__table_find(&publishers->table, name, size);
+    return (struct talus__publisher *)tl_table_find(&publishers->table, name, size);
 }
 
 struct talus__publisher *talus__publishers_at(const struct talus__publishers *publishers,

@@ -15,7 +15,7 @@
 
 #include <talus/topic.h>
 
-#include "bus/src/base/table.h"
+#include "common/table.h"
 
 // What the transport knows of a publisher. All false at first.
 struct talus__standing {
@@ -27,7 +27,7 @@ struct talus__standing {
 };
 
 struct talus__publisher {
-    struct talus__node node;
+    struct tl_node node;
     struct talus__publisher *newer; // in the order of last use, unless it is kept
     struct talus__publisher *older;
     uint32_t slot;
@@ -73,7 +73,7 @@ struct talus__publisher_slot {
 };
 
 struct talus__publishers {
-    struct talus__table table;
+    struct tl_table table;
     struct talus__publisher_slot *slots; // grows up to `max`
     size_t slot_count;
     size_t max;

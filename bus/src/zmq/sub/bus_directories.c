@@ -82,7 +82,7 @@ static int on_broadcaster(const char *name, void *arg)
     if (talus__directory_endpoint(scan->directory->path, name, "pub", endpoint, sizeof endpoint))
         return 0;
     struct talus__peer *peer =
-        (struct talus__peer *)talus__table_find(&peers->table, endpoint, strlen(endpoint));
+        (struct talus__peer *)tl_table_find(&peers->table, endpoint, strlen(endpoint));
     if (!peer) {
         peer = add_listed(peers, scan->directory, name, endpoint);
         scan->has_left_out |= !peer;
@@ -176,7 +176,7 @@ static int look(struct talus__peers *peers, struct talus__bus_directory *directo
     directory->look_at = directory->watch < 0 || is_unsettled ? now + LOOK_MS
                          : directory->is_crowded              ? now + REOPEN_MS
                                                               : 0;
-    directory->look_at = talus__earlier(directory->look_at, directory->clean_at);
+    directory->look_at = tl_earlier(directory->look_at, directory->clean_at);
     talus__peers_tend_by(peers, directory->look_at);
     return 0;
 }
@@ -192,7 +192,7 @@ int talus__bus_directory_enter(struct talus__peers *peers, struct talus__bus_dir
     if (!error)
         error = watch_directory(peers, directory);
     if (!error)
-        error = look(peers, directory, talus__monotonic_ms());
+        error = look(peers, directory, tl_monotonic_ms());
     return error;
 }
 
@@ -239,7 +239,7 @@ static void on_newcomer(struct scan *scan, const char *name, bool has_died)
     char endpoint[TALUS__PEER_ENDPOINT_CAPACITY];
 
     if (talus__directory_endpoint(path, name, "pub", endpoint, sizeof endpoint) != 0 ||
-        talus__table_find(&scan->peers->table, endpoint, strlen(endpoint)))
+        tl_table_find(&scan->peers->table, endpoint, strlen(endpoint)))
         return;
     // The ledger first: what is open stays when the file goes.
     int ledger = talus__directory_open_ledger(path, name);
@@ -267,7 +267,7 @@ static void on_overflow(struct talus__peers *peers, const struct talus__bus_dire
                "%s: more happened than its watch keeps: broadcasters that came and died meanwhile "
                "are not known, so each session is told of a loss",
                directory->path);
-    if (talus__random_name(name, SOMEBODY) == 0)
+    if (tl_random_name(name, SOMEBODY) == 0)
         publisher = talus__publishers_get(peers->presences->publishers, name, SOMEBODY);
     if (!publisher)
         return;
@@ -288,7 +288,7 @@ static void on_news(enum talus__directory_news news, const char *name, void *arg
 // Returns whether anything had changed.
 bool talus__bus_directory_drain(struct talus__peers *peers, struct talus__bus_directory *directory)
 {
-    long long now = talus__monotonic_ms();
+    long long now = tl_monotonic_ms();
     struct scan scan = {.peers = peers, .directory = directory};
 
     if (!talus__directory_drain(directory->watch, on_news, &scan))

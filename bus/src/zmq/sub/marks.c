@@ -148,7 +148,7 @@ static void hear_heartbeat(struct talus__zmq_receive *receive, struct talus__pub
     talus__presence_of(publisher)->heartbeat_ms = every_ms < INT32_MAX ? (int)every_ms : INT32_MAX;
     if (receive->heartbeats_at != 0 || heartbeat_ms == 0)
         return;
-    receive->heartbeats_at = talus__monotonic_ms() + heartbeat_ms;
+    receive->heartbeats_at = tl_monotonic_ms() + heartbeat_ms;
     receive->heartbeat.has_beats = true;
 }
 

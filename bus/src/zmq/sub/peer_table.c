@@ -41,15 +41,15 @@ struct talus__peer *talus__peer_add(struct talus__peers *peers, const char *endp
     memcpy(peer->endpoint, endpoint, size);
     peer->node.name = peer->endpoint;
     peer->node.name_size = size;
-    talus__table_insert(&peers->table, &peer->node);
+    tl_table_insert(&peers->table, &peer->node);
     return peer;
 }
 
 static void on_connection(const struct talus__connection_event *event, void *arg)
 {
     struct talus__peers *peers = arg;
-    struct talus__peer *peer = (struct talus__peer *)talus__table_find(
-        &peers->table, event->endpoint, strlen(event->endpoint));
+    struct talus__peer *peer = (struct talus__peer *)tl_table_find(&peers->table, event->endpoint,
+                                                                   strlen(event->endpoint));
 
     if (!event->is_up && event->fd >= 0)
         talus__presences_disconnect(peers->presences, event->fd);
@@ -59,7 +59,7 @@ static void on_connection(const struct talus__connection_event *event, void *arg
     peer->lost_at = 0;
     if (event->is_up)
         return;
-    peer->lost_at = talus__monotonic_ms();
+    peer->lost_at = tl_monotonic_ms();
     peer->anew_at = peer->lost_at + ANEW_MS;
     peer->wait_ms = ANEW_MS;
     talus__peers_tend_by(peers,
@@ -77,7 +77,7 @@ bool talus__peers_are_linked(const struct talus__peers *peers, size_t *connectio
     size_t attached = 0, outgoing;
 
     for (size_t i = 0; i <= peers->table.mask; i++) {
-        for (const struct talus__node *node = peers->table.buckets[i]; node; node = node->next)
+        for (const struct tl_node *node = peers->table.buckets[i]; node; node = node->next)
             attached += ((const struct talus__peer *)node)->is_attached;
     }
     *connections = talus__monitor_count(&peers->monitor, &outgoing);
@@ -101,9 +101,9 @@ void talus__peers_each(struct talus__peers *peers, struct talus__bus_directory *
                        long long now, talus__peer_fn *fn)
 {
     for (size_t i = 0; i <= peers->table.mask; i++) {
-        struct talus__node *node = peers->table.buckets[i];
+        struct tl_node *node = peers->table.buckets[i];
         while (node) {
-            struct talus__node *next = node->next; // as `fn` may remove the peer
+            struct tl_node *next = node->next; // as `fn` may remove the peer
             fn(peers, directory, (struct talus__peer *)node, now);
             node = next;
         }

@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bus/src/base/table.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/zmq/directory/directory.h"
 #include "bus/src/zmq/directory/ipc_lock.h"
 #include "bus/src/zmq/monitor.h"
 #include "bus/src/zmq/sub/presence.h"
+#include "common/table.h"
 
 #define TALUS__PEER_ENDPOINT_CAPACITY 1024
 #define TALUS__PEER_GONE_MS           500 // for what a dead one had sent to arrive
@@ -31,7 +31,7 @@ struct talus__peers {
     void *socket; // SUB; borrowed
     struct talus__presences *presences;
     struct talus__monitor monitor;
-    struct talus__table table; // struct talus__peer by endpoint
+    struct tl_table table; // struct talus__peer by endpoint
     struct talus__bus_directory *directories;
     size_t directory_count;
     struct talus__ipc_lock *locks; // of bound ipc sockets
@@ -49,7 +49,7 @@ struct talus__peers {
 };
 
 struct talus__peer {
-    struct talus__node node;                // by endpoint
+    struct tl_node node;                    // by endpoint
     struct talus__bus_directory *directory; // NULL: it was configured
     struct talus__publisher *publisher;     // of a directory's; referred to
     bool is_attached;                       // connected to, as far as we are concerned

@@ -48,7 +48,7 @@ static void remove_peer(struct talus__peers *peers, struct talus__peer *peer)
     if (peer->is_attached)
         zmq_disconnect(peers->socket, peer->endpoint);
     talus__presence_unref(peers->presences, peer->publisher);
-    talus__table_remove(&peers->table, &peer->node);
+    tl_table_remove(&peers->table, &peer->node);
     peers->listed_count--;
     free(peer);
 }
@@ -109,7 +109,7 @@ static int bind_socket(struct talus__peers *peers, const char *endpoint, char *r
 
 static int connect_configured(struct talus__peers *peers, const char *endpoint)
 {
-    if (talus__table_find(&peers->table, endpoint, strlen(endpoint)))
+    if (tl_table_find(&peers->table, endpoint, strlen(endpoint)))
         return 0; // given twice
     int error = talus__peer_connect(peers->socket, endpoint);
     if (error)
@@ -119,7 +119,7 @@ static int connect_configured(struct talus__peers *peers, const char *endpoint)
         return TALUS_ENOMEM;
     peer->is_attached = true;
     peers->ungreeted++;
-    peers->greet_until = talus__monotonic_ms() + GREET_MS;
+    peers->greet_until = tl_monotonic_ms() + GREET_MS;
     return 0;
 }
 
@@ -182,9 +182,9 @@ int talus__peers_init(struct talus__peers *peers, const struct talus__endpoints 
                                    .epoll = options->epoll,
                                    .max = options->max,
                                    .mode = options->mode};
-    int error = talus__table_init(&peers->table);
+    int error = tl_table_init(&peers->table);
     if (!error)
-        error = talus__random_name(peers->id, TALUS__SUBSCRIBER_ID);
+        error = tl_random_name(peers->id, TALUS__SUBSCRIBER_ID);
     if (error)
         return error;
     peers->directories = calloc(endpoints->count, sizeof *peers->directories);
@@ -212,14 +212,14 @@ void talus__peers_fini(struct talus__peers *peers, bool is_forked)
     for (size_t i = 0; i < peers->lock_count; i++)
         talus__ipc_lock_release(&peers->locks[i], is_forked);
     if (peers->table.buckets) {
-        struct talus__node *node = talus__table_take_all(&peers->table);
+        struct tl_node *node = tl_table_take_all(&peers->table);
         while (node) {
-            struct talus__node *next = node->next;
+            struct tl_node *next = node->next;
             free(node);
             node = next;
         }
     }
-    talus__table_fini(&peers->table);
+    tl_table_fini(&peers->table);
     talus__monitor_close(&peers->monitor, is_forked);
     free(peers->directories);
     free(peers->locks);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "bus/src/base/clock.h"
+#include "common/clock.h"
 
 void talus__presence_fini(struct talus__publisher *publisher)
 {
@@ -73,7 +73,7 @@ static void begin_departing(struct talus__presences *presences, struct talus__pu
         return;
     }
     presence->is_departing = true;
-    presence->departed_at = talus__monotonic_ms();
+    presence->departed_at = tl_monotonic_ms();
     presence->stood = 0;
     publisher->left_at = ++presences->publishers->turn;
     presences->departing++;

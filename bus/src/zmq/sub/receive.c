@@ -296,10 +296,10 @@ static long long due(const struct talus__receive_transport *transport)
     const struct talus__zmq_receive *receive = (const struct talus__zmq_receive *)transport;
     long long at = receive->peers.greet_until;
 
-    at = talus__earlier(at, receive->peers.tend_at);
-    at = talus__earlier(at, receive->replay_client.tend_at);
-    at = talus__earlier(at, talus__liveness_due(receive));
-    return talus__earlier(at, receive->heartbeats_at);
+    at = tl_earlier(at, receive->peers.tend_at);
+    at = tl_earlier(at, receive->replay_client.tend_at);
+    at = tl_earlier(at, talus__liveness_due(receive));
+    return tl_earlier(at, receive->heartbeats_at);
 }
 
 // ---- Counters
