@@ -27,6 +27,7 @@ struct eio_server {
     struct gw_deadline_queue releases; // of polls, while their sessions upgrade
     struct eio_session *by_id;         // those that can be found
     struct list sessions;              // all that are not freed yet
+    struct list orphans;               // struct eio_upgrade, whose sessions have ended
     int64_t origin_logged_at;  // when a refused origin was last logged, loop's time; 0: never
     uint64_t origins_unlogged; // requests refused for their origin since then
     bool is_stopping;
@@ -63,7 +64,8 @@ struct eio_session {
 
 // The upgrade of a session, from the handshake of its new transport on.
 struct eio_upgrade {
-    struct eio_session *session;
+    struct eio_session *session; // NULL: it has ended
+    struct list link;            // then: of server->orphans
     struct transport *transport; // that the session may move to
     struct gw_deadline timeout;
     struct gw_deadline release; // lets polls go from the probe on, so that the client can move
@@ -95,6 +97,12 @@ void eio__session_destroy(struct eio_session *session);
 void eio__upgrade_free(struct eio_upgrade *upgrade);
 // Drops the transport that the session might have moved to, if there is one.
 void eio__upgrade_abandon(struct eio_session *session);
+// The same where the session ends by the server's will: a client that has paused its polling hears
+// of nothing but its move, so its new transport is kept until it says `5`, or for as long as an
+// upgrade may take, and dropped then.
+void eio__upgrade_orphan(struct eio_session *session);
+// Drops what eio__upgrade_orphan keeps.
+void eio__upgrades_drop_orphans(struct eio_server *server);
 // Whether its client was told to move: it may poll no more, and hears of an end over the new
 // transport alone.
 bool eio__upgrade_is_probed(const struct eio_session *session);

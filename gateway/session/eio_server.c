@@ -261,6 +261,7 @@ struct eio_server *eio_server_new(struct gw_loop *loop, struct gw_metrics *metri
     gw_deadline_queue_init(&server->upgrade_timeouts, loop, options->upgrade_timeout_ms);
     gw_deadline_queue_init(&server->releases, loop, RELEASE_MS);
     list_init(&server->sessions);
+    list_init(&server->orphans);
     return server;
 }
 
@@ -299,6 +300,7 @@ void eio_server_destroy(struct eio_server **handle)
     end_sessions(server);
     while (!list_is_empty(&server->sessions))
         eio__session_destroy(LIST_ENTRY(server->sessions.next, struct eio_session, link));
+    eio__upgrades_drop_orphans(server);
     transport_host_fini(&server->host);
     gw_deadline_queue_fini(&server->ping_intervals);
     gw_deadline_queue_fini(&server->ping_timeouts);

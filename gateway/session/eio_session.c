@@ -221,9 +221,12 @@ void eio__session_end(struct eio_session *session, const char *reason)
     session->reason = reason;
     HASH_DEL(server->by_id, session);
     gw_deadline_stop(&session->heartbeat);
-    eio__upgrade_abandon(session);
     struct transport *transport = session->transport;
     session->transport = NULL;
+    if (transport)
+        eio__upgrade_orphan(session);
+    else
+        eio__upgrade_abandon(session); // the old transport has told its client
     if (transport) {
         transport->ops->take_unsent(transport, server->is_stopping, &session->unsent);
         transport->ops->drop(transport);
