@@ -13,9 +13,9 @@
 #include "gateway/base/hash.h"
 #include "gateway/base/random.h"
 #include "gateway/bridge/bridge.h"
-#include "gateway/bridge/encode.h"
-#include "gateway/bridge/event_log.h"
-#include "gateway/bridge/missed.h"
+#include "gateway/bridge/events/encode.h"
+#include "gateway/bridge/events/event_log.h"
+#include "gateway/bridge/events/missed.h"
 
 #define BRIDGE_WORKERS_MAX 64
 #define BRIDGE_PENDING_MAX ((size_t)8 << 20) // bytes that may be under way to one worker

@@ -10,8 +10,8 @@
 // Bounded by age and by bytes over all sessions, the oldest going first. What was let go is not
 // forgotten: a session's `gone` is the index up to which its log may have holes, and since the id
 // of that event is kept, whoever has just that one is owed what follows, however long ago it was.
-#ifndef TALUS_GATEWAY_BRIDGE_EVENT_LOG_H
-#define TALUS_GATEWAY_BRIDGE_EVENT_LOG_H
+#ifndef TALUS_GATEWAY_BRIDGE_EVENTS_EVENT_LOG_H
+#define TALUS_GATEWAY_BRIDGE_EVENTS_EVENT_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@
 #include <talus/topic.h>
 
 #include "gateway/base/list.h"
-#include "gateway/bridge/encode.h"
+#include "gateway/bridge/events/encode.h"
 
 struct event_log {
     size_t max_bytes;   // of entries, with what they hold

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/bridge/event_log.h"
+#include "gateway/bridge/events/event_log.h"
 #include "tests/gateway/protocol/cmocka_all.h"
 #include "tests/gateway/protocol/faults.h"
 

@@ -3,7 +3,7 @@
 // their session; so the oldest of all is the oldest of its session, too. A session's newest event
 // is its last entry, or `gone`, which never steps back.
 
-#include "gateway/bridge/event_log.h"
+#include "gateway/bridge/events/event_log.h"
 
 #include <stdlib.h>
 #include <string.h>
