@@ -285,8 +285,6 @@ void bridge__presence(struct bridge_session *session, const char *type, const ch
 // the bus is told.
 void bridge__tell_gone(struct bridge *bridge, const char *session, const char *client);
 
-// ---- join.c, bus thread
-
 // Counts a client in, and answers; or refuses, where the request's status says so.
 void bridge__join(struct bridge_session *session, struct bridge_request *request);
 
