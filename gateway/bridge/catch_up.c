@@ -247,16 +247,18 @@ static void tell_missing_before(struct bridge_catch_up *catch_up, const talus_de
 static void tell_missing(struct bridge_catch_up *catch_up, const talus_delivery_t *delivery)
 {
     uint64_t after;
-    if (catch_up->is_lost && event_id_split(delivery->after, &after) && after < catch_up->last)
-        bridge_missed_truncate(&catch_up->found,
-                               0); // it had a hole, and all of it counts as missing
+    talus_delivery_t gap = *delivery;
+    gap.session = catch_up->request->session;
+    if (catch_up->is_lost && event_id_split(gap.after, &after) && after < catch_up->last) {
+        // What came has a hole: all of it counts as missing, also what came before the hole.
+        bridge_missed_truncate(&catch_up->found, 0);
+        gap.after = catch_up->request->since;
+    }
     if (!catch_up->is_lost || bridge_missed_count(&catch_up->found) == 0) {
-        tell_missing_before(catch_up, delivery);
+        tell_missing_before(catch_up, &gap);
         return;
     }
     note_incomplete(catch_up->request, BRIDGE_NO_ANSWER);
-    talus_delivery_t gap = *delivery;
-    gap.session = catch_up->request->session;
     struct bridge_encoded *encoded = encoder_gap(catch_up->session->bridge->encoder, &gap);
     catch_up->is_cut |= !encoded || !bridge_missed_add(&catch_up->found, encoded, COPY_CAUGHT_UP);
     if (encoded)

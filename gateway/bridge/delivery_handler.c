@@ -140,7 +140,5 @@ void bridge__on_delivery(struct bridge *bridge, const talus_delivery_t *delivery
     case TALUS_DELIVERY_RECOVERED:
         bridge__on_recovered(bridge, delivery);
         break;
-    default: // nothing else was asked for
-        break;
     }
 }
