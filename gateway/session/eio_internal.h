@@ -82,8 +82,8 @@ extern const struct transport_events eio__session_events;
 struct eio_session *eio__session_new(struct eio_server *server);
 // Frees one that is OPENING still.
 void eio__session_discard(struct eio_session *session);
-// Opens it over `transport`. False: out of memory; the transport was dropped, the session freed.
-bool eio__session_open(struct eio_session *session, struct transport *transport);
+// Opens it over `transport`. If memory is out, the transport is dropped and the session freed.
+void eio__session_open(struct eio_session *session, struct transport *transport);
 // The session of that id, or NULL.
 struct eio_session *eio__session_find(struct eio_server *server, const char *id);
 // The end. A transport that is still there is dropped.

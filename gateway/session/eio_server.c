@@ -179,8 +179,7 @@ static void handshake(struct eio_server *server, struct http_exchange *exchange,
     if (!transport)
         goto fail;
     buffer_fini(&open);
-    if (!eio__session_open(session, transport))
-        gw_log(GW_LOG_WARNING, "engine", "a client was refused: out of memory");
+    eio__session_open(session, transport);
     return;
 fail:
     buffer_fini(&open);

@@ -316,15 +316,16 @@ void eio__session_discard(struct eio_session *session)
     free(session);
 }
 
-bool eio__session_open(struct eio_session *session, struct transport *transport)
+void eio__session_open(struct eio_session *session, struct transport *transport)
 {
     struct eio_server *server = session->server;
     struct gw_metrics *metrics = server->host.metrics;
     HASH_ADD(hh, server->by_id, id[0], GW_ID_SIZE, session);
     if (!session->hh.tbl) {
+        gw_log(GW_LOG_WARNING, "engine", "a client was refused: out of memory");
         transport->ops->drop(transport);
         eio__session_discard(session);
-        return false;
+        return;
     }
     session->transport = transport;
     set_state(session, EIO_SESSION_OPEN);
@@ -332,7 +333,6 @@ bool eio__session_open(struct eio_session *session, struct transport *transport)
     gw_metric_add(metrics, GW_EIO_SESSIONS, 1);
     gw_metric_add(metrics, GW_EIO_SESSIONS_TOTAL, 1);
     server->handler->on_open(session, server->arg);
-    return true;
 }
 
 int eio_id_worker(const char *id)

@@ -494,6 +494,22 @@ static void test_close_during_the_upgrade(void **state)
     client_close(websocket);
 }
 
+// It may still poll, so the session waits with its end until it does.
+static void test_close_during_an_upgrade_that_fails(void **state)
+{
+    struct harness *harness = *state;
+    struct client *websocket;
+    struct sid sid = polling_open(harness);
+    ws_open_probe(&websocket, harness, &sid);
+    probe(websocket);
+    send_numbered(harness, 1);
+    eio_session_close(harness->session, "forced close");
+    client_close(websocket);
+    harness_expect_log(harness, "");
+    assert_string_equal(fetch(harness, &sid, 200), "41" RS "1");
+    harness_expect_log(harness, "close:forced close\n");
+}
+
 static void test_heartbeat_goes_on_across_the_upgrade(void **state)
 {
     struct harness *harness = *state;
@@ -563,6 +579,7 @@ int main(void)
         TEST(test_second_attempt_beside_the_first_is_turned_away),
         TEST(test_end_of_the_session_ends_the_attempt),
         TEST(test_close_during_the_upgrade),
+        TEST(test_close_during_an_upgrade_that_fails),
         TEST(test_heartbeat_goes_on_across_the_upgrade),
         TEST(test_upgrade_of_a_client_without_binary),
         TEST(test_session_that_began_on_websocket_cannot_upgrade),
