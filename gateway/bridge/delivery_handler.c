@@ -42,7 +42,8 @@ static void on_gap(struct bridge *bridge, const talus_delivery_t *gap)
     // Who comes back is told it where it belongs.
     bridge__log(bridge, session, encoded, NULL);
     if (!encoded) {
-        gw_log(GW_LOG_ERROR, "bridge", "out of memory: a gap of session %s was not reported",
+        gw_log(GW_LOG_ERROR, "bridge",
+               "out of memory: clients of session %s were not told that events are missing",
                gap->session);
         return;
     }

@@ -283,7 +283,8 @@ static void account_recovered(struct bridge *bridge, struct bridge_suspension *s
     if (recovered >
         suspension->pending) { // memory was out for a room message, whose copies were dropped then
         gw_log(GW_LOG_WARNING, "recovery",
-               "client %s is sent more copies than were counted as pending", suspension->client);
+               "client %s is sent more copies than were due to it: memory ran out before",
+               suspension->client);
         gw_metric_add(&bridge->metrics, GW_PUBLISHED, (int64_t)(recovered - suspension->pending));
     } else {
         gw_metrics_drop(&bridge->metrics, GW_DROPPED_LEFT, suspension->client,

@@ -59,7 +59,8 @@ struct row {
 #define AT(member) offsetof(struct options, member)
 
 static const struct row rows[] = {
-    {"listen", "HOST:PORT", "where to listen; also [IPV6]:PORT and unix:PATH; port 0 picks one",
+    {"listen", "HOST:PORT",
+     "where to listen; also [IPV6]:PORT and unix:PATH; port 0 means any free port",
      "127.0.0.1:3000", ADDRESS, 0, 0, AT(listen), 0},
     {"workers", "N", "event loops, each with a thread; by default one per core", NULL, NUMBER, 1,
      GW_ID_TAGS_MAX, AT(workers), 0},
@@ -89,10 +90,11 @@ static const struct row rows[] = {
      1000000000, AT(client_queue_bytes), 0},
     {"max-sessions-per-client", "N", "sessions that one client may be in", "100", NUMBER, 1,
      1000000, AT(max_sessions_per_client), 0},
-    {"presence", "WHEN", "whether rooms are told of presence: always, never, or up to N clients",
+    {"presence", "WHEN",
+     "whether a room is told who joins and leaves: always, never, or only with up to N clients",
      "always", PRESENCE, 1, 1000000, AT(presence_limit), 0},
     {"recovery-window", "MS",
-     "how long a client that lost its connection can be recovered, milliseconds; 0: never",
+     "how long a client that lost its connection can be recovered, milliseconds; 0 disables it",
      "120000", NUMBER, 0, 86400000, AT(recovery_window_ms), 0},
     {"recovery-bytes", "BYTES", "events kept for connection recovery, over all sessions",
      "67108864", SIZE, 0, 1000000000000, AT(recovery_bytes), 0},
@@ -237,9 +239,9 @@ static void print_help(void)
     printf("\n");
     print_words(
         0, "Each option can also be set by a variable, such as TALUS_GATEWAY_PING_INTERVAL, or "
-           "in the file. A flag beats a variable, a variable beats the file. Only what is "
-           "repeatable may be given twice in one of them. Several values of one variable are "
-           "separated by commas.");
+           "in the file. A flag overrides a variable, a variable overrides the file. Only a "
+           "repeatable option may be given twice in the same place. Several values of one "
+           "variable are separated by commas.");
 }
 
 static enum options_result gather_flags(struct reading *reading, int argc, char **argv)

@@ -120,7 +120,8 @@ static void judge(struct eio_session *session)
     if (session->state != EIO_SESSION_OPEN || backlog <= server->options.max_queue)
         return;
     gw_metric_add(server->host.metrics, GW_SLOW_CLIENTS, 1);
-    gw_log(GW_LOG_INFO, "engine", "closed a slow client session=%s bytes=%zu", session->id,
+    gw_log(GW_LOG_INFO, "engine",
+           "closed a slow client: it does not read engine_session=%s bytes=%zu", session->id,
            backlog);
     session->is_behind = true;
     eio__session_end(session, "transport close");

@@ -395,7 +395,8 @@ static void polling_release(struct transport *transport)
 {
     const struct polling *polling = polling_of(transport);
     if (polling->poll && outq_is_empty(&polling->queue) && !transport_send(transport, EIO_NOOP, ""))
-        gw_log(GW_LOG_WARNING, "polling", "out of memory: a poll was not released");
+        gw_log(GW_LOG_WARNING, "polling",
+               "out of memory: a poll stays open, and the upgrade of its client waits");
 }
 
 static void polling_close(struct transport *transport)

@@ -161,8 +161,8 @@ static const char *add_entry(struct static_files *files, const char *path, int d
 {
     struct stat status;
     if (leads_out(files, path)) {
-        gw_log(GW_LOG_WARNING, "page", "%s is left out: it leads nowhere or out of the folder",
-               path);
+        gw_log(GW_LOG_WARNING, "page",
+               "%s is not served: the link is broken or leads out of the folder", path);
         return NULL;
     }
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

@@ -200,9 +200,9 @@ const command_t bench_bus_command = {
     .summary = "Measure the bus: libtalus beside bare libzmq, one publisher to one subscriber.",
     .details =
         "It uses a bus of its own. An emit call is timed in bursts of 10,000 that its queue holds, "
-        "and the median burst is told. Then one sender and one receiver, two processes (over "
-        "inproc "
-        "two threads), pass messages flat out, and at a steady rate for the latency. CPU time is "
+        "and the median burst is reported. Then one sender and one receiver, two processes "
+        "(over inproc two threads), pass messages flat out, and at a steady rate for the latency. "
+        "CPU time is "
         "of "
         "each side for each message. Any loss makes the exit status 1.",
     .options = options,
