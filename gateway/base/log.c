@@ -3,7 +3,7 @@
 // threads do not mix; a line that standard error does not take is lost, never waited for.
 //
 // Whatever makes a line can be made to happen often by somebody who wants the log to overflow, so
-// each level but debug has a number of lines a second. How many were left out is said with the
+// each level but debug has a number of lines a second. The number left out is logged with the
 // first line of a later second.
 #include "gateway/base/log.h"
 

@@ -14,7 +14,7 @@
 #define GW_DROPPED(reason)          "talus_deliveries_dropped_total{reason=\"" reason "\"}"
 
 // X(identifier, type, "name{labels}", "help"): rows of one name stand together, and the first one's
-// help is that of all. Of the deliveries holds, once nothing is under way and nobody may come back:
+// help is that of all. Of deliveries, once nothing is under way and no client is suspended:
 // published = delivered + recovered + the sum of dropped. See docs/gateway.md.
 #define GW_METRICS(X)                                                                              \
     X(CONNECTIONS, gauge, "talus_connections", "Open TCP and Unix connections")                    \

@@ -99,8 +99,8 @@ static void on_readable(uv_poll_t *watcher, int status, int events)
 
 // ---- Beginning and end
 
-// A client is owed the events for everybody from its CONNECT on, and is told no offset. So there
-// are no clients before they are live.
+// A client is owed the events for everybody from its CONNECT on, without an offset. So the gateway
+// accepts clients only once that subscription is live.
 static bool join_everybody(struct bridge *bridge)
 {
     const talus_delivery_t *delivery;
@@ -162,7 +162,8 @@ void bridge__bus_fini(struct bridge *bridge)
             struct bridge_request *request =
                 LIST_ENTRY(session->waiting.next, struct bridge_request, link);
             list_remove(&request->link);
-            bridge__drop_request(&request->message); // its worker has ended: nobody waits for it
+            bridge__drop_request(
+                &request->message); // its worker has ended and does not wait for it
         }
         bridge__session_free(session);
     }

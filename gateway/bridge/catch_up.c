@@ -210,7 +210,7 @@ bool bridge__catch_up(struct bridge_session *session, struct bridge_request *req
         return false;
     // The newest event needs no history; nor is anything owed of a gateway's presence.
     if (is_newest || bridge__is_presence_id(request->since)) {
-        // An event that a gateway sent says nothing of those that nobody here has heard of.
+        // A gateway's own event says nothing about broadcasters that this gateway has not met.
         if (bridge__has_others(&session->origins, request->since, UINT64_MAX) ||
             session->newest[0] == '\0')
             tell_unproven(bridge, request);
@@ -305,7 +305,7 @@ void bridge__on_recovered(struct bridge *bridge, const talus_delivery_t *deliver
                           (catch_up->is_lost &&
                            session_log_find(&catch_up->session->log, catch_up->request->since) > 0);
     if (is_of_another_session(catch_up)) {
-        if (catch_up->session->newest[0] != '\0') // else nobody has sent anything to it
+        if (catch_up->session->newest[0] != '\0') // else no broadcaster is known to have sent to it
             tell_unproven(bridge, catch_up->request);
         let_join(catch_up);
         return;

@@ -2,9 +2,9 @@
 // The joins with `since` that wait for a history: those that are still to be asked for, and those
 // that have been.
 //
-// A broadcaster that stands still answers nothing for seconds, and whoever knows one of its events
-// can have it asked. So each has a queue of its own, they are asked in turn, one is asked for so
-// many at a time, and the last quarter is kept for those that are asked for nothing.
+// A broadcaster that stands still answers nothing for seconds, and any client that knows one of its
+// events can cause a request to it. So each has a queue of its own, they are asked in turn, one is
+// asked for so many at a time, and the last quarter is kept for those that are asked for nothing.
 //
 // Joins whose events the log has are answered at once, unless their worker is behind: each answer
 // takes as much memory as a client may miss, until its worker has taken it.

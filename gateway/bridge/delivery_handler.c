@@ -12,7 +12,7 @@
 static void on_live(struct bridge *bridge, const talus_delivery_t *delivery)
 {
     struct bridge_session *session = bridge__find_session(bridge, delivery->session);
-    if (!delivery->complete) // libtalus says which session, and who is missing
+    if (!delivery->complete) // libtalus logs the session and the broadcasters
         gw_metric_add(&bridge->metrics, GW_BUS_JOIN_INCOMPLETE, 1);
     if (!session)
         return;
@@ -39,7 +39,7 @@ static void on_gap(struct bridge *bridge, const talus_delivery_t *gap)
     if (!session || bridge__is_used(session))
         gw_metric_add(&bridge->metrics, GW_BUS_GAPS, 1);
     struct bridge_encoded *encoded = encoder_gap(bridge->encoder, gap);
-    // Who comes back is told it where it belongs.
+    // A recovered client receives it in its place.
     bridge__log(bridge, session, encoded, NULL);
     if (!encoded) {
         gw_log(GW_LOG_ERROR, "bridge",
@@ -53,7 +53,7 @@ static void on_gap(struct bridge *bridge, const talus_delivery_t *gap)
         bridge__catch_ups_on_gap(session, gap);
 }
 
-// An event that cannot be said to clients is a gap of one.
+// An event that cannot be sent to clients is a gap of one.
 static void tell_refused(struct bridge *bridge, const struct bridge_session *session,
                          const talus_event_t *event)
 {
@@ -73,8 +73,8 @@ static void tell_refused(struct bridge *bridge, const struct bridge_session *ses
     on_gap(bridge, &gap);
 }
 
-// What another gateway says of its clients is told as what this one does: without an id, which
-// official clients would name as their offset when they come back, and in no log.
+// Presence of another gateway's clients is sent like that of this one's: without an id, which
+// official clients would name as their offset when they reconnect, and not logged.
 static void tell_presence(struct bridge *bridge, const struct bridge_session *session,
                           const talus_event_t *event)
 {

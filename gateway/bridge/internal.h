@@ -36,7 +36,7 @@ enum bridge_status {
     BRIDGE_UNKNOWN,     // RECOVER: nothing is known of it any more, or too little
 };
 
-// Why a join with `since` is told a gap. Where there are several reasons, the last one counts.
+// Why a join with `since` is told a gap. Of several reasons the last one in this list counts.
 enum bridge_incomplete {
     BRIDGE_COMPLETE,
     BRIDGE_UNPROVEN,       // the event does not say what the client has of others' events
@@ -73,7 +73,7 @@ struct bridge_suspension {
     char client[GW_ID_SIZE + 1];
     char stale[TALUS_ID_MAX + 1];    // the offset that it had when it connected, "" for none
     bool is_stale_since;             // … from which on its joins bring what came
-    bool is_unsure;                  // … but for what nobody knows
+    bool is_unsure;                  // … where what it has is not known
     struct bridge_log_position left; // newest event of the sessions that it has left
     uint64_t reached;                // index up to which its worker had given out events
     uint64_t pending;                // events that it was to get by then, and that were not written
@@ -84,7 +84,7 @@ struct bridge_suspension {
 };
 
 // Travels to the bus thread, waits there with its session until the subscription is live, and
-// travels back to be answered. Owned by whoever holds it.
+// travels back to be answered. Its present holder owns it.
 struct bridge_request {
     struct gw_loop_message message;
     struct list link; // of session->waiting
@@ -151,9 +151,9 @@ struct bridge_worker {
     atomic_bool is_lost;                 // it is on its way
 };
 
-// Who has sent to a session, as far as `since` has to know: see origins.c.
+// The broadcasters that have sent to a session, as far as `since` needs them: see origins.c.
 struct bridge_origins {
-    char first[TALUS_ORIGIN_MAX + 1]; // whom it was heard from first; "": nobody yet
+    char first[TALUS_ORIGIN_MAX + 1]; // the first one; "": none yet
     uint64_t others;                  // index of the first event of another one; 0: it was before
                                       // the session was live; UINT64_MAX: there is none
 };
@@ -364,9 +364,9 @@ void bridge__log(struct bridge *bridge, struct bridge_session *session,
                  struct bridge_encoded *encoded, const talus_event_t *event);
 // Keeps the suspension of a client that its sessions do not count any more, and takes it over.
 void bridge__suspend(struct bridge *bridge, struct bridge_suspension *suspension);
-// Gives up the client that was cut off longest ago. False: there is none.
+// Drops the client that has been suspended longest. False: there is none.
 bool bridge__forget_oldest(struct bridge *bridge);
-// Whether a client of that id was cut off and may come back.
+// Whether a client of that id is suspended.
 bool bridge__is_suspended(const struct bridge *bridge, const char *client);
 // Finds what a client that comes back missed. True: the request carries it; the client is to be
 // counted in its sessions again.
@@ -377,7 +377,7 @@ bool bridge__recover(struct bridge *bridge, struct bridge_request *request);
 struct client;
 
 // Asks whether a client that connects was here before. False: it says nothing of that, it was not
-// here, or memory is out: it starts anew.
+// here, or memory is out: it is not recovered.
 bool bridge__ask_recovery(struct bridge_worker *worker, struct sio_socket *socket,
                           const json_t *auth);
 void bridge__on_recovery_answer(struct bridge_request *request);
@@ -386,7 +386,7 @@ void bridge__on_recovery_answer(struct bridge_request *request);
 void bridge__on_search(struct gw_loop_message *message);
 // The client is gone: hands the requests that take its place to the bus thread.
 void bridge__hand_over(struct client *client);
-// A client starts anew: notes what it says that it got last. `auth`: its CONNECT, or NULL.
+// A client is not recovered: notes the offset that it names. `auth`: its CONNECT, or NULL.
 void bridge__begin_anew(struct sio_socket *socket, const json_t *auth);
 // Tells the bus thread that a client was cut off which may come back, or leaves that to
 // bridge__hand_over. False: it may not.

@@ -34,7 +34,7 @@ struct client_past {
     uint64_t recovered;                // index up to which it was given all that it was owed, or 0
     struct list takers;  // requests to come back of this very client, on other connections
     int64_t since_until; // loop time up to which joins bring what came after `stale`; 0: never
-    bool is_unsure;      // up to then joins may miss something, and nobody knows what
+    bool is_unsure;      // up to then joins may miss something unknown
     char stale[TALUS_ID_MAX + 1];
 };
 

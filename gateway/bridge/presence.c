@@ -21,8 +21,8 @@ static void tell_bus(struct bridge *bridge, const char *type, const char *sessio
                      const char *client)
 {
     int error = emit_presence(bridge, type, session, client);
-    // All clients of a large gateway may go at once. Sending waits for no subscriber, so the queue
-    // is soon empty; if it once was not, nobody waits for it again until it takes something.
+    // All clients of a large gateway may leave at once. Sending waits for no subscriber, so the
+    // queue empties soon; if it once did not, do not wait again until it has taken something.
     if (error == TALUS_EQUEUEFULL && !bridge->is_publishing_stuck &&
         talus_broadcaster_flush(bridge->broadcaster, FLUSH_MS) == 0)
         error = emit_presence(bridge, type, session, client);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-// The bus thread's part of recovery: the log, and who was cut off and may come back.
+// The bus thread's part of recovery: the log, and the suspended clients.
 //
-// A session that a suspended client was in stays subscribed to and logged until the client comes or
-// its time is over. What it is owed is in each of its sessions what came after its join and after
-// its offset; if one of the logs does not reach back that far, or the offset is unknown, the client
-// starts anew and knows it.
+// A session that a suspended client was in stays subscribed to and logged until the client comes
+// back or its window is over. In each of its sessions the client is owed what came after its join
+// and after its offset. If one of the logs does not reach back that far, or the offset is unknown,
+// the client is not recovered, and sees that.
 //
-// Accounting: a suspended client is owed the events that it was given and that were not written,
-// and those that came to its sessions since; these are published when the suspension ends. Either
-// they are given to the client again, or they are dropped. What it gets beside them was written
+// Accounting: a suspended client is owed the events that were queued for it and not written, and
+// those that came to its sessions since, which count as published when the suspension ends. All of
+// them are either sent to the recovered client or dropped. Whatever else it is sent was written
 // before.
 
 #include <stdlib.h>
@@ -45,7 +45,7 @@ static uint64_t *while_away_in(struct bridge_suspension *suspension, const char 
     return NULL;
 }
 
-// The event counts for all that may come back to the session, but for the one that it leaves out.
+// The event counts for all suspended clients of the session except the one that `skip` excludes.
 static void count_published(struct bridge *bridge, struct session_log *log,
                             const struct bridge_encoded *encoded)
 {
@@ -135,7 +135,7 @@ static void end_counting(struct bridge *bridge, struct bridge_suspension *suspen
     suspension->reached = bridge->log.newest;
 }
 
-// Whom no session counts any more. Returns the suspension.
+// Takes a suspended client out of everything. Returns the suspension.
 static struct bridge_suspension *remove_suspended(struct bridge_suspended *suspended)
 {
     struct bridge *bridge = suspended->bridge;
@@ -152,7 +152,7 @@ static struct bridge_suspension *remove_suspended(struct bridge_suspended *suspe
     return suspension;
 }
 
-// Lets the sessions go where this was the last one.
+// Lets the sessions linger that were held for this client alone.
 static void release_sessions(struct bridge *bridge, const struct bridge_suspension *suspension)
 {
     for (unsigned i = 1; i < suspension->membership_count; i++) {
@@ -230,7 +230,8 @@ void bridge__suspend(struct bridge *bridge, struct bridge_suspension *suspension
 
 // ---- Coming back
 
-// Who joined with `since` is known to have got what it was sent then if it got something newer.
+// Whether it is unknown that a client has what followed its join with `since`: it has if it
+// received something newer.
 static bool may_miss_older(const struct bridge_suspension *suspension, uint64_t offset)
 {
     for (unsigned i = 0; i < suspension->membership_count; i++)
@@ -245,7 +246,7 @@ static bool find_offset(struct bridge *bridge, const struct bridge_suspension *s
 {
     *index = 0;
     if (offset[0] == '\0' || strcmp(offset, suspension->stale) == 0)
-        return true; // it got nothing since it connected
+        return true; // it has received nothing since it connected
     if (strcmp(offset, suspension->left.id) == 0)
         *index = suspension->left.index;
     for (unsigned i = 0; i < suspension->membership_count && *index == 0; i++) {
@@ -271,7 +272,7 @@ static bool collect(struct bridge_request *request, const struct bridge_suspensi
     return true;
 }
 
-// What the client is owed and does not get is of sessions that it has left, or it says that it has
+// What the client is owed and not sent belongs to sessions that it has left, or it says that it has
 // it.
 static void account_recovered(struct bridge *bridge, struct bridge_suspension *suspension,
                               const struct bridge_missed *missed)
@@ -293,7 +294,7 @@ static void account_recovered(struct bridge *bridge, struct bridge_suspension *s
     suspension->pending = recovered;
 }
 
-// What the client has of a session, or was never to have.
+// The index up to which the client has a session's events, or was excluded from them.
 static uint64_t first_pending_after(const struct bridge_suspended_membership *membership,
                                     uint64_t offset)
 {
@@ -355,7 +356,7 @@ static int64_t window_of(const struct bridge *bridge)
 
 void bridge__recovery_init(struct bridge *bridge)
 {
-    // What a client has not got was sent at most so long before it was seen to be gone.
+    // What a client has not received was sent at most this long before it was suspended.
     event_log_init(&bridge->log, bridge->options.recovery_bytes,
                    window_of(bridge) + bridge->options.silence_ms);
     session_log_init(&bridge->everybody);

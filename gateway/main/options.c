@@ -165,7 +165,7 @@ static void forget(struct texts *texts)
     texts->count = 0;
 }
 
-// Which of two was meant, nobody knows.
+// It cannot be known which of two was meant.
 static bool complain_twice(const char *name, const char *first, const char *second)
 {
     complain("%s: takes one value, and was given \"%s\" and \"%s\"", name, first, second);

@@ -28,7 +28,7 @@ struct options {
     size_t client_queue_bytes;
     unsigned max_sessions_per_client;
     size_t presence_limit;       // SIZE_MAX: always
-    unsigned recovery_window_ms; // 0: nobody comes back
+    unsigned recovery_window_ms; // 0: no recovery
     size_t recovery_bytes;
     enum gw_log_level log_level;
 };

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// What the files of the Engine.IO server share. Nobody else includes it.
+// Shared by the files of the Engine.IO server; no other file includes it.
 //
 // A server has sessions; a session has one transport while it is open or closing, and for the time
 // of an upgrade the one that it may move to.
 //
-// A session ends in three steps: the state becomes ENDED, and nobody finds it by its id any more;
-// on_close is called in the distribution phase; the memory is freed in the reap phase. So a session
-// stays valid for whatever is on the stack.
+// A session ends in three steps: the state becomes ENDED, and it cannot be found by its id any
+// more; on_close is called in the distribution phase; the memory is freed in the reap phase. So a
+// session stays valid for whatever is on the stack.
 #ifndef TALUS_GATEWAY_SESSION_EIO_INTERNAL_H
 #define TALUS_GATEWAY_SESSION_EIO_INTERNAL_H
 

@@ -112,7 +112,7 @@ const struct transport_events eio__session_events = {.on_packet = on_packet, .on
 
 // ---- Sending
 
-// What a turn's flush left behind tells who is slow; the sender cannot know.
+// A client is slow if a turn's flush left too much behind; the sender cannot know.
 static void judge(struct eio_session *session)
 {
     const struct eio_server *server = session->server;

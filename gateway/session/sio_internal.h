@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the files of the Socket.IO server share. Nobody else includes it.
+// Shared by the files of the Socket.IO server; no other file includes it.
 //
 // Objects: a server has namespaces and clients; a client is one Engine.IO session and has a socket
 // for each namespace that it connected to; a socket has memberships, one for each room that it is

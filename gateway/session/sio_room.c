@@ -103,7 +103,7 @@ bool sio_join(struct sio_socket *socket, const char *name)
         return false;
     }
     sio__socket_distribute(socket);
-    sio__room_distribute(room); // what came before the join is not for the one who joins
+    sio__room_distribute(room); // a member gets nothing from before its join
     bool was_in_one = is_in_one(socket);
     *membership = (struct sio_membership){.socket = socket, .room = room};
     list_init(&membership->link);

@@ -60,8 +60,8 @@ static void on_open(struct eio_session *session, void *arg)
     server->client_count++;
 }
 
-// Counts what nobody has taken over. `id`: of a socket of the client that was there to the end; "":
-// there was none, so all it missed came before its disconnect.
+// Counts as dropped what no suspension has taken along. `id`: of a socket of the client that was
+// there to the end; "": there was none, so all it missed came before its disconnect.
 static void drop_unsent(struct sio_server *server, struct eio_session *session, const char *id)
 {
     struct unsent *unsent = eio_session_unsent(session);

@@ -263,7 +263,7 @@ void sio__socket_receive(struct sio_socket *socket, const struct sio_packet *pac
         sio__acks_receive(socket, packet);
         return;
     }
-    // An event without a name (no JSON at all) is legal, and nobody's.
+    // An event without a name (no JSON at all) is legal, and has no handler.
     if (!packet->data || !handler->on_event)
         return;
     struct sio_ack *ack = NULL;

@@ -140,7 +140,7 @@ static int bind_host(const struct address *address, enum sharing sharing, const 
     return fd >= 0 ? fd : fail(error, error_size, text, text_of(reason));
 }
 
-// Whether the path is a socket that nobody listens on.
+// Whether the path is a socket without a listener.
 static bool is_stale(const struct sockaddr_un *path)
 {
     struct stat status;

@@ -29,7 +29,7 @@
 // python-engineio refuses a payload of more packets and drops the connection.
 #define PYTHON_MAX_PACKETS 16
 
-// U+FFFD takes three bytes, and may stand for one byte that is no UTF-8.
+// U+FFFD takes three bytes, and may replace one byte that is not UTF-8.
 #define REPAIR_FACTOR 3
 
 struct polling {
@@ -217,7 +217,7 @@ static void on_flush(struct gw_task *task)
         end(polling, EIO_CLOSE, TRANSPORT_END_CLOSED);
 }
 
-// Nobody came to fetch the close packet.
+// The client did not fetch the close packet.
 static void polling_expire(struct transport *transport)
 {
     end(polling_of(transport), EIO_CLOSE, TRANSPORT_END_CLOSED);

@@ -41,7 +41,7 @@ struct static_files {
     char root[PATH_MAX]; // resolved; while loading
 };
 
-// ---- What is said about a file
+// ---- Headers of a file
 
 static const char *content_type(const char *name)
 {
