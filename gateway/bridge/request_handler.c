@@ -133,7 +133,6 @@ void bridge__on_request(struct gw_loop_message *message)
 {
     struct bridge_request *request = LIST_ENTRY(message, struct bridge_request, message);
     struct bridge *bridge = request->worker->bridge;
-    list_init(&request->link);
     if (request->command == BRIDGE_SUSPEND || request->command == BRIDGE_RECOVER) {
         if (request->command == BRIDGE_RECOVER) {
             recover(bridge, request);

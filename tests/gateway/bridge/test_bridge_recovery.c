@@ -363,6 +363,45 @@ static void test_event_without_memory_to_pass_it_on_closes_clients(void **state)
     client_close(client);
 }
 
+// The sum of docs/gateway.md, when nothing waits.
+static void expect_accounts(const struct fixture *fixture, int64_t published, int64_t recovered,
+                            int64_t resent)
+{
+    const struct bed *bed = &fixture->base.bed;
+    assert_int_equal(bed_metric(bed, GW_PUBLISHED) + metric(fixture, GW_PUBLISHED), published);
+    assert_int_equal(bed_metric(bed, GW_RECOVERED_COPIES), recovered);
+    assert_int_equal(bed_metric(bed, GW_RESENT), resent);
+    assert_int_equal(bed_metric(bed, GW_DELIVERED), published - recovered);
+    assert_int_equal(metric(fixture, GW_DROPPED_LEFT), 0);
+}
+
+// What came while the client was away is recovered; what it had been sent before, and says that it
+// has not, is sent once more.
+static void test_recovery_accounts_for_each_copy(void **state)
+{
+    struct fixture *fixture = *state;
+    struct identity identity = {0};
+    struct identity forgetful;
+    struct client *client = connect_client(fixture, &identity);
+    read_connect(client, &identity);
+    join(client, "s");
+    int64_t before = bed_metric(&fixture->base.bed, GW_PUBLISHED); // presence
+    emit(fixture, "s", NULL);
+    read_step(client, &identity, 1);
+    expect_accounts(fixture, before + 1, 0, 0);
+    cut(fixture, client);
+    emit(fixture, "s", NULL);
+    emit(fixture, "s", NULL);
+    forgetful = identity;
+    forgetful.offset[0] = '\0';
+    client = connect_client(fixture, &forgetful);
+    for (unsigned seq = 1; seq <= 3; seq++)
+        read_step(client, &identity, seq);
+    assert_true(read_connect(client, &forgetful));
+    expect_accounts(fixture, before + 3, 2, 1);
+    client_close(client);
+}
+
 static void join_since(struct client *client, const char *since)
 {
     char packet[160];
@@ -462,6 +501,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_recovery_of_a_session_that_was_quiet_for_long),
         TEST(test_recovery_ends_with_its_window),
+        TEST(test_recovery_accounts_for_each_copy),
         TEST(test_event_without_memory_to_pass_it_on_closes_clients),
         TEST(test_recovery_keeps_what_was_sent_before_the_cut_was_noticed),
         TEST(test_recovery_of_one_that_was_left_out_of_everything_newer),

@@ -127,6 +127,55 @@ static void test_requests_that_wait_have_a_bound(void **state)
     client_close(client);
 }
 
+static bool is_idle(void *arg)
+{
+    return bridge_is_idle(((const struct fixture *)arg)->bridge, 0);
+}
+
+// The join that is under way is answered to nobody, and undone; what waits behind it is dropped.
+static void test_client_that_goes_while_its_requests_wait(void **state)
+{
+    struct fixture *fixture = *state;
+    struct identity identity = {0}, other = {0};
+    struct client *witness = connected(fixture, &other);
+    join(witness, "s");
+    struct client *client = connected(fixture, &identity);
+    hold_bus_up(fixture);
+    for (int i = 0; i < 3; i++) {
+        ws_send(client, "42/graph,1[\"join_session\",{\"session_id\":\"new\"}]");
+        ws_send(client, "42/graph,2[\"leave_session\",{\"session_id\":\"new\"}]");
+    }
+    ws_send(client, "42/graph,3[\"join_session\",{\"session_id\":\"s\"}]");
+    read_message(witness, "42/graph,[\"session-connected\"");
+    client_close(client);
+    read_message(witness, "42/graph,[\"session-disconnected\"");
+    let_bus_go_on(fixture);
+    bed_wait(&fixture->base.bed, is_idle, fixture);
+    harness_settle(&fixture->base);
+    assert_int_equal(count_clients(fixture, "new"), 0);
+    assert_int_equal(count_clients(fixture, "s"), 1);
+    assert_int_equal(metric(fixture, GW_SUSPENDED), 0);
+    client_close(witness);
+}
+
+static void test_rooms_may_be_in_the_main_namespace(void **state)
+{
+    struct fixture *fixture = *state;
+    struct bridge_options options;
+    bridge_options_init(&options);
+    options.nsp = "/";
+    start_bridge(fixture, &options);
+    struct client *client = open_client(fixture);
+    ws_send(client, "40");
+    read_message(client, "40{\"sid\":\"");
+    ws_send(client, "42[\"join_session\",{\"session_id\":\"s\"}]");
+    read_message(client, "42[\"session-connected\"");
+    read_message(client, "42[\"joined\"");
+    emit(fixture, "s", NULL);
+    read_message(client, "42[\"step\",");
+    client_close(client);
+}
+
 static void test_presence_of_another_gateway_has_no_id(void **state)
 {
     struct fixture *fixture = *state;
@@ -225,7 +274,9 @@ int main(void)
         TEST(test_sessions_are_in_their_namespace),
         TEST(test_join_and_leave_are_acknowledged),
         TEST(test_requests_that_wait_have_a_bound),
+        TEST(test_client_that_goes_while_its_requests_wait),
         TEST(test_presence_of_another_gateway_has_no_id),
+        TEST_BOUND(test_rooms_may_be_in_the_main_namespace),
         TEST_BOUND(test_client_may_be_in_so_many_sessions),
         TEST_BOUND(test_bus_that_cannot_be_opened_is_named),
         TEST_BOUND(test_sessions_linger_for_a_while_and_in_a_number),
