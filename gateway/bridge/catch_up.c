@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
-// Joins that say what the client has (`since`, an event id): what it missed is found in the
-// recovery log or, on a gateway that was not there, in the history of the event's broadcaster.
+// Joins with `since`, the id of the newest event that the client has. What it missed comes from the
+// recovery log or, on a gateway that was not subscribed before, from the history of the event's
+// broadcaster.
 //
 // A client that waits for a history is not in its session yet; the session is logged meanwhile.
-// When the history has come, the session's live stream may still be behind it: the client joins
+// When the history has arrived, the session's live stream may still be behind it: the client joins
 // when the stream has reached the history's end, so that nothing comes twice. What cannot be proven
-// complete is told by a gap, before what was found, or after it where that is its place.
+// complete becomes a gap, before or after what was found.
 //
-// So many histories are asked for at a time; further joins wait (catch_up_queue.c), and joins with
-// the same session and event share one history. A join that waits for too long is told a gap.
+// A bounded number of histories is requested at a time and other joins wait (catch_up_queue.c);
+// joins with the same session and event share one history. A join that waits too long gets a gap.
 //
-// An event id says nothing of the events of other broadcasters that came before it here: these the
-// client may have or not. So it is told that this is not known (a gap of nobody), unless there are
-// none, which each session remembers from its beginning on, however short the log is.
+// An event id says nothing about other broadcasters' events: the client may have them or not. So it
+// gets a gap without a broadcaster, unless there are no others; each session remembers that from
+// its beginning, however short the log is (origins.c).
 
 #include <string.h>
 

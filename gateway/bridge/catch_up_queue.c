@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// The joins with `since` that wait for a history: those that are still to be asked for, and those
-// that have been.
+// The joins with `since` that wait: for their history to be requested, and for the response.
 //
 // A broadcaster that stands still answers nothing for seconds, and any client that knows one of its
-// events can cause a request to it. So each has a queue of its own, they are asked in turn, one is
-// asked for so many at a time, and the last quarter is kept for those that are asked for nothing.
+// events can cause a request to it. So each broadcaster has a queue and they take turns; one has a
+// bounded number of requests at a time, and the last quarter of all requests is for broadcasters
+// without any.
 //
-// Joins whose events the log has are answered at once, unless their worker is behind: each answer
-// takes as much memory as a client may miss, until its worker has taken it.
+// Joins whose events the log has are answered at once, unless their worker is behind: an answer may
+// take as much memory as a client may miss, until its worker has taken it.
 #include <stdlib.h>
 #include <string.h>
 

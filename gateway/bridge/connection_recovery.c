@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The workers' part of recovery: saying what is known of a client that was cut off, and putting one
-// that comes back where it was.
+// The workers' part of recovery: describes a client that is cut off, and restores one that comes
+// back.
 
 #include <stdlib.h>
 #include <string.h>

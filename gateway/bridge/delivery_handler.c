@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the bus thread does with each delivery of the subscriber: events, gaps and the presence of
-// other gateways go to the log and to the workers.
+// Handles the subscriber's deliveries on the bus thread: events and gaps go to the log and to the
+// workers, the presence of other gateways to the workers.
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -331,22 +331,22 @@ void bridge__origins_note(struct bridge_origins *origins, const talus_event_t *e
 bool bridge__is_gateway_presence(const talus_event_t *event);
 // Whether an id is of a gateway's broadcaster, which tells of nothing but presence.
 bool bridge__is_presence_id(const char *id);
-// Whether another one than that of an event id sent something before that index.
+// Whether a broadcaster other than that of an event id sent something before that index.
 bool bridge__has_others(const struct bridge_origins *origins, const char *id, uint64_t index);
 
 // ---- catch_up.c and catch_up_queue.c, bus thread
 
 void bridge__catch_ups_init(struct bridge *bridge);
 void bridge__catch_ups_fini(struct bridge *bridge);
-// Looks for what a client that joins a live session missed. True: it waits, and bridge__join
+// Finds what a client that joins a live session missed. True: it waits, and bridge__join
 // follows when that is known; false: it is in the request, or a gap is.
 bool bridge__catch_up(struct bridge_session *session, struct bridge_request *request);
-// Answers those that the log has the events for, as long as their workers are not behind.
+// Answers waiting joins whose events the log has, while their workers are not behind.
 void bridge__catch_ups_resume(struct bridge *bridge);
-// Asks for the histories that wait for that, as many as may be asked for at a time. Not while the
-// histories that are asked for are walked through: some joins may end.
+// Requests waiting histories, as many as allowed at a time. Not to be called while the requested
+// histories are walked through: some joins may end.
 void bridge__catch_ups_request(struct bridge *bridge);
-// Deliveries of what was asked for.
+// Deliveries of requested histories.
 void bridge__on_replayed(struct bridge *bridge, const talus_delivery_t *delivery);
 void bridge__on_recovered(struct bridge *bridge, const talus_delivery_t *delivery);
 // An event of the session has come, and is in the log.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The workers' side: what clients say in the two namespaces, and what they are told.
+// The workers' side: clients' requests in the two namespaces, and the answers.
 //
-// Each socket has a record of every session that it is in, or on its way into or out of. Of one
-// such record at most one request is under way at a time; what the client asks meanwhile waits its
-// turn. So the bus thread gets LEAVE and GONE only for clients that it counts.
+// Each socket has a record of every session that it is in, is joining or is leaving. A record has
+// at most one request under way; further requests wait. So the bus thread gets LEAVE and GONE only
+// for clients that it counts.
 
 #include <stdlib.h>
 #include <string.h>
