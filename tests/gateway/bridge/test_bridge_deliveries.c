@@ -371,6 +371,8 @@ static void test_since_waits_until_the_stream_is_at_the_historys_end(void **stat
     expect_joined(client);
     expect_steps(client, 99, 103);
     client_expect_silence(client);
+    live(fixture, client, STREAM_MS + PING_INTERVAL); // its deadline does not run out any more
+    client_expect_silence(client);
     expect_steps(member, 101, 103);
     expect_incomplete(fixture, GW_METRIC_COUNT);
     client_close(client);
@@ -436,6 +438,57 @@ static void test_since_history_that_does_not_reach_back(void **state)
     expect_gap(client, SESSION, id_of(90), id_of(99), "history");
     expect_steps(client, 99, 100);
     expect_incomplete(fixture, GW_SINCE_HISTORY);
+    client_close(client);
+    client_close(member);
+}
+
+// A client that cannot be recovered, and named the event `seq` of the session at its CONNECT,
+// joins: the history is asked for from the event before it.
+static struct client *ask_with_offset(struct fixture *fixture, uint64_t seq)
+{
+    struct identity identity = {0};
+    struct client *client = connect_client(fixture, &identity);
+    read_connect(client, &identity);
+    ws_send(client, "41/graph,");
+    client_close(client);
+    strcpy(identity.offset, id_of(seq));
+    client = connect_client(fixture, &identity);
+    assert_false(read_connect(client, &identity));
+    put_join(client, SESSION, NULL);
+    harness_settle(&fixture->base);
+    assert_true(the_catch_up(fixture)->request->is_implied);
+    return client;
+}
+
+static void test_offset_whose_history_does_not_reach_back(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client *member = new_member(fixture);
+    struct client *client = ask_with_offset(fixture, 90);
+    deliver_replayed(fixture, 99, 100);
+    talus_delivery_t answer = missing_of(fixture, 100, id_of(89), id_of(99), TALUS_GAP_HISTORY);
+    deliver(fixture, &answer);
+    expect_joined(client);
+    expect_gap(client, SESSION, id_of(90), id_of(99), "history");
+    expect_steps(client, 99, 100);
+    expect_incomplete(fixture, GW_SINCE_HISTORY);
+    client_close(client);
+    client_close(member);
+}
+
+// Only the event that was named is missing: it may be one of another session.
+static void test_offset_that_the_history_just_misses(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client *member = new_member(fixture);
+    struct client *client = ask_with_offset(fixture, 98);
+    deliver_replayed(fixture, 99, 100);
+    talus_delivery_t answer = missing_of(fixture, 100, id_of(97), id_of(99), TALUS_GAP_HISTORY);
+    deliver(fixture, &answer);
+    expect_joined(client);
+    expect_gap(client, SESSION, "", "", "history");
+    expect_steps(client, 99, 100);
+    expect_incomplete(fixture, GW_SINCE_UNPROVEN);
     client_close(client);
     client_close(member);
 }
@@ -601,6 +654,8 @@ int main(void)
         TEST(test_since_the_stream_says_that_the_rest_is_missing),
         TEST(test_since_stream_that_takes_too_long),
         TEST(test_since_history_that_does_not_reach_back),
+        TEST(test_offset_whose_history_does_not_reach_back),
+        TEST(test_offset_that_the_history_just_misses),
         TEST(test_since_other_broadcasters_prove_nothing),
         TEST(test_since_broadcaster_that_is_lost_while_it_answers),
         TEST(test_since_broadcaster_that_is_lost_behind_a_hole),

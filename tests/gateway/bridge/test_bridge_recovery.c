@@ -268,6 +268,34 @@ static void test_recovery_that_fails_is_told_of_sessions_that_are_let_go_with_it
     talus_subscriber_destroy(&ear.subscriber);
 }
 
+// A suspended client keeps its sessions while there are empty ones to let go.
+static void test_lingering_sessions_go_before_suspended_clients(void **state)
+{
+    struct fixture *fixture = *state;
+    struct identity away = {0}, here = {0};
+    struct bridge_options options;
+    bridge_options_init(&options);
+    options.max_bus_sessions = 2;
+    start_bridge(fixture, &options);
+    struct client *client = connect_client(fixture, &away);
+    read_connect(client, &away);
+    join(client, "a");
+    cut(fixture, client);
+    client = connect_client(fixture, &here);
+    read_connect(client, &here);
+    join(client, "b");
+    ws_send(client, "42/graph,[\"leave_session\",{\"session_id\":\"b\"}]");
+    read_message(client, "42/graph,[\"left\"");
+    join(client, "c");
+    assert_null(bridge__find_session(fixture->bridge, "b"));
+    assert_non_null(bridge__find_session(fixture->bridge, "a"));
+    assert_int_equal(metric(fixture, GW_SUSPENDED), 1);
+    join(client, "d");
+    assert_null(bridge__find_session(fixture->bridge, "a"));
+    assert_int_equal(metric(fixture, GW_SUSPENDED), 0);
+    client_close(client);
+}
+
 static void test_recovery_can_be_off(void **state)
 {
     struct fixture *fixture = *state;
@@ -513,6 +541,7 @@ int main(void)
         TEST_BOUND(test_recovery_is_bounded_by_the_sessions_of_those_who_went),
         TEST_BOUND(test_recovery_keeps_no_session_from_those_who_are_here),
         TEST_BOUND(test_recovery_that_fails_is_told_of_sessions_that_are_let_go_with_it),
+        TEST_BOUND(test_lingering_sessions_go_before_suspended_clients),
         TEST_BOUND(test_recovery_can_be_off),
         TEST_BOUND(test_since_holds_a_session_that_lingers),
     };
