@@ -40,7 +40,7 @@ static void on_signal(uv_signal_t *handle, int number)
         workers_quit(gateway->workers); // asked twice: at once
         return;
     }
-    gw_log(GW_LOG_INFO, "main", "stopping on %s", number == SIGINT ? "SIGINT" : "SIGTERM");
+    gw_log(GW_LOG_INFO, "main", "stopping at %s", number == SIGINT ? "SIGINT" : "SIGTERM");
     gateway->is_stopping = true;
     workers_stop(gateway->workers);
 }

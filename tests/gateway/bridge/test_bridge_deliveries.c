@@ -224,30 +224,66 @@ static void test_presence_of_another_gateway_is_told_while_memory_lasts(void **s
     client_close(member);
 }
 
+// A client whose newest event is NEWEST, and that is cut off; its worker's message of that is still
+// on the way.
+static void begin_suspension(struct fixture *fixture, struct identity *identity)
+{
+    struct client *client = connect_client(fixture, identity);
+    read_connect(client, identity);
+    put_join(client, SESSION, NULL);
+    read_message(client, "42/graph,[\"joined\"");
+    hold_bus_up(fixture);
+    deliver_event(fixture, SESSION, NEWEST);
+    read_step(client, identity, NEWEST);
+    client_close(client);
+    while (bed_metric(&fixture->base.bed, GW_SIO_SOCKETS) > 0)
+        gw_loop_turn(fixture->base.bed.loop, false);
+    assert_int_equal(metric(fixture, GW_SUSPENDED), 0);
+}
+
 // It was in nobody's queue, and is owed all the same.
 static void test_event_between_a_clients_end_and_its_suspension(void **state)
 {
     struct fixture *fixture = *state;
     struct identity identity = {0};
-    struct client *client = connect_client(fixture, &identity);
-    read_connect(client, &identity);
-    put_join(client, SESSION, NULL);
-    read_message(client, "42/graph,[\"joined\"");
-    hold_bus_up(fixture);
-    deliver_event(fixture, SESSION, NEWEST);
-    read_step(client, &identity, NEWEST);
-    client_close(client);
-    while (bed_metric(&fixture->base.bed, GW_SIO_SOCKETS) > 0)
-        gw_loop_turn(fixture->base.bed.loop, false);
-    assert_int_equal(metric(fixture, GW_SUSPENDED), 0); // its worker's message is on the way
+    begin_suspension(fixture, &identity);
     deliver_event(fixture, SESSION, 101);
     assert_int_equal(metric(fixture, GW_SUSPENDED), 1);
-    client = connect_client(fixture, &identity);
+    struct client *client = connect_client(fixture, &identity);
     read_step(client, &identity, 101);
     assert_true(read_connect(client, &identity));
     assert_int_equal(metric(fixture, GW_PUBLISHED), 1);
     assert_int_equal(bed_metric(&fixture->base.bed, GW_RECOVERED_COPIES), 1);
     assert_int_equal(metric(fixture, GW_DROPPED_LEFT), 0);
+    client_close(client);
+}
+
+static void test_event_between_a_clients_end_and_its_suspension_is_dropped_with_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct identity identity = {0};
+    begin_suspension(fixture, &identity);
+    deliver_event(fixture, SESSION, 101);
+    deliver_event(fixture, SESSION, 102);
+    assert_true(bridge__forget_oldest(fixture->bridge));
+    assert_int_equal(metric(fixture, GW_PUBLISHED), 2);
+    assert_int_equal(metric(fixture, GW_DROPPED_NOT_RECOVERED), 2);
+}
+
+static void test_events_that_a_client_says_it_has_are_not_sent(void **state)
+{
+    struct fixture *fixture = *state;
+    struct identity identity = {0};
+    begin_suspension(fixture, &identity);
+    deliver_event(fixture, SESSION, 101);
+    deliver_event(fixture, SESSION, 102);
+    strcpy(identity.offset, id_of(101));
+    struct client *client = connect_client(fixture, &identity);
+    read_step(client, &identity, 102);
+    assert_true(read_connect(client, &identity));
+    assert_int_equal(metric(fixture, GW_PUBLISHED), 2);
+    assert_int_equal(metric(fixture, GW_DROPPED_LEFT), 1);
+    assert_int_equal(bed_metric(&fixture->base.bed, GW_RECOVERED_COPIES), 1);
     client_close(client);
 }
 
@@ -648,6 +684,8 @@ int main(void)
         TEST(test_gap_without_memory_bars_recovery),
         TEST(test_presence_of_another_gateway_is_told_while_memory_lasts),
         TEST(test_event_between_a_clients_end_and_its_suspension),
+        TEST(test_event_between_a_clients_end_and_its_suspension_is_dropped_with_it),
+        TEST(test_events_that_a_client_says_it_has_are_not_sent),
         TEST(test_join_that_a_broadcaster_does_not_answer_is_counted),
         TEST(test_since_whole_history),
         TEST(test_since_waits_until_the_stream_is_at_the_historys_end),

@@ -287,7 +287,7 @@ static void test_default_bus_that_cannot_be_opened_is_named(void **state)
     options.bus_error = &bus_error;
     char *bus = set_variable("TALUS_BUS", "nonsense");
     expect_no_bus(&options, "cannot publish on the default bus (TALUS_BUS) nonsense: ");
-    set_variable("TALUS_BUS", NULL);
+    free(set_variable("TALUS_BUS", NULL));
     char *runtime = set_variable("XDG_RUNTIME_DIR", "/dev/null/missing");
     expect_no_bus(&options,
                   "cannot publish on the default bus ipc:///dev/null/missing/talus/bus/*: ");
