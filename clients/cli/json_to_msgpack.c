@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clients/cli/base64.h"
+#include "common/base64.h"
 
 enum { FIRST_CAPACITY = 512 };
 
@@ -77,12 +77,12 @@ static bool convert_base64(converter_t *converter, const json_t *text)
 {
     size_t size = json_string_length(text);
     // One more than nothing: malloc(0) may give NULL.
-    unsigned char *bytes = malloc(base64_decoded_max(size) + 1);
+    unsigned char *bytes = malloc(tl_base64_decoded_max(size) + 1);
     if (!bytes)
         return fail(converter, "out of memory");
     size_t decoded;
     bool is_packed;
-    if (!base64_decode(json_string_value(text), size, bytes, &decoded))
+    if (!tl_base64_decode(json_string_value(text), size, bytes, &decoded))
         is_packed = fail(converter, "the text of a \"base64\" member is not base64");
     else
         is_packed = msgpack_pack_bin(&converter->packer, decoded) == 0 &&

@@ -181,7 +181,7 @@ bool bridge_is_idle(const struct bridge *bridge, unsigned worker)
 
 static void on_stop(struct gw_loop_message *message)
 {
-    struct bridge *bridge = LIST_ENTRY(message, struct bridge, stop_message);
+    struct bridge *bridge = TL_LIST_ENTRY(message, struct bridge, stop_message);
     if (bridge->options.loop)
         bridge->is_started = false;
     else

@@ -34,7 +34,7 @@ static void on_readable(uv_poll_t *watcher, int status, int events);
 
 void bridge__on_ready(struct gw_loop_message *message)
 {
-    struct bridge_worker *worker = LIST_ENTRY(message, struct bridge_worker, ready_message);
+    struct bridge_worker *worker = TL_LIST_ENTRY(message, struct bridge_worker, ready_message);
     struct bridge *bridge = worker->bridge;
     atomic_store(&worker->pace, BRIDGE_FREE);
     uv_poll_start(bridge->bus_watcher, UV_READABLE, on_readable);
@@ -87,7 +87,7 @@ static void receive(struct bridge *bridge)
 
 static void on_receive_task(struct gw_task *task)
 {
-    receive(LIST_ENTRY(task, struct bridge, receive_task));
+    receive(TL_LIST_ENTRY(task, struct bridge, receive_task));
 }
 
 static void on_readable(uv_poll_t *watcher, int status, int events)
@@ -158,10 +158,10 @@ void bridge__bus_fini(struct bridge *bridge)
     bridge__recovery_fini(bridge);
     HASH_ITER(hh, bridge->sessions, session, next)
     {
-        while (!list_is_empty(&session->waiting)) {
+        while (!tl_list_is_empty(&session->waiting)) {
             struct bridge_request *request =
-                LIST_ENTRY(session->waiting.next, struct bridge_request, link);
-            list_remove(&request->link);
+                TL_LIST_ENTRY(session->waiting.next, struct bridge_request, link);
+            tl_list_remove(&request->link);
             bridge__drop_request(
                 &request->message); // its worker has ended and does not wait for it
         }

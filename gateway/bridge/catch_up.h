@@ -9,16 +9,16 @@
 // A broadcaster that waiting joins name. It exists while a history of it is requested, or is to be.
 struct bridge_source {
     UT_hash_handle hh;
-    struct list link;  // of bridge->catch_up_sources, while the queue is not empty
-    struct list queue; // of joins whose history is to be requested
-    size_t asked;      // histories that are requested
+    struct tl_list link;  // of bridge->catch_up_sources, while the queue is not empty
+    struct tl_list queue; // of joins whose history is to be requested
+    size_t asked;         // histories that are requested
     char origin[TALUS_ORIGIN_MAX + 1];
 };
 
 struct bridge_catch_up {
-    struct list link;         // of bridge->catch_ups or ->catch_up_paced, or of the source's queue
-    struct list session_link; // of session->catch_ups
-    struct list followers;    // joins that are told the same
+    struct tl_list link; // of bridge->catch_ups or ->catch_up_paced, or of the source's queue
+    struct tl_list session_link; // of session->catch_ups
+    struct tl_list followers;    // joins that are told the same
     const struct bridge_catch_up_handler *handler;
     struct bridge_session *session;
     struct bridge_source *source;   // NULL: that of a join for what the log has

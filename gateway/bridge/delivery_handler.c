@@ -20,10 +20,10 @@ static void on_live(struct bridge *bridge, const talus_delivery_t *delivery)
         strcpy(session->newest, delivery->newest);
     bridge__origins_begin(&session->origins, delivery);
     session->is_live = true;
-    while (!list_is_empty(&session->waiting)) {
+    while (!tl_list_is_empty(&session->waiting)) {
         struct bridge_request *request =
-            LIST_ENTRY(session->waiting.next, struct bridge_request, link);
-        list_remove(&request->link);
+            TL_LIST_ENTRY(session->waiting.next, struct bridge_request, link);
+        tl_list_remove(&request->link);
         bridge__work_off(session, request);
     }
 }

@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include <talus.h>
 
-#include "gateway/base/buffer.h"
+#include "common/buffer.h"
 #include "gateway/base/chunk.h"
 #include "gateway/base/hash.h"
 #include "gateway/base/random.h"
@@ -87,7 +87,7 @@ struct bridge_suspension {
 // travels back to be answered. Its present holder owns it.
 struct bridge_request {
     struct gw_loop_message message;
-    struct list link; // of session->waiting
+    struct tl_list link; // of session->waiting
     struct bridge_worker *worker;
     struct bridge_worker *worker_left; // with `suspension`: that of the connection that ended
     struct sio_ack *ack;               // the worker's; only carried along
@@ -162,12 +162,12 @@ struct bridge_origins {
 struct bridge_session {
     UT_hash_handle hh;
     struct bridge *bridge;
-    struct list waiting; // requests, until it is live
+    struct tl_list waiting; // requests, until it is live
     bool is_live;
     size_t clients; // in all workers
     size_t held;    // for clients that may come back, or wait for what they missed
     struct session_log log;
-    struct list catch_ups;         // joins that wait for a history: see catch_up.c
+    struct tl_list catch_ups;      // joins that wait for a history: see catch_up.c
     char newest[TALUS_ID_MAX + 1]; // id of the newest event known but for gateways' presence; ""
                                    // for none
     struct bridge_origins origins;
@@ -214,12 +214,12 @@ struct bridge {
     struct gw_deadline_queue suspended_deadlines;
     size_t suspended_count;
     size_t suspended_bytes;
-    struct list catch_ups; // histories that are asked for, for joins: see catch_up.c
+    struct tl_list catch_ups; // histories that are asked for, for joins: see catch_up.c
     size_t catch_up_count;
-    struct bridge_source *sources; // by broadcaster: the queues of those still to be asked for
-    struct list catch_up_sources;  // whose queue has some, in turn
-    struct list catch_up_paced;    // joins for what the log has, whose worker is behind
-    size_t catch_up_waiting;       // joins that wait for one of all these
+    struct bridge_source *sources;   // by broadcaster: the queues of those still to be asked for
+    struct tl_list catch_up_sources; // whose queue has some, in turn
+    struct tl_list catch_up_paced;   // joins for what the log has, whose worker is behind
+    size_t catch_up_waiting;         // joins that wait for one of all these
     struct gw_deadline_queue catch_up_deadlines;
     struct gw_deadline_queue catch_up_queue_deadlines;
     struct gw_metrics metrics;

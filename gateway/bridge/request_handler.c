@@ -131,7 +131,7 @@ static struct bridge_session *subscribe(struct bridge *bridge, const char *name)
 
 void bridge__on_request(struct gw_loop_message *message)
 {
-    struct bridge_request *request = LIST_ENTRY(message, struct bridge_request, message);
+    struct bridge_request *request = TL_LIST_ENTRY(message, struct bridge_request, message);
     struct bridge *bridge = request->worker->bridge;
     if (request->command == BRIDGE_SUSPEND || request->command == BRIDGE_RECOVER) {
         if (request->command == BRIDGE_RECOVER) {
@@ -153,7 +153,7 @@ void bridge__on_request(struct gw_loop_message *message)
     if (session->is_live)
         bridge__work_off(session, request);
     else
-        list_append(&session->waiting, &request->link);
+        tl_list_append(&session->waiting, &request->link);
     // Joining may have made something ready to be received without the descriptor's telling.
     gw_task_schedule(bridge->loop, GW_PHASE_DISTRIBUTE, &bridge->receive_task);
 }

@@ -44,15 +44,15 @@ static void unsubscribe(struct bridge_session *session)
 
 static void on_linger_over(struct gw_deadline *deadline)
 {
-    struct bridge_session *session = LIST_ENTRY(deadline, struct bridge_session, linger);
+    struct bridge_session *session = TL_LIST_ENTRY(deadline, struct bridge_session, linger);
     session->bridge->lingering_count--;
     unsubscribe(session);
 }
 
 static void unsubscribe_oldest(struct bridge *bridge)
 {
-    struct list *oldest = bridge->linger.deadlines.next;
-    unsubscribe(LIST_ENTRY(oldest, struct bridge_session, linger.link));
+    struct tl_list *oldest = bridge->linger.deadlines.next;
+    unsubscribe(TL_LIST_ENTRY(oldest, struct bridge_session, linger.link));
 }
 
 bool bridge__is_used(const struct bridge_session *session)
@@ -95,8 +95,8 @@ struct bridge_session *bridge__session_new(struct bridge *bridge, const char *na
         return NULL;
     session->name = memcpy((char *)session->members + members_size, name, name_size);
     session->bridge = bridge;
-    list_init(&session->waiting);
-    list_init(&session->catch_ups);
+    tl_list_init(&session->waiting);
+    tl_list_init(&session->catch_ups);
     session_log_init(&session->log);
     bridge__origins_init(&session->origins);
     gw_deadline_init(&session->linger, on_linger_over);

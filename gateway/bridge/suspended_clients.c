@@ -30,7 +30,7 @@ struct bridge_suspended {
 
 static void on_log_deadline(struct gw_deadline *deadline)
 {
-    struct bridge *bridge = LIST_ENTRY(deadline, struct bridge, log_deadline);
+    struct bridge *bridge = TL_LIST_ENTRY(deadline, struct bridge, log_deadline);
     event_log_expire(&bridge->log, gw_loop_now(bridge->loop));
     gw_metric_set(&bridge->metrics, GW_RECOVERY_BYTES, (int64_t)bridge->log.bytes);
     if (bridge->log.bytes > 0)
@@ -99,9 +99,9 @@ static struct session_log *log_of(struct bridge *bridge,
 static uint64_t count_after(const struct session_log *log, uint64_t after, const char *client)
 {
     uint64_t count = 0;
-    for (const struct list *at = log->entries.prev; at != &log->entries; at = at->prev) {
+    for (const struct tl_list *at = log->entries.prev; at != &log->entries; at = at->prev) {
         const struct event_log_entry *entry =
-            LIST_ENTRY((struct list *)(uintptr_t)at, struct event_log_entry, session_link);
+            TL_LIST_ENTRY((struct tl_list *)(uintptr_t)at, struct event_log_entry, session_link);
         if (entry->index <= after)
             break;
         count += strcmp(entry->encoded->except, client) != 0;
@@ -175,15 +175,15 @@ static void forget(struct bridge_suspended *suspended)
 
 static void on_window_over(struct gw_deadline *deadline)
 {
-    forget(LIST_ENTRY(deadline, struct bridge_suspended, deadline));
+    forget(TL_LIST_ENTRY(deadline, struct bridge_suspended, deadline));
 }
 
 bool bridge__forget_oldest(struct bridge *bridge)
 {
-    const struct list *suspended = &bridge->suspended_deadlines.deadlines;
-    if (list_is_empty(suspended))
+    const struct tl_list *suspended = &bridge->suspended_deadlines.deadlines;
+    if (tl_list_is_empty(suspended))
         return false;
-    forget(LIST_ENTRY(suspended->next, struct bridge_suspended, deadline.link));
+    forget(TL_LIST_ENTRY(suspended->next, struct bridge_suspended, deadline.link));
     return true;
 }
 

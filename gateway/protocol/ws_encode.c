@@ -24,13 +24,13 @@ size_t ws_encode_header(uint8_t out[WS_HEADER_MAX], enum ws_opcode opcode, uint6
     return 2 + count;
 }
 
-bool ws_append_frame(struct buffer *out, enum ws_opcode opcode, const void *payload, size_t size)
+bool ws_append_frame(struct tl_buffer *out, enum ws_opcode opcode, const void *payload, size_t size)
 {
     uint8_t header[WS_HEADER_MAX];
     size_t header_size = ws_encode_header(header, opcode, size);
-    if (size > SIZE_MAX - header_size || !buffer_reserve(out, header_size + size))
+    if (size > SIZE_MAX - header_size || !tl_buffer_reserve(out, header_size + size))
         return false;
-    return buffer_append(out, header, header_size) && buffer_append(out, payload, size);
+    return tl_buffer_append(out, header, header_size) && tl_buffer_append(out, payload, size);
 }
 
 // The length of `text` cut at `max` bytes, moved back to where a character begins.

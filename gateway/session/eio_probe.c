@@ -14,7 +14,7 @@ void eio__upgrade_free(struct eio_upgrade *upgrade)
 {
     if (upgrade->session)
         upgrade->session->upgrade = NULL;
-    list_remove(&upgrade->link);
+    tl_list_remove(&upgrade->link);
     gw_deadline_stop(&upgrade->timeout);
     gw_deadline_stop(&upgrade->release);
     free(upgrade);
@@ -62,7 +62,7 @@ static const struct transport_events orphan_events = {.on_packet = on_packet, .o
 
 static void on_timeout(struct gw_deadline *deadline)
 {
-    drop_orphan(LIST_ENTRY(deadline, struct eio_upgrade, timeout));
+    drop_orphan(TL_LIST_ENTRY(deadline, struct eio_upgrade, timeout));
 }
 
 void eio__upgrade_orphan(struct eio_session *session)
@@ -80,11 +80,11 @@ void eio__upgrade_orphan(struct eio_session *session)
     gw_deadline_stop(&upgrade->timeout);
     gw_deadline_init(&upgrade->timeout, on_timeout);
     gw_deadline_start(&session->server->upgrade_timeouts, &upgrade->timeout);
-    list_append(&session->server->orphans, &upgrade->link);
+    tl_list_append(&session->server->orphans, &upgrade->link);
 }
 
 void eio__upgrades_drop_orphans(struct eio_server *server)
 {
-    while (!list_is_empty(&server->orphans))
-        drop_orphan(LIST_ENTRY(server->orphans.next, struct eio_upgrade, link));
+    while (!tl_list_is_empty(&server->orphans))
+        drop_orphan(TL_LIST_ENTRY(server->orphans.next, struct eio_upgrade, link));
 }

@@ -47,7 +47,7 @@ static void expire(struct eio_session *session)
 
 static void on_heartbeat(struct gw_deadline *deadline)
 {
-    struct eio_session *session = LIST_ENTRY(deadline, struct eio_session, heartbeat);
+    struct eio_session *session = TL_LIST_ENTRY(deadline, struct eio_session, heartbeat);
     if (session->is_pong_awaited) {
         expire(session);
         return;
@@ -202,7 +202,7 @@ static void tell_close(struct eio_session *session)
 
 static void on_task(struct gw_task *task)
 {
-    struct eio_session *session = LIST_ENTRY(task, struct eio_session, task);
+    struct eio_session *session = TL_LIST_ENTRY(task, struct eio_session, task);
     if (session->state != EIO_SESSION_ENDED) {
         judge(session);
     } else if (!session->is_close_told) {
@@ -241,7 +241,7 @@ void eio__session_destroy(struct eio_session *session)
     assert(session->state == EIO_SESSION_ENDED);
     tell_close(session);
     gw_task_cancel(&session->task);
-    list_remove(&session->link);
+    tl_list_remove(&session->link);
     free(session);
 }
 
@@ -306,14 +306,14 @@ struct eio_session *eio__session_new(struct eio_server *server)
     session->state = EIO_SESSION_OPENING;
     gw_deadline_init(&session->heartbeat, on_heartbeat);
     gw_task_init(&session->task, on_task);
-    list_append(&server->sessions, &session->link);
+    tl_list_append(&server->sessions, &session->link);
     return session;
 }
 
 void eio__session_discard(struct eio_session *session)
 {
     assert(session->state == EIO_SESSION_OPENING);
-    list_remove(&session->link);
+    tl_list_remove(&session->link);
     free(session);
 }
 

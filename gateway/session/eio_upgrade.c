@@ -25,7 +25,7 @@ static void give_up(struct eio_session *session)
 
 static void on_timeout(struct gw_deadline *deadline)
 {
-    give_up(LIST_ENTRY(deadline, struct eio_upgrade, timeout)->session);
+    give_up(TL_LIST_ENTRY(deadline, struct eio_upgrade, timeout)->session);
 }
 
 static void release_poll(struct eio_upgrade *upgrade)
@@ -38,7 +38,7 @@ static void release_poll(struct eio_upgrade *upgrade)
 // A client that has not seen the answer to its probe yet polls once more.
 static void on_release(struct gw_deadline *deadline)
 {
-    release_poll(LIST_ENTRY(deadline, struct eio_upgrade, release));
+    release_poll(TL_LIST_ENTRY(deadline, struct eio_upgrade, release));
 }
 
 // The client has moved.
@@ -110,7 +110,7 @@ void eio__upgrade_begin(struct eio_session *session, const struct transport_ops 
         return;
     }
     upgrade->session = session;
-    list_init(&upgrade->link);
+    tl_list_init(&upgrade->link);
     gw_deadline_init(&upgrade->timeout, on_timeout);
     gw_deadline_init(&upgrade->release, on_release);
     session->upgrade = upgrade;

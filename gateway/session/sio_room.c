@@ -19,7 +19,7 @@ static struct sio_room *find_room(const struct sio_namespace *nsp, const char *n
 
 static void on_distribute(struct gw_task *task)
 {
-    sio__room_distribute(LIST_ENTRY(task, struct sio_room, task));
+    sio__room_distribute(TL_LIST_ENTRY(task, struct sio_room, task));
 }
 
 static struct sio_room *new_room(struct sio_namespace *nsp, const char *name)
@@ -30,8 +30,8 @@ static struct sio_room *new_room(struct sio_namespace *nsp, const char *name)
         return NULL;
     room->nsp = nsp;
     room->next_capacity = CHUNK_MIN;
-    list_init(&room->single);
-    list_init(&room->multi);
+    tl_list_init(&room->single);
+    tl_list_init(&room->multi);
     gw_task_init(&room->task, on_distribute);
     memcpy(room->name, name, size + 1);
     HASH_ADD_KEYPTR(hh, nsp->rooms, room->name, size, room);
@@ -74,8 +74,8 @@ static void relist(struct sio_socket *socket)
 {
     bool is_single = is_in_one(socket);
     for (struct sio_membership *at = socket->memberships; at; at = at->next) {
-        list_remove(&at->link);
-        list_append(is_single ? &at->room->single : &at->room->multi, &at->link);
+        tl_list_remove(&at->link);
+        tl_list_append(is_single ? &at->room->single : &at->room->multi, &at->link);
     }
 }
 
@@ -106,13 +106,13 @@ bool sio_join(struct sio_socket *socket, const char *name)
     sio__room_distribute(room); // a member gets nothing from before its join
     bool was_in_one = is_in_one(socket);
     *membership = (struct sio_membership){.socket = socket, .room = room};
-    list_init(&membership->link);
+    tl_list_init(&membership->link);
     *end_of(socket) = membership;
     room->size++;
     if (was_in_one || is_in_one(socket))
         relist(socket);
     else
-        list_append(&room->multi, &membership->link);
+        tl_list_append(&room->multi, &membership->link);
     return true;
 }
 
@@ -123,7 +123,7 @@ static void remove_membership(struct sio_membership *membership)
     while (*at != membership)
         at = &(*at)->next;
     *at = membership->next;
-    list_remove(&membership->link);
+    tl_list_remove(&membership->link);
     free(membership);
     if (--room->size == 0)
         free_room(room);
@@ -208,11 +208,11 @@ static void give_up(struct sio_socket *socket, const struct sio_encoded *encoded
     eio_session_fail(socket->session);
 }
 
-static void give_up_list(struct list *members, const struct sio_encoded *encoded,
+static void give_up_list(struct tl_list *members, const struct sio_encoded *encoded,
                          const char *except)
 {
-    for (struct list *at = members->next; at != members; at = at->next)
-        give_up(LIST_ENTRY(at, struct sio_membership, link)->socket, encoded, except);
+    for (struct tl_list *at = members->next; at != members; at = at->next)
+        give_up(TL_LIST_ENTRY(at, struct sio_membership, link)->socket, encoded, except);
 }
 
 // Each member is owed a copy from here on.
@@ -271,12 +271,12 @@ static bool is_excepted(const struct sio_socket *socket, const char *const *exce
     return false;
 }
 
-static size_t send_to_list(struct list *members, struct chunk *chunk, const char *const *except,
+static size_t send_to_list(struct tl_list *members, struct chunk *chunk, const char *const *except,
                            size_t except_count)
 {
     size_t count = 0;
-    for (struct list *at = members->next; at != members; at = at->next) {
-        struct sio_socket *socket = LIST_ENTRY(at, struct sio_membership, link)->socket;
+    for (struct tl_list *at = members->next; at != members; at = at->next) {
+        struct sio_socket *socket = TL_LIST_ENTRY(at, struct sio_membership, link)->socket;
         if (!is_excepted(socket, except, except_count))
             count += sio__socket_send(socket, chunk);
     }

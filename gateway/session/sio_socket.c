@@ -44,7 +44,7 @@ static void free_socket(struct sio_socket *socket)
     sio__acks_end(socket);
     sio__socket_leave_all(socket);
     gw_task_cancel(&socket->end_task);
-    list_remove(&socket->link);
+    tl_list_remove(&socket->link);
     sio__client_of(socket)->socket_count--;
     free(socket);
 }
@@ -59,7 +59,8 @@ static void forget_id(struct sio_socket *socket)
 
 static void on_end_task(struct gw_task *task)
 {
-    sio__socket_end(LIST_ENTRY(task, struct sio_socket, end_task), "server namespace disconnect");
+    sio__socket_end(TL_LIST_ENTRY(task, struct sio_socket, end_task),
+                    "server namespace disconnect");
 }
 
 static struct sio_socket *new_socket(struct sio_client *client, struct sio_namespace *nsp)
@@ -73,14 +74,14 @@ static struct sio_socket *new_socket(struct sio_client *client, struct sio_names
     }
     socket->session = client->session;
     socket->nsp = nsp;
-    list_init(&socket->acks);
+    tl_list_init(&socket->acks);
     gw_task_init(&socket->end_task, on_end_task);
     HASH_ADD_STR(nsp->sockets, id, socket);
     if (!socket->hh.tbl) {
         free(socket);
         return NULL;
     }
-    list_append(&client->sockets, &socket->link);
+    tl_list_append(&client->sockets, &socket->link);
     client->socket_count++;
     return socket;
 }
@@ -236,8 +237,8 @@ void sio_socket_disconnect(struct sio_socket *socket, bool close)
     }
     if (!close)
         return;
-    for (struct list *at = client->sockets.next; at != &client->sockets; at = at->next) {
-        struct sio_socket *other = LIST_ENTRY(at, struct sio_socket, link);
+    for (struct tl_list *at = client->sockets.next; at != &client->sockets; at = at->next) {
+        struct sio_socket *other = TL_LIST_ENTRY(at, struct sio_socket, link);
         if (other->state == SIO_SOCKET_CONNECTED)
             sio_socket_disconnect(other, false);
     }

@@ -10,10 +10,10 @@
 
 #include "bus/src/api/broadcaster.h"
 #include "bus/src/api/instance.h"
-#include "bus/src/base/clock.h"
 #include "bus/src/base/probes.h"
 #include "bus/src/codec/payload.h"
 #include "bus/src/transport/message.h"
+#include "common/clock.h"
 
 static const uint8_t empty_map = 0x80;
 
@@ -114,7 +114,7 @@ int talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *emit, talus
     int error = check_emit(broadcaster, emit, &parts);
     if (!error) {
         parts.origin = broadcaster->origin;
-        parts.ts = talus__now_us();
+        parts.ts = tl_now_us();
         parts.max_body = broadcaster->limits.max_body;
         error = talus__message_new(&message, &parts);
     }

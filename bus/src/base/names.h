@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "bus/src/base/table.h"
+#include "common/table.h"
 
 struct talus__names {
-    struct talus__table table;
+    struct tl_table table;
     size_t max;
 };
 

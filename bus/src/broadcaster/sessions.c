@@ -19,7 +19,7 @@ int talus__sessions_init(struct talus__sessions *sessions, size_t max)
     sessions->watermark = 0;
     sessions->on_forget = NULL;
     sessions->arg = NULL;
-    return talus__table_init(&sessions->table);
+    return tl_table_init(&sessions->table);
 }
 
 void talus__sessions_fini(struct talus__sessions *sessions)
@@ -31,7 +31,7 @@ void talus__sessions_fini(struct talus__sessions *sessions)
         free(session);
         session = newer;
     }
-    talus__table_fini(&sessions->table);
+    tl_table_fini(&sessions->table);
 }
 
 static void unlink_session(struct talus__sessions *sessions, struct talus__session *session)
@@ -65,7 +65,7 @@ static void forget_oldest(struct talus__sessions *sessions)
     if (sessions->on_forget)
         sessions->on_forget(session, sessions->arg);
     unlink_session(sessions, session);
-    talus__table_remove(&sessions->table, &session->node);
+    tl_table_remove(&sessions->table, &session->node);
     free(session);
 }
 
@@ -88,7 +88,7 @@ static struct talus__session *add(struct talus__sessions *sessions, const char *
     session->publish = (struct talus__publish_session){.name = own, .name_size = size};
     session->last = seq;
     session->low = prev;
-    talus__table_insert(&sessions->table, &session->node);
+    tl_table_insert(&sessions->table, &session->node);
     link_newest(sessions, session);
     return session;
 }
@@ -96,7 +96,7 @@ static struct talus__session *add(struct talus__sessions *sessions, const char *
 struct talus__session *talus__sessions_find(const struct talus__sessions *sessions,
                                             const char *name, size_t size)
 {
-    return (struct talus__session *)talus__table_find(&sessions->table, name, size);
+    return (struct talus__session *)tl_table_find(&sessions->table, name, size);
 }
 
 struct talus__session *talus__sessions_advance(struct talus__sessions *sessions, const char *name,

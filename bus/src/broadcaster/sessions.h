@@ -12,12 +12,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bus/src/base/table.h"
 #include "bus/src/transport/message.h"
 #include "bus/src/transport/publish.h"
+#include "common/table.h"
 
 struct talus__session {
-    struct talus__node node; // first, so that a node is its session
+    struct tl_node node; // first, so that a node is its session
     struct talus__session *newer;
     struct talus__session *older;
     uint64_t last; // seq of its newest event
@@ -34,7 +34,7 @@ struct talus__session {
 };
 
 struct talus__sessions {
-    struct talus__table table;
+    struct tl_table table;
     struct talus__session *newest; // a list in order of their last events
     struct talus__session *oldest;
     size_t max;

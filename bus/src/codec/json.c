@@ -14,9 +14,9 @@
 #include <talus/json.h>
 
 #include "bus/src/codec/event_limits.h"
-#include "bus/src/codec/json_number.h"
 #include "bus/src/codec/json_text.h"
 #include "bus/src/codec/msgpack_reader.h"
+#include "common/number.h"
 
 struct writer {
     char *buffer;
@@ -113,9 +113,9 @@ static void put_bin(struct writer *writer, const struct talus__msgpack_value *va
         put_literal(writer, "\"}");
         return;
     }
-    char number[TALUS__NUMBER_MAX];
+    char number[TL_NUMBER_MAX];
     put_literal(writer, "{\"_placeholder\":true,\"num\":");
-    put(writer, number, talus__format_unsigned(writer->bins++, number));
+    put(writer, number, tl_format_unsigned(writer->bins++, number));
     put_literal(writer, "}");
     writer->on_bin(value->as.bytes, value->size, writer->arg);
 }
@@ -123,7 +123,7 @@ static void put_bin(struct writer *writer, const struct talus__msgpack_value *va
 // Writes the text of a value that needs no quotes even as a key. False: it is of another kind.
 static bool put_unquoted(struct writer *writer, const struct talus__msgpack_value *value)
 {
-    char number[TALUS__NUMBER_MAX];
+    char number[TL_NUMBER_MAX];
     switch (value->kind) {
     case TALUS__MSGPACK_NIL:
         put_literal(writer, "null");
@@ -132,13 +132,13 @@ static bool put_unquoted(struct writer *writer, const struct talus__msgpack_valu
         put_literal(writer, value->as.boolean ? "true" : "false");
         return true;
     case TALUS__MSGPACK_UINT:
-        put(writer, number, talus__format_unsigned(value->as.u64, number));
+        put(writer, number, tl_format_unsigned(value->as.u64, number));
         return true;
     case TALUS__MSGPACK_INT:
-        put(writer, number, talus__format_signed(value->as.i64, number));
+        put(writer, number, tl_format_signed(value->as.i64, number));
         return true;
     case TALUS__MSGPACK_FLOAT:
-        put(writer, number, talus__format_double(value->as.f64, number));
+        put(writer, number, tl_format_double(value->as.f64, number));
         return true;
     default:
         return false;

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "gateway/bridge/catch_up.h"
+#include "tests/common/faults.h"
 #include "tests/gateway/bridge/bridge_fixture.h"
-#include "tests/gateway/protocol/faults.h"
 
 #define SESSION   "s"
 #define ORIGIN    "publisher1"
@@ -318,7 +318,7 @@ static struct client *ask_since(struct fixture *fixture, uint64_t seq)
 static const struct bridge_catch_up *the_catch_up(const struct fixture *fixture)
 {
     assert_int_equal(fixture->bridge->catch_up_count, 1);
-    return LIST_ENTRY(fixture->bridge->catch_ups.next, struct bridge_catch_up, link);
+    return TL_LIST_ENTRY(fixture->bridge->catch_ups.next, struct bridge_catch_up, link);
 }
 
 static void deliver_replayed(struct fixture *fixture, uint64_t from, uint64_t to)

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/common/faults.h"
 #include "tests/gateway/bridge/bridge_fixture.h"
-#include "tests/gateway/protocol/faults.h"
 
 #define WAITING_MAX 64 // requests of one client, as in worker.c
 
@@ -334,7 +334,7 @@ static void test_requests_without_memory_are_answered(void **state)
         struct client *client = connected(fixture, &identity);
         join(client, "t");
         harness_settle(&fixture->base);
-        assert_non_null(buffer_reserve(&client->in, 65536)); // so that the test needs no more
+        assert_non_null(tl_buffer_reserve(&client->in, 65536)); // so that the test needs no more
         struct waiting waiting = {client, fixture};
         static const char leave_t[] = "42/graph,[\"leave_session\",{\"session_id\":\"t\"}]";
         put_join(client, "s", NULL);

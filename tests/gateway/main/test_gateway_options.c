@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/gateway/protocol/cmocka_all.h"
-#include "tests/gateway/protocol/faults.h"
+#include "tests/common/cmocka_all.h"
+#include "tests/common/faults.h"
 #include "tests/gateway/support/bed.h"
 
 extern char **environ;

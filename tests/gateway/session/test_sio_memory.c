@@ -11,7 +11,7 @@
 #include "gateway/base/log.h"
 #include "gateway/protocol/sio_frames.h"
 #include "gateway/session/sio_internal.h"
-#include "tests/gateway/protocol/faults.h"
+#include "tests/common/faults.h"
 #include "tests/gateway/session/sio_harness.h"
 
 enum { WEBSOCKET, POLLS, POSTS, CONNECTIONS };
@@ -26,8 +26,8 @@ struct scene {
     struct sio_message text;
     struct sio_message binary;
     struct sio_attachment attachment;
-    struct buffer frames;
-    struct buffer large_frames;
+    struct tl_buffer frames;
+    struct tl_buffer large_frames;
 };
 
 static void turn(struct scene *scene)
@@ -241,23 +241,23 @@ static void scene_init(struct scene *scene, struct sio_harness *harness)
     scene->binary = message_of("[\"binary\",{\"_placeholder\":true,\"num\":0}]");
     scene->binary.attachments = &scene->attachment;
     scene->binary.attachment_count = 1;
-    buffer_init(&scene->frames, 1000);
-    buffer_init(&scene->large_frames, sizeof large * 2);
+    tl_buffer_init(&scene->frames, 1000);
+    tl_buffer_init(&scene->large_frames, sizeof large * 2);
     assert_true(
         sio_frames_encode(&scene->frames, SIO_EVENT, "/", SIO_NO_ID, scene->text.args, NULL, 0));
     memset(large, 'x', sizeof large);
     assert_true(ws_append_frame(&scene->large_frames, WS_TEXT, large, sizeof large));
     harness->hooks.on_connect = refuse_third;
     harness->hooks.on_event = answer;
-    assert_non_null(buffer_reserve(&harness->base.log, 65536)); // the log is not the server's
+    assert_non_null(tl_buffer_reserve(&harness->base.log, 65536)); // the log is not the server's
 }
 
 static void scene_fini(struct scene *scene)
 {
     json_decref(scene->text.args);
     json_decref(scene->binary.args);
-    buffer_fini(&scene->frames);
-    buffer_fini(&scene->large_frames);
+    tl_buffer_fini(&scene->frames);
+    tl_buffer_fini(&scene->large_frames);
 }
 
 static void expect_service(struct sio_harness *harness)

@@ -15,14 +15,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bus/src/base/table.h"
 #include "bus/src/base/waiters.h"
+#include "common/table.h"
 
 #define TALUS__READY_MAX 65536u // subscribers of one broadcaster
 
 struct talus__ready {
     pthread_mutex_t mutex; // held by the bus thread to change what others read, by these to read
-    struct talus__table table; // struct subscriber (ready.c)
+    struct tl_table table; // struct subscriber (ready.c)
     size_t silent_count;
     _Atomic uint64_t count;        // of those that are ready and not silent
     _Atomic uint64_t silent;       // silent_count, for others

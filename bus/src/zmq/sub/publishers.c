@@ -25,7 +25,7 @@ int talus__origins_init(struct talus__origins *origins, size_t max, const char *
     origins->first_free = NO_SLOT;
     if (ignored)
         strncpy(origins->ignored, ignored, TALUS_ORIGIN_MAX);
-    return talus__table_init(&origins->table);
+    return tl_table_init(&origins->table);
 }
 
 static void free_origin(struct talus__origin *origin)
@@ -44,7 +44,7 @@ void talus__origins_fini(struct talus__origins *origins)
             free_origin(origins->slots[i].origin);
     }
     free(origins->slots);
-    talus__table_fini(&origins->table);
+    tl_table_fini(&origins->table);
 }
 
 // ---- The order of last use
@@ -152,7 +152,7 @@ static void remove_origin(struct talus__origins *origins, struct talus__origin *
     if (origins->recent == origin)
         origins->recent = NULL;
     unlink_used(origins, origin);
-    talus__table_remove(&origins->table, &origin->node);
+    tl_table_remove(&origins->table, &origin->node);
     free_slot(origins, origin->slot);
     free_origin(origin);
 }
@@ -178,7 +178,7 @@ static struct talus__origin *add(struct talus__origins *origins, const char *nam
     origin->node.name = origin->name;
     origin->node.name_size = size;
     origins->slots[origin->slot].origin = origin;
-    talus__table_insert(&origins->table, &origin->node);
+    tl_table_insert(&origins->table, &origin->node);
     link_used(origins, origin);
     return origin;
 }
@@ -190,7 +190,7 @@ struct talus__origin *talus__origins_get(struct talus__origins *origins, const c
 
     if (origin && origin->node.name_size == size && memcmp(origin->name, name, size) == 0)
         return origin;
-    origin = (struct talus__origin *)talus__table_find(&origins->table, name, size);
+    origin = (struct talus__origin *)tl_table_find(&origins->table, name, size);
     if (!origin) {
         origin = add(origins, name, size);
     } else if (!is_kept(origin)) {
@@ -204,7 +204,7 @@ struct talus__origin *talus__origins_get(struct talus__origins *origins, const c
 struct talus__origin *talus__origins_find(const struct talus__origins *origins, const char *name,
                                           size_t size)
 {
-    return (struct talus__origin *)talus__table_find(&origins->table, name, size);
+    return (struct talus__origin *)tl_table_find(&origins->table, name, size);
 }
 
 struct talus__origin *talus__origins_at(const struct talus__origins *origins,
@@ -277,7 +277,7 @@ static void begin_departing(struct talus__origins *origins, struct talus__origin
         return;
     }
     origin->is_departing = true;
-    origin->departed_at = talus__monotonic_ms();
+    origin->departed_at = tl_monotonic_ms();
     origin->left_turn = ++origins->turn;
     origin->stood = 0;
     origins->departing++;

@@ -14,7 +14,7 @@
 
 #include <talus/topic.h>
 
-#include "bus/src/base/table.h"
+#include "common/table.h"
 
 #define TALUS__NO_CONNECTION (-1) // an inproc peer: it has no descriptor
 #define TALUS__CONNECTIONS   4    // of one origin that are told apart
@@ -22,7 +22,7 @@
 struct talus__replay_connection; // replay_client.h
 
 struct talus__origin {
-    struct talus__node node;
+    struct tl_node node;
     struct talus__origin *newer; // in the order of last use, unless it is kept
     struct talus__origin *older;
     uint32_t slot;
@@ -76,7 +76,7 @@ struct talus__origin_slot {
 };
 
 struct talus__origins {
-    struct talus__table table;
+    struct tl_table table;
     struct talus__origin_slot *slots; // grows up to `max`
     size_t slot_count;
     size_t max;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Allocation failures on demand, in the code under test and the test itself (not in shared
 // libraries, which call their own malloc), on the thread that asks for them.
-#ifndef TALUS_TESTS_GATEWAY_PROTOCOL_FAULTS_H
-#define TALUS_TESTS_GATEWAY_PROTOCOL_FAULTS_H
+#ifndef TALUS_TESTS_COMMON_FAULTS_H
+#define TALUS_TESTS_COMMON_FAULTS_H
 
 #include <stdbool.h>
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Clocks.
-#include "bus/src/base/clock.h"
+#include "common/clock.h"
 
 #include <time.h>
 
-unsigned long long talus__now_us(void)
+unsigned long long tl_now_us(void)
 {
     struct timespec now;
 
@@ -12,7 +12,7 @@ unsigned long long talus__now_us(void)
     return (unsigned long long)now.tv_sec * 1000000u + (unsigned long long)now.tv_nsec / 1000u;
 }
 
-long long talus__monotonic_ms(void)
+long long tl_monotonic_ms(void)
 {
     struct timespec now;
 
@@ -20,15 +20,15 @@ long long talus__monotonic_ms(void)
     return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-long long talus__deadline(int timeout_ms)
+long long tl_deadline(int timeout_ms)
 {
-    return timeout_ms < 0 ? -1 : talus__monotonic_ms() + timeout_ms;
+    return timeout_ms < 0 ? -1 : tl_monotonic_ms() + timeout_ms;
 }
 
-int talus__left_until(long long deadline)
+int tl_left_until(long long deadline)
 {
     if (deadline < 0)
         return -1;
-    long long left = deadline - talus__monotonic_ms();
+    long long left = deadline - tl_monotonic_ms();
     return left > 0 ? (int)left : 0;
 }

@@ -14,13 +14,13 @@
 
 #include <cmocka.h>
 
-#include "bus/src/codec/json_number.h"
+#include "common/number.h"
 
 static const char *text_of(double number)
 {
-    static char text[TALUS__NUMBER_MAX + 1];
-    size_t size = talus__format_double(number, text);
-    assert_true(size <= TALUS__NUMBER_MAX);
+    static char text[TL_NUMBER_MAX + 1];
+    size_t size = tl_format_double(number, text);
+    assert_true(size <= TL_NUMBER_MAX);
     text[size] = '\0';
     return text;
 }
@@ -148,14 +148,14 @@ static void test_json_number_integers(void **state)
 {
     (void)state;
     static const int64_t numbers[] = {0, 1, -1, 9, 10, 99, 100, INT32_MAX, INT64_MAX, INT64_MIN};
-    char text[TALUS__NUMBER_MAX + 1];
-    char expected[TALUS__NUMBER_MAX + 1];
+    char text[TL_NUMBER_MAX + 1];
+    char expected[TL_NUMBER_MAX + 1];
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        text[talus__format_signed(numbers[i], text)] = '\0';
+        text[tl_format_signed(numbers[i], text)] = '\0';
         snprintf(expected, sizeof(expected), "%" PRId64, numbers[i]);
         assert_string_equal(text, expected);
     }
-    text[talus__format_unsigned(UINT64_MAX, text)] = '\0';
+    text[tl_format_unsigned(UINT64_MAX, text)] = '\0';
     assert_string_equal(text, "18446744073709551615");
 }
 

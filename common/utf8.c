@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// UTF-8 as a state machine without tables. A state other than UTF8_START says what may follow: how
-// many continuation bytes are due (bits 16 and up), and the range of the next one (its lowest value
-// in bits 0-7, its highest in bits 8-15). Only the first of them can have a narrower range than
-// 80..BF; that narrower range is what excludes overlong forms, surrogates and all above U+10FFFF.
-#include "gateway/protocol/utf8.h"
+// UTF-8 as a state machine without tables. A state other than TL_UTF8_START says what may follow:
+// how many continuation bytes are due (bits 16 and up), and the range of the next one (its lowest
+// value in bits 0-7, its highest in bits 8-15). Only the first of them can have a narrower range
+// than 80..BF; that narrower range is what excludes overlong forms, surrogates and all above
+// U+10FFFF.
+#include "common/utf8.h"
 
 #include <string.h>
 
@@ -13,7 +14,7 @@
 static uint32_t state_after_lead(uint8_t byte)
 {
     if (byte < 0x80)
-        return UTF8_START;
+        return TL_UTF8_START;
     if (byte < 0xc2) // a continuation byte, or the lead of an overlong form
         return INVALID;
     if (byte < 0xe0)
@@ -27,12 +28,12 @@ static uint32_t state_after_lead(uint8_t byte)
 
 static uint32_t next_state(uint32_t state, uint8_t byte)
 {
-    if (state == UTF8_START)
+    if (state == TL_UTF8_START)
         return state_after_lead(byte);
     if (byte < (state & 0xff) || byte > (state >> 8 & 0xff))
         return INVALID;
     uint32_t due = (state >> 16) - 1;
-    return due == 0 ? UTF8_START : DUE(due, 0x80, 0xbf);
+    return due == 0 ? TL_UTF8_START : DUE(due, 0x80, 0xbf);
 }
 
 // How many of the bytes from the first on are ASCII, in steps of whole words.
@@ -48,11 +49,11 @@ static size_t ascii_words(const uint8_t *bytes, size_t size)
     return at;
 }
 
-bool utf8_feed(uint32_t *state, const uint8_t *bytes, size_t size)
+bool tl_utf8_feed(uint32_t *state, const uint8_t *bytes, size_t size)
 {
     uint32_t now = *state;
     for (size_t at = 0; at < size; at++) {
-        if (now == UTF8_START) {
+        if (now == TL_UTF8_START) {
             at += ascii_words(bytes + at, size - at);
             if (at == size)
                 break;
@@ -65,16 +66,16 @@ bool utf8_feed(uint32_t *state, const uint8_t *bytes, size_t size)
     return true;
 }
 
-bool utf8_is_valid(const uint8_t *bytes, size_t size)
+bool tl_utf8_is_valid(const uint8_t *bytes, size_t size)
 {
-    uint32_t state = UTF8_START;
-    return utf8_feed(&state, bytes, size) && state == UTF8_START;
+    uint32_t state = TL_UTF8_START;
+    return tl_utf8_feed(&state, bytes, size) && state == TL_UTF8_START;
 }
 
-bool utf8_append_repaired(struct buffer *out, const uint8_t *bytes, size_t size)
+bool tl_utf8_append_repaired(struct tl_buffer *out, const uint8_t *bytes, size_t size)
 {
     static const char REPLACEMENT[] = "\xef\xbf\xbd";
-    uint32_t state = UTF8_START;
+    uint32_t state = TL_UTF8_START;
     size_t good = 0; // everything before it is in `out`
     size_t at = 0;   // of the character that is being read
     for (size_t next = 0; next < size;) {
@@ -82,16 +83,17 @@ bool utf8_append_repaired(struct buffer *out, const uint8_t *bytes, size_t size)
         if (after != INVALID) {
             next++;
             state = after;
-            at = state == UTF8_START ? next : at;
+            at = state == TL_UTF8_START ? next : at;
             continue;
         }
-        if (!buffer_append(out, bytes + good, at - good) || !buffer_append_text(out, REPLACEMENT))
+        if (!tl_buffer_append(out, bytes + good, at - good) ||
+            !tl_buffer_append_text(out, REPLACEMENT))
             return false;
         // A byte that broke off a sequence is looked at again: it may begin the next character.
-        next += state == UTF8_START;
+        next += state == TL_UTF8_START;
         good = at = next;
-        state = UTF8_START;
+        state = TL_UTF8_START;
     }
-    return buffer_append(out, bytes + good, at - good) &&
-           (at == size || buffer_append_text(out, REPLACEMENT));
+    return tl_buffer_append(out, bytes + good, at - good) &&
+           (at == size || tl_buffer_append_text(out, REPLACEMENT));
 }

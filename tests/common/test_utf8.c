@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // UTF-8: every code point, the edges of what is no code point, and repair.
-#include "cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 #include <string.h>
 
-#include "gateway/protocol/utf8.h"
+#include "common/utf8.h"
 
 static size_t encode(uint32_t point, uint8_t out[4])
 {
@@ -27,10 +27,10 @@ static void test_utf8_every_code_point(void **state)
         uint8_t bytes[4];
         size_t size = encode(point, bytes);
         bool is_good = point <= 0x10ffff && (point < 0xd800 || point > 0xdfff);
-        if (utf8_is_valid(bytes, size) != is_good)
+        if (tl_utf8_is_valid(bytes, size) != is_good)
             fail_msg("U+%X", point);
         for (size_t cut = 1; cut < size; cut++)
-            if (utf8_is_valid(bytes, cut))
+            if (tl_utf8_is_valid(bytes, cut))
                 fail_msg("U+%X cut at %zu", point, cut);
     }
 }
@@ -52,7 +52,7 @@ static void test_utf8_overlong_forms_are_invalid(void **state)
         "\xbf",
     };
     for (size_t i = 0; i < sizeof FORMS / sizeof *FORMS; i++)
-        assert_false(utf8_is_valid((const uint8_t *)FORMS[i], strlen(FORMS[i])));
+        assert_false(tl_utf8_is_valid((const uint8_t *)FORMS[i], strlen(FORMS[i])));
 }
 
 static void test_utf8_feed_stops_and_goes_on_anywhere(void **state)
@@ -61,10 +61,10 @@ static void test_utf8_feed_stops_and_goes_on_anywhere(void **state)
     const char *text = "plain ascii of some length, \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80 and on";
     size_t size = strlen(text);
     for (size_t cut = 0; cut <= size; cut++) {
-        uint32_t utf8 = UTF8_START;
-        assert_true(utf8_feed(&utf8, (const uint8_t *)text, cut));
-        assert_true(utf8_feed(&utf8, (const uint8_t *)text + cut, size - cut));
-        assert_int_equal(utf8, UTF8_START);
+        uint32_t utf8 = TL_UTF8_START;
+        assert_true(tl_utf8_feed(&utf8, (const uint8_t *)text, cut));
+        assert_true(tl_utf8_feed(&utf8, (const uint8_t *)text + cut, size - cut));
+        assert_int_equal(utf8, TL_UTF8_START);
     }
 }
 
@@ -76,7 +76,7 @@ static void test_utf8_error_is_found_at_every_place(void **state)
             uint8_t bytes[40];
             memset(bytes, 'a', sizeof bytes);
             bytes[at] = 0xff;
-            assert_false(utf8_is_valid(bytes, size));
+            assert_false(tl_utf8_is_valid(bytes, size));
         }
     }
 }
@@ -111,23 +111,24 @@ static void test_utf8_repair_replaces_maximal_subparts(void **state)
     };
 #undef U
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
-        struct buffer out;
-        buffer_init(&out, 100);
-        assert_true(utf8_append_repaired(&out, (const uint8_t *)CASES[i].in, strlen(CASES[i].in)));
+        struct tl_buffer out;
+        tl_buffer_init(&out, 100);
+        assert_true(
+            tl_utf8_append_repaired(&out, (const uint8_t *)CASES[i].in, strlen(CASES[i].in)));
         assert_int_equal(out.size, strlen(CASES[i].out));
         if (out.size > 0)
             assert_memory_equal(out.bytes, CASES[i].out, out.size);
-        buffer_fini(&out);
+        tl_buffer_fini(&out);
     }
 }
 
 static void test_utf8_repair_keeps_the_bound(void **state)
 {
     (void)state;
-    struct buffer out;
-    buffer_init(&out, 5);
-    assert_false(utf8_append_repaired(&out, (const uint8_t *)"\xff\xff", 2));
-    buffer_fini(&out);
+    struct tl_buffer out;
+    tl_buffer_init(&out, 5);
+    assert_false(tl_utf8_append_repaired(&out, (const uint8_t *)"\xff\xff", 2));
+    tl_buffer_fini(&out);
 }
 
 int main(void)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Growable bytes. Invariants: size <= capacity <= max; bytes is NULL until the first append or
-// reserve, and then stays until buffer_fini or buffer_take.
-#include "gateway/base/buffer.h"
+// reserve, and then stays until tl_buffer_fini or tl_buffer_take.
+#include "common/buffer.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -11,30 +11,30 @@
 
 enum { SMALLEST_CAPACITY = 64 };
 
-void buffer_init(struct buffer *buffer, size_t max)
+void tl_buffer_init(struct tl_buffer *buffer, size_t max)
 {
-    *buffer = (struct buffer){.max = max};
+    *buffer = (struct tl_buffer){.max = max};
 }
 
-void buffer_fini(struct buffer *buffer)
+void tl_buffer_fini(struct tl_buffer *buffer)
 {
     free(buffer->bytes);
-    buffer_init(buffer, buffer->max);
+    tl_buffer_init(buffer, buffer->max);
 }
 
-void buffer_clear(struct buffer *buffer)
+void tl_buffer_clear(struct tl_buffer *buffer)
 {
     buffer->size = 0;
 }
 
-void buffer_truncate(struct buffer *buffer, size_t size)
+void tl_buffer_truncate(struct tl_buffer *buffer, size_t size)
 {
     assert(size <= buffer->size);
     buffer->size = size;
 }
 
 // Doubling keeps the cost of many small appends linear; the maximum caps the last step.
-static size_t grown_capacity(const struct buffer *buffer, size_t needed)
+static size_t grown_capacity(const struct tl_buffer *buffer, size_t needed)
 {
     size_t capacity = buffer->capacity < SMALLEST_CAPACITY ? SMALLEST_CAPACITY : buffer->capacity;
     while (capacity < needed)
@@ -42,7 +42,7 @@ static size_t grown_capacity(const struct buffer *buffer, size_t needed)
     return capacity < buffer->max ? capacity : buffer->max;
 }
 
-static bool grow(struct buffer *buffer, size_t needed)
+static bool grow(struct tl_buffer *buffer, size_t needed)
 {
     size_t capacity = grown_capacity(buffer, needed);
     // With a maximum of 0 a block must still be there, so that reserve has something to return.
@@ -54,7 +54,7 @@ static bool grow(struct buffer *buffer, size_t needed)
     return true;
 }
 
-uint8_t *buffer_reserve(struct buffer *buffer, size_t size)
+uint8_t *tl_buffer_reserve(struct tl_buffer *buffer, size_t size)
 {
     if (size > buffer->max - buffer->size)
         return NULL;
@@ -64,17 +64,17 @@ uint8_t *buffer_reserve(struct buffer *buffer, size_t size)
     return buffer->bytes + buffer->size;
 }
 
-void buffer_commit(struct buffer *buffer, size_t size)
+void tl_buffer_commit(struct tl_buffer *buffer, size_t size)
 {
     assert(size <= buffer->capacity - buffer->size);
     buffer->size += size;
 }
 
-bool buffer_append(struct buffer *buffer, const void *bytes, size_t size)
+bool tl_buffer_append(struct tl_buffer *buffer, const void *bytes, size_t size)
 {
     if (size == 0)
         return true;
-    uint8_t *to = buffer_reserve(buffer, size);
+    uint8_t *to = tl_buffer_reserve(buffer, size);
     if (!to)
         return false;
     memcpy(to, bytes, size);
@@ -82,12 +82,12 @@ bool buffer_append(struct buffer *buffer, const void *bytes, size_t size)
     return true;
 }
 
-bool buffer_append_text(struct buffer *buffer, const char *text)
+bool tl_buffer_append_text(struct tl_buffer *buffer, const char *text)
 {
-    return buffer_append(buffer, text, strlen(text));
+    return tl_buffer_append(buffer, text, strlen(text));
 }
 
-bool buffer_append_number(struct buffer *buffer, size_t number)
+bool tl_buffer_append_number(struct tl_buffer *buffer, size_t number)
 {
     char digits[sizeof "18446744073709551615"];
     size_t at = sizeof digits;
@@ -95,14 +95,14 @@ bool buffer_append_number(struct buffer *buffer, size_t number)
         digits[--at] = (char)('0' + number % 10);
         number /= 10;
     } while (number > 0);
-    return buffer_append(buffer, digits + at, sizeof digits - at);
+    return tl_buffer_append(buffer, digits + at, sizeof digits - at);
 }
 
 // Formats into the room that is left first, so that the common case formats once. vsnprintf's final
 // NUL needs a byte of room that is not kept; when the maximum leaves none for it, the text goes
 // through memory of its own.
 static bool __attribute__((format(printf, 2, 0)))
-append_vformat(struct buffer *buffer, const char *format, va_list args)
+append_vformat(struct tl_buffer *buffer, const char *format, va_list args)
 {
     va_list again;
     va_copy(again, args);
@@ -115,7 +115,7 @@ append_vformat(struct buffer *buffer, const char *format, va_list args)
         char *text = malloc((size_t)length + 1);
         if (text) {
             vsnprintf(text, (size_t)length + 1, format, again);
-            is_done = buffer_append(buffer, text, (size_t)length);
+            is_done = tl_buffer_append(buffer, text, (size_t)length);
             free(text);
         }
     }
@@ -123,7 +123,7 @@ append_vformat(struct buffer *buffer, const char *format, va_list args)
     return is_done;
 }
 
-bool buffer_append_format(struct buffer *buffer, const char *format, ...)
+bool tl_buffer_append_format(struct tl_buffer *buffer, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -132,7 +132,7 @@ bool buffer_append_format(struct buffer *buffer, const char *format, ...)
     return is_done;
 }
 
-void buffer_consume(struct buffer *buffer, size_t size)
+void tl_buffer_consume(struct tl_buffer *buffer, size_t size)
 {
     assert(size <= buffer->size);
     buffer->size -= size;
@@ -140,10 +140,10 @@ void buffer_consume(struct buffer *buffer, size_t size)
         memmove(buffer->bytes, buffer->bytes + size, buffer->size);
 }
 
-uint8_t *buffer_take(struct buffer *buffer, size_t *size)
+uint8_t *tl_buffer_take(struct tl_buffer *buffer, size_t *size)
 {
     uint8_t *bytes = buffer->bytes;
     *size = buffer->size;
-    buffer_init(buffer, buffer->max);
+    tl_buffer_init(buffer, buffer->max);
     return bytes;
 }

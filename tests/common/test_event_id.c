@@ -7,15 +7,15 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "gateway/bridge/event_id.h"
+#include "common/event_id.h"
 
 static void test_event_id_is_split(void **state)
 {
     uint64_t seq = 7;
     (void)state;
-    assert_int_equal(event_id_split("abcdefgh.0", &seq), 8);
+    assert_int_equal(tl_event_id_split("abcdefgh.0", &seq), 8);
     assert_int_equal(seq, 0);
-    assert_int_equal(event_id_split("abcdefgh01234567.18446744073709551615", &seq), 16);
+    assert_int_equal(tl_event_id_split("abcdefgh01234567.18446744073709551615", &seq), 16);
     assert_int_equal(seq, UINT64_MAX);
 }
 
@@ -42,24 +42,24 @@ static void test_event_id_refuses_what_is_none(void **state)
     uint64_t seq = 7;
     (void)state;
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
-        assert_int_equal(event_id_split(none[i], &seq), 0);
+        assert_int_equal(tl_event_id_split(none[i], &seq), 0);
         assert_int_equal(seq, 7);
-        assert_false(event_id_check(none[i], strlen(none[i])));
+        assert_false(tl_event_id_check(none[i], strlen(none[i])));
     }
-    assert_true(event_id_check("abcdefgh.1", 10));
-    assert_false(event_id_check("abcdefgh.1\0x", 12));
+    assert_true(tl_event_id_check("abcdefgh.1", 10));
+    assert_false(tl_event_id_check("abcdefgh.1\0x", 12));
 }
 
 static void test_event_id_is_formatted(void **state)
 {
     char id[TALUS_ID_MAX + 1];
     (void)state;
-    event_id_format(id, "abcdefgh.1", UINT64_MAX);
+    tl_event_id_format(id, "abcdefgh.1", UINT64_MAX);
     assert_string_equal(id, "abcdefgh.18446744073709551615");
-    assert_true(event_id_is_of(id, "abcdefgh"));
-    assert_true(event_id_is_of(id, "abcdefgh.2"));
-    assert_false(event_id_is_of(id, "abcdefgh1.2"));
-    assert_false(event_id_is_of("abcdefgh1.2", id));
+    assert_true(tl_event_id_is_of(id, "abcdefgh"));
+    assert_true(tl_event_id_is_of(id, "abcdefgh.2"));
+    assert_false(tl_event_id_is_of(id, "abcdefgh1.2"));
+    assert_false(tl_event_id_is_of("abcdefgh1.2", id));
 }
 
 int main(void)

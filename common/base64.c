@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "clients/cli/base64.h"
+#include "common/base64.h"
 
 #include <stdint.h>
 
@@ -14,7 +14,7 @@ static int digit(char character)
     return character == '+' ? 62 : character == '/' ? 63 : -1;
 }
 
-bool base64_decode(const char *text, size_t size, unsigned char *bytes, size_t *decoded)
+bool tl_base64_decode(const char *text, size_t size, unsigned char *bytes, size_t *decoded)
 {
     if (size % 4 != 0)
         return false;

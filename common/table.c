@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A hash table of named nodes: chained, with a power of two of buckets, at most one node a bucket
 // on average. The hash is SipHash-1-3.
-#include "bus/src/base/table.h"
+#include "common/table.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ static void mix(uint64_t v[4])
     v[2] = rotated(v[2], 32);
 }
 
-static uint64_t hash_of(const struct talus__table *table, const char *name, size_t size)
+static uint64_t hash_of(const struct tl_table *table, const char *name, size_t size)
 {
     uint64_t v[4] = {table->key[0] ^ 0x736f6d6570736575u, table->key[1] ^ 0x646f72616e646f6du,
                      table->key[0] ^ 0x6c7967656e657261u, table->key[1] ^ 0x7465646279746573u};
@@ -57,11 +57,11 @@ static uint64_t hash_of(const struct talus__table *table, const char *name, size
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-int talus__table_init(struct talus__table *table)
+int tl_table_init(struct tl_table *table)
 {
     if (getrandom(table->key, sizeof table->key, 0) != (ssize_t)sizeof table->key)
         return TALUS_ESYSTEM;
-    table->buckets = calloc(FIRST_BUCKETS, sizeof(struct talus__node *));
+    table->buckets = calloc(FIRST_BUCKETS, sizeof(struct tl_node *));
     if (!table->buckets)
         return TALUS_ENOMEM;
     table->mask = FIRST_BUCKETS - 1;
@@ -69,18 +69,17 @@ int talus__table_init(struct talus__table *table)
     return 0;
 }
 
-void talus__table_fini(struct talus__table *table)
+void tl_table_fini(struct tl_table *table)
 {
     free(table->buckets);
     table->buckets = NULL;
 }
 
-struct talus__node *talus__table_find(const struct talus__table *table, const char *name,
-                                      size_t name_size)
+struct tl_node *tl_table_find(const struct tl_table *table, const char *name, size_t name_size)
 {
     uint64_t hash = hash_of(table, name, name_size);
 
-    for (struct talus__node *node = table->buckets[hash & table->mask]; node; node = node->next) {
+    for (struct tl_node *node = table->buckets[hash & table->mask]; node; node = node->next) {
         if (node->hash == hash && node->name_size == name_size &&
             memcmp(node->name, name, name_size) == 0)
             return node;
@@ -88,22 +87,22 @@ struct talus__node *talus__table_find(const struct talus__table *table, const ch
     return NULL;
 }
 
-static void push(struct talus__node **bucket, struct talus__node *node)
+static void push(struct tl_node **bucket, struct tl_node *node)
 {
     node->next = *bucket;
     *bucket = node;
 }
 
-static void grow(struct talus__table *table)
+static void grow(struct tl_table *table)
 {
     size_t mask = table->mask * 2 + 1;
-    struct talus__node **buckets = calloc(mask + 1, sizeof(struct talus__node *));
+    struct tl_node **buckets = calloc(mask + 1, sizeof(struct tl_node *));
     if (!buckets)
         return;
     for (size_t i = 0; i <= table->mask; i++) {
-        struct talus__node *node = table->buckets[i];
+        struct tl_node *node = table->buckets[i];
         while (node) {
-            struct talus__node *next = node->next;
+            struct tl_node *next = node->next;
             push(&buckets[node->hash & mask], node);
             node = next;
         }
@@ -113,7 +112,7 @@ static void grow(struct talus__table *table)
     table->mask = mask;
 }
 
-void talus__table_insert(struct talus__table *table, struct talus__node *node)
+void tl_table_insert(struct tl_table *table, struct tl_node *node)
 {
     if (table->count > table->mask)
         grow(table);
@@ -122,9 +121,9 @@ void talus__table_insert(struct talus__table *table, struct talus__node *node)
     table->count++;
 }
 
-void talus__table_remove(struct talus__table *table, struct talus__node *node)
+void tl_table_remove(struct tl_table *table, struct tl_node *node)
 {
-    struct talus__node **link = &table->buckets[node->hash & table->mask];
+    struct tl_node **link = &table->buckets[node->hash & table->mask];
 
     while (*link != node) {
         assert(*link);
@@ -134,13 +133,13 @@ void talus__table_remove(struct talus__table *table, struct talus__node *node)
     table->count--;
 }
 
-struct talus__node *talus__table_take_all(struct talus__table *table)
+struct tl_node *tl_table_take_all(struct tl_table *table)
 {
-    struct talus__node *all = NULL;
+    struct tl_node *all = NULL;
 
     for (size_t i = 0; table->count > 0 && i <= table->mask; i++) {
         while (table->buckets[i]) {
-            struct talus__node *node = table->buckets[i];
+            struct tl_node *node = table->buckets[i];
             table->buckets[i] = node->next;
             push(&all, node);
             table->count--;

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT
 // Clocks, and moments on them in milliseconds, of which 0 is never.
-#ifndef TALUS__CLOCK_H
-#define TALUS__CLOCK_H
+#ifndef TALUS_COMMON_CLOCK_H
+#define TALUS_COMMON_CLOCK_H
 
 // Microseconds since the Unix epoch. Any thread.
-unsigned long long talus__now_us(void);
+unsigned long long tl_now_us(void);
 
 // Milliseconds of a clock that never goes back. Any thread.
-long long talus__monotonic_ms(void);
+long long tl_monotonic_ms(void);
 
 // When a time-out is over: a moment on the monotonic clock; -1 for a time-out of -1: never.
-long long talus__deadline(int timeout_ms);
+long long tl_deadline(int timeout_ms);
 
 // Milliseconds until such a deadline, 0 when it is over, in the form that poll takes.
-int talus__left_until(long long deadline);
+int tl_left_until(long long deadline);
 
 // The earlier of two moments, of which 0 is never.
-static inline long long talus__earlier(long long one, long long other)
+static inline long long tl_earlier(long long one, long long other)
 {
     return one == 0 || (other != 0 && other < one) ? other : one;
 }

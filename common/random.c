@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Random names.
-#include "bus/src/base/random_name.h"
+#include "common/random.h"
 
 #include <errno.h>
 #include <sys/random.h>
@@ -8,7 +8,7 @@
 
 #include <talus/error.h>
 
-int talus__random_name(char *out, size_t size)
+int tl_random_name(char *out, size_t size)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
     const unsigned count = sizeof letters - 1;

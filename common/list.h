@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: MIT
 // An intrusive, circular, doubly linked list. A link that is in no list points at itself.
-#ifndef TALUS_GATEWAY_BASE_LIST_H
-#define TALUS_GATEWAY_BASE_LIST_H
+#ifndef TALUS_COMMON_LIST_H
+#define TALUS_COMMON_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-struct list {
-    struct list *next;
-    struct list *prev;
+struct tl_list {
+    struct tl_list *next;
+    struct tl_list *prev;
 };
 
-#define LIST_ENTRY(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
+#define TL_LIST_ENTRY(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
-static inline void list_init(struct list *list)
+static inline void tl_list_init(struct tl_list *list)
 {
     list->next = list;
     list->prev = list;
 }
 
-static inline bool list_is_empty(const struct list *list)
+static inline bool tl_list_is_empty(const struct tl_list *list)
 {
     return list->next == list;
 }
 
-static inline void list_append(struct list *list, struct list *link)
+static inline void tl_list_append(struct tl_list *list, struct tl_list *link)
 {
     link->next = list;
     link->prev = list->prev;
@@ -32,23 +32,23 @@ static inline void list_append(struct list *list, struct list *link)
     list->prev = link;
 }
 
-static inline void list_remove(struct list *link)
+static inline void tl_list_remove(struct tl_list *link)
 {
     link->prev->next = link->next;
     link->next->prev = link->prev;
-    list_init(link);
+    tl_list_init(link);
 }
 
 // Moves everything in `from` to the end of `to`, which may be empty.
-static inline void list_splice(struct list *to, struct list *from)
+static inline void tl_list_splice(struct tl_list *to, struct tl_list *from)
 {
-    if (list_is_empty(from))
+    if (tl_list_is_empty(from))
         return;
     from->next->prev = to->prev;
     to->prev->next = from->next;
     from->prev->next = to;
     to->prev = from->prev;
-    list_init(from);
+    tl_list_init(from);
 }
 
 #endif

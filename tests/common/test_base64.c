@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
 // base64: the vectors of RFC 4648, and what is not base64.
-#include "cmocka_includes.h"
+#include "tests/common/cmocka_all.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-#include "clients/cli/base64.h"
+#include "common/base64.h"
 
 static void expect(const char *text, const char *bytes)
 {
     unsigned char out[64];
     size_t size = 99;
-    assert_true(base64_decode(text, strlen(text), out, &size));
+    assert_true(tl_base64_decode(text, strlen(text), out, &size));
     assert_int_equal(size, strlen(bytes));
     assert_memory_equal(out, bytes, size);
-    assert_true(size <= base64_decoded_max(strlen(text)));
+    assert_true(size <= tl_base64_decoded_max(strlen(text)));
 }
 
 static void test_base64_vectors(void **state)
@@ -38,7 +38,7 @@ static void test_base64_refuses_what_is_none(void **state)
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         unsigned char out[64];
         size_t size;
-        if (base64_decode(texts[i], strlen(texts[i]), out, &size))
+        if (tl_base64_decode(texts[i], strlen(texts[i]), out, &size))
             fail_msg("\"%s\" was taken", texts[i]);
     }
 }

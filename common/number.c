@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Numbers as text. The only use of the C library's locale-dependent functions is with digits and an
 // exponent, never with a decimal point: that point is the locale's.
-#include "bus/src/codec/json_number.h"
+#include "common/number.h"
 
 #include <float.h>
 #include <inttypes.h>
@@ -21,7 +21,7 @@ struct decimal {
     int exponent;
 };
 
-size_t talus__format_unsigned(uint64_t number, char *out)
+size_t tl_format_unsigned(uint64_t number, char *out)
 {
     char reversed[20];
     size_t size = 0;
@@ -34,12 +34,12 @@ size_t talus__format_unsigned(uint64_t number, char *out)
     return size;
 }
 
-size_t talus__format_signed(int64_t number, char *out)
+size_t tl_format_signed(int64_t number, char *out)
 {
     if (number >= 0)
-        return talus__format_unsigned((uint64_t)number, out);
+        return tl_format_unsigned((uint64_t)number, out);
     *out = '-';
-    return 1 + talus__format_unsigned(-(uint64_t)number, out + 1);
+    return 1 + tl_format_unsigned(-(uint64_t)number, out + 1);
 }
 
 // The common case: at most 15 digits. Both m and 10^k are exact doubles, and division rounds
@@ -67,10 +67,10 @@ static bool find_short(double number, struct decimal *decimal)
 
 static bool reads_back(const struct decimal *decimal, double number)
 {
-    char text[TALUS__NUMBER_MAX + 8];
-    size_t size = talus__format_unsigned(decimal->digits, text);
+    char text[TL_NUMBER_MAX + 8];
+    size_t size = tl_format_unsigned(decimal->digits, text);
     text[size++] = 'e';
-    size += talus__format_signed(decimal->exponent, text + size);
+    size += tl_format_signed(decimal->exponent, text + size);
     text[size] = '\0';
     return strtod(text, NULL) == number;
 }
@@ -133,7 +133,7 @@ static char *put_zeros(char *at, int count)
 static char *put_decimal(char *at, const struct decimal *decimal)
 {
     char digits[20];
-    int count = (int)talus__format_unsigned(decimal->digits, digits);
+    int count = (int)tl_format_unsigned(decimal->digits, digits);
     int point = count + decimal->exponent;
     if (point > 21 || point <= -6) {
         *at++ = digits[0];
@@ -143,7 +143,7 @@ static char *put_decimal(char *at, const struct decimal *decimal)
         }
         *at++ = 'e';
         *at++ = point > 0 ? '+' : '-';
-        return at + talus__format_unsigned((uint64_t)abs(point - 1), at);
+        return at + tl_format_unsigned((uint64_t)abs(point - 1), at);
     }
     if (point >= count)
         return put_zeros(put(at, digits, (size_t)count), point - count);
@@ -156,7 +156,7 @@ static char *put_decimal(char *at, const struct decimal *decimal)
     return put(at, digits, (size_t)count);
 }
 
-size_t talus__format_double(double number, char *out)
+size_t tl_format_double(double number, char *out)
 {
     if (!isfinite(number))
         return (size_t)(put(out, "null", 4) - out);
@@ -166,7 +166,7 @@ size_t talus__format_double(double number, char *out)
         number = -number;
     }
     if (number < EXACT_INTEGER && number == (double)(uint64_t)number)
-        return (size_t)(at - out) + talus__format_unsigned((uint64_t)number, at);
+        return (size_t)(at - out) + tl_format_unsigned((uint64_t)number, at);
     struct decimal decimal;
     if (!find_short(number, &decimal))
         decimal = find_shortest(number);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "gateway/bridge/event_id.h"
+#include "common/event_id.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -9,7 +9,7 @@
 
 #define ORIGIN_MIN 8
 
-size_t event_id_split(const char *id, uint64_t *seq)
+size_t tl_event_id_split(const char *id, uint64_t *seq)
 {
     size_t origin = strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789");
     if (origin < ORIGIN_MIN || origin > TALUS_ORIGIN_MAX || id[origin] != '.')
@@ -26,18 +26,18 @@ size_t event_id_split(const char *id, uint64_t *seq)
     return origin;
 }
 
-bool event_id_check(const char *text, size_t size)
+bool tl_event_id_check(const char *text, size_t size)
 {
     uint64_t seq;
-    return strlen(text) == size && event_id_split(text, &seq) > 0;
+    return strlen(text) == size && tl_event_id_split(text, &seq) > 0;
 }
 
-void event_id_format(char to[TALUS_ID_MAX + 1], const char *like, uint64_t seq)
+void tl_event_id_format(char to[TALUS_ID_MAX + 1], const char *like, uint64_t seq)
 {
     snprintf(to, TALUS_ID_MAX + 1, "%.*s.%" PRIu64, (int)strcspn(like, "."), like, seq);
 }
 
-bool event_id_is_of(const char *id, const char *like)
+bool tl_event_id_is_of(const char *id, const char *like)
 {
     size_t size = strcspn(like, ".");
     return strncmp(id, like, size) == 0 && id[size] == '.';

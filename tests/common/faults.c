@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The linker puts __wrap_X where X is called (see CMakeLists.txt).
-#include "faults.h"
+#include "tests/common/faults.h"
 
 #include <stddef.h>
 
