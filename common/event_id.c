@@ -12,7 +12,7 @@
 size_t tl_event_id_split(const char *id, uint64_t *seq)
 {
     size_t origin = strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789");
-    if (origin < ORIGIN_MIN || origin > TALUS_ORIGIN_MAX || id[origin] != '.')
+    if (origin < ORIGIN_MIN || origin > TL_ORIGIN_MAX || id[origin] != '.')
         return 0;
     const char *number = id + origin + 1;
     size_t digits = strspn(number, "0123456789");
@@ -32,9 +32,9 @@ bool tl_event_id_check(const char *text, size_t size)
     return strlen(text) == size && tl_event_id_split(text, &seq) > 0;
 }
 
-void tl_event_id_format(char to[TALUS_ID_MAX + 1], const char *like, uint64_t seq)
+void tl_event_id_format(char to[TL_EVENT_ID_MAX + 1], const char *like, uint64_t seq)
 {
-    snprintf(to, TALUS_ID_MAX + 1, "%.*s.%" PRIu64, (int)strcspn(like, "."), like, seq);
+    snprintf(to, TL_EVENT_ID_MAX + 1, "%.*s.%" PRIu64, (int)strcspn(like, "."), like, seq);
 }
 
 bool tl_event_id_is_of(const char *id, const char *like)

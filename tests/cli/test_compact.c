@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The compact payload: readable, unambiguous where it leaves something out, and safe.
-#include "cmocka_includes.h"
+#include "tests/common/cmocka_all.h"
 
 #include <string.h>
 

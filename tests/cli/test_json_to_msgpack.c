@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // JSON to msgpack, by bytes, and back by libtalus's own encoder: tap and emit must agree.
-#include "cmocka_includes.h"
+#include "tests/common/cmocka_all.h"
 
 #include <stdbool.h>
 #include <stdio.h>

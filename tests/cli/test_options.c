@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The option table: each kind, each refusal with its one line, and the help that comes from it.
-#include "cmocka_includes.h"
+#include "tests/common/cmocka_all.h"
 
 #include <stdbool.h>
 #include <stdio.h>

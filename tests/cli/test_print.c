@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Lines of the tap: their form, their colours, their width, and what they must not let through.
-#include "cmocka_includes.h"
+#include "tests/common/cmocka_all.h"
 
 #include <locale.h>
 #include <stdbool.h>

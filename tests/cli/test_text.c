@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Text: the bound, the characters that must not reach a terminal, and widths.
-#include "cmocka_includes.h"
+#include "tests/common/cmocka_all.h"
 
 #include <locale.h>
 #include <string.h>

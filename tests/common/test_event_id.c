@@ -52,7 +52,7 @@ static void test_event_id_refuses_what_is_none(void **state)
 
 static void test_event_id_is_formatted(void **state)
 {
-    char id[TALUS_ID_MAX + 1];
+    char id[TL_EVENT_ID_MAX + 1];
     (void)state;
     tl_event_id_format(id, "abcdefgh.1", UINT64_MAX);
     assert_string_equal(id, "abcdefgh.18446744073709551615");

@@ -10,7 +10,7 @@ _Static_assert(sizeof(struct talus__session) ==
                    offsetof(struct talus__session, publish) + sizeof(struct talus__publish_session),
                "what stands behind the session stands behind its last member");
 
-int talus__sessions_init(struct talus__sessions *sessions, size_t max)
+void talus__sessions_init(struct talus__sessions *sessions, size_t max)
 {
     sessions->newest = NULL;
     sessions->oldest = NULL;
@@ -19,7 +19,7 @@ int talus__sessions_init(struct talus__sessions *sessions, size_t max)
     sessions->watermark = 0;
     sessions->on_forget = NULL;
     sessions->arg = NULL;
-    return tl_table_init(&sessions->table);
+    tl_table_init(&sessions->table);
 }
 
 void talus__sessions_fini(struct talus__sessions *sessions)

@@ -44,8 +44,8 @@ struct talus__sessions {
     void *arg;
 };
 
-// `max` is at least 1. Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.
-int talus__sessions_init(struct talus__sessions *sessions, size_t max);
+// `max` is at least 1.
+void talus__sessions_init(struct talus__sessions *sessions, size_t max);
 
 // Forgets all, without on_forget.
 void talus__sessions_fini(struct talus__sessions *sessions);

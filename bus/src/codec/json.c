@@ -15,6 +15,7 @@
 
 #include "bus/src/codec/event_limits.h"
 #include "bus/src/codec/json_text.h"
+#include "bus/src/codec/json_time.h"
 #include "bus/src/codec/msgpack_reader.h"
 #include "common/number.h"
 

@@ -18,14 +18,14 @@
 #define NO_SLOT     UINT32_MAX
 #define FIRST_SLOTS 16
 
-int talus__origins_init(struct talus__origins *origins, size_t max, const char *ignored)
+void talus__origins_init(struct talus__origins *origins, size_t max, const char *ignored)
 {
     memset(origins, 0, sizeof *origins);
     origins->max = max;
     origins->first_free = NO_SLOT;
     if (ignored)
         strncpy(origins->ignored, ignored, TALUS_ORIGIN_MAX);
-    return tl_table_init(&origins->table);
+    tl_table_init(&origins->table);
 }
 
 static void free_origin(struct talus__origin *origin)

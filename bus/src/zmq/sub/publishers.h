@@ -94,8 +94,8 @@ struct talus__origins {
     char ignored[TALUS_ORIGIN_MAX + 1];
 };
 
-// `ignored`: NULL or "" for none. Returns 0, TALUS_ENOMEM, TALUS_ESYSTEM.
-int talus__origins_init(struct talus__origins *origins, size_t max, const char *ignored);
+// `ignored`: NULL or "" for none.
+void talus__origins_init(struct talus__origins *origins, size_t max, const char *ignored);
 void talus__origins_fini(struct talus__origins *origins);
 
 // Finds the origin or adds it. NULL: memory is short, or `max` living ones are known already.
