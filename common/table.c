@@ -22,49 +22,57 @@ static void draw_key(void)
         memset(key, 0x5a, sizeof key);
 }
 
-static uint64_t rotated(uint64_t value, unsigned bits)
+struct sip {
+    uint64_t a, b, c, d;
+};
+
+static inline uint64_t rotated(uint64_t value, unsigned bits)
 {
     return value << bits | value >> (64 - bits);
 }
 
-static void mix(uint64_t v[4])
+// By value, so that it stays in registers.
+static inline struct sip mixed(struct sip v)
 {
-    v[0] += v[1];
-    v[2] += v[3];
-    v[1] = rotated(v[1], 13) ^ v[0];
-    v[3] = rotated(v[3], 16) ^ v[2];
-    v[0] = rotated(v[0], 32);
-    v[2] += v[1];
-    v[0] += v[3];
-    v[1] = rotated(v[1], 17) ^ v[2];
-    v[3] = rotated(v[3], 21) ^ v[0];
-    v[2] = rotated(v[2], 32);
+    v.a += v.b;
+    v.c += v.d;
+    v.b = rotated(v.b, 13) ^ v.a;
+    v.d = rotated(v.d, 16) ^ v.c;
+    v.a = rotated(v.a, 32);
+    v.c += v.b;
+    v.a += v.d;
+    v.b = rotated(v.b, 17) ^ v.c;
+    v.d = rotated(v.d, 21) ^ v.a;
+    v.c = rotated(v.c, 32);
+    return v;
 }
 
-static uint64_t hash_of(const char *name, size_t size)
+static inline struct sip fed(struct sip v, uint64_t word)
 {
-    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du,
-                     key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u};
+    v.d ^= word;
+    v = mixed(v);
+    v.a ^= word;
+    return v;
+}
+
+static inline uint64_t hash_of(const char *name, size_t size)
+{
+    struct sip v = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du,
+                    key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u};
     uint64_t word;
     size_t at = 0;
 
     for (; size - at >= sizeof word; at += sizeof word) {
         memcpy(&word, name + at, sizeof word);
-        v[3] ^= word;
-        mix(v);
-        v[0] ^= word;
+        v = fed(v, word);
     }
     word = (uint64_t)size << 56;
     for (unsigned i = 0; at + i < size; i++)
         word |= (uint64_t)(unsigned char)name[at + i] << (8 * i);
-    v[3] ^= word;
-    mix(v);
-    v[0] ^= word;
-    v[2] ^= 0xff;
-    mix(v);
-    mix(v);
-    mix(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    v = fed(v, word);
+    v.c ^= 0xff;
+    v = mixed(mixed(mixed(v)));
+    return v.a ^ v.b ^ v.c ^ v.d;
 }
 
 void tl_table_init(struct tl_table *table)

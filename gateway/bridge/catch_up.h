@@ -8,7 +8,7 @@
 
 // A broadcaster that joins name. It is there while a history of it is asked for, or is to be.
 struct bridge_source {
-    UT_hash_handle hh;
+    struct tl_node node;  // of bridge->sources
     struct tl_list link;  // of bridge->catch_up_sources, while the queue is not empty
     struct tl_list queue; // of those still to be asked for
     size_t asked;         // histories that are asked for
