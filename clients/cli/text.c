@@ -8,7 +8,9 @@
 #include <string.h>
 #include <wchar.h>
 
-enum { FIRST_CAPACITY = 1024, REPLACEMENT = 0xfffd };
+#include "common/utf8.h"
+
+enum { FIRST_CAPACITY = 1024 };
 
 void text_init(text_t *text, size_t max)
 {
@@ -85,31 +87,6 @@ void text_append_spaces(text_t *text, size_t count)
     text->size += count;
 }
 
-// Decodes one character of `size` > 0 bytes; gives its length. What is not UTF-8 is one byte long
-// and U+FFFD.
-static uint32_t decode(const char *text, size_t size, size_t *length)
-{
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    const unsigned char *bytes = (const unsigned char *)text;
-    unsigned char first = bytes[0];
-    *length = 1;
-    if (first < 0x80)
-        return first;
-    size_t wanted = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || wanted > size)
-        return REPLACEMENT;
-    uint32_t code = first & (0x7fu >> wanted);
-    for (size_t i = 1; i < wanted; i++) {
-        if ((bytes[i] & 0xc0) != 0x80)
-            return REPLACEMENT;
-        code = code << 6 | (bytes[i] & 0x3fu);
-    }
-    if (code < smallest[wanted] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-        return REPLACEMENT;
-    *length = wanted;
-    return code;
-}
-
 static bool is_unsafe(uint32_t code)
 {
     return code < 0x20 || (code >= 0x7f && code <= 0x9f) || code == 0x61c || code == 0x200e ||
@@ -121,14 +98,13 @@ void text_append_safe(text_t *text, const char *json, size_t size)
 {
     size_t start = 0;
     for (size_t i = 0, length; i < size; i += length) {
-        uint32_t code = decode(json + i, size - i, &length);
-        // A real U+FFFD is three bytes long.
-        bool is_invalid = code == REPLACEMENT && length == 1;
+        uint32_t code = tl_utf8_decode((const uint8_t *)json + i, size - i, &length);
+        bool is_invalid = code == TL_UTF8_INVALID;
         if (!is_invalid && !is_unsafe(code))
             continue;
         text_append(text, json + start, i - start);
         if (is_invalid)
-            text_append_string(text, "\xef\xbf\xbd");
+            text_append_string(text, TL_UTF8_REPLACEMENT);
         else
             text_append_format(text, "\\u%04x", (unsigned)code);
         start = i + length;
@@ -162,7 +138,7 @@ size_t text_columns(const char *text, size_t size)
 {
     size_t columns = 0;
     for (size_t i = 0, length; i < size; i += length)
-        columns += columns_of(decode(text + i, size - i, &length));
+        columns += columns_of(tl_utf8_decode((const uint8_t *)text + i, size - i, &length));
     return columns;
 }
 
@@ -170,7 +146,7 @@ size_t text_fit(const char *text, size_t size, size_t columns)
 {
     size_t used = 0;
     for (size_t i = 0, length; i < size; i += length) {
-        used += columns_of(decode(text + i, size - i, &length));
+        used += columns_of(tl_utf8_decode((const uint8_t *)text + i, size - i, &length));
         if (used > columns)
             return i;
     }

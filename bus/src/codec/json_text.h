@@ -12,9 +12,8 @@
 size_t talus__json_plain_run(const uint8_t *text, size_t size);
 
 // Writes what stands for the bytes at the start of `text` (not empty) that cannot be held as they
-// are: an escape, or U+FFFD for the longest beginning of a UTF-8 sequence, or else the byte, that
-// is not continued rightly (what browsers' decoders do). Gives the bytes written, and in `consumed`
-// those of `text` that are done.
+// are: an escape, or U+FFFD (common/utf8.h has the rule). Gives the bytes written, and in
+// `consumed` those of `text` that are done.
 size_t talus__json_escape(const uint8_t *text, size_t size, char out[TALUS__ESCAPE_MAX],
                           size_t *consumed);
 
