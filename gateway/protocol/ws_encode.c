@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "common/base64.h"
 #include "gateway/protocol/ws.h"
 
 #define HANDSHAKE_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" // RFC 6455 section 1.3
@@ -83,18 +84,12 @@ size_t ws_split_server_frame(const uint8_t *bytes, size_t size, enum ws_opcode *
     return header_size + (size_t)length;
 }
 
-static bool is_base64(char c)
-{
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
-           c == '/';
-}
-
 bool ws_is_key(const char *key)
 {
     if (strnlen(key, KEY_LENGTH + 1) != KEY_LENGTH)
         return false;
     for (size_t i = 0; i < KEY_LENGTH - 2; i++)
-        if (!is_base64(key[i]))
+        if (tl_base64_value(key[i]) < 0)
             return false;
     return key[KEY_LENGTH - 2] == '=' && key[KEY_LENGTH - 1] == '=';
 }
@@ -112,6 +107,6 @@ bool ws_accept(const char *key, char out[WS_ACCEPT_SIZE])
     if (!EVP_Digest(text, key_size + sizeof HANDSHAKE_GUID - 1, digest, &digest_size, EVP_sha1(),
                     NULL))
         return false;
-    EVP_EncodeBlock((uint8_t *)out, digest, (int)digest_size);
+    out[tl_base64_encode(digest, digest_size, out)] = '\0';
     return true;
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/hex.h"
 #include "common/utf8.h"
 
 #define EVERY_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
@@ -61,7 +62,6 @@ size_t talus__json_plain_run(const uint8_t *text, size_t size)
 
 static size_t escape_ascii(uint8_t byte, char *out)
 {
-    static const char hexadecimal[] = "0123456789abcdef";
     static const char letters[] = "btn\0fr"; // from 0x08 on; 0x0b has none
     out[0] = '\\';
     if (byte == '"' || byte == '\\') {
@@ -75,8 +75,7 @@ static size_t escape_ascii(uint8_t byte, char *out)
     out[1] = 'u';
     out[2] = '0';
     out[3] = '0';
-    out[4] = hexadecimal[byte >> 4];
-    out[5] = hexadecimal[byte & 0x0f];
+    tl_hex_write(byte, out + 4);
     return 6;
 }
 
@@ -91,19 +90,4 @@ size_t talus__json_escape(const uint8_t *text, size_t size, char out[TALUS__ESCA
     *consumed = tl_utf8_scan(text, size, &is_whole);
     memcpy(out, TL_UTF8_REPLACEMENT, sizeof TL_UTF8_REPLACEMENT - 1);
     return sizeof TL_UTF8_REPLACEMENT - 1;
-}
-
-void talus__base64_quad(const uint8_t *bytes, size_t size, char out[4])
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint32_t bits = (uint32_t)bytes[0] << 16;
-    if (size > 1)
-        bits |= (uint32_t)bytes[1] << 8;
-    if (size > 2)
-        bits |= bytes[2];
-    out[0] = alphabet[bits >> 18];
-    out[1] = alphabet[bits >> 12 & 63];
-    out[2] = size > 1 ? alphabet[bits >> 6 & 63] : '=';
-    out[3] = size > 2 ? alphabet[bits & 63] : '=';
 }

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -23,6 +22,7 @@
 #include "clients/cli/clock.h"
 #include "clients/cli/report.h"
 #include "clients/cli/text.h"
+#include "common/random.h"
 
 enum { SEND_TIMEOUT_S = 10, GATHERED_MAX = 64 << 20, TIME_DIGITS = 13, FLUSH_BYTES = 1 << 20 };
 
@@ -106,14 +106,9 @@ sink_t *sink_open_bus(const char *endpoint, size_t size, int *status)
 // Of the shape that a broadcaster's has, so that events are of the same size.
 static void choose_origin(char origin[20])
 {
-    static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz012345";
-    unsigned char random[12] = {0};
-    // Of no consequence if it fails: the origin then is "aaaaaaaaaaaa".
-    ssize_t size = getrandom(random, sizeof(random), GRND_NONBLOCK);
-    (void)size;
-    for (size_t i = 0; i < sizeof(random); i++)
-        origin[i] = alphabet[random[i] % 32];
-    origin[sizeof(random)] = '\0';
+    // Of no consequence if it fails.
+    if (!tl_random_name(origin, 12))
+        strcpy(origin, "aaaaaaaaaaaa");
 }
 
 static int connect_unix(const char *path)
