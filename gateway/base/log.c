@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/hex.h"
+
 enum { LINE_MAX_BYTES = 1000, LINES_A_SECOND = 100 };
 
 static const char *const LEVEL_NAMES[] = {
@@ -75,11 +77,9 @@ static size_t control_size(const unsigned char *at)
 
 static void write_escape(char out[4], unsigned char byte)
 {
-    static const char digits[] = "0123456789abcdef";
     out[0] = '\\';
     out[1] = 'x';
-    out[2] = digits[byte >> 4];
-    out[3] = digits[byte & 0xf];
+    tl_hex_write(byte, out + 2);
 }
 
 // Copies `text` with its controls escaped; stops before a character that does not fit. Returns the
