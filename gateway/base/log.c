@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/hex.h"
 
 enum { LINE_MAX_BYTES = 1000, LINES_A_SECOND = 100 };
@@ -156,14 +157,12 @@ static bool take_line(enum gw_log_level level, unsigned *left_out)
         _Atomic int64_t second;
         atomic_uint lines;
     } budgets[LEVEL_COUNT];
-    struct timespec now;
     *left_out = 0;
     if (level == GW_LOG_DEBUG)
         return true;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t now = tl_monotonic_ms() / 1000;
     int64_t second = atomic_load(&budgets[level].second);
-    if (second != now.tv_sec &&
-        atomic_compare_exchange_strong(&budgets[level].second, &second, now.tv_sec)) {
+    if (second != now && atomic_compare_exchange_strong(&budgets[level].second, &second, now)) {
         unsigned lines = atomic_exchange(&budgets[level].lines, 0);
         *left_out = lines > LINES_A_SECOND ? lines - LINES_A_SECOND : 0;
     }

@@ -74,7 +74,7 @@ static bool is_time(int ms, int least)
 static int check_options(const talus_subscriber_options_t *options)
 {
     const char *ignored = options->ignore_origin;
-    bool is_valid = (!ignored || !*ignored || talus__is_origin(ignored, strlen(ignored))) &&
+    bool is_valid = (!ignored || !*ignored || tl_is_origin(ignored, strlen(ignored))) &&
                     options->max_body >= MAX_BODY_LEAST && options->max_body <= MAX_BODY_MOST &&
                     options->max_depth >= 1 && options->max_depth <= TALUS__DEPTH_LIMIT &&
                     options->max_sessions >= 1 && options->max_sessions <= SESSIONS_MOST &&

@@ -156,7 +156,7 @@ static bool read_origin(struct talus__msgpack_reader *reader, const char **origi
         return false;
     *origin = (const char *)value.as.bytes;
     *size = value.size;
-    return talus__is_origin(*origin, *size);
+    return tl_is_origin(*origin, *size);
 }
 
 // Text that users get NUL-terminated, so that a NUL inside would change its meaning; nil is none.

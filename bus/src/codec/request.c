@@ -222,7 +222,7 @@ int talus__end_decode(const void *bytes, size_t size, struct talus__end *end)
             return TALUS_EBODY;
         }
     }
-    bool is_whole = end->origin && talus__is_origin(end->origin, end->origin_size) && has_first &&
+    bool is_whole = end->origin && tl_is_origin(end->origin, end->origin_size) && has_first &&
                     has_head && has_complete && reader.at == reader.end;
     return is_whole ? 0 : TALUS_EBODY;
 }

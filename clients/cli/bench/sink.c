@@ -22,6 +22,7 @@
 #include "clients/cli/clock.h"
 #include "clients/cli/report.h"
 #include "clients/cli/text.h"
+#include "common/event_id.h"
 #include "common/random.h"
 
 enum { SEND_TIMEOUT_S = 10, GATHERED_MAX = 64 << 20, TIME_DIGITS = 13, FLUSH_BYTES = 1 << 20 };
@@ -277,15 +278,18 @@ static sink_result_t send_message(sink_t *sink, const char *room, const char *id
 
 static sink_result_t emit_to_server(sink_t *sink, const char *room, uint64_t time)
 {
-    char id[64];
-    int size = snprintf(id, sizeof(id), "%s.%" PRIu64 "\"]", sink->origin, sink->number + 1);
+    static const char end[] = "\"]";
+    char id[TL_EVENT_ID_MAX + sizeof(end)];
+    size_t size = tl_event_id_write(id, sink->origin, strlen(sink->origin), sink->number + 1);
+    memcpy(id + size, end, sizeof(end));
+    size += sizeof(end) - 1;
     write_time(sink, time);
     if (sink->publisher)
-        return send_message(sink, room, id, (size_t)size);
+        return send_message(sink, room, id, size);
     text_append_string(&sink->gathered, room);
     text_append(&sink->gathered, " ", 1);
     text_append(&sink->gathered, sink->payload, sink->payload_size);
-    text_append(&sink->gathered, id, (size_t)size);
+    text_append(&sink->gathered, id, size);
     text_append(&sink->gathered, "\n", 1);
     if (sink->gathered.has_failed) {
         report("out of memory");
