@@ -4,60 +4,39 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 
 #include "common/utf8.h"
 
-enum { FIRST_CAPACITY = 1024 };
-
 void text_init(text_t *text, size_t max)
 {
-    *text = (text_t){.max = max};
+    *text = (text_t){0};
+    tl_buffer_init(&text->buffer, max);
 }
 
 void text_fini(text_t *text)
 {
-    free(text->bytes);
-    *text = (text_t){.max = text->max};
+    tl_buffer_fini(&text->buffer);
+    text->has_failed = false;
 }
 
 void text_clear(text_t *text)
 {
-    text->size = 0;
+    tl_buffer_clear(&text->buffer);
     text->has_failed = false;
 }
 
 char *text_reserve(text_t *text, size_t size)
 {
-    if (text->has_failed || size > text->max - text->size) {
-        text->has_failed = true;
-        return NULL;
-    }
-    size_t needed = text->size + size;
-    if (needed > text->capacity || !text->bytes) {
-        size_t capacity = text->capacity ? text->capacity : FIRST_CAPACITY;
-        while (capacity < needed)
-            capacity *= 2;
-        char *bytes = realloc(text->bytes, capacity);
-        if (!bytes) {
-            text->has_failed = true;
-            return NULL;
-        }
-        text->bytes = bytes;
-        text->capacity = capacity;
-    }
-    return text->bytes + text->size;
+    char *place = text->has_failed ? NULL : (char *)tl_buffer_reserve(&text->buffer, size);
+    text->has_failed = !place;
+    return place;
 }
 
 void text_append(text_t *text, const char *bytes, size_t size)
 {
-    char *place = text_reserve(text, size);
-    if (!place)
-        return;
-    memcpy(place, bytes, size);
-    text->size += size;
+    text->has_failed = text->has_failed || !tl_buffer_append(&text->buffer, bytes, size);
 }
 
 void text_append_string(text_t *text, const char *string)
@@ -84,7 +63,7 @@ void text_append_spaces(text_t *text, size_t count)
     if (!place)
         return;
     memset(place, ' ', count);
-    text->size += count;
+    tl_buffer_commit(&text->buffer, count);
 }
 
 static bool is_unsafe(uint32_t code)

@@ -15,7 +15,7 @@ static void expect_safe(const char *json, const char *expected)
     text_append_safe(&text, json, strlen(json));
     text_append(&text, "", 1);
     assert_false(text.has_failed);
-    assert_string_equal(text.bytes, expected);
+    assert_string_equal(text_bytes(&text), expected);
     text_fini(&text);
 }
 
@@ -48,7 +48,7 @@ static void test_text_json_string(void **state)
     text_init(&text, 1000);
     text_append_json_string(&text, "a\"b\\c\x1b\"");
     text_append(&text, "", 1);
-    assert_string_equal(text.bytes, "\"a\\\"b\\\\c\\u001b\\\"\"");
+    assert_string_equal(text_bytes(&text), "\"a\\\"b\\\\c\\u001b\\\"\"");
     text_fini(&text);
 }
 
@@ -62,13 +62,13 @@ static void test_text_keeps_its_bound(void **state)
     assert_false(text.has_failed);
     text_append_string(&text, "yz");
     assert_true(text.has_failed);
-    assert_int_equal(text.size, 1999);
+    assert_int_equal(text_size(&text), 1999);
     text_append(&text, "y", 1);
-    assert_int_equal(text.size, 1999);
+    assert_int_equal(text_size(&text), 1999);
     text_clear(&text);
     text_append_spaces(&text, 2000);
     assert_false(text.has_failed);
-    assert_int_equal(text.size, 2000);
+    assert_int_equal(text_size(&text), 2000);
     text_fini(&text);
 }
 

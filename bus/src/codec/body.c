@@ -84,7 +84,7 @@ size_t talus__head_encode(uint8_t *out, size_t capacity, const struct talus__hea
         msgpack_pack_str_with_body(&packer, "every", strlen("every"));
         msgpack_pack_uint64(&packer, head->every);
     }
-    return buffer.error ? 0 : buffer.size;
+    return buffer.error ? 0 : buffer.out.size;
 }
 
 // ---- Decoding

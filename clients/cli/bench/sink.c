@@ -295,7 +295,7 @@ static sink_result_t emit_to_server(sink_t *sink, const char *room, uint64_t tim
         report("out of memory");
         return SINK_FAILED;
     }
-    return sink->gathered.size < FLUSH_BYTES ? SINK_DONE : sink_flush(sink);
+    return text_size(&sink->gathered) < FLUSH_BYTES ? SINK_DONE : sink_flush(sink);
 }
 
 sink_result_t sink_emit(sink_t *sink, const char *room, uint64_t time)
@@ -308,9 +308,9 @@ sink_result_t sink_emit(sink_t *sink, const char *room, uint64_t time)
 
 sink_result_t sink_flush(sink_t *sink)
 {
-    for (size_t sent = 0; sent < sink->gathered.size;) {
-        ssize_t size =
-            send(sink->descriptor, sink->gathered.bytes + sent, sink->gathered.size - sent, 0);
+    for (size_t sent = 0; sent < text_size(&sink->gathered);) {
+        ssize_t size = send(sink->descriptor, text_bytes(&sink->gathered) + sent,
+                            text_size(&sink->gathered) - sent, 0);
         if (size < 0 && errno == EINTR)
             continue;
         if (size < 0) {
