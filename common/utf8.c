@@ -71,6 +71,26 @@ bool tl_utf8_is_valid(const uint8_t *bytes, size_t size)
     return tl_utf8_feed(&state, bytes, size) && state == TL_UTF8_START;
 }
 
+size_t tl_utf8_whole(const char *text, size_t size)
+{
+    size_t back = 1; // from the end to the last byte that is no continuation
+    while (back < 4 && back < size && ((uint8_t)text[size - back] & 0xc0) == 0x80)
+        back++;
+    if (size == 0)
+        return 0;
+    const uint8_t *last = (const uint8_t *)text + size - back;
+    bool is_whole;
+    bool is_lead = *last >= 0xc2 && *last < 0xf5;
+    bool is_cut = is_lead && tl_utf8_scan(last, back, &is_whole) == back && !is_whole;
+    return is_cut ? size - back : size;
+}
+
+size_t tl_utf8_cut(const char *text, size_t max)
+{
+    size_t size = strnlen(text, max + 1);
+    return size <= max ? size : tl_utf8_whole(text, max);
+}
+
 bool tl_utf8_append_repaired(struct tl_buffer *out, const uint8_t *bytes, size_t size)
 {
     size_t good = 0; // everything before it is in `out`

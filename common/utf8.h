@@ -68,6 +68,13 @@ static inline uint32_t tl_utf8_decode(const uint8_t *text, size_t size, size_t *
 // Whether the bytes are a whole valid text.
 bool tl_utf8_is_valid(const uint8_t *bytes, size_t size);
 
+// The bytes of a text without a character that is cut off at its end.
+size_t tl_utf8_whole(const char *text, size_t size);
+
+// The bytes of a text with a NUL, or of its longest beginning of whole characters that takes at
+// most `max` bytes.
+size_t tl_utf8_cut(const char *text, size_t max);
+
 // Appends the text, repaired. False: the buffer's bound is met; some may have been appended.
 bool tl_utf8_append_repaired(struct tl_buffer *out, const uint8_t *bytes, size_t size);
 

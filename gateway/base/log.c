@@ -19,6 +19,7 @@
 
 #include "common/clock.h"
 #include "common/hex.h"
+#include "common/utf8.h"
 
 enum { LINE_MAX_BYTES = 1000, LINES_A_SECOND = 100 };
 
@@ -105,19 +106,6 @@ static size_t write_escaped(char *out, size_t capacity, const char *text, bool *
     return size;
 }
 
-// Takes a UTF-8 sequence that was cut in two off the end.
-static size_t trim_partial_character(const char *text, size_t size)
-{
-    size_t start = size;
-    while (start > 0 && ((unsigned char)text[start - 1] & 0xc0) == 0x80)
-        start--;
-    if (start == 0 || (unsigned char)text[start - 1] < 0xc0)
-        return size;
-    unsigned char lead = (unsigned char)text[start - 1];
-    size_t width = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    return size - (start - 1) < width ? start - 1 : size;
-}
-
 static void write_line(const char *line, size_t size)
 {
     ssize_t written;
@@ -140,7 +128,7 @@ log_line(enum gw_log_level level, const char *part, const char *format, va_list 
     size_t size = write_prefix(line, room, level, part);
     size += write_escaped(line + size, room - size, text, &is_cut);
     if (is_cut) {
-        size = trim_partial_character(line, size);
+        size = tl_utf8_whole(line, size);
         memcpy(line + size, ellipsis, sizeof ellipsis - 1);
         size += sizeof ellipsis - 1;
     } else {

@@ -116,6 +116,25 @@ static void test_utf8_decode_gives_the_code_point(void **state)
     }
 }
 
+static void test_utf8_cut_keeps_characters_whole(void **state)
+{
+    (void)state;
+    static const char text[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z"; // 1, 2, 3, 4 and 1 bytes
+    static const size_t ends[] = {0, 1, 3, 6, 10, 11};
+    for (size_t max = 0, end = 0; max < sizeof text + 2; max++) {
+        if (end + 1 < sizeof ends / sizeof *ends && ends[end + 1] <= max)
+            end++;
+        assert_int_equal(tl_utf8_cut(text, max), ends[end]);
+        if (max < sizeof text)
+            assert_int_equal(tl_utf8_whole(text, max), ends[end]);
+    }
+    // What is no beginning of a character is not cut off.
+    static const char *const OTHERS[] = {"",      "a\xff", "\x80\x80\x80\x80",
+                                         "a\xc0", "\xe2x", "a\xbf"};
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)
+        assert_int_equal(tl_utf8_whole(OTHERS[i], strlen(OTHERS[i])), strlen(OTHERS[i]));
+}
+
 static void test_utf8_repair_keeps_the_bound(void **state)
 {
     (void)state;
@@ -134,6 +153,7 @@ int main(void)
         cmocka_unit_test(test_utf8_error_is_found_at_every_place),
         cmocka_unit_test(test_utf8_repair_replaces_maximal_subparts),
         cmocka_unit_test(test_utf8_decode_gives_the_code_point),
+        cmocka_unit_test(test_utf8_cut_keeps_characters_whole),
         cmocka_unit_test(test_utf8_repair_keeps_the_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
