@@ -27,8 +27,8 @@ struct gw_loop {
     uv_timer_t timer;
     struct gw_fd_watchers watchers;
     int64_t armed_due; // of the timer, while it is active
-    struct list tasks[GW_PHASE_COUNT];
-    struct list queues; // struct gw_deadline_queue
+    struct tl_list tasks[GW_PHASE_COUNT];
+    struct tl_list queues; // struct gw_deadline_queue
     struct shared_queue *shared_queues;
     _Atomic(struct gw_loop_message *) messages; // newest first
     int64_t (*clock)(void *arg);
@@ -85,8 +85,8 @@ struct gw_loop *gw_loop_new(void)
     }
     uv_unref((uv_handle_t *)&loop->wakeup);
     for (int phase = 0; phase < GW_PHASE_COUNT; phase++)
-        list_init(&loop->tasks[phase]);
-    list_init(&loop->queues);
+        tl_list_init(&loop->tasks[phase]);
+    tl_list_init(&loop->queues);
     atomic_init(&loop->messages, NULL);
     return loop;
 }
@@ -153,7 +153,7 @@ void gw_loop_destroy(struct gw_loop **loop_pointer)
 static bool has_tasks(const struct gw_loop *loop)
 {
     for (int phase = 0; phase < GW_PHASE_COUNT; phase++)
-        if (!list_is_empty(&loop->tasks[phase]))
+        if (!tl_list_is_empty(&loop->tasks[phase]))
             return true;
     return false;
 }
@@ -162,11 +162,11 @@ static bool has_tasks(const struct gw_loop *loop)
 static bool find_earliest_due(const struct gw_loop *loop, int64_t *due)
 {
     bool is_found = false;
-    for (struct list *link = loop->queues.next; link != &loop->queues; link = link->next) {
-        struct gw_deadline_queue *queue = LIST_ENTRY(link, struct gw_deadline_queue, link);
-        if (list_is_empty(&queue->deadlines))
+    for (struct tl_list *link = loop->queues.next; link != &loop->queues; link = link->next) {
+        struct gw_deadline_queue *queue = TL_LIST_ENTRY(link, struct gw_deadline_queue, link);
+        if (tl_list_is_empty(&queue->deadlines))
             continue;
-        int64_t first = LIST_ENTRY(queue->deadlines.next, struct gw_deadline, link)->due;
+        int64_t first = TL_LIST_ENTRY(queue->deadlines.next, struct gw_deadline, link)->due;
         if (!is_found || first < *due)
             *due = first;
         is_found = true;
@@ -232,11 +232,11 @@ static void run_input(struct gw_loop *loop, bool may_wait)
 // remove deadlines and queues; what it starts is due later than `now`.
 static struct gw_deadline *find_due(const struct gw_loop *loop, int64_t now)
 {
-    for (struct list *link = loop->queues.next; link != &loop->queues; link = link->next) {
-        struct gw_deadline_queue *queue = LIST_ENTRY(link, struct gw_deadline_queue, link);
-        if (list_is_empty(&queue->deadlines))
+    for (struct tl_list *link = loop->queues.next; link != &loop->queues; link = link->next) {
+        struct gw_deadline_queue *queue = TL_LIST_ENTRY(link, struct gw_deadline_queue, link);
+        if (tl_list_is_empty(&queue->deadlines))
             continue;
-        struct gw_deadline *first = LIST_ENTRY(queue->deadlines.next, struct gw_deadline, link);
+        struct gw_deadline *first = TL_LIST_ENTRY(queue->deadlines.next, struct gw_deadline, link);
         if (first->due <= now)
             return first;
     }
@@ -255,12 +255,12 @@ static void expire_deadlines(struct gw_loop *loop)
 
 static void run_phase(struct gw_loop *loop, enum gw_phase phase)
 {
-    struct list present;
-    list_init(&present);
-    list_splice(&present, &loop->tasks[phase]);
-    while (!list_is_empty(&present)) {
-        struct gw_task *task = LIST_ENTRY(present.next, struct gw_task, link);
-        list_remove(&task->link);
+    struct tl_list present;
+    tl_list_init(&present);
+    tl_list_splice(&present, &loop->tasks[phase]);
+    while (!tl_list_is_empty(&present)) {
+        struct gw_task *task = TL_LIST_ENTRY(present.next, struct gw_task, link);
+        tl_list_remove(&task->link);
         task->run(task);
     }
 }
@@ -343,36 +343,36 @@ uint8_t *gw_loop_scratch(struct gw_loop *loop, size_t *size)
 
 void gw_task_init(struct gw_task *task, void (*run)(struct gw_task *task))
 {
-    list_init(&task->link);
+    tl_list_init(&task->link);
     task->run = run;
 }
 
 void gw_task_schedule(struct gw_loop *loop, enum gw_phase phase, struct gw_task *task)
 {
     if (!gw_task_is_scheduled(task))
-        list_append(&loop->tasks[phase], &task->link);
+        tl_list_append(&loop->tasks[phase], &task->link);
 }
 
 void gw_task_cancel(struct gw_task *task)
 {
-    list_remove(&task->link);
+    tl_list_remove(&task->link);
 }
 
 // ---- Deadlines
 
 void gw_deadline_queue_init(struct gw_deadline_queue *queue, struct gw_loop *loop, int64_t delay_ms)
 {
-    list_init(&queue->deadlines);
+    tl_list_init(&queue->deadlines);
     queue->delay = delay_ms > 0 ? delay_ms : 1;
     queue->loop = loop;
-    list_append(&loop->queues, &queue->link);
+    tl_list_append(&loop->queues, &queue->link);
 }
 
 void gw_deadline_queue_fini(struct gw_deadline_queue *queue)
 {
-    while (!list_is_empty(&queue->deadlines))
-        list_remove(queue->deadlines.next);
-    list_remove(&queue->link);
+    while (!tl_list_is_empty(&queue->deadlines))
+        tl_list_remove(queue->deadlines.next);
+    tl_list_remove(&queue->link);
 }
 
 struct gw_deadline_queue *gw_loop_deadlines(struct gw_loop *loop, int64_t delay_ms)
@@ -391,7 +391,7 @@ struct gw_deadline_queue *gw_loop_deadlines(struct gw_loop *loop, int64_t delay_
 
 void gw_deadline_init(struct gw_deadline *deadline, void (*expired)(struct gw_deadline *deadline))
 {
-    list_init(&deadline->link);
+    tl_list_init(&deadline->link);
     deadline->due = 0;
     deadline->expired = expired;
 }
@@ -401,14 +401,14 @@ void gw_deadline_start(struct gw_deadline_queue *queue, struct gw_deadline *dead
     // libuv's clock stands still between turns.
     if (!queue->loop->is_in_turn)
         uv_update_time(&queue->loop->uv);
-    list_remove(&deadline->link);
+    tl_list_remove(&deadline->link);
     deadline->due = gw_loop_now(queue->loop) + queue->delay;
-    list_append(&queue->deadlines, &deadline->link);
+    tl_list_append(&queue->deadlines, &deadline->link);
 }
 
 void gw_deadline_stop(struct gw_deadline *deadline)
 {
-    list_remove(&deadline->link);
+    tl_list_remove(&deadline->link);
 }
 
 // ---- Loop messages

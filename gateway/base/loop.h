@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "gateway/base/list.h"
+#include "common/list.h"
 
 struct gw_loop;
 struct gw_fd_watchers;
@@ -72,7 +72,7 @@ uint8_t *gw_loop_scratch(struct gw_loop *loop, size_t *size);
 enum gw_phase { GW_PHASE_DISTRIBUTE, GW_PHASE_FLUSH, GW_PHASE_REAP, GW_PHASE_COUNT };
 
 struct gw_task {
-    struct list link;
+    struct tl_list link;
     void (*run)(struct gw_task *task);
 };
 
@@ -85,21 +85,21 @@ void gw_task_schedule(struct gw_loop *loop, enum gw_phase phase, struct gw_task 
 void gw_task_cancel(struct gw_task *task);
 static inline bool gw_task_is_scheduled(const struct gw_task *task)
 {
-    return !list_is_empty(&task->link);
+    return !tl_list_is_empty(&task->link);
 }
 
 // ---- Deadlines: queues of one delay each, in order of due time without sorting
 
 struct gw_deadline {
-    struct list link;
+    struct tl_list link;
     int64_t due;
     void (*expired)(struct gw_deadline *deadline);
 };
 
 struct gw_deadline_queue {
-    struct list link;      // of the loop's queues
-    struct list deadlines; // in order of due time
-    int64_t delay;         // milliseconds
+    struct tl_list link;      // of the loop's queues
+    struct tl_list deadlines; // in order of due time
+    int64_t delay;            // milliseconds
     struct gw_loop *loop;
 };
 
@@ -121,7 +121,7 @@ void gw_deadline_start(struct gw_deadline_queue *queue, struct gw_deadline *dead
 void gw_deadline_stop(struct gw_deadline *deadline);
 static inline bool gw_deadline_is_started(const struct gw_deadline *deadline)
 {
-    return !list_is_empty(&deadline->link);
+    return !tl_list_is_empty(&deadline->link);
 }
 
 // ---- Loop messages: the one place where threads meet

@@ -36,13 +36,13 @@ static int64_t sum(const struct gw_metrics *const *sets, unsigned count, int met
     return total;
 }
 
-static bool encode_row(struct buffer *out, const struct row *row, bool is_first, int64_t value)
+static bool encode_row(struct tl_buffer *out, const struct row *row, bool is_first, int64_t value)
 {
     int family = (int)family_size(row->name);
-    if (is_first && !buffer_append_format(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", family,
-                                          row->name, row->help, family, row->name, row->type))
+    if (is_first && !tl_buffer_append_format(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", family,
+                                             row->name, row->help, family, row->name, row->type))
         return false;
-    return buffer_append_format(out, "%s %" PRId64 "\n", row->name, value);
+    return tl_buffer_append_format(out, "%s %" PRId64 "\n", row->name, value);
 }
 
 void gw_metrics_drop(struct gw_metrics *metrics, enum gw_metric reason, const char *client,
@@ -56,20 +56,20 @@ void gw_metrics_drop(struct gw_metrics *metrics, enum gw_metric reason, const ch
            client ? client : "unknown", (int)strcspn(label, "\""), label, count);
 }
 
-bool gw_metrics_encode(struct buffer *out, const struct gw_metrics *const *sets, unsigned count)
+bool gw_metrics_encode(struct tl_buffer *out, const struct gw_metrics *const *sets, unsigned count)
 {
     size_t before = out->size;
     for (int i = 0; i < GW_METRIC_COUNT; i++) {
         bool is_first = i == 0 || !is_same_family(&ROWS[i - 1], &ROWS[i]);
         if (!encode_row(out, &ROWS[i], is_first, sum(sets, count, i))) {
-            buffer_truncate(out, before);
+            tl_buffer_truncate(out, before);
             return false;
         }
     }
     return true;
 }
 
-bool gw_metrics_encode_workers(struct buffer *out, const struct gw_metrics *const *sets,
+bool gw_metrics_encode_workers(struct tl_buffer *out, const struct gw_metrics *const *sets,
                                unsigned count)
 {
 #define WORKER_ROW(identifier, type, name, help) {GW_##identifier, {#type, name, help}},
@@ -82,13 +82,13 @@ bool gw_metrics_encode_workers(struct buffer *out, const struct gw_metrics *cons
     bool is_whole = true;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct row *row = &rows[i].row;
-        is_whole = is_whole && buffer_append_format(out, "# HELP %s %s\n# TYPE %s %s\n", row->name,
-                                                    row->help, row->name, row->type);
+        is_whole = is_whole && tl_buffer_append_format(out, "# HELP %s %s\n# TYPE %s %s\n",
+                                                       row->name, row->help, row->name, row->type);
         for (unsigned worker = 0; is_whole && worker < count; worker++)
-            is_whole = buffer_append_format(out, "%s{worker=\"%u\"} %" PRId64 "\n", row->name,
-                                            worker, sum(&sets[worker], 1, (int)rows[i].metric));
+            is_whole = tl_buffer_append_format(out, "%s{worker=\"%u\"} %" PRId64 "\n", row->name,
+                                               worker, sum(&sets[worker], 1, (int)rows[i].metric));
     }
     if (!is_whole)
-        buffer_truncate(out, before);
+        tl_buffer_truncate(out, before);
     return is_whole;
 }

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "gateway/base/buffer.h"
+#include "common/buffer.h"
 
 #define GW_SINCE_INCOMPLETE(reason) "talus_since_incomplete_total{reason=\"" reason "\"}"
 #define GW_DROPPED(reason)          "talus_deliveries_dropped_total{reason=\"" reason "\"}"
@@ -137,10 +137,10 @@ void gw_metrics_drop(struct gw_metrics *metrics, enum gw_metric reason, const ch
                      uint64_t count);
 
 // Appends the sum of `count` sets as Prometheus text. False: the buffer's bound is met.
-bool gw_metrics_encode(struct buffer *out, const struct gw_metrics *const *sets, unsigned count);
+bool gw_metrics_encode(struct tl_buffer *out, const struct gw_metrics *const *sets, unsigned count);
 // Appends what is shown of each worker, whose sets these are, labelled worker="INDEX". False: as
 // above.
-bool gw_metrics_encode_workers(struct buffer *out, const struct gw_metrics *const *sets,
+bool gw_metrics_encode_workers(struct tl_buffer *out, const struct gw_metrics *const *sets,
                                unsigned count);
 
 #endif

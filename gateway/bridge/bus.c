@@ -34,7 +34,7 @@ static void on_readable(uv_poll_t *watcher, int status, int events);
 
 void bridge__on_ready(struct gw_loop_message *message)
 {
-    struct bridge_worker *worker = LIST_ENTRY(message, struct bridge_worker, ready_message);
+    struct bridge_worker *worker = TL_LIST_ENTRY(message, struct bridge_worker, ready_message);
     struct bridge *bridge = worker->bridge;
     atomic_store(&worker->pace, BRIDGE_FREE);
     uv_poll_start(bridge->bus_watcher, UV_READABLE, on_readable);
@@ -87,7 +87,7 @@ static void receive(struct bridge *bridge)
 
 static void on_receive_task(struct gw_task *task)
 {
-    receive(LIST_ENTRY(task, struct bridge, receive_task));
+    receive(TL_LIST_ENTRY(task, struct bridge, receive_task));
 }
 
 static void on_readable(uv_poll_t *watcher, int status, int events)
@@ -121,6 +121,7 @@ static bool join_everybody(struct bridge *bridge)
 
 bool bridge__bus_init(struct bridge *bridge)
 {
+    tl_table_init(&bridge->sessions);
     gw_task_init(&bridge->receive_task, on_receive_task);
     if (!bridge->options.loop)
         gw_loop_expect_messages(bridge->loop, true); // also while nothing is received
@@ -152,20 +153,20 @@ static void on_bus_watcher_closed(uv_handle_t *handle)
 
 void bridge__bus_fini(struct bridge *bridge)
 {
-    struct bridge_session *session;
-    struct bridge_session *next;
     bridge__catch_ups_fini(bridge);
     bridge__recovery_fini(bridge);
-    HASH_ITER(hh, bridge->sessions, session, next)
-    {
-        while (!list_is_empty(&session->waiting)) {
+    for (struct tl_node *node = tl_table_first(&bridge->sessions), *next; node; node = next) {
+        next = tl_table_next(&bridge->sessions, node);
+        struct bridge_session *session = TL_TABLE_ENTRY(node, struct bridge_session, node);
+        while (!tl_list_is_empty(&session->waiting)) {
             struct bridge_request *request =
-                LIST_ENTRY(session->waiting.next, struct bridge_request, link);
-            list_remove(&request->link);
+                TL_LIST_ENTRY(session->waiting.next, struct bridge_request, link);
+            tl_list_remove(&request->link);
             bridge__drop_request(&request->message); // its worker has ended: nobody waits for it
         }
         bridge__session_free(session);
     }
+    tl_table_fini(&bridge->sessions);
     gw_deadline_queue_fini(&bridge->linger);
     gw_task_cancel(&bridge->receive_task);
     if (bridge->bus_watcher) {

@@ -16,8 +16,8 @@
 
 #include <string.h>
 
+#include "common/event_id.h"
 #include "gateway/bridge/catch_up.h"
-#include "gateway/bridge/event_id.h"
 
 // ---- Telling
 
@@ -63,9 +63,9 @@ static void tell_unknown(struct bridge_session *session, struct bridge_request *
 
 // ---- The log
 
-static const struct event_log_entry *entry_of(const struct list *link)
+static const struct event_log_entry *entry_of(const struct tl_list *link)
 {
-    return LIST_ENTRY((struct list *)(uintptr_t)link, struct event_log_entry, session_link);
+    return TL_LIST_ENTRY((struct tl_list *)(uintptr_t)link, struct event_log_entry, session_link);
 }
 
 // Whether a client that has the origin's events up to `end` has that one, or what that gap names.
@@ -74,7 +74,7 @@ static bool is_within(const struct event_log_entry *entry, const char *origin, u
     bool is_gap = entry->id[0] == '\0';
     const char *id = is_gap ? entry->encoded->gap_end : entry->id;
     uint64_t seq;
-    return event_id_is_of(id, origin) && event_id_split(id, &seq) && seq <= end + is_gap;
+    return tl_event_id_is_of(id, origin) && tl_event_id_split(id, &seq) && seq <= end + is_gap;
 }
 
 // Appends what the log has after an index, but for the origin's (unless that is NULL) up to `end`.
@@ -82,7 +82,7 @@ static bool is_within(const struct event_log_entry *entry, const char *origin, u
 static bool append_log(struct bridge_missed *to, const struct session_log *log, uint64_t after,
                        const char *origin, uint64_t end)
 {
-    for (const struct list *at = log->entries.next; at != &log->entries; at = at->next) {
+    for (const struct tl_list *at = log->entries.next; at != &log->entries; at = at->next) {
         const struct event_log_entry *entry = entry_of(at);
         bool is_had = entry->index <= after || (origin && is_within(entry, origin, end));
         if (!is_had && !bridge_missed_add(to, entry->encoded, COPY_CAUGHT_UP))
@@ -167,7 +167,7 @@ static void tell_instead(struct bridge_catch_up *catch_up)
                      catch_up->is_unproven, why);
         return;
     }
-    event_id_format(first, request->since, upto + 1);
+    tl_event_id_format(first, request->since, upto + 1);
     if (upto > catch_up->after) {
         note_incomplete(request, why);
         tell_gap(session->bridge, request, request->since, first, TALUS_GAP_ORIGIN_LOST);
@@ -229,9 +229,9 @@ static void tell_missing_before(struct bridge_catch_up *catch_up, const talus_de
     struct bridge *bridge = catch_up->session->bridge;
     const char *after = delivery->after;
     uint64_t seq;
-    if (!event_id_split(after, &seq) || seq < catch_up->after)
+    if (!tl_event_id_split(after, &seq) || seq < catch_up->after)
         after = catch_up->request->since;
-    if (!event_id_split(delivery->first, &seq) || seq > catch_up->after + 1) {
+    if (!tl_event_id_split(delivery->first, &seq) || seq > catch_up->after + 1) {
         note_incomplete(catch_up->request,
                         catch_up->is_lost ? BRIDGE_NO_ANSWER : BRIDGE_NO_HISTORY);
         tell_gap(bridge, catch_up->request, after, delivery->first, delivery->reason);
@@ -247,7 +247,7 @@ static void tell_missing_before(struct bridge_catch_up *catch_up, const talus_de
 static void tell_missing(struct bridge_catch_up *catch_up, const talus_delivery_t *delivery)
 {
     uint64_t after;
-    if (catch_up->is_lost && event_id_split(delivery->after, &after) && after < catch_up->last)
+    if (catch_up->is_lost && tl_event_id_split(delivery->after, &after) && after < catch_up->last)
         bridge_missed_truncate(&catch_up->found,
                                0); // it had a hole, and all of it counts as missing
     if (!catch_up->is_lost || bridge_missed_count(&catch_up->found) == 0) {
@@ -265,8 +265,8 @@ static void tell_missing(struct bridge_catch_up *catch_up, const talus_delivery_
 
 static struct bridge_catch_up *find_catch_up(const struct bridge *bridge, uint64_t id)
 {
-    for (struct list *at = bridge->catch_ups.next; at != &bridge->catch_ups; at = at->next) {
-        struct bridge_catch_up *catch_up = LIST_ENTRY(at, struct bridge_catch_up, link);
+    for (struct tl_list *at = bridge->catch_ups.next; at != &bridge->catch_ups; at = at->next) {
+        struct bridge_catch_up *catch_up = TL_LIST_ENTRY(at, struct bridge_catch_up, link);
         if (catch_up->id == id && !catch_up->is_answered)
             return catch_up;
     }
@@ -296,7 +296,7 @@ void bridge__on_recovered(struct bridge *bridge, const talus_delivery_t *deliver
         return;
     catch_up->is_answered = true;
     catch_up->is_lost = delivery->reason == TALUS_GAP_ORIGIN_LOST;
-    event_id_split(delivery->newest, &catch_up->end);
+    tl_event_id_split(delivery->newest, &catch_up->end);
     if (catch_up->end < catch_up->after)
         catch_up->end = catch_up->after; // it was asked for from the event before
     catch_up->is_known |= !delivery->complete ||
@@ -332,12 +332,12 @@ void bridge__on_recovered(struct bridge *bridge, const talus_delivery_t *deliver
 // The stream has come so far: `id` names the origin, `seq` its event.
 static void hear_up_to(struct bridge_session *session, const char *id, uint64_t seq)
 {
-    struct list *next;
-    for (struct list *at = session->bridge->catch_ups.next; at != &session->bridge->catch_ups;
+    struct tl_list *next;
+    for (struct tl_list *at = session->bridge->catch_ups.next; at != &session->bridge->catch_ups;
          at = next) {
-        struct bridge_catch_up *catch_up = LIST_ENTRY(at, struct bridge_catch_up, link);
+        struct bridge_catch_up *catch_up = TL_LIST_ENTRY(at, struct bridge_catch_up, link);
         next = at->next;
-        if (catch_up->session != session || !event_id_is_of(id, catch_up->request->since))
+        if (catch_up->session != session || !tl_event_id_is_of(id, catch_up->request->since))
             continue;
         catch_up->is_over |= seq == UINT64_MAX;
         if (seq > catch_up->heard)
@@ -357,6 +357,6 @@ void bridge__catch_ups_on_gap(struct bridge_session *session, const talus_delive
     uint64_t first;
     if (gap->first[0] == '\0')
         hear_up_to(session, gap->after, UINT64_MAX); // nothing more will come
-    else if (event_id_split(gap->first, &first) && first > 0)
+    else if (tl_event_id_split(gap->first, &first) && first > 0)
         hear_up_to(session, gap->first, first - 1);
 }

@@ -8,17 +8,17 @@
 
 // A broadcaster that joins name. It is there while a history of it is asked for, or is to be.
 struct bridge_source {
-    UT_hash_handle hh;
-    struct list link;  // of bridge->catch_up_sources, while the queue is not empty
-    struct list queue; // of those still to be asked for
-    size_t asked;      // histories that are asked for
+    struct tl_node node;  // of bridge->sources
+    struct tl_list link;  // of bridge->catch_up_sources, while the queue is not empty
+    struct tl_list queue; // of those still to be asked for
+    size_t asked;         // histories that are asked for
     char origin[TALUS_ORIGIN_MAX + 1];
 };
 
 struct bridge_catch_up {
-    struct list link;         // of bridge->catch_ups or ->catch_up_paced, or of the source's queue
-    struct list session_link; // of session->catch_ups
-    struct list followers;    // joins that are told the same
+    struct tl_list link; // of bridge->catch_ups or ->catch_up_paced, or of the source's queue
+    struct tl_list session_link; // of session->catch_ups
+    struct tl_list followers;    // joins that are told the same
     const struct bridge_catch_up_handler *handler;
     struct bridge_session *session;
     struct bridge_source *source;   // NULL: that of a join for what the log has

@@ -11,44 +11,41 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/event_id.h"
 #include "gateway/base/log.h"
 #include "gateway/bridge/catch_up.h"
-#include "gateway/bridge/event_id.h"
 
 // ---- Broadcasters
 
 // That of an event id. NULL: out of memory.
 static struct bridge_source *get_source(struct bridge *bridge, const char *id)
 {
-    char origin[TALUS_ORIGIN_MAX + 1] = "";
-    struct bridge_source *source;
     uint64_t seq;
-    memcpy(origin, id, event_id_split(id, &seq));
-    HASH_FIND_STR(bridge->sources, origin, source);
-    if (source)
-        return source;
-    source = calloc(1, sizeof *source);
+    size_t size = tl_event_id_split(id, &seq);
+    struct tl_node *node = tl_table_find(&bridge->sources, id, size);
+    if (node)
+        return TL_TABLE_ENTRY(node, struct bridge_source, node);
+    struct bridge_source *source = calloc(1, sizeof *source);
     if (!source)
         return NULL;
-    strcpy(source->origin, origin);
-    list_init(&source->link);
-    list_init(&source->queue);
-    HASH_ADD_STR(bridge->sources, origin, source);
-    if (source->hh.tbl)
-        return source;
-    free(source);
-    return NULL;
+    memcpy(source->origin, id, size);
+    tl_list_init(&source->link);
+    tl_list_init(&source->queue);
+    source->node.name = source->origin;
+    source->node.name_size = size;
+    tl_table_insert(&bridge->sources, &source->node);
+    return source;
 }
 
 // One has left its queue, or is not asked for any more.
 static void release_source(struct bridge *bridge, struct bridge_source *source)
 {
-    if (!list_is_empty(&source->queue))
+    if (!tl_list_is_empty(&source->queue))
         return;
-    list_remove(&source->link);
+    tl_list_remove(&source->link);
     if (source->asked > 0)
         return;
-    HASH_DEL(bridge->sources, source);
+    tl_table_remove(&bridge->sources, &source->node);
     free(source);
 }
 
@@ -66,9 +63,9 @@ static struct bridge_source *next_source(const struct bridge *bridge)
 {
     if (bridge->catch_up_count >= bridge->options.max_histories)
         return NULL;
-    for (struct list *at = bridge->catch_up_sources.next; at != &bridge->catch_up_sources;
+    for (struct tl_list *at = bridge->catch_up_sources.next; at != &bridge->catch_up_sources;
          at = at->next) {
-        struct bridge_source *source = LIST_ENTRY(at, struct bridge_source, link);
+        struct bridge_source *source = TL_LIST_ENTRY(at, struct bridge_source, link);
         if (may_ask(bridge, source))
             return source;
     }
@@ -81,8 +78,8 @@ void bridge__catch_up_free(struct bridge_catch_up *catch_up)
 {
     struct bridge *bridge = catch_up->session->bridge;
     gw_deadline_stop(&catch_up->deadline);
-    list_remove(&catch_up->link);
-    list_remove(&catch_up->session_link);
+    tl_list_remove(&catch_up->link);
+    tl_list_remove(&catch_up->session_link);
     if (catch_up->is_asked) {
         bridge->catch_up_count--;
         catch_up->source->asked--;
@@ -106,7 +103,7 @@ static void cut(struct bridge_catch_up *catch_up, enum bridge_incomplete why)
 // was found would come again with it, or be told missing.
 static void on_patience_over(struct gw_deadline *deadline)
 {
-    struct bridge_catch_up *catch_up = LIST_ENTRY(deadline, struct bridge_catch_up, deadline);
+    struct bridge_catch_up *catch_up = TL_LIST_ENTRY(deadline, struct bridge_catch_up, deadline);
     cut(catch_up, catch_up->is_asked ? BRIDGE_STREAM_TIMEOUT : BRIDGE_QUEUE_TIMEOUT);
 }
 
@@ -119,7 +116,7 @@ static bool ask(struct bridge_catch_up *catch_up)
     catch_up->asked_at = bridge->log.newest;
     if (catch_up->request->is_implied && catch_up->after > 0) {
         // If the event itself comes, it is one of the session.
-        event_id_format(before, id, catch_up->after - 1);
+        tl_event_id_format(before, id, catch_up->after - 1);
         id = before;
     }
     int error = talus_subscriber_recover(bridge->subscriber, session->name, id, &catch_up->id);
@@ -129,14 +126,14 @@ static bool ask(struct bridge_catch_up *catch_up)
         return false;
     }
     gw_deadline_stop(&catch_up->deadline);
-    list_remove(&catch_up->link);
-    list_append(&bridge->catch_ups, &catch_up->link);
+    tl_list_remove(&catch_up->link);
+    tl_list_append(&bridge->catch_ups, &catch_up->link);
     catch_up->is_asked = true;
     catch_up->source->asked++;
     bridge->catch_up_count++;
-    list_remove(&catch_up->source->link); // now it is the others' turn
-    if (!list_is_empty(&catch_up->source->queue))
-        list_append(&bridge->catch_up_sources, &catch_up->source->link);
+    tl_list_remove(&catch_up->source->link); // now it is the others' turn
+    if (!tl_list_is_empty(&catch_up->source->queue))
+        tl_list_append(&bridge->catch_up_sources, &catch_up->source->link);
     gw_task_schedule(bridge->loop, GW_PHASE_DISTRIBUTE, &bridge->receive_task);
     return true;
 }
@@ -144,8 +141,8 @@ static bool ask(struct bridge_catch_up *catch_up)
 static struct bridge_catch_up *find_same(const struct bridge_session *session,
                                          const struct bridge_request *request)
 {
-    for (struct list *at = session->catch_ups.next; at != &session->catch_ups; at = at->next) {
-        struct bridge_catch_up *catch_up = LIST_ENTRY(at, struct bridge_catch_up, session_link);
+    for (struct tl_list *at = session->catch_ups.next; at != &session->catch_ups; at = at->next) {
+        struct bridge_catch_up *catch_up = TL_LIST_ENTRY(at, struct bridge_catch_up, session_link);
         if (!catch_up->is_cut && catch_up->request->is_implied == request->is_implied &&
             strcmp(catch_up->request->since, request->since) == 0)
             return catch_up;
@@ -161,10 +158,10 @@ static bool queue_up(struct bridge_catch_up *catch_up)
     if (!source)
         return false;
     catch_up->source = source;
-    list_remove(&catch_up->link);
-    list_append(&source->queue, &catch_up->link);
-    if (list_is_empty(&source->link))
-        list_append(&bridge->catch_up_sources, &source->link);
+    tl_list_remove(&catch_up->link);
+    tl_list_append(&source->queue, &catch_up->link);
+    if (tl_list_is_empty(&source->link))
+        tl_list_append(&bridge->catch_up_sources, &source->link);
     return true;
 }
 
@@ -180,13 +177,13 @@ static struct bridge_catch_up *new_catch_up(struct bridge_session *session,
     catch_up->handler = handler;
     catch_up->session = session;
     catch_up->request = request;
-    event_id_split(request->since, &catch_up->after);
-    list_init(&catch_up->followers);
+    tl_event_id_split(request->since, &catch_up->after);
+    tl_list_init(&catch_up->followers);
     bridge_missed_init(&catch_up->found, bridge->options.max_missed);
     gw_deadline_init(&catch_up->deadline, on_patience_over);
     gw_deadline_start(&bridge->catch_up_queue_deadlines, &catch_up->deadline);
-    list_append(&bridge->catch_up_paced, &catch_up->link);
-    list_append(&session->catch_ups, &catch_up->session_link);
+    tl_list_append(&bridge->catch_up_paced, &catch_up->link);
+    tl_list_append(&session->catch_ups, &catch_up->session_link);
     bridge__hold(session);
     bridge->catch_up_waiting++;
     return catch_up;
@@ -200,7 +197,7 @@ bool bridge__catch_up_wait(struct bridge_session *session, struct bridge_request
         return false;
     struct bridge_catch_up *catch_up = find_same(session, request);
     if (catch_up) {
-        list_append(&catch_up->followers, &request->link);
+        tl_list_append(&catch_up->followers, &request->link);
         bridge->catch_up_waiting++;
         return true;
     }
@@ -217,9 +214,9 @@ bool bridge__catch_up_wait(struct bridge_session *session, struct bridge_request
 
 void bridge__catch_ups_resume(struct bridge *bridge)
 {
-    while (!list_is_empty(&bridge->catch_up_paced)) {
+    while (!tl_list_is_empty(&bridge->catch_up_paced)) {
         struct bridge_catch_up *catch_up =
-            LIST_ENTRY(bridge->catch_up_paced.next, struct bridge_catch_up, link);
+            TL_LIST_ENTRY(bridge->catch_up_paced.next, struct bridge_catch_up, link);
         if (bridge__is_behind(catch_up->request->worker))
             return;
         // The log may have let it go meanwhile.
@@ -233,7 +230,7 @@ void bridge__catch_ups_request(struct bridge *bridge)
     struct bridge_source *source;
     while ((source = next_source(bridge))) {
         struct bridge_catch_up *catch_up =
-            LIST_ENTRY(source->queue.next, struct bridge_catch_up, link);
+            TL_LIST_ENTRY(source->queue.next, struct bridge_catch_up, link);
         if (!ask(catch_up))
             cut(catch_up, BRIDGE_NO_ANSWER);
     }
@@ -248,8 +245,8 @@ static void share_missed(const struct bridge_catch_up *catch_up,
 {
     const struct sio_missed missed = bridge_missed_view(&catch_up->request->missed);
     uint32_t counts[BRIDGE_WORKERS_MAX] = {0};
-    for (struct list *at = catch_up->followers.next; at != &catch_up->followers; at = at->next)
-        counts[LIST_ENTRY(at, struct bridge_request, link)->worker->index]++;
+    for (struct tl_list *at = catch_up->followers.next; at != &catch_up->followers; at = at->next)
+        counts[TL_LIST_ENTRY(at, struct bridge_request, link)->worker->index]++;
     for (unsigned i = 0; i < BRIDGE_WORKERS_MAX; i++) {
         chunks[i] = counts[i] > 0 && missed.count > 0 ? sio_missed_chunk(&missed) : NULL;
         if (chunks[i])
@@ -267,10 +264,10 @@ void bridge__catch_up_join_followers(struct bridge_catch_up *catch_up)
     share_missed(catch_up, chunks);
     for (unsigned i = 0; i < BRIDGE_WORKERS_MAX; i++)
         sizes[i] = chunks[i] ? chunks[i]->capacity : 0;
-    while (!list_is_empty(&catch_up->followers)) {
+    while (!tl_list_is_empty(&catch_up->followers)) {
         struct bridge_request *request =
-            LIST_ENTRY(catch_up->followers.next, struct bridge_request, link);
-        list_remove(&request->link);
+            TL_LIST_ENTRY(catch_up->followers.next, struct bridge_request, link);
+        tl_list_remove(&request->link);
         session->bridge->catch_up_waiting--;
         unsigned worker = request->worker->index;
         request->status = leader->status;
@@ -288,9 +285,10 @@ void bridge__catch_up_join_followers(struct bridge_catch_up *catch_up)
 
 void bridge__catch_ups_init(struct bridge *bridge)
 {
-    list_init(&bridge->catch_ups);
-    list_init(&bridge->catch_up_paced);
-    list_init(&bridge->catch_up_sources);
+    tl_list_init(&bridge->catch_ups);
+    tl_list_init(&bridge->catch_up_paced);
+    tl_list_init(&bridge->catch_up_sources);
+    tl_table_init(&bridge->sources);
     gw_deadline_queue_init(&bridge->catch_up_deadlines, bridge->loop,
                            bridge->options.catch_up_stream_ms);
     gw_deadline_queue_init(&bridge->catch_up_queue_deadlines, bridge->loop,
@@ -300,10 +298,10 @@ void bridge__catch_ups_init(struct bridge *bridge)
 static void drop(struct bridge_catch_up *catch_up)
 {
     struct bridge_request *request = catch_up->request;
-    while (!list_is_empty(&catch_up->followers)) {
+    while (!tl_list_is_empty(&catch_up->followers)) {
         struct bridge_request *follower =
-            LIST_ENTRY(catch_up->followers.next, struct bridge_request, link);
-        list_remove(&follower->link);
+            TL_LIST_ENTRY(catch_up->followers.next, struct bridge_request, link);
+        tl_list_remove(&follower->link);
         bridge__drop_request(&follower->message);
     }
     bridge__catch_up_free(catch_up);
@@ -312,15 +310,16 @@ static void drop(struct bridge_catch_up *catch_up)
 
 void bridge__catch_ups_fini(struct bridge *bridge)
 {
-    while (!list_is_empty(&bridge->catch_ups))
-        drop(LIST_ENTRY(bridge->catch_ups.next, struct bridge_catch_up, link));
-    while (!list_is_empty(&bridge->catch_up_paced))
-        drop(LIST_ENTRY(bridge->catch_up_paced.next, struct bridge_catch_up, link));
-    while (!list_is_empty(&bridge->catch_up_sources)) {
+    while (!tl_list_is_empty(&bridge->catch_ups))
+        drop(TL_LIST_ENTRY(bridge->catch_ups.next, struct bridge_catch_up, link));
+    while (!tl_list_is_empty(&bridge->catch_up_paced))
+        drop(TL_LIST_ENTRY(bridge->catch_up_paced.next, struct bridge_catch_up, link));
+    while (!tl_list_is_empty(&bridge->catch_up_sources)) {
         struct bridge_source *source =
-            LIST_ENTRY(bridge->catch_up_sources.next, struct bridge_source, link);
-        drop(LIST_ENTRY(source->queue.next, struct bridge_catch_up, link));
+            TL_LIST_ENTRY(bridge->catch_up_sources.next, struct bridge_source, link);
+        drop(TL_LIST_ENTRY(source->queue.next, struct bridge_catch_up, link));
     }
     gw_deadline_queue_fini(&bridge->catch_up_deadlines);
     gw_deadline_queue_fini(&bridge->catch_up_queue_deadlines);
+    tl_table_fini(&bridge->sources);
 }

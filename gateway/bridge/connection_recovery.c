@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/event_id.h"
 #include "gateway/base/log.h"
-#include "gateway/bridge/event_id.h"
 #include "gateway/bridge/memberships.h"
 
 // ---- Suspension
@@ -22,9 +22,9 @@ static bool is_cut_off(const char *reason)
 // again.
 static bool is_idle(const struct client *client)
 {
-    for (struct list *at = client->memberships.next; at != &client->memberships; at = at->next) {
-        const struct membership *membership = LIST_ENTRY(at, struct membership, link);
-        if (membership->is_under_way || !list_is_empty(&membership->waiting))
+    for (struct tl_list *at = client->memberships.next; at != &client->memberships; at = at->next) {
+        const struct membership *membership = TL_LIST_ENTRY(at, struct membership, link);
+        if (membership->is_under_way || !tl_list_is_empty(&membership->waiting))
             return false;
     }
     return true;
@@ -59,9 +59,9 @@ static struct bridge_suspension *describe(const struct client *client)
         strcpy(suspension->stale, client->past->stale);
     }
     struct bridge_suspended_membership *to = &suspension->memberships[1];
-    for (struct list *at = client->memberships.next; at != &client->memberships;
+    for (struct tl_list *at = client->memberships.next; at != &client->memberships;
          at = at->next, to++) {
-        const struct membership *membership = LIST_ENTRY(at, struct membership, link);
+        const struct membership *membership = TL_LIST_ENTRY(at, struct membership, link);
         to->joined = membership->joined;
         to->is_since = membership->is_since;
         if (membership->exclusion)
@@ -96,9 +96,9 @@ static bool post_suspension(struct bridge_worker *worker, struct bridge_suspensi
     return true;
 }
 
-static struct bridge_request *taker_of(struct list *link)
+static struct bridge_request *taker_of(struct tl_list *link)
 {
-    return LIST_ENTRY(link, struct bridge_request, link);
+    return TL_LIST_ENTRY(link, struct bridge_request, link);
 }
 
 bool bridge__report_suspension(struct client *client, const char *reason)
@@ -110,7 +110,7 @@ bool bridge__report_suspension(struct client *client, const char *reason)
     if (!suspension)
         return false;
     take_unsent(client, suspension);
-    if (!client->past || list_is_empty(&client->past->takers))
+    if (!client->past || tl_list_is_empty(&client->past->takers))
         return post_suspension(worker, suspension);
     struct bridge_request *taker = taker_of(client->past->takers.prev); // the newest connection
     taker->suspension = suspension;
@@ -133,7 +133,7 @@ static void pass_on(struct bridge_request *request)
 
 void bridge__on_search(struct gw_loop_message *message)
 {
-    struct bridge_request *request = LIST_ENTRY(message, struct bridge_request, message);
+    struct bridge_request *request = TL_LIST_ENTRY(message, struct bridge_request, message);
     struct bridge *bridge = request->worker->bridge;
     if (bridge->are_workers_gone) {
         message->drop(message);
@@ -147,7 +147,7 @@ void bridge__on_search(struct gw_loop_message *message)
     if (past) {
         gw_log(GW_LOG_DEBUG, "recovery", "client %s reconnects while its old connection is open",
                request->past);
-        list_append(&past->takers, &request->link);
+        tl_list_append(&past->takers, &request->link);
     }
     if (is_here)
         sio_socket_abort(socket);
@@ -157,11 +157,11 @@ void bridge__on_search(struct gw_loop_message *message)
 
 void bridge__hand_over(struct client *client)
 {
-    struct list *takers = client->past ? &client->past->takers : NULL;
-    while (takers && !list_is_empty(takers)) {
+    struct tl_list *takers = client->past ? &client->past->takers : NULL;
+    while (takers && !tl_list_is_empty(takers)) {
         struct bridge_request *taker = taker_of(takers->prev);
         struct bridge *bridge = taker->worker->bridge;
-        list_remove(&taker->link);
+        tl_list_remove(&taker->link);
         taker->asked = bridge->worker_count;
         taker->message.deliver = bridge->handlers->on_request;
         gw_loop_post(bridge->loop, &taker->message);
@@ -220,7 +220,7 @@ static void note_offset(struct sio_socket *socket, const char *offset)
         return;
     }
     strcpy(past->stale, offset);
-    past->is_unsure = !event_id_check(offset, strlen(offset));
+    past->is_unsure = !tl_event_id_check(offset, strlen(offset));
     let_stale_serve(client);
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/event_id.h"
 #include "gateway/base/log.h"
 #include "gateway/bridge/internal.h"
 
@@ -20,10 +21,10 @@ static void on_live(struct bridge *bridge, const talus_delivery_t *delivery)
         strcpy(session->newest, delivery->newest);
     bridge__origins_begin(&session->origins, delivery);
     session->is_live = true;
-    while (!list_is_empty(&session->waiting)) {
+    while (!tl_list_is_empty(&session->waiting)) {
         struct bridge_request *request =
-            LIST_ENTRY(session->waiting.next, struct bridge_request, link);
-        list_remove(&request->link);
+            TL_LIST_ENTRY(session->waiting.next, struct bridge_request, link);
+        tl_list_remove(&request->link);
         bridge__work_off(session, request);
     }
 }
@@ -59,8 +60,8 @@ static void tell_refused(struct bridge *bridge, const struct bridge_session *ses
     char after[TALUS_ID_MAX + 1];
     char first[TALUS_ID_MAX + 1];
     const uint64_t before = event->prev ? event->prev : event->seq - 1;
-    snprintf(after, sizeof after, "%s.%" PRIu64, event->origin, before);
-    snprintf(first, sizeof first, "%s.%" PRIu64, event->origin, event->seq + 1);
+    tl_event_id_format(after, event->origin, before);
+    tl_event_id_format(first, event->origin, event->seq + 1);
     const talus_delivery_t gap = {
         .kind = TALUS_DELIVERY_GAP,
         .session = session ? session->name : "",

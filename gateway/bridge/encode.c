@@ -20,8 +20,8 @@
 
 struct encoder {
     char *nsp;
-    struct buffer json;
-    struct buffer frames;
+    struct tl_buffer json;
+    struct tl_buffer frames;
     struct sio_attachment attachments[SIO_MAX_ATTACHMENTS];
     unsigned attachment_count;
     bool has_too_many;
@@ -48,8 +48,8 @@ struct encoder *encoder_new(const char *nsp)
         free(encoder);
         return NULL;
     }
-    buffer_init(&encoder->json, JSON_MAX);
-    buffer_init(&encoder->frames, JSON_MAX + ((size_t)4 << 10));
+    tl_buffer_init(&encoder->json, JSON_MAX);
+    tl_buffer_init(&encoder->frames, JSON_MAX + ((size_t)4 << 10));
     return encoder;
 }
 
@@ -58,8 +58,8 @@ void encoder_destroy(struct encoder **handle)
     struct encoder *encoder = *handle;
     if (!encoder)
         return;
-    buffer_fini(&encoder->json);
-    buffer_fini(&encoder->frames);
+    tl_buffer_fini(&encoder->json);
+    tl_buffer_fini(&encoder->frames);
     free(encoder->nsp);
     free(encoder);
     *handle = NULL;
@@ -81,17 +81,17 @@ static bool encode_json(struct encoder *encoder, const talus_event_t *event)
 {
     size_t size = JSON_FIRST;
     for (;;) {
-        buffer_clear(&encoder->json);
+        tl_buffer_clear(&encoder->json);
         encoder->attachment_count = 0;
         encoder->has_too_many = false;
-        char *at = (char *)buffer_reserve(&encoder->json, size);
+        char *at = (char *)tl_buffer_reserve(&encoder->json, size);
         if (!at)
             return false;
         size_t capacity = encoder->json.capacity;
         int error =
             talus_json_encode(event->data, event->data_size, on_bin, encoder, at, capacity, &size);
         if (error == TALUS_OK) {
-            buffer_commit(&encoder->json, size);
+            tl_buffer_commit(&encoder->json, size);
             return !encoder->has_too_many;
         }
         if (error != TALUS_ETOOLARGE || size <= capacity)
@@ -103,7 +103,7 @@ static bool encode_json(struct encoder *encoder, const talus_event_t *event)
 static struct bridge_encoded *take_frames(struct encoder *encoder, const char *session,
                                           const char *except)
 {
-    const struct buffer *frames = &encoder->frames;
+    const struct tl_buffer *frames = &encoder->frames;
     struct bridge_encoded *encoded = malloc(sizeof *encoded + frames->size);
     if (!encoded)
         return NULL;
@@ -121,16 +121,16 @@ static struct bridge_encoded *take_frames(struct encoder *encoder, const char *s
 static void give_back_memory(struct encoder *encoder)
 {
     if (encoder->json.capacity > MEMORY_KEPT)
-        buffer_fini(&encoder->json);
+        tl_buffer_fini(&encoder->json);
     if (encoder->frames.capacity > MEMORY_KEPT)
-        buffer_fini(&encoder->frames);
+        tl_buffer_fini(&encoder->frames);
 }
 
 struct bridge_encoded *encoder_event(struct encoder *encoder, const talus_event_t *event)
 {
     struct bridge_encoded *encoded = NULL;
     const bool has_id = event->id[0] != '\0';
-    buffer_clear(&encoder->frames);
+    tl_buffer_clear(&encoder->frames);
     if (encode_json(encoder, event)) {
         // Types and ids are made of characters that stand for themselves in JSON.
         const struct sio_text parts[] = {
@@ -162,7 +162,7 @@ struct bridge_encoded *encoder_presence(struct encoder *encoder, const char *typ
         {client, strlen(client)},
         LITERAL("\"}]"),
     };
-    buffer_clear(&encoder->frames);
+    tl_buffer_clear(&encoder->frames);
     if (!sio_frames_encode_text(&encoder->frames, SIO_EVENT, encoder->nsp, SIO_NO_ID, parts,
                                 sizeof parts / sizeof *parts, NULL, 0))
         return NULL;
@@ -184,7 +184,7 @@ struct bridge_encoded *encoder_gap(struct encoder *encoder, const talus_delivery
         {reason, strlen(reason)},
         LITERAL("\"}]"),
     };
-    buffer_clear(&encoder->frames);
+    tl_buffer_clear(&encoder->frames);
     if (!sio_frames_encode_text(&encoder->frames, SIO_EVENT, encoder->nsp, SIO_NO_ID, parts,
                                 sizeof parts / sizeof *parts, NULL, 0))
         return NULL;

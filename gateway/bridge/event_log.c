@@ -18,18 +18,18 @@ static size_t size_of(const struct event_log_entry *entry)
 void event_log_init(struct event_log *log, size_t max_bytes, int64_t max_age_ms)
 {
     *log = (struct event_log){.max_bytes = max_bytes, .max_age_ms = max_age_ms};
-    list_init(&log->entries);
+    tl_list_init(&log->entries);
 }
 
 void session_log_init(struct session_log *session)
 {
     *session = (struct session_log){0};
-    list_init(&session->entries);
+    tl_list_init(&session->entries);
 }
 
-static struct event_log_entry *oldest(const struct list *entries)
+static struct event_log_entry *oldest(const struct tl_list *entries)
 {
-    return LIST_ENTRY(entries->next, struct event_log_entry, link);
+    return TL_LIST_ENTRY(entries->next, struct event_log_entry, link);
 }
 
 static void note_gone(struct session_log *session, uint64_t index, const char *id)
@@ -44,21 +44,21 @@ static void let_go(struct event_log *log, struct event_log_entry *entry)
     if (entry->index > entry->session->gone)
         note_gone(entry->session, entry->index, entry->id);
     log->bytes -= size_of(entry);
-    list_remove(&entry->link);
-    list_remove(&entry->session_link);
+    tl_list_remove(&entry->link);
+    tl_list_remove(&entry->session_link);
     bridge_encoded_unref(entry->encoded);
     free(entry);
 }
 
 void session_log_fini(struct event_log *log, struct session_log *session)
 {
-    while (!list_is_empty(&session->entries))
-        let_go(log, LIST_ENTRY(session->entries.next, struct event_log_entry, session_link));
+    while (!tl_list_is_empty(&session->entries))
+        let_go(log, TL_LIST_ENTRY(session->entries.next, struct event_log_entry, session_link));
 }
 
 void event_log_expire(struct event_log *log, int64_t now)
 {
-    while (!list_is_empty(&log->entries) &&
+    while (!tl_list_is_empty(&log->entries) &&
            (log->bytes > log->max_bytes || now - oldest(&log->entries)->added > log->max_age_ms))
         let_go(log, oldest(&log->entries));
 }
@@ -84,8 +84,8 @@ uint64_t event_log_append(struct event_log *log, struct session_log *session,
     session->newest = ++log->newest;
     if (entry) {
         entry->index = session->newest;
-        list_append(&log->entries, &entry->link);
-        list_append(&session->entries, &entry->session_link);
+        tl_list_append(&log->entries, &entry->link);
+        tl_list_append(&session->entries, &entry->session_link);
         log->bytes += size_of(entry);
     } else {
         note_gone(session, session->newest, id);
@@ -98,7 +98,7 @@ void session_log_newest(const struct session_log *session, struct bridge_log_pos
 {
     const char *id = session->gone_id;
     if (session->gone != session->newest)
-        id = LIST_ENTRY(session->entries.prev, struct event_log_entry, session_link)->id;
+        id = TL_LIST_ENTRY(session->entries.prev, struct event_log_entry, session_link)->id;
     newest->index = session->newest;
     strcpy(newest->id, id);
 }
@@ -107,8 +107,9 @@ static uint64_t find(const struct session_log *session, const char *id, uint64_t
                      size_t entries_max)
 {
     // From the newest on: who comes back was not away for long.
-    for (struct list *at = session->entries.prev; at != &session->entries; at = at->prev) {
-        const struct event_log_entry *entry = LIST_ENTRY(at, struct event_log_entry, session_link);
+    for (struct tl_list *at = session->entries.prev; at != &session->entries; at = at->prev) {
+        const struct event_log_entry *entry =
+            TL_LIST_ENTRY(at, struct event_log_entry, session_link);
         if (entry->index <= after || entries_max-- == 0)
             return 0;
         if (strcmp(entry->id, id) == 0)
@@ -136,12 +137,12 @@ bool event_log_reaches(const struct event_log_cursor *cursors, size_t count)
 }
 
 // Where the cursor's first owed entry is: mostly near the end.
-static struct list *find_first(const struct event_log_cursor *cursor)
+static struct tl_list *find_first(const struct event_log_cursor *cursor)
 {
-    struct list *end = &cursor->session->entries;
-    struct list *first = end;
+    struct tl_list *end = &cursor->session->entries;
+    struct tl_list *first = end;
     while (first->prev != end &&
-           LIST_ENTRY(first->prev, struct event_log_entry, session_link)->index > cursor->after)
+           TL_LIST_ENTRY(first->prev, struct event_log_entry, session_link)->index > cursor->after)
         first = first->prev;
     return first;
 }
@@ -157,7 +158,7 @@ const struct event_log_entry *event_log_next(struct event_log_cursor *cursors, s
         if (cursor->at == &cursor->session->entries)
             continue;
         const struct event_log_entry *entry =
-            LIST_ENTRY(cursor->at, struct event_log_entry, session_link);
+            TL_LIST_ENTRY(cursor->at, struct event_log_entry, session_link);
         if (!first || entry->index < first->index) {
             first = entry;
             next = cursor;

@@ -18,30 +18,30 @@
 #include <stdint.h>
 #include <talus/topic.h>
 
-#include "gateway/base/list.h"
+#include "common/list.h"
 #include "gateway/bridge/encode.h"
 
 struct event_log {
     size_t max_bytes;   // of entries, with what they hold
     int64_t max_age_ms; // of an entry
     // From here on for the functions below alone.
-    struct list entries; // struct event_log_entry, by index
+    struct tl_list entries; // struct event_log_entry, by index
     size_t bytes;
     uint64_t newest; // index of the newest event; 0: none yet
 };
 
 // A session's part. Members are for reading.
 struct session_log {
-    struct list entries; // struct event_log_entry, by index
-    uint64_t newest;     // index of the session's newest event; 0: none
-    uint64_t published;  // events that clients were to get
-    uint64_t gone;       // of the newest event that is not in the log any more; 0: none
+    struct tl_list entries; // struct event_log_entry, by index
+    uint64_t newest;        // index of the session's newest event; 0: none
+    uint64_t published;     // events that clients were to get
+    uint64_t gone;          // of the newest event that is not in the log any more; 0: none
     char gone_id[TALUS_ID_MAX + 1];
 };
 
 struct event_log_entry {
-    struct list link;         // of the whole log
-    struct list session_link; // of its session's
+    struct tl_list link;         // of the whole log
+    struct tl_list session_link; // of its session's
     struct session_log *session;
     struct bridge_encoded *encoded;
     uint64_t index;
@@ -77,7 +77,7 @@ void session_log_newest(const struct session_log *session, struct bridge_log_pos
 struct event_log_cursor {
     struct session_log *session;
     uint64_t after;
-    struct list *at; // for event_log_next; NULL before the first call
+    struct tl_list *at; // for event_log_next; NULL before the first call
 };
 
 // Whether the logs reach back far enough for all cursors.

@@ -10,7 +10,7 @@
 static void drop_room_message(struct gw_loop_message *message)
 {
     struct bridge_room_message *room_message =
-        LIST_ENTRY(message, struct bridge_room_message, message);
+        TL_LIST_ENTRY(message, struct bridge_room_message, message);
     bridge_encoded_unref(room_message->encoded);
     free(room_message);
 }

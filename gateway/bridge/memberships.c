@@ -12,7 +12,7 @@ struct client *bridge__new_client(struct bridge_worker *worker, struct sio_socke
     client->worker = worker;
     client->socket = socket;
     client->connected = worker->newest;
-    list_init(&client->memberships);
+    tl_list_init(&client->memberships);
     sio_socket_set_data(socket, client);
     return client;
 }
@@ -21,9 +21,9 @@ void bridge__free_client(struct client *client)
 {
     if (!client)
         return;
-    while (!list_is_empty(&client->memberships))
+    while (!tl_list_is_empty(&client->memberships))
         bridge__free_membership(client,
-                                LIST_ENTRY(client->memberships.next, struct membership, link));
+                                TL_LIST_ENTRY(client->memberships.next, struct membership, link));
     sio_socket_set_data(client->socket, NULL);
     free(client->past);
     free(client);
@@ -31,8 +31,8 @@ void bridge__free_client(struct client *client)
 
 struct membership *bridge__find_membership(const struct client *client, const char *session)
 {
-    for (struct list *at = client->memberships.next; at != &client->memberships; at = at->next) {
-        struct membership *membership = LIST_ENTRY(at, struct membership, link);
+    for (struct tl_list *at = client->memberships.next; at != &client->memberships; at = at->next) {
+        struct membership *membership = TL_LIST_ENTRY(at, struct membership, link);
         if (strcmp(membership->session, session) == 0)
             return membership;
     }
@@ -45,24 +45,24 @@ struct membership *bridge__new_membership(struct client *client, const char *ses
     struct membership *membership = calloc(1, sizeof *membership + size);
     if (!membership)
         return NULL;
-    list_init(&membership->waiting);
+    tl_list_init(&membership->waiting);
     memcpy(membership->session, session, size);
-    list_append(&client->memberships, &membership->link);
+    tl_list_append(&client->memberships, &membership->link);
     client->membership_count++;
     return membership;
 }
 
 void bridge__free_membership(struct client *client, struct membership *membership)
 {
-    while (!list_is_empty(&membership->waiting)) {
+    while (!tl_list_is_empty(&membership->waiting)) {
         struct bridge_request *request =
-            LIST_ENTRY(membership->waiting.next, struct bridge_request, link);
-        list_remove(&request->link);
+            TL_LIST_ENTRY(membership->waiting.next, struct bridge_request, link);
+        tl_list_remove(&request->link);
         client->waiting_count--;
         sio_ack_drop(request->ack);
         bridge__free_request(request);
     }
-    list_remove(&membership->link);
+    tl_list_remove(&membership->link);
     client->membership_count--;
     free(membership->exclusion);
     free(membership);
@@ -74,7 +74,7 @@ struct client_past *bridge__past_of(struct client *client)
         return client->past;
     client->past = calloc(1, sizeof *client->past);
     if (client->past)
-        list_init(&client->past->takers);
+        tl_list_init(&client->past->takers);
     return client->past;
 }
 

@@ -7,8 +7,8 @@
 #include "gateway/bridge/internal.h"
 
 struct membership {
-    struct list link; // of client->memberships
-    struct list waiting;
+    struct tl_list link; // of client->memberships
+    struct tl_list waiting;
     bool is_joined;
     bool is_under_way;                  // a request of it is
     uint64_t joined;                    // index of the newest event of all when it joined
@@ -20,7 +20,7 @@ struct membership {
 struct client {
     struct bridge_worker *worker;
     struct sio_socket *socket;
-    struct list memberships;
+    struct tl_list memberships;
     unsigned membership_count;
     unsigned waiting_count;
     uint64_t connected;       // index of the newest event that the worker had given out then
@@ -32,9 +32,9 @@ struct client_past {
     struct bridge_log_position left;   // newest event of the sessions that it has left
     struct bridge_exclusion exclusion; // of the events for everybody
     uint64_t recovered;                // index up to which it was given all that it was owed, or 0
-    struct list takers;  // requests to come back of this very client, on other connections
-    int64_t since_until; // loop time up to which joins bring what came after `stale`; 0: never
-    bool is_unsure;      // up to then joins may miss something, and nobody knows what
+    struct tl_list takers; // requests to come back of this very client, on other connections
+    int64_t since_until;   // loop time up to which joins bring what came after `stale`; 0: never
+    bool is_unsure;        // up to then joins may miss something, and nobody knows what
     char stale[TALUS_ID_MAX + 1];
 };
 

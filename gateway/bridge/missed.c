@@ -4,14 +4,14 @@
 
 void bridge_missed_init(struct bridge_missed *missed, size_t max)
 {
-    buffer_init(&missed->frames, max);
-    buffer_init(&missed->copies, SIZE_MAX); // a frame has some bytes
+    tl_buffer_init(&missed->frames, max);
+    tl_buffer_init(&missed->copies, SIZE_MAX); // a frame has some bytes
 }
 
 void bridge_missed_fini(struct bridge_missed *missed)
 {
-    buffer_fini(&missed->frames);
-    buffer_fini(&missed->copies);
+    tl_buffer_fini(&missed->frames);
+    tl_buffer_fini(&missed->copies);
 }
 
 size_t bridge_missed_count(const struct bridge_missed *missed)
@@ -31,8 +31,8 @@ static const struct sio_missed_copy *copies_of(const struct bridge_missed *misse
 
 void bridge_missed_truncate(struct bridge_missed *missed, size_t count)
 {
-    buffer_truncate(&missed->frames, count > 0 ? copies_of(missed)[count - 1].end : 0);
-    buffer_truncate(&missed->copies, count * sizeof(struct sio_missed_copy));
+    tl_buffer_truncate(&missed->frames, count > 0 ? copies_of(missed)[count - 1].end : 0);
+    tl_buffer_truncate(&missed->copies, count * sizeof(struct sio_missed_copy));
 }
 
 static bool add(struct bridge_missed *missed, const uint8_t *bytes, size_t size,
@@ -42,11 +42,11 @@ static bool add(struct bridge_missed *missed, const uint8_t *bytes, size_t size,
     if (missed->frames.size + size > CHUNK_BYTES_MAX)
         return false;
     copy.end = (uint32_t)(missed->frames.size + size);
-    if (!buffer_append(&missed->copies, &copy, sizeof copy))
+    if (!tl_buffer_append(&missed->copies, &copy, sizeof copy))
         return false;
-    if (buffer_append(&missed->frames, bytes, size))
+    if (tl_buffer_append(&missed->frames, bytes, size))
         return true;
-    buffer_truncate(&missed->copies, before * sizeof copy);
+    tl_buffer_truncate(&missed->copies, before * sizeof copy);
     return false;
 }
 

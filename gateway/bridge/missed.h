@@ -3,13 +3,13 @@
 #ifndef TALUS_GATEWAY_BRIDGE_MISSED_H
 #define TALUS_GATEWAY_BRIDGE_MISSED_H
 
-#include "gateway/base/buffer.h"
+#include "common/buffer.h"
 #include "gateway/bridge/encode.h"
 #include "gateway/session/sio_server.h"
 
 struct bridge_missed {
-    struct buffer frames;
-    struct buffer copies; // struct sio_missed_copy
+    struct tl_buffer frames;
+    struct tl_buffer copies; // struct sio_missed_copy
 };
 
 // An empty one that will hold at most `max` bytes of frames. Allocates nothing.

@@ -3,7 +3,7 @@
 // id says nothing of the events of others. See catch_up.c.
 #include <string.h>
 
-#include "gateway/bridge/event_id.h"
+#include "common/event_id.h"
 #include "gateway/bridge/internal.h"
 
 // Whether an id is of a gateway's broadcaster, which tells of nothing but presence.
@@ -33,7 +33,7 @@ static void hear(struct bridge_origins *origins, const char *id, uint64_t index)
     size_t size = strcspn(id, ".");
     if (origins->first[0] == '\0' && size < sizeof origins->first)
         memcpy(origins->first, id, size); // the rest is zero
-    else if (origins->others == UINT64_MAX && !event_id_is_of(id, origins->first))
+    else if (origins->others == UINT64_MAX && !tl_event_id_is_of(id, origins->first))
         origins->others = index;
 }
 
@@ -55,5 +55,5 @@ void bridge__origins_note(struct bridge_origins *origins, const talus_event_t *e
 // Whether another one than that of an event id sent something before that index.
 bool bridge__has_others(const struct bridge_origins *origins, const char *id, uint64_t index)
 {
-    return origins->others < index || (origins->first[0] && !event_id_is_of(id, origins->first));
+    return origins->others < index || (origins->first[0] && !tl_event_id_is_of(id, origins->first));
 }

@@ -15,7 +15,7 @@ struct bridge_request *bridge__new_request(struct bridge_worker *worker,
         return NULL;
     request->message.deliver = worker->bridge->handlers->on_request;
     request->message.drop = bridge__drop_request;
-    list_init(&request->link);
+    tl_list_init(&request->link);
     request->worker = worker;
     request->command = command;
     strcpy(request->session, session);
@@ -52,7 +52,7 @@ void bridge__free_request(struct bridge_request *request)
 
 void bridge__drop_request(struct gw_loop_message *message)
 {
-    struct bridge_request *request = LIST_ENTRY(message, struct bridge_request, message);
+    struct bridge_request *request = TL_LIST_ENTRY(message, struct bridge_request, message);
     sio_ack_drop(request->ack);
     bridge__free_request(request);
 }

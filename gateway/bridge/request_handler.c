@@ -118,7 +118,7 @@ void bridge__work_off(struct bridge_session *session, struct bridge_request *req
 // keep all others out for the whole window.
 static void make_room(struct bridge *bridge)
 {
-    while (HASH_COUNT(bridge->sessions) >= bridge->options.max_bus_sessions)
+    while (bridge->sessions.count >= bridge->options.max_bus_sessions)
         if (!bridge__evict_lingering(bridge) && !bridge__forget_oldest(bridge))
             return;
 }
@@ -131,9 +131,9 @@ static struct bridge_session *subscribe(struct bridge *bridge, const char *name)
 
 void bridge__on_request(struct gw_loop_message *message)
 {
-    struct bridge_request *request = LIST_ENTRY(message, struct bridge_request, message);
+    struct bridge_request *request = TL_LIST_ENTRY(message, struct bridge_request, message);
     struct bridge *bridge = request->worker->bridge;
-    list_init(&request->link);
+    tl_list_init(&request->link);
     if (request->command == BRIDGE_SUSPEND || request->command == BRIDGE_RECOVER) {
         if (request->command == BRIDGE_RECOVER) {
             recover(bridge, request);
@@ -154,7 +154,7 @@ void bridge__on_request(struct gw_loop_message *message)
     if (session->is_live)
         bridge__work_off(session, request);
     else
-        list_append(&session->waiting, &request->link);
+        tl_list_append(&session->waiting, &request->link);
     // Joining may have made something ready to be received without the descriptor's telling.
     gw_task_schedule(bridge->loop, GW_PHASE_DISTRIBUTE, &bridge->receive_task);
 }

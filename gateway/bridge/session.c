@@ -12,9 +12,8 @@
 
 struct bridge_session *bridge__find_session(const struct bridge *bridge, const char *name)
 {
-    struct bridge_session *session;
-    HASH_FIND_STR(bridge->sessions, name, session);
-    return session;
+    struct tl_node *node = tl_table_find(&bridge->sessions, name, strlen(name));
+    return node ? TL_TABLE_ENTRY(node, struct bridge_session, node) : NULL;
 }
 
 static void stop_lingering(struct bridge_session *session)
@@ -30,7 +29,7 @@ void bridge__session_free(struct bridge_session *session)
     struct bridge *bridge = session->bridge;
     stop_lingering(session);
     session_log_fini(&bridge->log, &session->log);
-    HASH_DEL(bridge->sessions, session);
+    tl_table_remove(&bridge->sessions, &session->node);
     gw_metric_add(&bridge->metrics, GW_BUS_SESSIONS, -1);
     free(session);
 }
@@ -44,15 +43,15 @@ static void unsubscribe(struct bridge_session *session)
 
 static void on_linger_over(struct gw_deadline *deadline)
 {
-    struct bridge_session *session = LIST_ENTRY(deadline, struct bridge_session, linger);
+    struct bridge_session *session = TL_LIST_ENTRY(deadline, struct bridge_session, linger);
     session->bridge->lingering_count--;
     unsubscribe(session);
 }
 
 static void unsubscribe_oldest(struct bridge *bridge)
 {
-    struct list *oldest = bridge->linger.deadlines.next;
-    unsubscribe(LIST_ENTRY(oldest, struct bridge_session, linger.link));
+    struct tl_list *oldest = bridge->linger.deadlines.next;
+    unsubscribe(TL_LIST_ENTRY(oldest, struct bridge_session, linger.link));
 }
 
 bool bridge__is_used(const struct bridge_session *session)
@@ -95,16 +94,14 @@ struct bridge_session *bridge__session_new(struct bridge *bridge, const char *na
         return NULL;
     session->name = memcpy((char *)session->members + members_size, name, name_size);
     session->bridge = bridge;
-    list_init(&session->waiting);
-    list_init(&session->catch_ups);
+    tl_list_init(&session->waiting);
+    tl_list_init(&session->catch_ups);
     session_log_init(&session->log);
     bridge__origins_init(&session->origins);
     gw_deadline_init(&session->linger, on_linger_over);
-    HASH_ADD_KEYPTR(hh, bridge->sessions, session->name, name_size - 1, session);
-    if (!session->hh.tbl) {
-        free(session);
-        return NULL;
-    }
+    session->node.name = session->name;
+    session->node.name_size = name_size - 1;
+    tl_table_insert(&bridge->sessions, &session->node);
     gw_metric_add(&bridge->metrics, GW_BUS_SESSIONS, 1);
     int error = talus_subscriber_join(bridge->subscriber, name);
     if (error) {

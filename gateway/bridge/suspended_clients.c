@@ -20,17 +20,24 @@
 #define LOG_PERIOD_MS 1000 // between two looks for what is too old, while nothing comes
 
 struct bridge_suspended {
-    UT_hash_handle hh; // of bridge->suspended
+    struct tl_node node; // of bridge->suspended
     struct gw_deadline deadline;
     struct bridge *bridge;
     struct bridge_suspension *suspension;
 };
 
+// NULL: nothing is kept of that client.
+static struct bridge_suspended *find_suspended(const struct bridge *bridge, const char *client)
+{
+    struct tl_node *node = tl_table_find(&bridge->suspended, client, strlen(client));
+    return node ? TL_TABLE_ENTRY(node, struct bridge_suspended, node) : NULL;
+}
+
 // ---- The log
 
 static void on_log_deadline(struct gw_deadline *deadline)
 {
-    struct bridge *bridge = LIST_ENTRY(deadline, struct bridge, log_deadline);
+    struct bridge *bridge = TL_LIST_ENTRY(deadline, struct bridge, log_deadline);
     event_log_expire(&bridge->log, gw_loop_now(bridge->loop));
     gw_metric_set(&bridge->metrics, GW_RECOVERY_BYTES, (int64_t)bridge->log.bytes);
     if (bridge->log.bytes > 0)
@@ -52,7 +59,7 @@ static void count_published(struct bridge *bridge, struct session_log *log,
     struct bridge_suspended *suspended = NULL;
     log->published++;
     if (encoded->except[0] != '\0')
-        HASH_FIND_STR(bridge->suspended, encoded->except, suspended);
+        suspended = find_suspended(bridge, encoded->except);
     uint64_t *while_away =
         suspended ? while_away_in(suspended->suspension, encoded->session) : NULL;
     if (while_away)
@@ -99,9 +106,9 @@ static struct session_log *log_of(struct bridge *bridge,
 static uint64_t count_after(const struct session_log *log, uint64_t after, const char *client)
 {
     uint64_t count = 0;
-    for (const struct list *at = log->entries.prev; at != &log->entries; at = at->prev) {
+    for (const struct tl_list *at = log->entries.prev; at != &log->entries; at = at->prev) {
         const struct event_log_entry *entry =
-            LIST_ENTRY((struct list *)(uintptr_t)at, struct event_log_entry, session_link);
+            TL_LIST_ENTRY((struct tl_list *)(uintptr_t)at, struct event_log_entry, session_link);
         if (entry->index <= after)
             break;
         count += strcmp(entry->encoded->except, client) != 0;
@@ -141,7 +148,7 @@ static struct bridge_suspension *remove_suspended(struct bridge_suspended *suspe
     struct bridge *bridge = suspended->bridge;
     struct bridge_suspension *suspension = suspended->suspension;
     gw_deadline_stop(&suspended->deadline);
-    HASH_DEL(bridge->suspended, suspended);
+    tl_table_remove(&bridge->suspended, &suspended->node);
     end_counting(bridge, suspension);
     bridge->suspended_count--;
     bridge->suspended_bytes -= size_of(suspension);
@@ -175,15 +182,15 @@ static void forget(struct bridge_suspended *suspended)
 
 static void on_window_over(struct gw_deadline *deadline)
 {
-    forget(LIST_ENTRY(deadline, struct bridge_suspended, deadline));
+    forget(TL_LIST_ENTRY(deadline, struct bridge_suspended, deadline));
 }
 
 bool bridge__forget_oldest(struct bridge *bridge)
 {
-    const struct list *suspended = &bridge->suspended_deadlines.deadlines;
-    if (list_is_empty(suspended))
+    const struct tl_list *suspended = &bridge->suspended_deadlines.deadlines;
+    if (tl_list_is_empty(suspended))
         return false;
-    forget(LIST_ENTRY(suspended->next, struct bridge_suspended, deadline.link));
+    forget(TL_LIST_ENTRY(suspended->next, struct bridge_suspended, deadline.link));
     return true;
 }
 
@@ -197,12 +204,10 @@ static struct bridge_suspended *add_suspended(struct bridge *bridge,
     suspended->bridge = bridge;
     suspended->suspension = suspension;
     gw_deadline_init(&suspended->deadline, on_window_over);
-    HASH_ADD_KEYPTR(hh, bridge->suspended, suspension->client, strlen(suspension->client),
-                    suspended);
-    if (suspended->hh.tbl)
-        return suspended;
-    free(suspended);
-    return NULL;
+    suspended->node.name = suspension->client;
+    suspended->node.name_size = strlen(suspension->client);
+    tl_table_insert(&bridge->suspended, &suspended->node);
+    return suspended;
 }
 
 void bridge__suspend(struct bridge *bridge, struct bridge_suspension *suspension)
@@ -324,15 +329,12 @@ static bool find_missed(struct bridge *bridge, const struct bridge_suspension *s
 
 bool bridge__is_suspended(const struct bridge *bridge, const char *client)
 {
-    struct bridge_suspended *suspended;
-    HASH_FIND_STR(bridge->suspended, client, suspended);
-    return suspended != NULL;
+    return find_suspended(bridge, client) != NULL;
 }
 
 bool bridge__recover(struct bridge *bridge, struct bridge_request *request)
 {
-    struct bridge_suspended *suspended;
-    HASH_FIND_STR(bridge->suspended, request->past, suspended);
+    struct bridge_suspended *suspended = find_suspended(bridge, request->past);
     bridge_missed_init(&request->missed, bridge->options.max_missed);
     bool is_found = suspended && find_missed(bridge, suspended->suspension, request);
     gw_metric_add(&bridge->metrics, is_found ? GW_RECOVERED : GW_NOT_RECOVERED, 1);
@@ -358,6 +360,7 @@ void bridge__recovery_init(struct bridge *bridge)
     event_log_init(&bridge->log, bridge->options.recovery_bytes,
                    window_of(bridge) + bridge->options.silence_ms);
     session_log_init(&bridge->everybody);
+    tl_table_init(&bridge->suspended);
     gw_deadline_init(&bridge->log_deadline, on_log_deadline);
     gw_deadline_queue_init(&bridge->log_deadlines, bridge->loop, LOG_PERIOD_MS);
     gw_deadline_queue_init(&bridge->suspended_deadlines, bridge->loop, window_of(bridge));
@@ -365,16 +368,16 @@ void bridge__recovery_init(struct bridge *bridge)
 
 void bridge__recovery_fini(struct bridge *bridge)
 {
-    struct bridge_suspended *suspended;
-    struct bridge_suspended *next;
-    HASH_ITER(hh, bridge->suspended, suspended, next)
-    {
-        struct bridge_suspension *suspension = remove_suspended(suspended);
+    for (struct tl_node *node = tl_table_first(&bridge->suspended), *next; node; node = next) {
+        next = tl_table_next(&bridge->suspended, node);
+        struct bridge_suspension *suspension =
+            remove_suspended(TL_TABLE_ENTRY(node, struct bridge_suspended, node));
         gw_metrics_drop(&bridge->metrics, GW_DROPPED_SHUTDOWN, suspension->client,
                         suspension->pending);
         free(suspension);
     }
     session_log_fini(&bridge->log, &bridge->everybody);
+    tl_table_fini(&bridge->suspended);
     gw_deadline_queue_fini(&bridge->log_deadlines);
     gw_deadline_queue_fini(&bridge->suspended_deadlines);
 }

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/event_id.h"
 #include "gateway/base/log.h"
-#include "gateway/bridge/event_id.h"
 #include "gateway/bridge/memberships.h"
 
 #define WAITING_MAX 64 // requests of one client that may wait
@@ -58,10 +58,10 @@ static void refuse(struct sio_socket *socket, struct gw_metrics *metrics, const 
 // goes.
 static void pump(struct client *client, struct membership *membership)
 {
-    while (!membership->is_under_way && !list_is_empty(&membership->waiting)) {
+    while (!membership->is_under_way && !tl_list_is_empty(&membership->waiting)) {
         struct bridge_request *request =
-            LIST_ENTRY(membership->waiting.next, struct bridge_request, link);
-        list_remove(&request->link);
+            TL_LIST_ENTRY(membership->waiting.next, struct bridge_request, link);
+        tl_list_remove(&request->link);
         client->waiting_count--;
         if (request->command == BRIDGE_LEAVE && !membership->is_joined) {
             refuse(client->socket, client->worker->metrics, "not_joined", "Not in this session",
@@ -106,7 +106,7 @@ static void submit(struct client *client, struct membership *membership,
             imply_since(client, request);
         else
             strcpy(request->since, since);
-        list_append(&membership->waiting, &request->link);
+        tl_list_append(&membership->waiting, &request->link);
         client->waiting_count++;
     }
     pump(client, membership);
@@ -149,7 +149,7 @@ static const char *since_of(const struct client *client, const struct sio_messag
         return "";
     // It is said again in gaps, as it is.
     const char *text = json_string_value(since); // NULL: it is none
-    if (text && event_id_check(text, json_string_length(since)))
+    if (text && tl_event_id_check(text, json_string_length(since)))
         return text;
     refuse(client->socket, client->worker->metrics, "invalid_payload", "since is not an event id",
            ack);
@@ -263,8 +263,8 @@ static void on_disconnect(struct sio_socket *socket, const char *reason, void *a
         return;
     gw_log(GW_LOG_DEBUG, "bridge", "client %s disconnected: %s", sio_socket_id(socket), reason);
     bool is_said = bridge__report_suspension(client, reason);
-    for (struct list *at = client->memberships.next; at != &client->memberships; at = at->next) {
-        const struct membership *membership = LIST_ENTRY(at, struct membership, link);
+    for (struct tl_list *at = client->memberships.next; at != &client->memberships; at = at->next) {
+        const struct membership *membership = TL_LIST_ENTRY(at, struct membership, link);
         // While a LEAVE is under way the client is on its way out already. A JOIN under way, be it
         // the first or one more, says GONE when it comes back and finds nobody here.
         if (!is_said && membership->is_joined && !membership->is_under_way)
@@ -367,7 +367,7 @@ static void work_off(struct bridge_worker *worker, size_t size)
 
 void bridge__on_answer(struct gw_loop_message *message)
 {
-    struct bridge_request *request = LIST_ENTRY(message, struct bridge_request, message);
+    struct bridge_request *request = TL_LIST_ENTRY(message, struct bridge_request, message);
     if (request->worker->bridge->are_workers_gone) {
         message->drop(message);
         return;
@@ -399,7 +399,7 @@ void bridge__on_answer(struct gw_loop_message *message)
 void bridge__on_room_message(struct gw_loop_message *message)
 {
     struct bridge_room_message *room_message =
-        LIST_ENTRY(message, struct bridge_room_message, message);
+        TL_LIST_ENTRY(message, struct bridge_room_message, message);
     if (room_message->worker->bridge->are_workers_gone) {
         message->drop(message);
         return;
@@ -423,7 +423,7 @@ void bridge__on_room_message(struct gw_loop_message *message)
 // Whoever missed it comes back, and gets it from the log or hears that it starts anew.
 void bridge__on_lost(struct gw_loop_message *message)
 {
-    struct bridge_worker *worker = LIST_ENTRY(message, struct bridge_worker, lost_message);
+    struct bridge_worker *worker = TL_LIST_ENTRY(message, struct bridge_worker, lost_message);
     atomic_store(&worker->is_lost, false);
     if (!worker->bridge->are_workers_gone)
         sio_namespace_give_up(worker->nsp);

@@ -18,13 +18,14 @@ static void answer(const struct router *router, struct http_exchange *exchange,
                    const struct http_request *request, int status, const char *headers,
                    const char *body, size_t size)
 {
-    struct buffer all;
-    buffer_init(&all, HEADERS_MAX);
-    bool is_whole = buffer_append_text(&all, headers) &&
-                    buffer_append_text(&all, "Cache-Control: no-store\r\n") &&
-                    cors_append_headers(router->cors, request, &all) && buffer_append(&all, "", 1);
+    struct tl_buffer all;
+    tl_buffer_init(&all, HEADERS_MAX);
+    bool is_whole = tl_buffer_append_text(&all, headers) &&
+                    tl_buffer_append_text(&all, "Cache-Control: no-store\r\n") &&
+                    cors_append_headers(router->cors, request, &all) &&
+                    tl_buffer_append(&all, "", 1);
     http_respond(exchange, status, is_whole ? (const char *)all.bytes : headers, body, size, false);
-    buffer_fini(&all);
+    tl_buffer_fini(&all);
 }
 
 static void answer_text(const struct router *router, struct http_exchange *exchange,
@@ -37,8 +38,8 @@ static void answer_text(const struct router *router, struct http_exchange *excha
 static void on_metrics(const struct router *router, struct http_exchange *exchange,
                        const struct http_request *request)
 {
-    struct buffer text;
-    buffer_init(&text, METRICS_MAX);
+    struct tl_buffer text;
+    tl_buffer_init(&text, METRICS_MAX);
     if (gw_metrics_encode(&text, router->metrics, router->worker_count + 1) &&
         gw_metrics_encode_workers(&text, router->metrics, router->worker_count))
         answer(router, exchange, request, 200,
@@ -46,7 +47,7 @@ static void on_metrics(const struct router *router, struct http_exchange *exchan
                (const char *)text.bytes, text.size);
     else
         answer_text(router, exchange, request, 503, TEXT, "out of memory\n");
-    buffer_fini(&text);
+    tl_buffer_fini(&text);
 }
 
 static bool is_reading(const struct http_request *request)

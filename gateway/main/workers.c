@@ -278,7 +278,7 @@ static void on_drain_check(uv_timer_t *timer)
 
 static void on_stop(struct gw_loop_message *message)
 {
-    struct worker *worker = LIST_ENTRY(message, struct worker, stop_message);
+    struct worker *worker = TL_LIST_ENTRY(message, struct worker, stop_message);
     listener_close(&worker->listener);
     sio_server_stop(worker->sio);
     http_server_stop(worker->http, DRAIN_MS);
@@ -288,7 +288,7 @@ static void on_stop(struct gw_loop_message *message)
 
 static void on_quit(struct gw_loop_message *message)
 {
-    gw_loop_stop(LIST_ENTRY(message, struct worker, quit_message)->loop);
+    gw_loop_stop(TL_LIST_ENTRY(message, struct worker, quit_message)->loop);
 }
 
 void workers_stop(struct workers *workers)

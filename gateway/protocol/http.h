@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "gateway/base/buffer.h"
+#include "common/buffer.h"
 
 enum http_method {
     HTTP_METHOD_GET,
@@ -125,7 +125,7 @@ const char *http_status_text(int status);
 // then `headers` ("Name: value\r\n"…, may be ""), and the empty line. A 1xx head has the status
 // line and `headers` alone, so that of a 101 they name the connection's new protocol. Returns false
 // if the buffer's bound is met or memory is out; then nothing was appended.
-bool http_encode_head(struct buffer *out, int status, unsigned minor, unsigned keep_alive_s,
+bool http_encode_head(struct tl_buffer *out, int status, unsigned minor, unsigned keep_alive_s,
                       const char *headers, size_t body_size);
 
 #endif

@@ -4,6 +4,8 @@
 // a chunk size announces, before any of it is kept.
 #include "gateway/protocol/http_body.h"
 
+#include "common/hex.h"
+
 enum state {
     BY_LENGTH,
     CHUNK_SIZE,
@@ -21,12 +23,12 @@ enum { MAX_SIZE_DIGITS = 16, KEPT_CAPACITY = 16384 };
 void http_body_init(struct http_body *body, size_t max_body, size_t max_overhead)
 {
     *body = (struct http_body){.max_overhead = max_overhead, .state = DONE};
-    buffer_init(&body->bytes, max_body);
+    tl_buffer_init(&body->bytes, max_body);
 }
 
 void http_body_fini(struct http_body *body)
 {
-    buffer_fini(&body->bytes);
+    tl_buffer_fini(&body->bytes);
 }
 
 // Whether there is room for what is now to come.
@@ -41,8 +43,8 @@ static bool announce(struct http_body *body)
 enum http_result http_body_begin(struct http_body *body, bool is_chunked, uint64_t length)
 {
     if (body->bytes.capacity > KEPT_CAPACITY)
-        buffer_fini(&body->bytes);
-    buffer_clear(&body->bytes);
+        tl_buffer_fini(&body->bytes);
+    tl_buffer_clear(&body->bytes);
     body->overhead = 0;
     body->digits = 0;
     body->is_dropped = false;
@@ -56,22 +58,11 @@ enum http_result http_body_begin(struct http_body *body, bool is_chunked, uint64
 
 bool http_body_drop(struct http_body *body, size_t max)
 {
-    buffer_fini(&body->bytes);
+    tl_buffer_fini(&body->bytes);
     body->is_dropped = true;
     body->room = max;
     // A chunk's size is announced when its digits are over.
     return body->state == CHUNK_SIZE || announce(body);
-}
-
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
 }
 
 static enum http_result end_size_digits(struct http_body *body, enum state next)
@@ -84,7 +75,7 @@ static enum http_result end_size_digits(struct http_body *body, enum state next)
 
 static enum http_result read_size_char(struct http_body *body, uint8_t c)
 {
-    int digit = hex_digit(c);
+    int digit = tl_hex_value((char)c);
     if (digit < 0)
         return c == '\r'  ? end_size_digits(body, CHUNK_SIZE_END)
                : c == ';' ? end_size_digits(body, CHUNK_EXTENSION)
@@ -142,7 +133,7 @@ static enum http_result read_data(struct http_body *body, const uint8_t *bytes, 
                                   size_t *used)
 {
     *used = size < body->left ? size : (size_t)body->left;
-    if (!body->is_dropped && !buffer_append(&body->bytes, bytes, *used))
+    if (!body->is_dropped && !tl_buffer_append(&body->bytes, bytes, *used))
         return HTTP_E_NOMEM;
     body->left -= *used;
     if (body->left == 0)

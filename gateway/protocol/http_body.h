@@ -7,10 +7,10 @@
 #include "gateway/protocol/http_lines.h"
 
 struct http_body {
-    struct buffer bytes; // its maximum is the body's
-    uint64_t left;       // bytes of the body or the chunk that are still to come
-    size_t room;         // bytes that may still be announced
-    size_t overhead;     // bytes of chunk extensions and trailers, which count for nothing
+    struct tl_buffer bytes; // its maximum is the body's
+    uint64_t left;          // bytes of the body or the chunk that are still to come
+    size_t room;            // bytes that may still be announced
+    size_t overhead;        // bytes of chunk extensions and trailers, which count for nothing
     size_t max_overhead;
     struct http_lines trailers;
     uint8_t digits; // of the chunk size so far

@@ -26,7 +26,7 @@ struct http_reader {
     enum state state;
     enum http_result error; // when FAILED
     struct http_lines lines;
-    struct buffer head_bytes;
+    struct tl_buffer head_bytes;
     struct http_head head;
     struct http_body body;
 };
@@ -39,7 +39,7 @@ struct http_reader *http_reader_new(const struct http_limits *limits)
     reader->limits = *limits;
     if (reader->limits.max_head > LARGEST_HEAD)
         reader->limits.max_head = LARGEST_HEAD;
-    buffer_init(&reader->head_bytes, reader->limits.max_head);
+    tl_buffer_init(&reader->head_bytes, reader->limits.max_head);
     http_body_init(&reader->body, limits->max_body, reader->limits.max_head);
     if (!http_head_init(&reader->head, limits->max_headers))
         http_reader_destroy(&reader);
@@ -50,7 +50,7 @@ void http_reader_destroy(struct http_reader **reader)
 {
     if (!*reader)
         return;
-    buffer_fini(&(*reader)->head_bytes);
+    tl_buffer_fini(&(*reader)->head_bytes);
     http_body_fini(&(*reader)->body);
     http_head_fini(&(*reader)->head);
     free(*reader);
@@ -60,8 +60,8 @@ void http_reader_destroy(struct http_reader **reader)
 void http_reader_reset(struct http_reader *reader)
 {
     if (reader->head_bytes.capacity > KEPT_HEAD)
-        buffer_fini(&reader->head_bytes);
-    buffer_clear(&reader->head_bytes);
+        tl_buffer_fini(&reader->head_bytes);
+    tl_buffer_clear(&reader->head_bytes);
     http_body_fini(&reader->body);
     http_body_init(&reader->body, reader->limits.max_body, reader->limits.max_head);
     reader->head.request = (struct http_request){0};
@@ -82,7 +82,7 @@ static enum http_result skip_blank(struct http_reader *reader, const uint8_t *by
     }
     if (*used < size) {
         http_lines_init(&reader->lines, true);
-        buffer_clear(&reader->head_bytes);
+        tl_buffer_clear(&reader->head_bytes);
         reader->state = HEAD;
     }
     return HTTP_MORE;
@@ -118,7 +118,7 @@ static enum http_result read_head(struct http_reader *reader, const uint8_t *byt
         http_lines_feed(&reader->lines, bytes, size < room ? size : room, used);
     if (result == HTTP_LINES_BAD)
         return HTTP_E_MALFORMED;
-    if (!buffer_append(&reader->head_bytes, bytes, *used))
+    if (!tl_buffer_append(&reader->head_bytes, bytes, *used))
         return HTTP_E_NOMEM;
     if (result == HTTP_LINES_END)
         return end_head(reader);

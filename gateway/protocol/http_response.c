@@ -65,7 +65,7 @@ static void write_date(char out[DATE_SIZE], time_t now)
     memcpy(out + 14, MONTHS + 3 * tm.tm_mon, 3);
 }
 
-static bool append_date(struct buffer *out)
+static bool append_date(struct tl_buffer *out)
 {
     static _Thread_local time_t written_at;
     static _Thread_local char line[DATE_SIZE];
@@ -74,32 +74,33 @@ static bool append_date(struct buffer *out)
         write_date(line, now);
         written_at = now;
     }
-    return buffer_append(out, line, DATE_SIZE - 1);
+    return tl_buffer_append(out, line, DATE_SIZE - 1);
 }
 
-static bool append_number_line(struct buffer *out, const char *name, size_t number)
+static bool append_number_line(struct tl_buffer *out, const char *name, size_t number)
 {
-    return buffer_append_text(out, name) && buffer_append_number(out, number) &&
-           buffer_append_text(out, "\r\n");
+    return tl_buffer_append_text(out, name) && tl_buffer_append_number(out, number) &&
+           tl_buffer_append_text(out, "\r\n");
 }
 
 // Clients that know how long the connection is kept do not send into one that is being closed.
-static bool append_connection(struct buffer *out, unsigned minor, unsigned keep_alive_s)
+static bool append_connection(struct tl_buffer *out, unsigned minor, unsigned keep_alive_s)
 {
     if (keep_alive_s == 0)
-        return buffer_append_text(out, "Connection: close\r\n");
-    return (minor > 0 || buffer_append_text(out, "Connection: keep-alive\r\n")) &&
+        return tl_buffer_append_text(out, "Connection: close\r\n");
+    return (minor > 0 || tl_buffer_append_text(out, "Connection: keep-alive\r\n")) &&
            append_number_line(out, "Keep-Alive: timeout=", keep_alive_s);
 }
 
-static bool append_status_line(struct buffer *out, int status)
+static bool append_status_line(struct tl_buffer *out, int status)
 {
-    return buffer_append_text(out, "HTTP/1.1 ") && buffer_append_number(out, (size_t)status) &&
-           buffer_append_text(out, " ") && buffer_append_text(out, http_status_text(status)) &&
-           buffer_append_text(out, "\r\n");
+    return tl_buffer_append_text(out, "HTTP/1.1 ") &&
+           tl_buffer_append_number(out, (size_t)status) && tl_buffer_append_text(out, " ") &&
+           tl_buffer_append_text(out, http_status_text(status)) &&
+           tl_buffer_append_text(out, "\r\n");
 }
 
-bool http_encode_head(struct buffer *out, int status, unsigned minor, unsigned keep_alive_s,
+bool http_encode_head(struct tl_buffer *out, int status, unsigned minor, unsigned keep_alive_s,
                       const char *headers, size_t body_size)
 {
     size_t before = out->size;
@@ -108,8 +109,8 @@ bool http_encode_head(struct buffer *out, int status, unsigned minor, unsigned k
     bool is_done = append_status_line(out, status) && (!is_final || append_date(out)) &&
                    (!has_length || append_number_line(out, "Content-Length: ", body_size)) &&
                    (!is_final || append_connection(out, minor, keep_alive_s)) &&
-                   buffer_append_text(out, headers) && buffer_append_text(out, "\r\n");
+                   tl_buffer_append_text(out, headers) && tl_buffer_append_text(out, "\r\n");
     if (!is_done)
-        buffer_truncate(out, before);
+        tl_buffer_truncate(out, before);
     return is_done;
 }

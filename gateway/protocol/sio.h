@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "gateway/base/buffer.h"
+#include "common/buffer.h"
 
 #define SIO_MAX_ATTACHMENTS 10  // as the reference's parser accepts
 #define SIO_MAX_DEPTH       64  // nesting of inbound JSON
@@ -80,12 +80,12 @@ bool sio_is_event_name(const json_t *name);
 // Appends the head of a packet's text: type, attachment count for binary types, namespace unless
 // "/", id unless SIO_NO_ID; the JSON follows. False: the bound is met or memory is out; nothing was
 // appended.
-bool sio_encode_head(struct buffer *out, enum sio_type type, unsigned attachment_count,
+bool sio_encode_head(struct tl_buffer *out, enum sio_type type, unsigned attachment_count,
                      const char *nsp, int64_t id);
 
 // Appends JSON text of `data`, compact, with the order of members kept, as JSON.stringify writes
 // it. False: out of memory, the bound is met, or `data` cannot be written (NULL, a string that is
 // no UTF-8, or nested more than 1,024 deep); nothing was appended.
-bool sio_encode_json(struct buffer *out, const json_t *data);
+bool sio_encode_json(struct tl_buffer *out, const json_t *data);
 
 #endif

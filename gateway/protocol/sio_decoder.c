@@ -16,7 +16,7 @@ struct sio_decoder {
     unsigned due;
     bool is_failed;
     struct sio_packet packet;
-    struct buffer bytes; // of all attachments, one after the other
+    struct tl_buffer bytes; // of all attachments, one after the other
     size_t sizes[SIO_MAX_ATTACHMENTS];
     struct sio_attachment attachments[SIO_MAX_ATTACHMENTS];
     char nsp[SIO_NAMESPACE_MAX + 1];
@@ -33,7 +33,7 @@ struct sio_decoder *sio_decoder_new(size_t max_bytes)
     if (!decoder)
         return NULL;
     decoder->max_bytes = max_bytes;
-    buffer_init(&decoder->bytes, max_bytes);
+    tl_buffer_init(&decoder->bytes, max_bytes);
     return decoder;
 }
 
@@ -44,8 +44,8 @@ static void forget_packet(struct sio_decoder *decoder)
     decoder->used = 0;
     decoder->due = 0;
     if (decoder->bytes.capacity > KEPT_CAPACITY)
-        buffer_fini(&decoder->bytes);
-    buffer_clear(&decoder->bytes);
+        tl_buffer_fini(&decoder->bytes);
+    tl_buffer_clear(&decoder->bytes);
 }
 
 void sio_decoder_destroy(struct sio_decoder **decoder)
@@ -53,7 +53,7 @@ void sio_decoder_destroy(struct sio_decoder **decoder)
     if (!*decoder)
         return;
     json_decref((*decoder)->packet.data);
-    buffer_fini(&(*decoder)->bytes);
+    tl_buffer_fini(&(*decoder)->bytes);
     free(*decoder);
     *decoder = NULL;
 }
@@ -238,7 +238,7 @@ static enum sio_result feed_attachment(struct sio_decoder *decoder, const uint8_
 {
     struct sio_packet *packet = &decoder->packet;
     if (decoder->due == 0 || size > decoder->max_bytes - decoder->used ||
-        !buffer_append(&decoder->bytes, bytes, size))
+        !tl_buffer_append(&decoder->bytes, bytes, size))
         return SIO_ERROR;
     decoder->used += size;
     decoder->sizes[packet->attachment_count++] = size;

@@ -2,99 +2,39 @@
 // Socket.IO packets into text. JSON is written as JSON.stringify writes it (but for the order of
 // integer-like keys, which stays as it is): the shortest digits that give the same double, no
 // spaces, nothing escaped that need not be, and nothing that depends on the locale.
-#include <float.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/number.h"
+#include "common/utf8.h"
 #include "gateway/protocol/sio.h"
-#include "gateway/protocol/utf8.h"
 
-enum {
-    MAX_DEPTH = 1024, // of what we write; a bound on the stack, not a rule
-    MAX_DIGITS = 17,  // that tell every double from the next
-};
+enum { MAX_DEPTH = 1024 }; // of what we write; a bound on the stack, not a rule
 
-bool sio_encode_head(struct buffer *out, enum sio_type type, unsigned attachment_count,
+bool sio_encode_head(struct tl_buffer *out, enum sio_type type, unsigned attachment_count,
                      const char *nsp, int64_t id)
 {
     size_t before = out->size;
     bool is_binary = type == SIO_BINARY_EVENT || type == SIO_BINARY_ACK;
     bool has_nsp = strcmp(nsp, "/") != 0;
     const char type_char = (char)('0' + type);
-    bool is_done = buffer_append(out, &type_char, 1) &&
-                   (!is_binary || buffer_append_format(out, "%u-", attachment_count)) &&
-                   (!has_nsp || (buffer_append_text(out, nsp) && buffer_append_text(out, ","))) &&
-                   (id == SIO_NO_ID || buffer_append_format(out, "%" PRId64, id));
+    bool is_done =
+        tl_buffer_append(out, &type_char, 1) &&
+        (!is_binary || tl_buffer_append_format(out, "%u-", attachment_count)) &&
+        (!has_nsp || (tl_buffer_append_text(out, nsp) && tl_buffer_append_text(out, ","))) &&
+        (id == SIO_NO_ID || tl_buffer_append_format(out, "%" PRId64, id));
     if (!is_done)
-        buffer_truncate(out, before);
+        tl_buffer_truncate(out, before);
     return is_done;
 }
 
-// ---- Numbers
-
-struct decimal {
-    char digits[MAX_DIGITS + 1]; // without trailing zeros
-    int count;
-    int point; // the value is 0.DIGITS times ten to this
-};
-
-// Writes the number with `count` digits, and tells whether that reads as the same double. Whatever
-// stands between the digits is the locale's business, so it is skipped.
-static bool to_decimal(double value, int count, struct decimal *decimal)
-{
-    char text[64];
-    snprintf(text, sizeof text, "%.*e", count - 1, value);
-    const char *exponent = strrchr(text, 'e');
-    decimal->count = 0;
-    for (const char *at = text; at < exponent; at++)
-        if (*at >= '0' && *at <= '9')
-            decimal->digits[decimal->count++] = *at;
-    decimal->point = atoi(exponent + 1) + 1;
-    while (decimal->count > 1 && decimal->digits[decimal->count - 1] == '0')
-        decimal->count--;
-    decimal->digits[decimal->count] = '\0';
-    return strtod(text, NULL) == value;
-}
-
-static bool append_zeros(struct buffer *out, int count)
-{
-    return buffer_append(out, "000000000000000000000", (size_t)count);
-}
-
-// The layout of ECMAScript's Number::toString.
-static bool append_decimal(struct buffer *out, const struct decimal *decimal)
-{
-    const char *digits = decimal->digits;
-    int count = decimal->count;
-    int point = decimal->point;
-    if (count <= point && point <= 21)
-        return buffer_append_text(out, digits) && append_zeros(out, point - count);
-    if (point > 0 && point <= 21)
-        return buffer_append_format(out, "%.*s.%s", point, digits, digits + point);
-    if (point > -6 && point <= 0)
-        return buffer_append_text(out, "0.") && append_zeros(out, -point) &&
-               buffer_append_text(out, digits);
-    return buffer_append_format(out, "%c%s%se%+d", digits[0], count > 1 ? "." : "", digits + 1,
-                                point - 1);
-}
-
 // jansson holds finite reals alone.
-static bool append_real(struct buffer *out, double value)
+static bool append_real(struct tl_buffer *out, double value)
 {
-    if (value == 0)
-        return buffer_append_text(out, "0"); // and -0 too
-    if (value < 0 && !buffer_append_text(out, "-"))
-        return false;
-    value = fabs(value);
-    // 15 digits are the shortest form of all that has so few; subnormals may be told by fewer.
-    int count = value < DBL_MIN ? 1 : DBL_DIG;
-    struct decimal decimal;
-    while (!to_decimal(value, count, &decimal) && count < MAX_DIGITS)
-        count++;
-    return append_decimal(out, &decimal);
+    char text[TL_NUMBER_MAX];
+    return tl_buffer_append(out, text, tl_format_double(value, text));
 }
 
 // ---- Strings
@@ -121,58 +61,59 @@ static const char *short_escape(uint8_t c)
     }
 }
 
-static bool append_string(struct buffer *out, const char *text, size_t size)
+static bool append_string(struct tl_buffer *out, const char *text, size_t size)
 {
     const uint8_t *bytes = (const uint8_t *)text;
-    if (!utf8_is_valid(bytes, size) || !buffer_append_text(out, "\""))
+    if (!tl_utf8_is_valid(bytes, size) || !tl_buffer_append_text(out, "\""))
         return false;
     size_t plain = 0; // everything before it is in `out`
     for (size_t at = 0; at < size; at++) {
         const char *escape = short_escape(bytes[at]);
         if (!escape && bytes[at] >= ' ')
             continue;
-        if (!buffer_append(out, bytes + plain, at - plain) ||
-            !(escape ? buffer_append_text(out, escape)
-                     : buffer_append_format(out, "\\u%04x", bytes[at])))
+        if (!tl_buffer_append(out, bytes + plain, at - plain) ||
+            !(escape ? tl_buffer_append_text(out, escape)
+                     : tl_buffer_append_format(out, "\\u%04x", bytes[at])))
             return false;
         plain = at + 1;
     }
-    return buffer_append(out, bytes + plain, size - plain) && buffer_append_text(out, "\"");
+    return tl_buffer_append(out, bytes + plain, size - plain) && tl_buffer_append_text(out, "\"");
 }
 
 // ---- Values
 
-static bool append_value(struct buffer *out, const json_t *value, unsigned depth);
+static bool append_value(struct tl_buffer *out, const json_t *value, unsigned depth);
 
-static bool append_array(struct buffer *out, const json_t *array, unsigned depth)
+static bool append_array(struct tl_buffer *out, const json_t *array, unsigned depth)
 {
-    if (!buffer_append_text(out, "["))
+    if (!tl_buffer_append_text(out, "["))
         return false;
     for (size_t i = 0; i < json_array_size(array); i++)
-        if ((i > 0 && !buffer_append_text(out, ",")) ||
+        if ((i > 0 && !tl_buffer_append_text(out, ",")) ||
             !append_value(out, json_array_get(array, i), depth))
             return false;
-    return buffer_append_text(out, "]");
+    return tl_buffer_append_text(out, "]");
 }
 
-static bool append_object(struct buffer *out, const json_t *object, unsigned depth)
+static bool append_object(struct tl_buffer *out, const json_t *object, unsigned depth)
 {
     // jansson's iterators want a non-const object, and do not change it.
     json_t *members = (json_t *)(uintptr_t)object;
-    if (!buffer_append_text(out, "{"))
+    if (!tl_buffer_append_text(out, "{"))
         return false;
     bool is_first = true;
     for (void *at = json_object_iter(members); at; at = json_object_iter_next(members, at)) {
         const char *key = json_object_iter_key(at);
-        if ((!is_first && !buffer_append_text(out, ",")) || !append_string(out, key, strlen(key)) ||
-            !buffer_append_text(out, ":") || !append_value(out, json_object_iter_value(at), depth))
+        if ((!is_first && !tl_buffer_append_text(out, ",")) ||
+            !append_string(out, key, strlen(key)) || !tl_buffer_append_text(out, ":") ||
+            !append_value(out, json_object_iter_value(at), depth))
             return false;
         is_first = false;
     }
-    return buffer_append_text(out, "}");
+    return tl_buffer_append_text(out, "}");
 }
 
-static bool append_value(struct buffer *out, const json_t *value, unsigned depth)
+static bool append_value(struct tl_buffer *out, const json_t *value, unsigned depth)
 {
     if (!value || depth == MAX_DEPTH)
         return false;
@@ -184,24 +125,24 @@ static bool append_value(struct buffer *out, const json_t *value, unsigned depth
     case JSON_STRING:
         return append_string(out, json_string_value(value), json_string_length(value));
     case JSON_INTEGER:
-        return buffer_append_format(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        return tl_buffer_append_format(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     case JSON_REAL:
         return append_real(out, json_real_value(value));
     case JSON_TRUE:
-        return buffer_append_text(out, "true");
+        return tl_buffer_append_text(out, "true");
     case JSON_FALSE:
-        return buffer_append_text(out, "false");
+        return tl_buffer_append_text(out, "false");
     case JSON_NULL:
-        return buffer_append_text(out, "null");
+        return tl_buffer_append_text(out, "null");
     }
     return false;
 }
 
-bool sio_encode_json(struct buffer *out, const json_t *data)
+bool sio_encode_json(struct tl_buffer *out, const json_t *data)
 {
     size_t before = out->size;
     if (append_value(out, data, 0))
         return true;
-    buffer_truncate(out, before);
+    tl_buffer_truncate(out, before);
     return false;
 }

@@ -15,30 +15,30 @@ enum {
 
 // A text frame that is being written.
 struct frame {
-    struct buffer *out;
+    struct tl_buffer *out;
     size_t start;
     size_t payload; // where it begins, behind the gap
 };
 
-static bool frame_begin(struct frame *frame, struct buffer *out)
+static bool frame_begin(struct frame *frame, struct tl_buffer *out)
 {
     static const char MARK = EIO_MESSAGE;
     frame->out = out;
     frame->start = out->size;
     frame->payload = frame->start + GUESSED_HEADER;
-    if (!buffer_reserve(out, GUESSED_HEADER + MARK_SIZE))
+    if (!tl_buffer_reserve(out, GUESSED_HEADER + MARK_SIZE))
         return false;
-    buffer_commit(out, GUESSED_HEADER);
-    return buffer_append(out, &MARK, MARK_SIZE);
+    tl_buffer_commit(out, GUESSED_HEADER);
+    return tl_buffer_append(out, &MARK, MARK_SIZE);
 }
 
 static bool frame_end(struct frame *frame)
 {
-    struct buffer *out = frame->out;
+    struct tl_buffer *out = frame->out;
     uint8_t header[WS_HEADER_MAX];
     size_t size = out->size - frame->payload;
     size_t header_size = ws_encode_header(header, WS_TEXT, size);
-    if (header_size > GUESSED_HEADER && !buffer_reserve(out, header_size - GUESSED_HEADER))
+    if (header_size > GUESSED_HEADER && !tl_buffer_reserve(out, header_size - GUESSED_HEADER))
         return false;
     uint8_t *start = out->bytes + frame->start;
     if (header_size != GUESSED_HEADER)
@@ -48,7 +48,7 @@ static bool frame_end(struct frame *frame)
     return true;
 }
 
-static bool append_attachments(struct buffer *out, const struct sio_attachment *attachments,
+static bool append_attachments(struct tl_buffer *out, const struct sio_attachment *attachments,
                                unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
@@ -80,17 +80,17 @@ struct content {
     unsigned part_count;
 };
 
-static bool append_content(struct buffer *out, const struct content *content)
+static bool append_content(struct tl_buffer *out, const struct content *content)
 {
     if (content->data)
         return sio_encode_json(out, content->data);
     for (unsigned i = 0; i < content->part_count; i++)
-        if (!buffer_append(out, content->parts[i].text, content->parts[i].size))
+        if (!tl_buffer_append(out, content->parts[i].text, content->parts[i].size))
             return false;
     return true;
 }
 
-static bool encode(struct buffer *out, enum sio_type type, const char *nsp, int64_t id,
+static bool encode(struct tl_buffer *out, enum sio_type type, const char *nsp, int64_t id,
                    const struct content *content, const struct sio_attachment *attachments,
                    unsigned attachment_count)
 {
@@ -101,11 +101,11 @@ static bool encode(struct buffer *out, enum sio_type type, const char *nsp, int6
         append_content(out, content) && frame_end(&frame) &&
         append_attachments(out, attachments, attachment_count))
         return true;
-    buffer_truncate(out, before);
+    tl_buffer_truncate(out, before);
     return false;
 }
 
-bool sio_frames_encode(struct buffer *out, enum sio_type type, const char *nsp, int64_t id,
+bool sio_frames_encode(struct tl_buffer *out, enum sio_type type, const char *nsp, int64_t id,
                        const json_t *data, const struct sio_attachment *attachments,
                        unsigned attachment_count)
 {
@@ -113,7 +113,7 @@ bool sio_frames_encode(struct buffer *out, enum sio_type type, const char *nsp, 
     return encode(out, type, nsp, id, &content, attachments, attachment_count);
 }
 
-bool sio_frames_encode_text(struct buffer *out, enum sio_type type, const char *nsp, int64_t id,
+bool sio_frames_encode_text(struct tl_buffer *out, enum sio_type type, const char *nsp, int64_t id,
                             const struct sio_text *parts, unsigned part_count,
                             const struct sio_attachment *attachments, unsigned attachment_count)
 {

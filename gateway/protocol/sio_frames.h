@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "gateway/base/buffer.h"
+#include "common/buffer.h"
 #include "gateway/protocol/eio.h"
 #include "gateway/protocol/sio.h"
 
@@ -19,7 +19,7 @@
 // attachments belong. EVENT and ACK become their binary kin if there are attachments, and the other
 // way round. False: the buffer's bound is met, memory is out or `data` cannot be written; then
 // nothing was appended. The bound should leave 2 bytes more than the frames take.
-bool sio_frames_encode(struct buffer *out, enum sio_type type, const char *nsp, int64_t id,
+bool sio_frames_encode(struct tl_buffer *out, enum sio_type type, const char *nsp, int64_t id,
                        const json_t *data, const struct sio_attachment *attachments,
                        unsigned attachment_count);
 
@@ -29,7 +29,7 @@ struct sio_text {
     const char *text;
     size_t size;
 };
-bool sio_frames_encode_text(struct buffer *out, enum sio_type type, const char *nsp, int64_t id,
+bool sio_frames_encode_text(struct tl_buffer *out, enum sio_type type, const char *nsp, int64_t id,
                             const struct sio_text *parts, unsigned part_count,
                             const struct sio_attachment *attachments, unsigned attachment_count);
 

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/base/buffer.h"
+#include "common/buffer.h"
+#include "common/hex.h"
 #include "gateway/protocol/sio.h"
 
 enum {
@@ -42,17 +43,6 @@ static size_t number_size(const struct text *text)
 
 // ---- Surrogates
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 // The code unit of an escape \uXXXX at `at`, or -1.
 static int escaped_unit(const char *at, const char *end)
 {
@@ -60,7 +50,7 @@ static int escaped_unit(const char *at, const char *end)
         return -1;
     int unit = 0;
     for (int i = 2; i < ESCAPE_SIZE; i++) {
-        int digit = hex_digit(at[i]);
+        int digit = tl_hex_value(at[i]);
         if (digit < 0)
             return -1;
         unit = unit << 4 | digit;
@@ -162,7 +152,7 @@ static bool is_beyond_integers(const char *number)
     return errno == ERANGE;
 }
 
-static bool adapt_number(struct buffer *out, struct text *text)
+static bool adapt_number(struct tl_buffer *out, struct text *text)
 {
     size_t size = number_size(text);
     const char *at = text->at;
@@ -174,16 +164,16 @@ static bool adapt_number(struct buffer *out, struct text *text)
         number[size] = '\0';
         if (is_number(number, &is_integer)) {
             if (isinf(strtod(number, NULL)))
-                return buffer_append_text(out, "null");
+                return tl_buffer_append_text(out, "null");
             if (is_integer && is_beyond_integers(number))
-                return buffer_append(out, number, size) && buffer_append_text(out, ".0");
+                return tl_buffer_append(out, number, size) && tl_buffer_append_text(out, ".0");
         }
     }
-    return buffer_append(out, at, size);
+    return tl_buffer_append(out, at, size);
 }
 
 // Copies a string; `at` is behind its opening quote, which was copied.
-static bool adapt_string(struct buffer *out, struct text *text)
+static bool adapt_string(struct tl_buffer *out, struct text *text)
 {
     while (text->at < text->end && *text->at != '"') {
         const char *at = text->at;
@@ -196,14 +186,14 @@ static bool adapt_string(struct buffer *out, struct text *text)
         } else if (is_lone) {
             size = ESCAPE_SIZE;
         }
-        if (!(is_lone ? buffer_append_text(out, "\\ufffd") : buffer_append(out, at, size)))
+        if (!(is_lone ? tl_buffer_append_text(out, "\\ufffd") : tl_buffer_append(out, at, size)))
             return false;
         text->at += size;
     }
     return true;
 }
 
-static bool adapt(struct buffer *out, struct text text)
+static bool adapt(struct tl_buffer *out, struct text text)
 {
     while (text.at < text.end) {
         char c = *text.at;
@@ -213,11 +203,11 @@ static bool adapt(struct buffer *out, struct text text)
             continue;
         }
         text.at++;
-        if (!buffer_append(out, &c, 1) || (c == '"' && !adapt_string(out, &text)))
+        if (!tl_buffer_append(out, &c, 1) || (c == '"' && !adapt_string(out, &text)))
             return false;
         if (c == '"' && text.at < text.end) {
             text.at++;
-            if (!buffer_append(out, &c, 1))
+            if (!tl_buffer_append(out, &c, 1))
                 return false;
         }
     }
@@ -234,11 +224,11 @@ json_t *sio_json_parse(const uint8_t *text, size_t size)
     if (!is_suspect)
         return json_loadb(whole.at, size, FLAGS, NULL);
 
-    struct buffer adapted;
-    buffer_init(&adapted, SIZE_MAX / 2);
+    struct tl_buffer adapted;
+    tl_buffer_init(&adapted, SIZE_MAX / 2);
     json_t *value = NULL;
     if (adapt(&adapted, whole))
         value = json_loadb((char *)adapted.bytes, adapted.size, FLAGS, NULL);
-    buffer_fini(&adapted);
+    tl_buffer_fini(&adapted);
     return value;
 }

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "gateway/base/buffer.h"
+#include "common/buffer.h"
 
 enum ws_opcode {
     WS_CONTINUATION = 0x0,
@@ -51,12 +51,12 @@ enum ws_result {
 // Small enough to be embedded; owns memory only while a message is incomplete or handed out. All
 // members but `error` are the decoder's own.
 struct ws_decoder {
-    struct buffer message; // payload of an incomplete message; its maximum is the message bound
-    uint64_t frame_left;   // payload bytes of the present frame that are still to come
-    uint64_t frame_offset; // payload bytes of the present frame seen so far (for the mask)
-    uint32_t utf8_state;   // of the validator, across frames of a text message
-    uint16_t error;        // a ws_close_code after WS_ERROR
-    uint8_t head[14];      // of the present frame, while it is incomplete
+    struct tl_buffer message; // payload of an incomplete message; its maximum is the message bound
+    uint64_t frame_left;      // payload bytes of the present frame that are still to come
+    uint64_t frame_offset;    // payload bytes of the present frame seen so far (for the mask)
+    uint32_t utf8_state;      // of the validator, across frames of a text message
+    uint16_t error;           // a ws_close_code after WS_ERROR
+    uint8_t head[14];         // of the present frame, while it is incomplete
     uint8_t head_size;
     uint8_t mask[4];
     uint8_t opcode;         // of the present frame
@@ -94,7 +94,8 @@ size_t ws_encode_header(uint8_t out[WS_HEADER_MAX], enum ws_opcode opcode, uint6
 
 // Appends a whole unmasked, final frame. False: the buffer's bound is met or memory is out; nothing
 // was appended.
-bool ws_append_frame(struct buffer *out, enum ws_opcode opcode, const void *payload, size_t size);
+bool ws_append_frame(struct tl_buffer *out, enum ws_opcode opcode, const void *payload,
+                     size_t size);
 
 #define WS_CLOSE_FRAME_MAX 127
 

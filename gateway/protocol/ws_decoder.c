@@ -7,7 +7,7 @@
 // - The result does not depend on where the input was split.
 #include <string.h>
 
-#include "gateway/protocol/utf8.h"
+#include "common/utf8.h"
 #include "gateway/protocol/ws.h"
 
 enum state {
@@ -26,19 +26,19 @@ struct input {
 void ws_decoder_init(struct ws_decoder *decoder, size_t max_message)
 {
     memset(decoder, 0, sizeof *decoder);
-    buffer_init(&decoder->message, max_message);
+    tl_buffer_init(&decoder->message, max_message);
 }
 
 void ws_decoder_fini(struct ws_decoder *decoder)
 {
-    buffer_fini(&decoder->message);
+    tl_buffer_fini(&decoder->message);
 }
 
 static enum ws_result fail(struct ws_decoder *decoder, enum ws_close_code code)
 {
     decoder->state = FAILED;
     decoder->error = (uint16_t)code;
-    buffer_fini(&decoder->message);
+    tl_buffer_fini(&decoder->message);
     return WS_ERROR;
 }
 
@@ -122,7 +122,7 @@ static enum ws_result read_head(struct ws_decoder *decoder, struct input *in)
             return fail(decoder, WS_CLOSE_TOO_BIG);
         if (decoder->opcode != WS_CONTINUATION) {
             decoder->message_opcode = decoder->opcode;
-            decoder->utf8_state = UTF8_START;
+            decoder->utf8_state = TL_UTF8_START;
         }
     }
     memcpy(decoder->mask, decoder->head + head_size - sizeof decoder->mask, sizeof decoder->mask);
@@ -174,10 +174,10 @@ static enum ws_result end_close(struct ws_decoder *decoder, struct ws_message *m
         message->size = decoder->control_size - 2u;
         if (!is_close_code_valid(message->close_code))
             return fail(decoder, WS_CLOSE_PROTOCOL);
-        if (!utf8_is_valid(message->bytes, message->size))
+        if (!tl_utf8_is_valid(message->bytes, message->size))
             return fail(decoder, WS_CLOSE_INVALID_TEXT);
     }
-    buffer_fini(&decoder->message); // what a close frame interrupts will not be finished
+    tl_buffer_fini(&decoder->message); // what a close frame interrupts will not be finished
     decoder->state = AFTER_CLOSE;
     return WS_MESSAGE;
 }
@@ -202,18 +202,18 @@ static enum ws_result read_data(struct ws_decoder *decoder, const uint8_t *part,
                                 struct ws_message *message)
 {
     bool is_text = decoder->message_opcode == WS_TEXT;
-    if (is_text && !utf8_feed(&decoder->utf8_state, part, size))
+    if (is_text && !tl_utf8_feed(&decoder->utf8_state, part, size))
         return fail(decoder, WS_CLOSE_INVALID_TEXT);
 
     bool is_whole = decoder->frame_left == 0 && decoder->is_final;
     bool is_in_input = is_whole && decoder->message.size == 0;
-    if (!is_in_input && !buffer_append(&decoder->message, part, size))
+    if (!is_in_input && !tl_buffer_append(&decoder->message, part, size))
         return fail(decoder, WS_CLOSE_INTERNAL);
     if (decoder->frame_left == 0)
         decoder->state = READING_HEAD;
     if (!is_whole)
         return WS_MORE;
-    if (is_text && decoder->utf8_state != UTF8_START)
+    if (is_text && decoder->utf8_state != TL_UTF8_START)
         return fail(decoder, WS_CLOSE_INVALID_TEXT);
 
     *message = (struct ws_message){
@@ -258,7 +258,7 @@ enum ws_result ws_decoder_feed(struct ws_decoder *decoder, uint8_t *bytes, size_
         return WS_MORE;
     }
     if (decoder->is_handed_out) {
-        buffer_fini(&decoder->message);
+        tl_buffer_fini(&decoder->message);
         decoder->is_handed_out = false;
     }
     struct input in = {.bytes = bytes, .size = size};

@@ -80,27 +80,27 @@ static void refuse(struct eio_server *server, struct http_exchange *exchange,
                 rows[refusal].message, true);
         return;
     }
-    struct buffer body;
-    buffer_init(&body, 128);
-    bool is_whole = buffer_append_format(&body, "{\"code\":%d,\"message\":\"%s\"}", (int)refusal,
-                                         rows[refusal].message) &&
-                    buffer_append(&body, "", 1);
+    struct tl_buffer body;
+    tl_buffer_init(&body, 128);
+    bool is_whole = tl_buffer_append_format(&body, "{\"code\":%d,\"message\":\"%s\"}", (int)refusal,
+                                            rows[refusal].message) &&
+                    tl_buffer_append(&body, "", 1);
     respond(server, exchange, request, rows[refusal].status, "Content-Type: application/json\r\n",
             is_whole ? (const char *)body.bytes : "", false);
-    buffer_fini(&body);
+    tl_buffer_fini(&body);
 }
 
 static void answer_preflight(const struct eio_server *server, struct http_exchange *exchange,
                              const struct http_request *request)
 {
-    struct buffer headers;
-    buffer_init(&headers, HEADERS_MAX);
+    struct tl_buffer headers;
+    tl_buffer_init(&headers, HEADERS_MAX);
     if (cors_append_preflight(server->host.cors, request, &headers) &&
-        buffer_append(&headers, "", 1))
+        tl_buffer_append(&headers, "", 1))
         http_respond(exchange, 204, (const char *)headers.bytes, NULL, 0, false);
     else
         http_respond(exchange, 503, "", NULL, 0, true);
-    buffer_fini(&headers);
+    tl_buffer_fini(&headers);
 }
 
 // ---- Checks
@@ -164,8 +164,8 @@ static void handshake(struct eio_server *server, struct http_exchange *exchange,
 {
     const struct eio_server_options *options = &server->options;
     struct eio_session *session = eio__session_new(server);
-    struct buffer open;
-    buffer_init(&open, OPEN_MAX);
+    struct tl_buffer open;
+    tl_buffer_init(&open, OPEN_MAX);
     if (!session ||
         !eio_encode_open(&open, session->id, ops->can_upgrade, options->ping_interval_ms,
                          options->ping_timeout_ms, options->max_payload)) {
@@ -178,12 +178,12 @@ static void handshake(struct eio_server *server, struct http_exchange *exchange,
         ops->accept(&server->host, exchange, request, &open, &eio__session_events, session);
     if (!transport)
         goto fail;
-    buffer_fini(&open);
+    tl_buffer_fini(&open);
     if (!eio__session_open(session, transport))
         gw_log(GW_LOG_WARNING, "engine", "a client was refused: out of memory");
     return;
 fail:
-    buffer_fini(&open);
+    tl_buffer_fini(&open);
     if (session)
         eio__session_discard(session);
 }
@@ -260,23 +260,29 @@ struct eio_server *eio_server_new(struct gw_loop *loop, struct gw_metrics *metri
     gw_deadline_queue_init(&server->ping_timeouts, loop, options->ping_timeout_ms);
     gw_deadline_queue_init(&server->upgrade_timeouts, loop, options->upgrade_timeout_ms);
     gw_deadline_queue_init(&server->releases, loop, RELEASE_MS);
-    list_init(&server->sessions);
+    tl_table_init(&server->by_id);
+    tl_list_init(&server->sessions);
     return server;
 }
 
 static void end_sessions(struct eio_server *server)
 {
-    struct eio_session *session, *next;
-    HASH_ITER(hh, server->by_id, session, next)
-    eio__session_end(session, EIO__SHUTTING_DOWN);
+    for (struct tl_list *at = server->sessions.next, *next; at != &server->sessions; at = next) {
+        next = at->next;
+        struct eio_session *session = TL_LIST_ENTRY(at, struct eio_session, link);
+        if (session->state != EIO_SESSION_OPENING)
+            eio__session_end(session, EIO__SHUTTING_DOWN);
+    }
 }
 
 void eio_server_stop(struct eio_server *server)
 {
-    struct eio_session *session, *next;
     server->is_stopping = true;
-    HASH_ITER(hh, server->by_id, session, next)
-    {
+    for (struct tl_list *at = server->sessions.next, *next; at != &server->sessions; at = next) {
+        next = at->next;
+        struct eio_session *session = TL_LIST_ENTRY(at, struct eio_session, link);
+        if (session->state == EIO_SESSION_OPENING)
+            continue;
         if (eio__upgrade_is_probed(session))
             eio_session_close(session, EIO__SHUTTING_DOWN);
         else
@@ -286,7 +292,7 @@ void eio_server_stop(struct eio_server *server)
 
 bool eio_server_is_drained(const struct eio_server *server)
 {
-    return list_is_empty(&server->sessions) && list_is_empty(&server->host.transports);
+    return tl_list_is_empty(&server->sessions) && tl_list_is_empty(&server->host.transports);
 }
 
 void eio_server_destroy(struct eio_server **handle)
@@ -297,12 +303,13 @@ void eio_server_destroy(struct eio_server **handle)
         return;
     server->is_stopping = true;
     end_sessions(server);
-    while (!list_is_empty(&server->sessions))
-        eio__session_destroy(LIST_ENTRY(server->sessions.next, struct eio_session, link));
+    while (!tl_list_is_empty(&server->sessions))
+        eio__session_destroy(TL_LIST_ENTRY(server->sessions.next, struct eio_session, link));
     transport_host_fini(&server->host);
     gw_deadline_queue_fini(&server->ping_intervals);
     gw_deadline_queue_fini(&server->ping_timeouts);
     gw_deadline_queue_fini(&server->upgrade_timeouts);
     gw_deadline_queue_fini(&server->releases);
+    tl_table_fini(&server->by_id);
     free(server);
 }

@@ -47,7 +47,7 @@ static void expire(struct eio_session *session)
 
 static void on_heartbeat(struct gw_deadline *deadline)
 {
-    struct eio_session *session = LIST_ENTRY(deadline, struct eio_session, heartbeat);
+    struct eio_session *session = TL_LIST_ENTRY(deadline, struct eio_session, heartbeat);
     if (session->is_pong_awaited) {
         expire(session);
         return;
@@ -201,7 +201,7 @@ static void tell_close(struct eio_session *session)
 
 static void on_task(struct gw_task *task)
 {
-    struct eio_session *session = LIST_ENTRY(task, struct eio_session, task);
+    struct eio_session *session = TL_LIST_ENTRY(task, struct eio_session, task);
     if (session->state != EIO_SESSION_ENDED) {
         judge(session);
     } else if (!session->is_close_told) {
@@ -219,7 +219,7 @@ void eio__session_end(struct eio_session *session, const char *reason)
         return;
     set_state(session, EIO_SESSION_ENDED);
     session->reason = reason;
-    HASH_DEL(server->by_id, session);
+    tl_table_remove(&server->by_id, &session->node);
     gw_deadline_stop(&session->heartbeat);
     eio__upgrade_abandon(session);
     struct transport *transport = session->transport;
@@ -237,7 +237,7 @@ void eio__session_destroy(struct eio_session *session)
     assert(session->state == EIO_SESSION_ENDED);
     tell_close(session);
     gw_task_cancel(&session->task);
-    list_remove(&session->link);
+    tl_list_remove(&session->link);
     free(session);
 }
 
@@ -302,14 +302,14 @@ struct eio_session *eio__session_new(struct eio_server *server)
     session->state = EIO_SESSION_OPENING;
     gw_deadline_init(&session->heartbeat, on_heartbeat);
     gw_task_init(&session->task, on_task);
-    list_append(&server->sessions, &session->link);
+    tl_list_append(&server->sessions, &session->link);
     return session;
 }
 
 void eio__session_discard(struct eio_session *session)
 {
     assert(session->state == EIO_SESSION_OPENING);
-    list_remove(&session->link);
+    tl_list_remove(&session->link);
     free(session);
 }
 
@@ -317,12 +317,9 @@ bool eio__session_open(struct eio_session *session, struct transport *transport)
 {
     struct eio_server *server = session->server;
     struct gw_metrics *metrics = server->host.metrics;
-    HASH_ADD(hh, server->by_id, id[0], GW_ID_SIZE, session);
-    if (!session->hh.tbl) {
-        transport->ops->drop(transport);
-        eio__session_discard(session);
-        return false;
-    }
+    session->node.name = session->id;
+    session->node.name_size = GW_ID_SIZE;
+    tl_table_insert(&server->by_id, &session->node);
     session->transport = transport;
     set_state(session, EIO_SESSION_OPEN);
     start_ping_interval(session);
@@ -339,8 +336,8 @@ int eio_id_worker(const char *id)
 
 struct eio_session *eio__session_find(struct eio_server *server, const char *id)
 {
-    struct eio_session *session;
-    HASH_FIND(hh, server->by_id, id, strlen(id), session);
+    struct tl_node *node = tl_table_find(&server->by_id, id, strlen(id));
+    struct eio_session *session = node ? TL_TABLE_ENTRY(node, struct eio_session, node) : NULL;
     // Input comes before deadlines in a turn, and timers are a little late; but a request that
     // comes after the time is up, as its client counts, must not find the session.
     if (session && session->state == EIO_SESSION_OPEN && session->is_pong_awaited &&

@@ -16,7 +16,7 @@
 
 static void on_timeout(struct gw_deadline *deadline)
 {
-    eio__upgrade_abandon(LIST_ENTRY(deadline, struct eio_upgrade, timeout)->session);
+    eio__upgrade_abandon(TL_LIST_ENTRY(deadline, struct eio_upgrade, timeout)->session);
 }
 
 static void release_poll(struct eio_upgrade *upgrade)
@@ -29,7 +29,7 @@ static void release_poll(struct eio_upgrade *upgrade)
 // A client that has not seen the answer to its probe yet polls once more.
 static void on_release(struct gw_deadline *deadline)
 {
-    release_poll(LIST_ENTRY(deadline, struct eio_upgrade, release));
+    release_poll(TL_LIST_ENTRY(deadline, struct eio_upgrade, release));
 }
 
 // The client has moved.

@@ -19,7 +19,7 @@ struct awaited {
 };
 
 struct ack_queue {
-    struct list link; // of server->ack_queues
+    struct tl_list link; // of server->ack_queues
     struct gw_deadline_queue deadlines;
 };
 
@@ -31,7 +31,7 @@ struct sio_ack *sio__ack_new(struct sio_socket *socket, int64_t id)
     if (!ack)
         return NULL;
     *ack = (struct sio_ack){.socket = socket, .id = id};
-    list_append(&socket->acks, &ack->link);
+    tl_list_append(&socket->acks, &ack->link);
     return ack;
 }
 
@@ -39,7 +39,7 @@ void sio_ack_drop(struct sio_ack *ack)
 {
     if (!ack)
         return;
-    list_remove(&ack->link);
+    tl_list_remove(&ack->link);
     free(ack);
 }
 
@@ -70,22 +70,22 @@ static void complete(struct awaited *awaited, const struct sio_message *answer)
     sio_ack_fn *fn = awaited->fn;
     void *arg = awaited->arg;
     gw_deadline_stop(&awaited->deadline);
-    list_remove(&awaited->ack.link);
+    tl_list_remove(&awaited->ack.link);
     free(awaited);
     fn(socket, answer, arg);
 }
 
 static void on_deadline(struct gw_deadline *deadline)
 {
-    complete(LIST_ENTRY(deadline, struct awaited, deadline), NULL);
+    complete(TL_LIST_ENTRY(deadline, struct awaited, deadline), NULL);
 }
 
 static struct gw_deadline_queue *deadline_queue(struct sio_server *server, int64_t timeout_ms)
 {
     struct ack_queue *nearest = NULL;
     unsigned count = 0;
-    for (struct list *at = server->ack_queues.next; at != &server->ack_queues; at = at->next) {
-        struct ack_queue *queue = LIST_ENTRY(at, struct ack_queue, link);
+    for (struct tl_list *at = server->ack_queues.next; at != &server->ack_queues; at = at->next) {
+        struct ack_queue *queue = TL_LIST_ENTRY(at, struct ack_queue, link);
         int64_t delay = queue->deadlines.delay;
         if (delay == timeout_ms)
             return &queue->deadlines;
@@ -103,7 +103,7 @@ static struct gw_deadline_queue *deadline_queue(struct sio_server *server, int64
     if (!queue)
         return NULL;
     gw_deadline_queue_init(&queue->deadlines, server->loop, timeout_ms);
-    list_append(&server->ack_queues, &queue->link);
+    tl_list_append(&server->ack_queues, &queue->link);
     return &queue->deadlines;
 }
 
@@ -124,7 +124,7 @@ bool sio_emit_with_ack(struct sio_socket *socket, const struct sio_message *mess
     awaited->ack = (struct sio_ack){.socket = socket, .id = nsp->next_ack++, .is_awaited = true};
     awaited->fn = on_ack;
     awaited->arg = arg;
-    list_append(&socket->acks, &awaited->ack.link);
+    tl_list_append(&socket->acks, &awaited->ack.link);
     gw_deadline_init(&awaited->deadline, on_deadline);
     gw_deadline_start(queue, &awaited->deadline);
     return true;
@@ -137,10 +137,10 @@ fail:
 
 static struct awaited *find_awaited(const struct sio_socket *socket, int64_t id)
 {
-    for (struct list *at = socket->acks.next; at != &socket->acks; at = at->next) {
-        struct sio_ack *ack = LIST_ENTRY(at, struct sio_ack, link);
+    for (struct tl_list *at = socket->acks.next; at != &socket->acks; at = at->next) {
+        struct sio_ack *ack = TL_LIST_ENTRY(at, struct sio_ack, link);
         if (ack->is_awaited && ack->id == id)
-            return LIST_ENTRY(ack, struct awaited, ack);
+            return TL_LIST_ENTRY(ack, struct awaited, ack);
     }
     return NULL;
 }
@@ -163,23 +163,23 @@ void sio__acks_receive(struct sio_socket *socket, const struct sio_packet *packe
 
 void sio__acks_end(struct sio_socket *socket)
 {
-    while (!list_is_empty(&socket->acks)) {
-        struct sio_ack *ack = LIST_ENTRY(socket->acks.next, struct sio_ack, link);
+    while (!tl_list_is_empty(&socket->acks)) {
+        struct sio_ack *ack = TL_LIST_ENTRY(socket->acks.next, struct sio_ack, link);
         if (ack->is_awaited) {
-            complete(LIST_ENTRY(ack, struct awaited, ack), NULL);
+            complete(TL_LIST_ENTRY(ack, struct awaited, ack), NULL);
             continue;
         }
-        list_remove(&ack->link);
+        tl_list_remove(&ack->link);
         ack->socket = NULL; // whoever holds it may still answer, to nobody
     }
 }
 
 void sio__ack_queues_fini(struct sio_server *server)
 {
-    while (!list_is_empty(&server->ack_queues)) {
-        struct ack_queue *queue = LIST_ENTRY(server->ack_queues.next, struct ack_queue, link);
+    while (!tl_list_is_empty(&server->ack_queues)) {
+        struct ack_queue *queue = TL_LIST_ENTRY(server->ack_queues.next, struct ack_queue, link);
         gw_deadline_queue_fini(&queue->deadlines);
-        list_remove(&queue->link);
+        tl_list_remove(&queue->link);
         free(queue);
     }
 }

@@ -24,7 +24,7 @@ void sio__client_stop_waiting(struct sio_client *client)
 
 static void on_connect_deadline(struct gw_deadline *deadline)
 {
-    struct sio_client *client = LIST_ENTRY(deadline, struct sio_connect_wait, deadline)->client;
+    struct sio_client *client = TL_LIST_ENTRY(deadline, struct sio_connect_wait, deadline)->client;
     sio__client_stop_waiting(client);
     sio__client_close(client);
 }
@@ -41,7 +41,7 @@ struct sio_client *sio__client_new(struct sio_server *server, struct eio_session
     client->server = server;
     client->session = session;
     client->connect_wait = wait;
-    list_init(&client->sockets);
+    tl_list_init(&client->sockets);
     wait->client = client;
     gw_deadline_init(&wait->deadline, on_connect_deadline);
     gw_deadline_start(&server->connect_deadlines, &wait->deadline);

@@ -12,7 +12,7 @@
 #ifndef TALUS_GATEWAY_SESSION_SIO_INTERNAL_H
 #define TALUS_GATEWAY_SESSION_SIO_INTERNAL_H
 
-#include "gateway/base/hash.h"
+#include "common/table.h"
 #include "gateway/base/random.h"
 #include "gateway/session/sio_server.h"
 
@@ -22,21 +22,21 @@ struct sio_server {
     struct sio_server_options options;
     struct eio_server *engine;
     struct sio_decoder *decoder; // for packets that come whole; NULL while lent to a client
-    struct buffer scratch;       // where packets are encoded
-    struct list namespaces;
-    struct list ack_queues; // of deadline queues, one for each time-out in use
+    struct tl_buffer scratch;    // where packets are encoded
+    struct tl_list namespaces;
+    struct tl_list ack_queues; // of deadline queues, one for each time-out in use
     struct gw_deadline_queue connect_deadlines;
     size_t client_count;
 };
 
 struct sio_namespace {
-    struct list link;
+    struct tl_list link;
     struct sio_server *server;
     struct sio_handler handler;
     void *arg;
-    struct sio_socket *sockets; // by id
-    struct sio_room *rooms;     // by name
-    int64_t next_ack;           // ids of acknowledgements asked for
+    struct tl_table sockets; // by id
+    struct tl_table rooms;   // by name
+    int64_t next_ack;        // ids of acknowledgements asked for
     char name[];
 };
 
@@ -44,7 +44,7 @@ struct sio_client {
     struct sio_server *server;
     struct eio_session *session;
     struct sio_decoder *decoder; // only while attachments are due
-    struct list sockets;
+    struct tl_list sockets;
     unsigned socket_count;
     bool is_closing;                       // on purpose: what still arrives is ignored
     struct sio_connect_wait *connect_wait; // NULL once it has connected to a namespace
@@ -70,12 +70,18 @@ struct sio_socket {
     struct eio_session *session; // its data is the client: a delivery need not go by it
     struct sio_namespace *nsp;
     struct sio_membership *memberships; // by `next`, in the order of joining
-    struct list link;                   // of the client's sockets
-    struct list acks;                   // struct sio_ack, both ways
+    struct tl_list link;                // of the client's sockets
+    struct tl_list acks;                // struct sio_ack, both ways
     void *data;
     struct gw_task end_task;
-    UT_hash_handle hh;
+    struct tl_node node; // of nsp->sockets
 };
+
+// A socket of a walk over nsp->sockets.
+static inline struct sio_socket *sio__socket_at(struct tl_node *node)
+{
+    return TL_TABLE_ENTRY(node, struct sio_socket, node);
+}
 
 static inline struct sio_client *sio__client_of(const struct sio_socket *socket)
 {
@@ -84,7 +90,7 @@ static inline struct sio_client *sio__client_of(const struct sio_socket *socket)
 
 // An acknowledgement that we owe the client, or that the client owes us (see sio_ack.c).
 struct sio_ack {
-    struct list link; // of socket->acks; alone once the socket is gone
+    struct tl_list link; // of socket->acks; alone once the socket is gone
     struct sio_socket *socket;
     int64_t id;
     bool is_awaited; // from the client
@@ -94,20 +100,20 @@ struct sio_ack {
 // several takes each message at once, so that those of different rooms keep their order.
 struct sio_room {
     struct sio_namespace *nsp;
-    struct list single; // memberships of sockets that are in this room alone
-    struct list multi;  // memberships of sockets that are in others too
+    struct tl_list single; // memberships of sockets that are in this room alone
+    struct tl_list multi;  // memberships of sockets that are in others too
     size_t size;
     struct chunk *chunk;  // where messages are appended; NULL at first and after a large one
     uint32_t distributed; // bytes of `chunk` that the single members have been given
     uint32_t counted;     // copies in them
     size_t next_capacity; // of the next chunk: grows with the room's traffic
     struct gw_task task;  // distributes
-    UT_hash_handle hh;
+    struct tl_node node;  // of nsp->rooms
     char name[];
 };
 
 struct sio_membership {
-    struct list link; // of room->single or room->multi
+    struct tl_list link; // of room->single or room->multi
     struct sio_socket *socket;
     struct sio_membership *next; // of socket->memberships
     struct sio_room *room;
@@ -138,7 +144,7 @@ struct sio_socket *sio__client_socket(const struct sio_client *client,
 
 // Queues a range of a room's chunk to each member in a list of memberships, but for one id (NULL:
 // for none).
-void sio__give_range(struct list *members, const struct range *range, const char *except);
+void sio__give_range(struct tl_list *members, const struct range *range, const char *except);
 // Gives the members that are in no other room what is pending.
 void sio__room_distribute(struct sio_room *room);
 // The same for every room that the socket is in.

@@ -27,14 +27,14 @@ struct chunk *sio__encode(struct sio_server *server, enum sio_type type, const c
                           int64_t id, const json_t *data, const struct sio_attachment *attachments,
                           unsigned attachment_count)
 {
-    struct buffer *out = &server->scratch;
-    buffer_clear(out);
+    struct tl_buffer *out = &server->scratch;
+    tl_buffer_clear(out);
     struct chunk *chunk = NULL;
     if (is_wellformed(type, data, attachment_count) &&
         sio_frames_encode(out, type, nsp, id, data, attachments, attachment_count))
         chunk = chunk_copy(out->bytes, out->size);
     if (out->capacity > SCRATCH_KEEP)
-        buffer_fini(out);
+        tl_buffer_fini(out);
     return chunk;
 }
 

@@ -17,10 +17,10 @@ void sio__socket_miss(struct sio_socket *socket, const struct range *range)
         unsent_join(eio_session_unsent(socket->session), &missed);
 }
 
-void sio__give_range(struct list *members, const struct range *range, const char *except)
+void sio__give_range(struct tl_list *members, const struct range *range, const char *except)
 {
-    for (struct list *at = members->next; at != members; at = at->next) {
-        struct sio_socket *socket = LIST_ENTRY(at, struct sio_membership, link)->socket;
+    for (struct tl_list *at = members->next; at != members; at = at->next) {
+        struct sio_socket *socket = TL_LIST_ENTRY(at, struct sio_membership, link)->socket;
         if (except && strcmp(socket->id, except) == 0)
             continue;
         if (socket->state != SIO_SOCKET_CONNECTED || !eio_session_send(socket->session, range))

@@ -12,14 +12,13 @@
 
 static struct sio_room *find_room(const struct sio_namespace *nsp, const char *name)
 {
-    struct sio_room *room;
-    HASH_FIND_STR(nsp->rooms, name, room);
-    return room;
+    struct tl_node *node = tl_table_find(&nsp->rooms, name, strlen(name));
+    return node ? TL_TABLE_ENTRY(node, struct sio_room, node) : NULL;
 }
 
 static void on_distribute(struct gw_task *task)
 {
-    sio__room_distribute(LIST_ENTRY(task, struct sio_room, task));
+    sio__room_distribute(TL_LIST_ENTRY(task, struct sio_room, task));
 }
 
 static struct sio_room *new_room(struct sio_namespace *nsp, const char *name)
@@ -30,22 +29,20 @@ static struct sio_room *new_room(struct sio_namespace *nsp, const char *name)
         return NULL;
     room->nsp = nsp;
     room->next_capacity = CHUNK_MIN;
-    list_init(&room->single);
-    list_init(&room->multi);
+    tl_list_init(&room->single);
+    tl_list_init(&room->multi);
     gw_task_init(&room->task, on_distribute);
     memcpy(room->name, name, size + 1);
-    HASH_ADD_KEYPTR(hh, nsp->rooms, room->name, size, room);
-    if (!room->hh.tbl) {
-        free(room);
-        return NULL;
-    }
+    room->node.name = room->name;
+    room->node.name_size = size;
+    tl_table_insert(&nsp->rooms, &room->node);
     gw_metric_add(nsp->server->metrics, GW_ROOMS, 1);
     return room;
 }
 
 static void free_room(struct sio_room *room)
 {
-    HASH_DEL(room->nsp->rooms, room);
+    tl_table_remove(&room->nsp->rooms, &room->node);
     gw_metric_add(room->nsp->server->metrics, GW_ROOMS, -1);
     gw_task_cancel(&room->task);
     if (room->chunk)
@@ -74,8 +71,8 @@ static void relist(struct sio_socket *socket)
 {
     bool is_single = is_in_one(socket);
     for (struct sio_membership *at = socket->memberships; at; at = at->next) {
-        list_remove(&at->link);
-        list_append(is_single ? &at->room->single : &at->room->multi, &at->link);
+        tl_list_remove(&at->link);
+        tl_list_append(is_single ? &at->room->single : &at->room->multi, &at->link);
     }
 }
 
@@ -106,13 +103,13 @@ bool sio_join(struct sio_socket *socket, const char *name)
     sio__room_distribute(room); // what came before the join is not for the one who joins
     bool was_in_one = is_in_one(socket);
     *membership = (struct sio_membership){.socket = socket, .room = room};
-    list_init(&membership->link);
+    tl_list_init(&membership->link);
     *end_of(socket) = membership;
     room->size++;
     if (was_in_one || is_in_one(socket))
         relist(socket);
     else
-        list_append(&room->multi, &membership->link);
+        tl_list_append(&room->multi, &membership->link);
     return true;
 }
 
@@ -123,7 +120,7 @@ static void remove_membership(struct sio_membership *membership)
     while (*at != membership)
         at = &(*at)->next;
     *at = membership->next;
-    list_remove(&membership->link);
+    tl_list_remove(&membership->link);
     free(membership);
     if (--room->size == 0)
         free_room(room);
@@ -208,11 +205,11 @@ static void give_up(struct sio_socket *socket, const struct sio_encoded *encoded
     eio_session_fail(socket->session);
 }
 
-static void give_up_list(struct list *members, const struct sio_encoded *encoded,
+static void give_up_list(struct tl_list *members, const struct sio_encoded *encoded,
                          const char *except)
 {
-    for (struct list *at = members->next; at != members; at = at->next)
-        give_up(LIST_ENTRY(at, struct sio_membership, link)->socket, encoded, except);
+    for (struct tl_list *at = members->next; at != members; at = at->next)
+        give_up(TL_LIST_ENTRY(at, struct sio_membership, link)->socket, encoded, except);
 }
 
 // Each member is owed a copy from here on.
@@ -223,9 +220,10 @@ static void publish(const struct sio_namespace *nsp, size_t count)
 
 void sio_namespace_give_up(struct sio_namespace *nsp)
 {
-    struct sio_socket *socket, *next;
-    HASH_ITER(hh, nsp->sockets, socket, next)
-    eio_session_fail(socket->session);
+    for (struct tl_node *node = tl_table_first(&nsp->sockets), *next; node; node = next) {
+        next = tl_table_next(&nsp->sockets, node);
+        eio_session_fail(sio__socket_at(node)->session);
+    }
 }
 
 static size_t append_to_room(struct sio_room *room, const struct sio_encoded *encoded,
@@ -271,12 +269,12 @@ static bool is_excepted(const struct sio_socket *socket, const char *const *exce
     return false;
 }
 
-static size_t send_to_list(struct list *members, struct chunk *chunk, const char *const *except,
+static size_t send_to_list(struct tl_list *members, struct chunk *chunk, const char *const *except,
                            size_t except_count)
 {
     size_t count = 0;
-    for (struct list *at = members->next; at != members; at = at->next) {
-        struct sio_socket *socket = LIST_ENTRY(at, struct sio_membership, link)->socket;
+    for (struct tl_list *at = members->next; at != members; at = at->next) {
+        struct sio_socket *socket = TL_LIST_ENTRY(at, struct sio_membership, link)->socket;
         if (!is_excepted(socket, except, except_count))
             count += sio__socket_send(socket, chunk);
     }
@@ -287,11 +285,12 @@ static size_t send_to_all(struct sio_namespace *nsp, struct chunk *chunk, const 
                           size_t except_count)
 {
     size_t count = 0;
-    struct sio_socket *socket;
-    struct sio_socket *next;
-    HASH_ITER(hh, nsp->sockets, socket, next)
-    if (!is_excepted(socket, except, except_count))
-        count += sio__socket_send(socket, chunk);
+    for (struct tl_node *node = tl_table_first(&nsp->sockets), *next; node; node = next) {
+        next = tl_table_next(&nsp->sockets, node);
+        struct sio_socket *socket = sio__socket_at(node);
+        if (!is_excepted(socket, except, except_count))
+            count += sio__socket_send(socket, chunk);
+    }
     return count;
 }
 
@@ -340,13 +339,12 @@ static size_t send_encoded_to_all(struct sio_namespace *nsp, const struct sio_en
     struct chunk *chunk = chunk_of(encoded);
     size_t count = 0;
     size_t sent = 0;
-    struct sio_socket *socket;
-    struct sio_socket *next;
     if (!chunk)
         gw_log(GW_LOG_ERROR, "room", "out of memory: a message of %zu bytes to all clients is lost",
                encoded->size);
-    HASH_ITER(hh, nsp->sockets, socket, next)
-    {
+    for (struct tl_node *node = tl_table_first(&nsp->sockets), *next; node; node = next) {
+        next = tl_table_next(&nsp->sockets, node);
+        struct sio_socket *socket = sio__socket_at(node);
         if (socket->state != SIO_SOCKET_CONNECTED || (except && strcmp(socket->id, except) == 0))
             continue;
         count++;

@@ -21,8 +21,8 @@ void sio_server_options_init(struct sio_server_options *options)
 
 static struct sio_namespace *find_namespace(const struct sio_server *server, const char *name)
 {
-    for (struct list *at = server->namespaces.next; at != &server->namespaces; at = at->next) {
-        struct sio_namespace *nsp = LIST_ENTRY(at, struct sio_namespace, link);
+    for (struct tl_list *at = server->namespaces.next; at != &server->namespaces; at = at->next) {
+        struct sio_namespace *nsp = TL_LIST_ENTRY(at, struct sio_namespace, link);
         if (strcmp(nsp->name, name) == 0)
             return nsp;
     }
@@ -42,7 +42,9 @@ struct sio_namespace *sio_server_add_namespace(struct sio_server *server, const 
     nsp->handler = *handler;
     nsp->arg = arg;
     memcpy(nsp->name, name, size);
-    list_append(&server->namespaces, &nsp->link);
+    tl_table_init(&nsp->sockets);
+    tl_table_init(&nsp->rooms);
+    tl_list_append(&server->namespaces, &nsp->link);
     return nsp;
 }
 
@@ -81,8 +83,8 @@ static void on_close(struct eio_session *session, const char *reason, void *arg)
         return;
     client->is_closing = true;
     char id[GW_ID_SIZE + 1] = "";
-    while (!list_is_empty(&client->sockets)) {
-        struct sio_socket *socket = LIST_ENTRY(client->sockets.next, struct sio_socket, link);
+    while (!tl_list_is_empty(&client->sockets)) {
+        struct sio_socket *socket = TL_LIST_ENTRY(client->sockets.next, struct sio_socket, link);
         strcpy(id, socket->id);
         sio__socket_end(socket, reason);
     }
@@ -204,9 +206,9 @@ struct sio_server *sio_server_new(struct gw_loop *loop, struct gw_metrics *metri
     server->options = *options;
     if (server->options.max_packet == 0)
         server->options.max_packet = options->engine.max_payload * (SIO_MAX_ATTACHMENTS + 1);
-    list_init(&server->namespaces);
-    list_init(&server->ack_queues);
-    buffer_init(&server->scratch, SCRATCH_MAX);
+    tl_list_init(&server->namespaces);
+    tl_list_init(&server->ack_queues);
+    tl_buffer_init(&server->scratch, SCRATCH_MAX);
     server->engine = eio_server_new(loop, metrics, &options->engine, &handler, server);
     if (!server->engine) {
         free(server);
@@ -235,13 +237,16 @@ void sio_server_destroy(struct sio_server **handle)
     assert(server->client_count == 0);
     sio__ack_queues_fini(server);
     gw_deadline_queue_fini(&server->connect_deadlines);
-    while (!list_is_empty(&server->namespaces)) {
-        struct sio_namespace *nsp = LIST_ENTRY(server->namespaces.next, struct sio_namespace, link);
-        list_remove(&nsp->link);
+    while (!tl_list_is_empty(&server->namespaces)) {
+        struct sio_namespace *nsp =
+            TL_LIST_ENTRY(server->namespaces.next, struct sio_namespace, link);
+        tl_list_remove(&nsp->link);
+        tl_table_fini(&nsp->sockets);
+        tl_table_fini(&nsp->rooms);
         free(nsp);
     }
     sio_decoder_destroy(&server->decoder);
-    buffer_fini(&server->scratch);
+    tl_buffer_fini(&server->scratch);
     free(server);
     *handle = NULL;
 }

@@ -88,7 +88,7 @@ static void set_state(struct conn *conn, enum conn_state state)
 
 static void on_reap(struct gw_task *task)
 {
-    struct conn *conn = LIST_ENTRY(task, struct conn, task);
+    struct conn *conn = TL_LIST_ENTRY(task, struct conn, task);
     conn->handler->on_end(conn, conn->owner, (enum conn_end)conn->end);
     outq_fini(&conn->queue); // of what was queued after the end
     free(conn);
@@ -145,7 +145,8 @@ static void finish_failed(struct conn *conn, int error)
 
 static void on_linger_expired(struct gw_deadline *deadline)
 {
-    finish(LIST_ENTRY(deadline, struct patience, deadline)->conn, CONN_END_PEER); // if open still
+    finish(TL_LIST_ENTRY(deadline, struct patience, deadline)->conn,
+           CONN_END_PEER); // if open still
 }
 
 static struct patience *new_patience(struct conn *conn)
@@ -248,7 +249,7 @@ static void read_input(struct conn *conn)
 
 static void on_unread(struct gw_task *task)
 {
-    struct conn *conn = LIST_ENTRY(task, struct unread, task)->conn;
+    struct conn *conn = TL_LIST_ENTRY(task, struct unread, task)->conn;
     if (!conn->is_paused)
         deliver_unread(conn);
 }
@@ -347,7 +348,7 @@ static bool write_once(struct conn *conn)
 
 static void on_flush(struct gw_task *task)
 {
-    struct conn *conn = LIST_ENTRY(task, struct conn, task);
+    struct conn *conn = TL_LIST_ENTRY(task, struct conn, task);
     bool had_output = !outq_is_empty(&conn->queue);
     for (int i = 0; i < WRITES_PER_TURN && !outq_is_empty(&conn->queue); i++)
         if (!write_once(conn))
@@ -392,7 +393,7 @@ static int socket_error(int fd)
 
 static void on_ready(struct gw_fd_watcher *watcher, uint32_t events)
 {
-    struct conn *conn = LIST_ENTRY(watcher, struct conn, watcher);
+    struct conn *conn = TL_LIST_ENTRY(watcher, struct conn, watcher);
     if (events & EPOLLERR) {
         finish_failed(conn, socket_error(conn->watcher.fd));
         return;

@@ -116,21 +116,21 @@ static bool is_listed(const struct cors *cors, const char *origin)
 }
 
 static bool append_allowed_origin(const struct cors *cors, const struct http_request *request,
-                                  struct buffer *out)
+                                  struct tl_buffer *out)
 {
     const char *origin = http_request_header(request, "Origin");
     if (origin && is_listed(cors, origin))
-        return buffer_append_text(out, "Access-Control-Allow-Origin: ") &&
-               buffer_append_text(out, origin) &&
-               buffer_append_text(out, "\r\nAccess-Control-Allow-Credentials: true\r\n");
-    return !cors->is_any || buffer_append_text(out, "Access-Control-Allow-Origin: *\r\n");
+        return tl_buffer_append_text(out, "Access-Control-Allow-Origin: ") &&
+               tl_buffer_append_text(out, origin) &&
+               tl_buffer_append_text(out, "\r\nAccess-Control-Allow-Credentials: true\r\n");
+    return !cors->is_any || tl_buffer_append_text(out, "Access-Control-Allow-Origin: *\r\n");
 }
 
 bool cors_append_headers(const struct cors *cors, const struct http_request *request,
-                         struct buffer *out)
+                         struct tl_buffer *out)
 {
     return append_allowed_origin(cors, request, out) &&
-           (cors->count == 0 || buffer_append_text(out, "Vary: Origin\r\n"));
+           (cors->count == 0 || tl_buffer_append_text(out, "Vary: Origin\r\n"));
 }
 
 bool cors_is_preflight(const struct cors *cors, const struct http_request *request)
@@ -140,15 +140,15 @@ bool cors_is_preflight(const struct cors *cors, const struct http_request *reque
 }
 
 bool cors_append_preflight(const struct cors *cors, const struct http_request *request,
-                           struct buffer *out)
+                           struct tl_buffer *out)
 {
     const char *wanted = http_request_header(request, "Access-Control-Request-Headers");
     const char *vary = cors->count > 0 ? "Vary: Origin, Access-Control-Request-Headers\r\n"
                                        : "Vary: Access-Control-Request-Headers\r\n";
-    return append_allowed_origin(cors, request, out) && buffer_append_text(out, METHODS) &&
-           buffer_append_text(out, vary) &&
-           (!wanted || (buffer_append_text(out, "Access-Control-Allow-Headers: ") &&
-                        buffer_append_text(out, wanted) && buffer_append_text(out, "\r\n")));
+    return append_allowed_origin(cors, request, out) && tl_buffer_append_text(out, METHODS) &&
+           tl_buffer_append_text(out, vary) &&
+           (!wanted || (tl_buffer_append_text(out, "Access-Control-Allow-Headers: ") &&
+                        tl_buffer_append_text(out, wanted) && tl_buffer_append_text(out, "\r\n")));
 }
 
 // `Host` has no scheme. Behind a proxy that speaks TLS it is not the connection's either: the

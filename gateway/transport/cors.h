@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "gateway/base/buffer.h"
+#include "common/buffer.h"
 #include "gateway/protocol/http.h"
 
 struct cors {
@@ -34,13 +34,13 @@ bool cors_is_configured(const struct cors *cors);
 // depends on the origin. False: the buffer's bound is met or memory is out; what was appended by
 // then stays.
 bool cors_append_headers(const struct cors *cors, const struct http_request *request,
-                         struct buffer *out);
+                         struct tl_buffer *out);
 
 // Whether the request is to be answered as a preflight (OPTIONS, and something is configured), and
 // the headers of that answer, those above included.
 bool cors_is_preflight(const struct cors *cors, const struct http_request *request);
 bool cors_append_preflight(const struct cors *cors, const struct http_request *request,
-                           struct buffer *out);
+                           struct tl_buffer *out);
 
 // Whether a handshake with this request's Origin is allowed: no Origin (no browser), the same host
 // and port as `Host` (a port that is the default of the origin's scheme equals none), or a

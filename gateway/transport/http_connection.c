@@ -42,18 +42,18 @@ static struct http_reader *take_reader(struct http_server *server)
 
 void http__connection_free(struct http_connection *http)
 {
-    list_remove(&http->link);
+    tl_list_remove(&http->link);
     gw_deadline_stop(&http->input);
     gw_deadline_stop(&http->output);
     release_reader(http);
-    buffer_fini(&http->pending);
+    tl_buffer_fini(&http->pending);
     free(http);
 }
 
 bool http__connection_is_idle(const struct http_connection *http)
 {
-    return http->state == HTTP_STATE_READING && !http->reader && list_is_empty(&http->exchanges) &&
-           outq_is_empty(conn_queue(http->conn));
+    return http->state == HTTP_STATE_READING && !http->reader &&
+           tl_list_is_empty(&http->exchanges) && outq_is_empty(conn_queue(http->conn));
 }
 
 // ---- Closing
@@ -268,7 +268,7 @@ static void keep(struct http_connection *http, const uint8_t *bytes, size_t size
     if (size == 0 || http->state >= HTTP_STATE_CLOSING)
         return;
     bool is_of_use = http->state < HTTP_STATE_LAST;
-    if (is_of_use && !buffer_append(&http->pending, bytes, size))
+    if (is_of_use && !tl_buffer_append(&http->pending, bytes, size))
         http__close_hard(http);
     else if (!is_of_use || http->pending.size > PENDING_PAUSE)
         pause_reading(http);
@@ -279,9 +279,9 @@ static void feed_pending(struct http_connection *http)
     size_t used = feed(http, http->pending.bytes, http->pending.size);
     if (http->state >= HTTP_STATE_LAST)
         used = http->pending.size; // of no use any more
-    buffer_consume(&http->pending, used);
+    tl_buffer_consume(&http->pending, used);
     if (http->pending.size == 0)
-        buffer_fini(&http->pending);
+        tl_buffer_fini(&http->pending);
     if (http->is_paused && http->pending.size <= PENDING_PAUSE && http->state < HTTP_STATE_LAST) {
         http->is_paused = false;
         conn_resume(http->conn);
@@ -334,10 +334,10 @@ static const struct conn_handler http_conn_handler = {
 
 static void on_input_late(struct gw_deadline *deadline)
 {
-    struct http_connection *http = LIST_ENTRY(deadline, struct http_connection, input);
+    struct http_connection *http = TL_LIST_ENTRY(deadline, struct http_connection, input);
     if (http->reader && !http->is_dropping && !http_reader_is_idle(http->reader))
         refuse(http, 408, "The request took too long to arrive");
-    else if (http->is_dropping || list_is_empty(&http->exchanges))
+    else if (http->is_dropping || tl_list_is_empty(&http->exchanges))
         http__close_gently(http);
     else
         end_request(http); // there was nothing but an empty line
@@ -345,7 +345,7 @@ static void on_input_late(struct gw_deadline *deadline)
 
 static void on_output_late(struct gw_deadline *deadline)
 {
-    struct http_connection *http = LIST_ENTRY(deadline, struct http_connection, output);
+    struct http_connection *http = TL_LIST_ENTRY(deadline, struct http_connection, output);
     size_t unwritten = conn_queue(http->conn)->bytes;
     if (unwritten >= http->unwritten) {
         http__close_hard(http);
@@ -357,7 +357,7 @@ static void on_output_late(struct gw_deadline *deadline)
 
 static void on_reap(struct gw_task *task)
 {
-    http__connection_free(LIST_ENTRY(task, struct http_connection, reap));
+    http__connection_free(TL_LIST_ENTRY(task, struct http_connection, reap));
 }
 
 // ---- Life
@@ -373,18 +373,18 @@ struct http_connection *http__connection_open(struct http_server *server, int fd
     }
     http->server = server;
     http->conn = conn;
-    list_init(&http->exchanges);
-    buffer_init(&http->pending, PENDING_MAX);
+    tl_list_init(&http->exchanges);
+    tl_buffer_init(&http->pending, PENDING_MAX);
     gw_deadline_init(&http->input, on_input_late);
     gw_deadline_init(&http->output, on_output_late);
     gw_task_init(&http->reap, on_reap);
-    list_append(&server->connections, &http->link);
+    tl_list_append(&server->connections, &http->link);
     gw_deadline_start(&server->idle, &http->input);
     return http;
 }
 
 bool http__connection_adopt(struct http_server *server, int fd, const struct http_request *request,
-                            const struct buffer *rest, const struct buffer *unsent,
+                            const struct tl_buffer *rest, const struct tl_buffer *unsent,
                             const struct copy_counts *counts)
 {
     struct http_connection *http = http__connection_open(server, fd);
@@ -393,7 +393,7 @@ bool http__connection_adopt(struct http_server *server, int fd, const struct htt
     gw_deadline_stop(&http->input);
     http__set_state(http, HTTP_STATE_UPGRADING);
     struct http_exchange *exchange = http__exchange_new(http, request);
-    if (!exchange || !buffer_append(&http->pending, rest->bytes, rest->size) ||
+    if (!exchange || !tl_buffer_append(&http->pending, rest->bytes, rest->size) ||
         !outq_append_counted(conn_queue(http->conn), unsent->bytes, unsent->size, counts)) {
         gw_metrics_drop(server->metrics, GW_DROPPED_MEMORY, NULL, copy_counts_pending(counts));
         http__close_hard(http);

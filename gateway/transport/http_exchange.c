@@ -27,7 +27,7 @@ struct http_exchange *http__exchange_new(struct http_connection *http,
     // Whoever asked for another protocol and does not get it may go on in either.
     exchange->keep_alive = request->keep_alive && !request->is_upgrade;
     outq_init(&exchange->answer);
-    list_append(&http->exchanges, &exchange->link);
+    tl_list_append(&http->exchanges, &exchange->link);
     http->exchange_count++;
     return exchange;
 }
@@ -47,7 +47,7 @@ void http__exchange_free(struct http_exchange *exchange)
         http->incoming = NULL;
     http->waiting -= exchange->answer.bytes;
     http->exchange_count--;
-    list_remove(&exchange->link);
+    tl_list_remove(&exchange->link);
     http__drop_queue(conn_metrics(http->conn), &exchange->answer);
     free(exchange);
 }
@@ -63,9 +63,9 @@ void http__exchange_handle(struct http_server *server, struct http_exchange *exc
 
 void http__abort_exchanges(struct http_connection *http)
 {
-    while (!list_is_empty(&http->exchanges)) {
+    while (!tl_list_is_empty(&http->exchanges)) {
         struct http_exchange *exchange =
-            LIST_ENTRY(http->exchanges.next, struct http_exchange, link);
+            TL_LIST_ENTRY(http->exchanges.next, struct http_exchange, link);
         // It may answer others of this connection from within; they go without a word then.
         if (exchange->on_abort && !exchange->is_answered)
             exchange->on_abort(exchange, exchange->arg);
@@ -128,9 +128,9 @@ static bool write_answer(struct http_connection *http, struct http_exchange *exc
 static void advance(struct http_connection *http)
 {
     bool is_answered = true;
-    while (is_answered && http->state < HTTP_STATE_ENDING && !list_is_empty(&http->exchanges)) {
+    while (is_answered && http->state < HTTP_STATE_ENDING && !tl_list_is_empty(&http->exchanges)) {
         struct http_exchange *exchange =
-            LIST_ENTRY(http->exchanges.next, struct http_exchange, link);
+            TL_LIST_ENTRY(http->exchanges.next, struct http_exchange, link);
         if (!write_answer(http, exchange)) {
             http__close_hard(http);
             return;
@@ -161,11 +161,11 @@ void http__send_continue(struct http_exchange *exchange)
 }
 
 // Puts a small body behind its head, which makes both one range: written by a cheaper system call.
-static bool join_body(struct buffer *head, struct outq *body, struct copy_counts *counts)
+static bool join_body(struct tl_buffer *head, struct outq *body, struct copy_counts *counts)
 {
     struct iovec part;
     while (outq_iov(body, &part, 1) == 1) {
-        if (!buffer_append(head, part.iov_base, part.iov_len))
+        if (!tl_buffer_append(head, part.iov_base, part.iov_len))
             return false;
         outq_consume(body, part.iov_len, counts);
     }
@@ -180,17 +180,17 @@ static bool put_answer(struct http_exchange *exchange, int status, const char *h
     const unsigned idle_s = (unsigned)(server->options.idle_timeout_ms / 1000);
     const size_t before = exchange->answer.bytes;
     struct copy_counts counts = {0}; // of the copies in what is joined to the head
-    struct buffer head;
-    buffer_init(&head, HEAD_MAX + SMALL_BODY);
+    struct tl_buffer head;
+    tl_buffer_init(&head, HEAD_MAX + SMALL_BODY);
     // Room for a usual one; a failure shows where the head is written.
-    buffer_reserve(&head, USUAL_HEAD + (body->bytes <= SMALL_BODY ? body->bytes : 0));
+    tl_buffer_reserve(&head, USUAL_HEAD + (body->bytes <= SMALL_BODY ? body->bytes : 0));
     bool is_put =
         http_encode_head(&head, status, exchange->minor,
                          exchange->closes ? 0 : (idle_s > 0 ? idle_s : 1), headers, body->bytes) &&
         (!has_body || body->bytes > SMALL_BODY || join_body(&head, body, &counts)) &&
         outq_append_counted(&exchange->answer, head.bytes, head.size, &counts) &&
         (!has_body || outq_move(&exchange->answer, body));
-    buffer_fini(&head);
+    tl_buffer_fini(&head);
     if (!is_put)
         gw_metrics_drop(server->metrics, GW_DROPPED_MEMORY, NULL, copy_counts_pending(&counts));
     exchange->http->waiting += exchange->answer.bytes - before;
@@ -293,7 +293,7 @@ static const uint8_t *rest_of(const struct http_connection *http, size_t *size)
 static void part(struct http_connection *http)
 {
     http__set_state(http, HTTP_STATE_UPGRADED);
-    list_remove(&http->link);
+    tl_list_remove(&http->link);
     gw_deadline_stop(&http->input);
     gw_deadline_stop(&http->output);
     // It may be in the middle of reading now.
@@ -323,18 +323,18 @@ struct conn *http_upgrade(struct http_exchange *exchange, const char *head, size
 }
 
 // Empties `queue` into `out`. False: out of memory, and what was queued is lost.
-static bool take_queue(struct buffer *out, struct outq *queue, struct copy_counts *counts)
+static bool take_queue(struct tl_buffer *out, struct outq *queue, struct copy_counts *counts)
 {
     struct iovec iov;
     bool is_whole = true;
     while (is_whole && outq_iov(queue, &iov, 1) == 1) {
-        is_whole = buffer_append(out, iov.iov_base, iov.iov_len);
+        is_whole = tl_buffer_append(out, iov.iov_base, iov.iov_len);
         outq_consume(queue, iov.iov_len, counts);
     }
     return is_whole;
 }
 
-int http__detach(struct http_exchange *exchange, struct buffer *rest, struct buffer *unsent,
+int http__detach(struct http_exchange *exchange, struct tl_buffer *rest, struct tl_buffer *unsent,
                  struct copy_counts *counts)
 {
     struct http_connection *http = exchange->http;
@@ -343,7 +343,7 @@ int http__detach(struct http_exchange *exchange, struct buffer *rest, struct buf
     const uint8_t *bytes = rest_of(http, &size);
     assert(http->state == HTTP_STATE_UPGRADING && http->exchange_count == 1);
     http__exchange_free(exchange);
-    if (conn_is_closing(conn) || !buffer_append(rest, bytes, size) ||
+    if (conn_is_closing(conn) || !tl_buffer_append(rest, bytes, size) ||
         !take_queue(unsent, conn_queue(conn), counts)) {
         http__close_hard(http);
         return -1;

@@ -10,7 +10,7 @@
 
 #include <stdatomic.h>
 
-#include "gateway/base/list.h"
+#include "common/list.h"
 #include "gateway/transport/http_relay.h"
 #include "gateway/transport/http_server.h"
 
@@ -36,7 +36,7 @@ struct http_stand_in_ops {
 };
 
 struct http_exchange {
-    struct list link; // of the connection's exchanges, or of the server's that are relayed
+    struct tl_list link; // of the connection's exchanges, or of the server's that are relayed
     struct http_connection *http; // NULL: the connection is another loop's, and there is a relay
     struct http_relay *relay;
     const struct http_stand_in_ops *remote; // beside `relay`
@@ -52,13 +52,13 @@ struct http_exchange {
 };
 
 struct http_connection {
-    struct list link;           // of the server's connections
+    struct tl_list link;        // of the server's connections
     struct http_server *server; // NULL: destroyed
     struct conn *conn;
-    struct list exchanges;          // in the order of their requests
+    struct tl_list exchanges;       // in the order of their requests
     struct http_exchange *incoming; // the one whose body is coming in, NULL: none
     struct http_reader *reader;     // NULL: no byte of a request has come
-    struct buffer pending;
+    struct tl_buffer pending;
     // What follows the request that the handler is being given; NULL: what is pending.
     const uint8_t *rest;
     size_t rest_size;
@@ -79,8 +79,8 @@ struct http_server {
     struct http_server_options options;
     http_handler_fn *handler;
     void *arg;
-    struct list connections;
-    struct list relayed;   // exchanges that stand for those of other loops, unanswered
+    struct tl_list connections;
+    struct tl_list relayed; // exchanges that stand for those of other loops, unanswered
     atomic_size_t arrears; // bytes of requests that other loops have sent and that were not handled
     struct gw_deadline_queue idle;
     struct gw_deadline_queue request;
@@ -106,7 +106,7 @@ struct http_connection *http__connection_open(struct http_server *server, int fd
 // `unsent`, with the copies of the counts, is still to be written before its answer. False: out of
 // memory.
 bool http__connection_adopt(struct http_server *server, int fd, const struct http_request *request,
-                            const struct buffer *rest, const struct buffer *unsent,
+                            const struct tl_buffer *rest, const struct tl_buffer *unsent,
                             const struct copy_counts *counts);
 void http__connection_free(struct http_connection *http);
 // Whether nothing is going on.
@@ -129,7 +129,7 @@ void http__exchange_handle(struct http_server *server, struct http_exchange *exc
 // Takes the connection away from a request for an upgrade, with the bytes that followed it and
 // those that are still to be written, whose copies are added to the counts. Consumes the exchange.
 // -1: out of memory, or the connection was over; it is closed.
-int http__detach(struct http_exchange *exchange, struct buffer *rest, struct buffer *unsent,
+int http__detach(struct http_exchange *exchange, struct tl_buffer *rest, struct tl_buffer *unsent,
                  struct copy_counts *counts);
 // Tells all handlers that they need not answer any more.
 void http__abort_exchanges(struct http_connection *http);

@@ -55,8 +55,8 @@ struct relayed_upgrade {
     struct gw_loop_message message;
     struct http_server *to;
     struct http_request *request;
-    struct buffer rest;        // what was read behind the request
-    struct buffer unsent;      // answers to earlier ones
+    struct tl_buffer rest;     // what was read behind the request
+    struct tl_buffer unsent;   // answers to earlier ones
     struct copy_counts counts; // the copies in them
     int fd;
 };
@@ -84,7 +84,7 @@ static void respond_unavailable(struct http_exchange *exchange)
 
 static void on_answer(struct gw_loop_message *message)
 {
-    struct http_relay *relay = LIST_ENTRY(message, struct http_relay, answer_message);
+    struct http_relay *relay = TL_LIST_ENTRY(message, struct http_relay, answer_message);
     struct http_exchange *exchange = relay->exchange;
     relay->exchange = NULL;
     if (exchange) {
@@ -102,14 +102,14 @@ static void on_answer(struct gw_loop_message *message)
 
 static void drop_answer(struct gw_loop_message *message)
 {
-    unref(LIST_ENTRY(message, struct http_relay, answer_message));
+    unref(TL_LIST_ENTRY(message, struct http_relay, answer_message));
 }
 
 static void on_abort(struct gw_loop_message *message);
 
 static void drop_abort(struct gw_loop_message *message)
 {
-    unref(LIST_ENTRY(message, struct http_relay, abort_message));
+    unref(TL_LIST_ENTRY(message, struct http_relay, abort_message));
 }
 
 // The connection has ended, or what is left of the request cannot be sent on.
@@ -127,7 +127,7 @@ static void on_exchange_aborted(struct http_exchange *exchange, void *arg)
 static void end(struct http_relay *relay)
 {
     relay->state = REMOTE_DONE;
-    list_remove(&relay->stand_in.link);
+    tl_list_remove(&relay->stand_in.link);
 }
 
 static void post_answer(struct http_relay *relay)
@@ -174,15 +174,15 @@ static void begin(struct http_relay *relay)
     relay->state = REMOTE_PENDING;
     relay->stand_in.relay = relay;
     relay->stand_in.remote = &stand_in_ops;
-    list_append(&relay->remote->relayed, &relay->stand_in.link);
+    tl_list_append(&relay->remote->relayed, &relay->stand_in.link);
     ref(relay);
 }
 
 void http__abort_relayed(struct http_server *server)
 {
-    while (!list_is_empty(&server->relayed)) {
+    while (!tl_list_is_empty(&server->relayed)) {
         struct http_exchange *exchange =
-            LIST_ENTRY(server->relayed.next, struct http_exchange, link);
+            TL_LIST_ENTRY(server->relayed.next, struct http_exchange, link);
         if (exchange->on_abort)
             exchange->on_abort(exchange, exchange->arg);
         abort_stand_in(exchange);
@@ -193,7 +193,7 @@ void http__abort_relayed(struct http_server *server)
 
 static void on_abort(struct gw_loop_message *message)
 {
-    struct http_relay *relay = LIST_ENTRY(message, struct http_relay, abort_message);
+    struct http_relay *relay = TL_LIST_ENTRY(message, struct http_relay, abort_message);
     struct http_exchange *exchange = &relay->stand_in;
     if (relay->state == REMOTE_PENDING) {
         end(relay);
@@ -214,12 +214,12 @@ static void free_request(struct relayed_request *relayed)
 
 static void drop_request(struct gw_loop_message *message)
 {
-    free_request(LIST_ENTRY(message, struct relayed_request, message));
+    free_request(TL_LIST_ENTRY(message, struct relayed_request, message));
 }
 
 static void on_head(struct gw_loop_message *message)
 {
-    struct relayed_request *relayed = LIST_ENTRY(message, struct relayed_request, message);
+    struct relayed_request *relayed = TL_LIST_ENTRY(message, struct relayed_request, message);
     struct http_relay *relay = relayed->relay;
     struct http_server *server = relay->remote;
     begin(relay);
@@ -231,7 +231,7 @@ static void on_head(struct gw_loop_message *message)
 
 static void on_request(struct gw_loop_message *message)
 {
-    struct relayed_request *relayed = LIST_ENTRY(message, struct relayed_request, message);
+    struct relayed_request *relayed = TL_LIST_ENTRY(message, struct relayed_request, message);
     struct http_relay *relay = relayed->relay;
     struct http_server *server = relay->remote;
     begin(relay);
@@ -254,7 +254,7 @@ static struct http_relay *new_relay(struct http_exchange *exchange, struct http_
     relay->remote_loop = to->loop;
     relay->remote = to;
     relay->exchange = exchange;
-    list_init(&relay->stand_in.link);
+    tl_list_init(&relay->stand_in.link);
     outq_init(&relay->stand_in.answer);
     outq_init(&relay->body);
     return relay;
@@ -319,15 +319,15 @@ static void free_upgrade(struct relayed_upgrade *upgrade)
 {
     if (upgrade->fd >= 0)
         close(upgrade->fd);
-    buffer_fini(&upgrade->rest);
-    buffer_fini(&upgrade->unsent);
+    tl_buffer_fini(&upgrade->rest);
+    tl_buffer_fini(&upgrade->unsent);
     free(upgrade->request);
     free(upgrade);
 }
 
 static void on_upgrade(struct gw_loop_message *message)
 {
-    struct relayed_upgrade *upgrade = LIST_ENTRY(message, struct relayed_upgrade, message);
+    struct relayed_upgrade *upgrade = TL_LIST_ENTRY(message, struct relayed_upgrade, message);
     struct http_server *server = upgrade->to;
     if (!server->is_stopping &&
         http__connection_adopt(server, upgrade->fd, upgrade->request, &upgrade->rest,
@@ -343,7 +343,7 @@ static void on_upgrade(struct gw_loop_message *message)
 
 static void drop_upgrade(struct gw_loop_message *message)
 {
-    free_upgrade(LIST_ENTRY(message, struct relayed_upgrade, message));
+    free_upgrade(TL_LIST_ENTRY(message, struct relayed_upgrade, message));
 }
 
 static void relay_upgrade(struct http_exchange *exchange, const struct http_request *request,
@@ -364,8 +364,8 @@ static void relay_upgrade(struct http_exchange *exchange, const struct http_requ
         .to = to,
         .request = copy,
     };
-    buffer_init(&upgrade->rest, SIZE_MAX); // what there is has its bounds
-    buffer_init(&upgrade->unsent, SIZE_MAX);
+    tl_buffer_init(&upgrade->rest, SIZE_MAX); // what there is has its bounds
+    tl_buffer_init(&upgrade->unsent, SIZE_MAX);
     upgrade->fd = http__detach(exchange, &upgrade->rest, &upgrade->unsent, &upgrade->counts);
     if (upgrade->fd < 0) {
         gw_metrics_drop(metrics, GW_DROPPED_CLOSE, NULL, copy_counts_pending(&upgrade->counts));

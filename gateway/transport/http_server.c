@@ -18,10 +18,10 @@ void http_server_options_init(struct http_server_options *options)
 
 static void on_grace_over(struct gw_deadline *deadline)
 {
-    struct http_server *server = LIST_ENTRY(deadline, struct http_server, grace);
-    for (struct list *link = server->connections.next; link != &server->connections;
+    struct http_server *server = TL_LIST_ENTRY(deadline, struct http_server, grace);
+    for (struct tl_list *link = server->connections.next; link != &server->connections;
          link = link->next)
-        conn_abort(LIST_ENTRY(link, struct http_connection, link)->conn);
+        conn_abort(TL_LIST_ENTRY(link, struct http_connection, link)->conn);
 }
 
 struct http_server *http_server_new(struct gw_loop *loop, struct gw_metrics *metrics,
@@ -36,8 +36,8 @@ struct http_server *http_server_new(struct gw_loop *loop, struct gw_metrics *met
     server->options = *options;
     server->handler = handler;
     server->arg = arg;
-    list_init(&server->connections);
-    list_init(&server->relayed);
+    tl_list_init(&server->connections);
+    tl_list_init(&server->relayed);
     gw_deadline_queue_init(&server->idle, loop, options->idle_timeout_ms);
     gw_deadline_queue_init(&server->request, loop, options->request_timeout_ms);
     gw_deadline_init(&server->grace, on_grace_over);
@@ -59,9 +59,9 @@ void http_server_take(struct http_server *server, int fd)
 void http_server_stop(struct http_server *server, int64_t grace_ms)
 {
     server->is_stopping = true;
-    for (struct list *link = server->connections.next; link != &server->connections;
+    for (struct tl_list *link = server->connections.next; link != &server->connections;
          link = link->next) {
-        struct http_connection *http = LIST_ENTRY(link, struct http_connection, link);
+        struct http_connection *http = TL_LIST_ENTRY(link, struct http_connection, link);
         if (http__connection_is_idle(http))
             http__close_gently(http);
     }
@@ -74,7 +74,7 @@ void http_server_stop(struct http_server *server, int64_t grace_ms)
 
 bool http_server_is_drained(const struct http_server *server)
 {
-    return list_is_empty(&server->connections) && list_is_empty(&server->relayed);
+    return tl_list_is_empty(&server->connections) && tl_list_is_empty(&server->relayed);
 }
 
 void http_server_destroy(struct http_server **server_pointer)
@@ -83,10 +83,10 @@ void http_server_destroy(struct http_server **server_pointer)
     *server_pointer = NULL;
     if (!server)
         return;
-    while (!list_is_empty(&server->connections)) {
+    while (!tl_list_is_empty(&server->connections)) {
         struct http_connection *http =
-            LIST_ENTRY(server->connections.next, struct http_connection, link);
-        list_remove(&http->link);
+            TL_LIST_ENTRY(server->connections.next, struct http_connection, link);
+        tl_list_remove(&http->link);
         http__close_hard(http); // it is freed at its end
         http__abort_exchanges(http);
         http->server = NULL;

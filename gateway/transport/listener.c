@@ -193,7 +193,7 @@ static void note_failure(struct listener *listener, int reason)
 
 static void on_silence_over(struct gw_deadline *deadline)
 {
-    struct listener *listener = LIST_ENTRY(deadline, struct listener, silence);
+    struct listener *listener = TL_LIST_ENTRY(deadline, struct listener, silence);
     if (listener->unlogged > 0)
         gw_log(GW_LOG_WARNING, "listener", "%s: %llu more connections could not be taken",
                listener->address, (unsigned long long)listener->unlogged);
@@ -215,7 +215,7 @@ static void pause_accepting(struct listener *listener)
 
 static void on_pause_over(struct gw_deadline *deadline)
 {
-    struct listener *listener = LIST_ENTRY(deadline, struct listener, pause);
+    struct listener *listener = TL_LIST_ENTRY(deadline, struct listener, pause);
     if (listener->reserve < 0)
         listener->reserve = open_reserve();
     uv_poll_start(&listener->poll, UV_READABLE, on_connection);

@@ -85,7 +85,8 @@ static char *poll_headers(const struct transport_host *host, const struct http_r
 
 // Moves packets from the front of the queue into `body`: whole ones, up to the bounds of a
 // response, but at least one.
-static void take_packets(struct polling *polling, struct buffer *body, struct copy_counts *counts)
+static void take_packets(struct polling *polling, struct tl_buffer *body,
+                         struct copy_counts *counts)
 {
     const size_t max_body = polling->base.host->max_queue;
     unsigned count = 0;
@@ -115,14 +116,14 @@ static void take_packets(struct polling *polling, struct buffer *body, struct co
     }
 }
 
-static void append_packet(struct buffer *body, enum eio_type type)
+static void append_packet(struct tl_buffer *body, enum eio_type type)
 {
     const uint8_t text = (uint8_t)type;
     eio_payload_append(body, false, &text, 1);
 }
 
 static void respond_packets(const struct polling *polling, struct http_exchange *poll,
-                            const char *headers, const struct buffer *body,
+                            const char *headers, const struct tl_buffer *body,
                             const struct copy_counts *counts)
 {
     struct outq ranges;
@@ -143,10 +144,10 @@ static void answer_poll(struct polling *polling, enum eio_type idle)
 {
     struct http_exchange *poll = polling->poll;
     char *headers = polling->poll_headers;
-    struct buffer body;
+    struct tl_buffer body;
     struct copy_counts counts = {0};
     // Base64 makes a third more of a packet; small ones have a mark and a separator.
-    buffer_init(&body, polling->base.host->max_queue + 2 * polling->queue.bytes + 64);
+    tl_buffer_init(&body, polling->base.host->max_queue + 2 * polling->queue.bytes + 64);
     polling->poll = NULL;
     polling->poll_headers = NULL;
 
@@ -161,7 +162,7 @@ static void answer_poll(struct polling *polling, enum eio_type idle)
         respond_packets(polling, poll, headers, &body, &counts);
     else
         respond_unavailable(poll); // memory is out; what is queued stays
-    buffer_fini(&body);
+    tl_buffer_fini(&body);
     free(headers);
 }
 
@@ -178,7 +179,7 @@ static void free_polling(struct polling *polling)
 
 static void on_reap(struct gw_task *task)
 {
-    free_polling(LIST_ENTRY(task, struct polling, task));
+    free_polling(TL_LIST_ENTRY(task, struct polling, task));
 }
 
 // The last word to the client, if it waits for one, and the end: it is freed in the reap phase,
@@ -207,7 +208,7 @@ static void end(struct polling *polling, enum eio_type last, enum transport_end 
 
 static void on_flush(struct gw_task *task)
 {
-    struct polling *polling = LIST_ENTRY(task, struct polling, task);
+    struct polling *polling = TL_LIST_ENTRY(task, struct polling, task);
     if (!polling->poll || (outq_is_empty(&polling->queue) && !polling->is_closing))
         return;
     if (!http_exchange_is_open(polling->poll))
@@ -225,7 +226,7 @@ static void polling_expire(struct transport *transport)
 
 static struct transport *polling_accept(struct transport_host *host, struct http_exchange *exchange,
                                         const struct http_request *request,
-                                        const struct buffer *open,
+                                        const struct tl_buffer *open,
                                         const struct transport_events *events, void *owner)
 {
     struct polling *polling = calloc(1, sizeof *polling);
@@ -295,10 +296,10 @@ static void deliver(struct polling *polling, const uint8_t *bytes, size_t size)
 {
     struct transport *transport = &polling->base;
     struct eio_packet packet;
-    struct buffer scratch;
+    struct tl_buffer scratch;
     size_t position = 0;
     int result = 1;
-    buffer_init(&scratch, transport->host->max_payload * REPAIR_FACTOR);
+    tl_buffer_init(&scratch, transport->host->max_payload * REPAIR_FACTOR);
     while (transport->events && result == 1) {
         result = eio_payload_next(bytes, size, &position, &scratch, &packet);
         if (result < 0)
@@ -308,7 +309,7 @@ static void deliver(struct polling *polling, const uint8_t *bytes, size_t size)
         else if (result == 1)
             transport->events->on_packet(transport, transport->owner, &packet);
     }
-    buffer_fini(&scratch);
+    tl_buffer_fini(&scratch);
 }
 
 // Whether a post may be: only one at a time, and of text. If not, it is answered, and the transport

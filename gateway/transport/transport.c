@@ -18,15 +18,15 @@ struct transport_goodbye {
 
 void transport_host_init(struct transport_host *host)
 {
-    list_init(&host->transports);
+    tl_list_init(&host->transports);
     gw_deadline_queue_init(&host->goodbyes, host->loop, TRANSPORT_GOODBYE_MS);
 }
 
 void transport_host_fini(struct transport_host *host)
 {
-    while (!list_is_empty(&host->transports)) {
-        struct transport *transport = LIST_ENTRY(host->transports.next, struct transport, link);
-        list_remove(&transport->link);
+    while (!tl_list_is_empty(&host->transports)) {
+        struct transport *transport = TL_LIST_ENTRY(host->transports.next, struct transport, link);
+        tl_list_remove(&transport->link);
         transport_stop_goodbye(transport);
         transport->events = NULL;
         transport->ops->abort(transport);
@@ -60,20 +60,20 @@ void transport_init(struct transport *transport, const struct transport_ops *ops
     transport->events = events;
     transport->owner = owner;
     transport->host = host;
-    list_append(&host->transports, &transport->link);
+    tl_list_append(&host->transports, &transport->link);
     transport->goodbye = NULL;
 }
 
 void transport_fini(struct transport *transport)
 {
-    list_remove(&transport->link);
+    tl_list_remove(&transport->link);
     transport_stop_goodbye(transport);
 }
 
 static void on_goodbye_over(struct gw_deadline *deadline)
 {
     struct transport *transport =
-        LIST_ENTRY(deadline, struct transport_goodbye, deadline)->transport;
+        TL_LIST_ENTRY(deadline, struct transport_goodbye, deadline)->transport;
     transport_stop_goodbye(transport);
     transport->ops->expire(transport);
 }
@@ -113,12 +113,12 @@ void transport_end(struct transport *transport, enum transport_end end)
 char *transport_headers(const struct transport_host *host, const struct http_request *request,
                         const char *lines)
 {
-    struct buffer headers;
+    struct tl_buffer headers;
     size_t size;
-    buffer_init(&headers, HEADERS_MAX);
-    if (buffer_append_text(&headers, lines) && cors_append_headers(host->cors, request, &headers) &&
-        buffer_append(&headers, "", 1))
-        return (char *)buffer_take(&headers, &size);
-    buffer_fini(&headers);
+    tl_buffer_init(&headers, HEADERS_MAX);
+    if (tl_buffer_append_text(&headers, lines) &&
+        cors_append_headers(host->cors, request, &headers) && tl_buffer_append(&headers, "", 1))
+        return (char *)tl_buffer_take(&headers, &size);
+    tl_buffer_fini(&headers);
     return NULL;
 }

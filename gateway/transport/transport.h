@@ -15,8 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/list.h"
 #include "gateway/base/chunk.h"
-#include "gateway/base/list.h"
 #include "gateway/base/loop.h"
 #include "gateway/base/metrics.h"
 #include "gateway/protocol/eio.h"
@@ -49,7 +49,7 @@ struct transport_host {
     size_t max_payload;                // bytes a client may send at once
     size_t max_queue;                  // bytes a client may be behind
     struct gw_deadline_queue goodbyes; // of transports whose client is slow to take its leave
-    struct list transports;            // every one that is not freed yet
+    struct tl_list transports;         // every one that is not freed yet
 };
 
 struct transport_ops {
@@ -62,7 +62,7 @@ struct transport_ops {
     // a session may move to. `events` NULL: it has no owner; drop it. Consumes the exchange.
     // NULL: the request is no good or memory is out, and was answered so.
     struct transport *(*accept)(struct transport_host *host, struct http_exchange *exchange,
-                                const struct http_request *request, const struct buffer *open,
+                                const struct http_request *request, const struct tl_buffer *open,
                                 const struct transport_events *events, void *owner);
     // The head of a further request of its client, whose body is still to come: may be answered or
     // claimed. NULL if it needs an upgrade.
@@ -101,7 +101,7 @@ struct transport {
     const struct transport_events *events; // NULL: no owner (any more)
     void *owner;
     struct transport_host *host;
-    struct list link;                  // of host->transports
+    struct tl_list link;               // of host->transports
     struct transport_goodbye *goodbye; // while it takes its leave; else NULL
     const struct transport_ops *ops;   // last, beside what the implementation has for a delivery
 };

@@ -75,13 +75,13 @@ static void receive_packet(struct websocket *ws, const struct eio_packet *packet
 static void receive_text(struct websocket *ws, const struct ws_message *message)
 {
     struct eio_packet packet;
-    struct buffer scratch; // owns memory only for a message in base64
-    buffer_init(&scratch, ws->base.host->max_payload);
+    struct tl_buffer scratch; // owns memory only for a message in base64
+    tl_buffer_init(&scratch, ws->base.host->max_payload);
     if (eio_decode_text(message->bytes, message->size, &scratch, &packet) == 0)
         receive_packet(ws, &packet);
     else
         end(ws, TRANSPORT_END_MALFORMED);
-    buffer_fini(&scratch);
+    tl_buffer_fini(&scratch);
 }
 
 // Answers a ping. A client that pings and does not read is behind like any other.
@@ -254,25 +254,25 @@ static struct websocket *new_unconnected(const struct http_request *request)
 static void refuse(struct transport_host *host, struct http_exchange *exchange,
                    const struct http_request *request, const struct websocket_refusal *refusal)
 {
-    struct buffer lines;
+    struct tl_buffer lines;
     char *headers = NULL;
-    buffer_init(&lines, HEAD_MAX);
-    if (buffer_append_text(&lines, "Content-Type: text/html\r\n") &&
-        buffer_append_text(&lines, refusal->headers) && buffer_append(&lines, "", 1))
+    tl_buffer_init(&lines, HEAD_MAX);
+    if (tl_buffer_append_text(&lines, "Content-Type: text/html\r\n") &&
+        tl_buffer_append_text(&lines, refusal->headers) && tl_buffer_append(&lines, "", 1))
         headers = transport_headers(host, request, (const char *)lines.bytes);
     http_respond(exchange, refusal->status, headers ? headers : "", refusal->message,
                  strlen(refusal->message), true);
     free(headers);
-    buffer_fini(&lines);
+    tl_buffer_fini(&lines);
 }
 
-static bool queue_open(struct websocket *ws, const struct buffer *open)
+static bool queue_open(struct websocket *ws, const struct tl_buffer *open)
 {
-    struct buffer frame;
-    buffer_init(&frame, open->size + WS_HEADER_MAX);
+    struct tl_buffer frame;
+    tl_buffer_init(&frame, open->size + WS_HEADER_MAX);
     bool is_queued = ws_append_frame(&frame, WS_TEXT, open->bytes, open->size) &&
                      outq_append_copy(conn_queue(ws->conn), frame.bytes, frame.size);
-    buffer_fini(&frame);
+    tl_buffer_fini(&frame);
     if (is_queued)
         conn_flush(ws->conn);
     return is_queued;
@@ -281,7 +281,7 @@ static bool queue_open(struct websocket *ws, const struct buffer *open)
 static struct transport *websocket_accept(struct transport_host *host,
                                           struct http_exchange *exchange,
                                           const struct http_request *request,
-                                          const struct buffer *open,
+                                          const struct tl_buffer *open,
                                           const struct transport_events *events, void *owner)
 {
     struct websocket_refusal refusal;
@@ -289,8 +289,8 @@ static struct transport *websocket_accept(struct transport_host *host,
         refuse(host, exchange, request, &refusal);
         return NULL;
     }
-    struct buffer head;
-    buffer_init(&head, HEAD_MAX);
+    struct tl_buffer head;
+    tl_buffer_init(&head, HEAD_MAX);
     struct websocket *ws = new_unconnected(request);
     if (!ws || !websocket_append_head(host->cors, request, &head)) {
         http_respond(exchange, 503, "", NULL, 0, true);
@@ -299,7 +299,7 @@ static struct transport *websocket_accept(struct transport_host *host,
     ws->conn = http_upgrade(exchange, (const char *)head.bytes, head.size, &handler, ws);
     if (!ws->conn)
         goto fail;
-    buffer_fini(&head);
+    tl_buffer_fini(&head);
     transport_init(&ws->base, &websocket_ops, host, events, owner);
     if (open && !queue_open(ws, open)) {
         // The connection frees the struct when it ends.
@@ -309,7 +309,7 @@ static struct transport *websocket_accept(struct transport_host *host,
     }
     return &ws->base;
 fail:
-    buffer_fini(&head);
+    tl_buffer_fini(&head);
     free_unconnected(ws);
     return NULL;
 }
@@ -323,7 +323,7 @@ static struct outq *websocket_queue(struct transport *transport)
 }
 
 // Appends the first frame of `bytes`, binary as text; `used` receives what it takes of them.
-static bool append_as_text(struct buffer *frame, const uint8_t *bytes, size_t size, size_t *used)
+static bool append_as_text(struct tl_buffer *frame, const uint8_t *bytes, size_t size, size_t *used)
 {
     enum ws_opcode opcode;
     const uint8_t *payload;
@@ -331,28 +331,28 @@ static bool append_as_text(struct buffer *frame, const uint8_t *bytes, size_t si
     *used = ws_split_server_frame(bytes, size, &opcode, &payload, &payload_size);
     assert(*used > 0); // only whole frames are queued
     if (opcode != WS_BINARY)
-        return buffer_append(frame, bytes, *used);
+        return tl_buffer_append(frame, bytes, *used);
 
-    struct buffer text;
-    buffer_init(&text, payload_size * 2 + 16);
+    struct tl_buffer text;
+    tl_buffer_init(&text, payload_size * 2 + 16);
     bool is_appended = eio_payload_append(&text, true, payload, payload_size) &&
                        ws_append_frame(frame, WS_TEXT, text.bytes, text.size);
-    buffer_fini(&text);
+    tl_buffer_fini(&text);
     return is_appended;
 }
 
 // Moves one staged frame on, with the copies that end in it.
 static bool unstage(struct websocket *ws, const struct iovec *staged)
 {
-    struct buffer frame;
+    struct tl_buffer frame;
     struct copy_counts counts = {0};
     size_t used;
-    buffer_init(&frame, staged->iov_len * 2 + 32);
+    tl_buffer_init(&frame, staged->iov_len * 2 + 32);
     bool is_queued = append_as_text(&frame, staged->iov_base, staged->iov_len, &used);
     outq_consume(ws->staged, used, &counts);
     is_queued =
         is_queued && outq_append_counted(conn_queue(ws->conn), frame.bytes, frame.size, &counts);
-    buffer_fini(&frame);
+    tl_buffer_fini(&frame);
     if (!is_queued)
         gw_metrics_drop(ws->base.host->metrics, GW_DROPPED_MEMORY, NULL,
                         copy_counts_pending(&counts));

@@ -21,6 +21,6 @@ bool websocket_check(const struct http_request *request, struct websocket_refusa
 // Appends the whole 101 response to a request that was checked. False: the bound of `out` is met or
 // memory is out.
 bool websocket_append_head(const struct cors *cors, const struct http_request *request,
-                           struct buffer *out);
+                           struct tl_buffer *out);
 
 #endif

@@ -75,26 +75,26 @@ bool websocket_check(const struct http_request *request, struct websocket_refusa
     return true;
 }
 
-static bool append_protocol(const struct http_request *request, struct buffer *out)
+static bool append_protocol(const struct http_request *request, struct tl_buffer *out)
 {
     const char *protocols = http_request_header(request, "Sec-WebSocket-Protocol");
     if (!protocols)
         return true;
     const char *first = skip_blanks(protocols);
-    return buffer_append_text(out, "Sec-WebSocket-Protocol: ") &&
-           buffer_append(out, first, token_size(first)) && buffer_append_text(out, "\r\n");
+    return tl_buffer_append_text(out, "Sec-WebSocket-Protocol: ") &&
+           tl_buffer_append(out, first, token_size(first)) && tl_buffer_append_text(out, "\r\n");
 }
 
 bool websocket_append_head(const struct cors *cors, const struct http_request *request,
-                           struct buffer *out)
+                           struct tl_buffer *out)
 {
     char accept[WS_ACCEPT_SIZE];
     return ws_accept(http_request_header(request, "Sec-WebSocket-Key"), accept) &&
-           buffer_append_text(out, "HTTP/1.1 101 Switching Protocols\r\n"
-                                   "Upgrade: websocket\r\n"
-                                   "Connection: Upgrade\r\n"
-                                   "Sec-WebSocket-Accept: ") &&
-           buffer_append_text(out, accept) && buffer_append_text(out, "\r\n") &&
+           tl_buffer_append_text(out, "HTTP/1.1 101 Switching Protocols\r\n"
+                                      "Upgrade: websocket\r\n"
+                                      "Connection: Upgrade\r\n"
+                                      "Sec-WebSocket-Accept: ") &&
+           tl_buffer_append_text(out, accept) && tl_buffer_append_text(out, "\r\n") &&
            append_protocol(request, out) && cors_append_headers(cors, request, out) &&
-           buffer_append_text(out, "\r\n");
+           tl_buffer_append_text(out, "\r\n");
 }

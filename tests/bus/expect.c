@@ -81,11 +81,11 @@ void pump_until(talus_subscriber_t *subscriber,
 {
     const talus_delivery_t *delivery;
     talus_subscriber_stats_t stats;
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
     for (talus_subscriber_stats(subscriber, &stats); !is_so(&stats, value);
          talus_subscriber_stats(subscriber, &stats)) {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         int error = talus_subscriber_receive(subscriber, 20, &delivery);
         assert_true(error == 0 || error == TALUS_ETIMEOUT);
     }

@@ -20,8 +20,8 @@
 #include <talus/error.h>
 
 #include "bus/src/api/broadcaster.h"
-#include "bus/src/base/clock.h"
 #include "bus/src/codec/body.h"
+#include "common/clock.h"
 
 // What it keeps for each session.
 struct own {
@@ -218,7 +218,7 @@ static bool may_settle(const struct memory *memory)
     case MEMORY_SETTLES_AT_ONCE:
         return true;
     case MEMORY_SETTLES_LATE:
-        return talus__monotonic_ms() >= memory->flights[memory->settled].due;
+        return tl_monotonic_ms() >= memory->flights[memory->settled].due;
     case MEMORY_SETTLES_BY_TEST:
         return shared.events[memory->settled].seq <= memory->wanted;
     }

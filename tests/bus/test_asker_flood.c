@@ -70,10 +70,10 @@ static size_t memory_in_use(void)
 // What was freed last may still be on its way back from ZeroMQ's thread.
 static void wait_bounded(size_t before)
 {
-    long long deadline = talus__monotonic_ms() + RAW_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + RAW_DEADLINE_MS;
 
     while (memory_in_use() > before + MOST_GROWTH) {
-        if (talus__monotonic_ms() > deadline)
+        if (tl_monotonic_ms() > deadline)
             fail_msg("the broadcaster keeps %zu kB more", (memory_in_use() - before) >> 10);
         sched_yield();
     }
@@ -82,11 +82,11 @@ static void wait_bounded(size_t before)
 // Waits until all that the children asked has arrived.
 static void wait_asked(const talus_broadcaster_t *broadcaster, uint64_t children)
 {
-    long long deadline = talus__monotonic_ms() + RAW_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + RAW_DEADLINE_MS;
     talus_broadcaster_stats_t stats;
 
     do {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         sched_yield();
         talus_broadcaster_stats(broadcaster, &stats);
     } while (stats.replay_requests < children * (SMALL_ASKS + LARGE_ASKS));

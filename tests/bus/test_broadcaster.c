@@ -249,7 +249,7 @@ static void test_broadcaster_many_share_a_directory(void **state)
     for (int i = 0; i < 4; i++) {
         buses[i] = open_bus(bus_endpoint);
         const char *origin = talus_broadcaster_origin(buses[i]);
-        assert_true(talus__is_origin(origin, strlen(origin)));
+        assert_true(tl_is_origin(origin, strlen(origin)));
         for (int k = 0; k < i; k++)
             assert_string_not_equal(origin, talus_broadcaster_origin(buses[k]));
     }
@@ -545,9 +545,9 @@ static void test_broadcaster_ends_at_once_as_its_subscriber_leaves(void **state)
         assert_int_equal(emit(bus), 0);
         raw_expect_event(&raw, "s/t");
         raw_close(&raw);
-        long long since = talus__monotonic_ms();
+        long long since = tl_monotonic_ms();
         talus_broadcaster_destroy(&bus);
-        assert_true(talus__monotonic_ms() - since < RAW_DEADLINE_MS);
+        assert_true(tl_monotonic_ms() - since < RAW_DEADLINE_MS);
     }
     raw_close(&keeper);
 }

@@ -18,7 +18,7 @@
 
 #include <talus.h>
 
-#include "bus/src/base/clock.h"
+#include "common/clock.h"
 #include "memory_publish.h"
 
 static talus_broadcaster_t *bus;
@@ -270,10 +270,10 @@ static void test_bus_thread_sleeps_beside_a_slow_peer(void **state)
     script.settling = MEMORY_SETTLES_LATE;
     script.delay_ms = 5;
     open_bus();
-    long long begin = talus__monotonic_ms();
+    long long begin = tl_monotonic_ms();
     emit_many("s", EVENTS);
     flush();
-    assert_true(talus__monotonic_ms() - begin >= (EVENTS / 4 - 1) * 5);
+    assert_true(tl_monotonic_ms() - begin >= (EVENTS / 4 - 1) * 5);
     assert_int_equal(memory_sent(), EVENTS);
     assert_true(memory_counts().turns < 20 * EVENTS);
     // With nothing to do it does nothing.
@@ -318,9 +318,9 @@ static void test_bus_thread_ends_at_once_when_all_is_settled(void **state)
     options.linger_ms = MEMORY_DEADLINE_MS;
     open_bus();
     emit_many("s", 1000);
-    long long begin = talus__monotonic_ms();
+    long long begin = tl_monotonic_ms();
     assert_int_equal(talus_broadcaster_close(&bus), 0);
-    assert_true(talus__monotonic_ms() - begin < MEMORY_DEADLINE_MS / 2);
+    assert_true(tl_monotonic_ms() - begin < MEMORY_DEADLINE_MS / 2);
     assert_int_equal(memory_sent(), 1000);
     assert_true(memory_counts().is_finished);
     assert_true(memory_counts().is_complete);
@@ -330,7 +330,7 @@ static void test_bus_thread_ends_at_once_when_all_is_settled(void **state)
 
 static void expect_unfinished(long long begin)
 {
-    long long took = talus__monotonic_ms() - begin;
+    long long took = tl_monotonic_ms() - begin;
 
     assert_true(took >= options.linger_ms - 1);
     assert_true(took < MEMORY_DEADLINE_MS);
@@ -346,7 +346,7 @@ static void test_bus_thread_ends_at_the_deadline_with_what_is_never_settled(void
     script.settling = MEMORY_SETTLES_BY_TEST;
     open_bus();
     emit_many("s", 3);
-    long long begin = talus__monotonic_ms();
+    long long begin = tl_monotonic_ms();
     assert_int_equal(talus_broadcaster_close(&bus), TALUS_ETIMEOUT);
     expect_unfinished(begin);
     assert_int_equal(memory_sent(), 3);
@@ -359,7 +359,7 @@ static void test_bus_thread_ends_at_the_deadline_with_what_is_refused(void **sta
     script.is_refusing = true;
     open_bus();
     emit_many("s", 3);
-    long long begin = talus__monotonic_ms();
+    long long begin = tl_monotonic_ms();
     assert_int_equal(talus_broadcaster_close(&bus), TALUS_ETIMEOUT);
     expect_unfinished(begin);
     assert_int_equal(memory_sent(), 0);

@@ -57,7 +57,7 @@ static bool hold(void *arg)
 
 static void hold_guard(struct busy_post *busy)
 {
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
     *busy = (struct busy_post){.post = {.is_empty = is_empty,
                                         .pull = hold,
@@ -66,7 +66,7 @@ static void hold_guard(struct busy_post *busy)
     assert_int_equal(talus__guard_add(&busy->post), 0);
     talus__guard_ask(&busy->post);
     while (!atomic_load(&busy->is_held)) {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         pass_ms(1);
     }
 }
@@ -108,26 +108,26 @@ static int listen_silently(const struct heal_fixture *fixture, const char *name,
 static void exchange(talus_subscriber_t *subscriber, struct raw_publisher *raw, uint64_t *seq)
 {
     const talus_delivery_t *delivery;
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
     do {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         raw_publish(raw, "s/t", *seq + 1, *seq);
         ++*seq;
     } while (talus_subscriber_receive(subscriber, 20, &delivery) != 0);
     while (talus_subscriber_receive(subscriber, 20, &delivery) == 0)
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
 }
 
 // Until the guard has done all that it was asked for, and there was nothing.
 static void settle(talus_subscriber_t *subscriber)
 {
     const talus_delivery_t *delivery;
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
     do {
         while (atomic_load(&subscriber->core.post.is_asked)) {
-            assert_true(talus__monotonic_ms() < deadline);
+            assert_true(tl_monotonic_ms() < deadline);
             pass_ms(1);
         }
         assert_int_equal(talus_subscriber_receive(subscriber, 0, &delivery), TALUS_ETIMEOUT);
@@ -136,10 +136,10 @@ static void settle(talus_subscriber_t *subscriber)
 
 static void wait_until_dropped(struct heal_fixture *fixture, uint64_t before)
 {
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
     while (heal_stats_of(fixture).receive_dropped == before) {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         pass_ms(1);
     }
 }

@@ -46,10 +46,10 @@ static int emit_one(const char *endpoint)
 static void wait_forgotten(struct heal_fixture *fixture)
 {
     const talus_delivery_t *delivery;
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
     while (heal_stats_of(fixture).origins > 0) {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         assert_int_equal(talus_subscriber_receive(fixture->subscriber, 100, &delivery),
                          TALUS_ETIMEOUT);
     }
@@ -170,9 +170,9 @@ static void test_handover_goes_on_after_a_signal(void **state)
     start_unready(fixture, linger_ms);
     assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
     assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
-    long long begun = talus__monotonic_ms();
+    long long begun = tl_monotonic_ms();
     int error = talus_broadcaster_close(&fixture->broadcasters[0]);
-    long long took = talus__monotonic_ms() - begun;
+    long long took = tl_monotonic_ms() - begun;
     assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
     sigaction(SIGALRM, &before, NULL);
     assert_int_equal(error, TALUS_ETIMEOUT);
@@ -192,12 +192,12 @@ static bool beats_reach(const talus_broadcaster_stats_t *stats, uint64_t value)
 static void serve_until(bool (*is_so)(const talus_broadcaster_stats_t *stats, uint64_t value),
                         uint64_t value, struct heal_fixture *fixture)
 {
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
     talus_broadcaster_stats_t stats;
     const talus_delivery_t *delivery;
 
     do {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         assert_int_equal(talus_subscriber_receive(fixture->subscriber, 10, &delivery),
                          TALUS_ETIMEOUT);
         talus_broadcaster_stats(fixture->broadcasters[0], &stats);

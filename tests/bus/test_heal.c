@@ -217,8 +217,8 @@ static void test_heal_over_inproc(void **state)
     join_live(subscriber, "s");
     heal_flood(broadcaster, "s", COUNT);
     // No queue of ZeroMQ's is full over inproc, so that the loss is the inbox's.
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
-    while (heal_stats_of(fixture).receive_dropped == 0 && talus__monotonic_ms() < deadline)
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
+    while (heal_stats_of(fixture).receive_dropped == 0 && tl_monotonic_ms() < deadline)
         sched_yield();
     heal_expect_seqs(subscriber, 1, COUNT);
     assert_true(heal_stats_of(fixture).healed > 0);

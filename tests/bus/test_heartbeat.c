@@ -58,13 +58,13 @@ static long long wait_until(bool (*is_so)(const talus_broadcaster_stats_t *stats
                             uint64_t value, const talus_broadcaster_t *broadcaster,
                             talus_subscriber_t *subscriber)
 {
-    long long begun = talus__monotonic_ms();
+    long long begun = tl_monotonic_ms();
 
     for (;;) {
         talus_broadcaster_stats_t stats = stats_of(broadcaster);
         if (is_so(&stats, value))
-            return talus__monotonic_ms() - begun;
-        assert_true(talus__monotonic_ms() < begun + EXPECT_DEADLINE_MS);
+            return tl_monotonic_ms() - begun;
+        assert_true(tl_monotonic_ms() < begun + EXPECT_DEADLINE_MS);
         if (subscriber)
             serve(subscriber);
         else
@@ -250,9 +250,9 @@ static void test_heartbeat_ends_beside_a_stopped_broadcaster(void **state)
     assert_false(is_withdrawn(subscriber));
 
     assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
     for (uint64_t seen = 0; !is_withdrawn(subscriber);) {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         serve(subscriber);
         talus_broadcaster_stats_t stats = stats_of(broadcaster);
         assert_int_equal(stats.subscribers, 1);
@@ -263,8 +263,8 @@ static void test_heartbeat_ends_beside_a_stopped_broadcaster(void **state)
             exhaust(subscriber);
     }
     uint64_t beats = stats_of(broadcaster).beats;
-    long long until = talus__monotonic_ms() + 3 * TIMEOUT_MS;
-    while (talus__monotonic_ms() < until)
+    long long until = tl_monotonic_ms() + 3 * TIMEOUT_MS;
+    while (tl_monotonic_ms() < until)
         serve(subscriber);
     assert_in_range(stats_of(broadcaster).beats, beats, beats + 2); // the last, and the leave
     assert_int_equal(stats_of(broadcaster).subscribers, 1);

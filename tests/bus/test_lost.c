@@ -42,7 +42,7 @@ static void wait_until(talus_subscriber_t *subscriber,
 {
     const struct talus__origins *origins = &subscriber->core.origins;
     const talus_delivery_t *delivery;
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
     for (;;) {
         for (size_t i = 0; i < origins->slot_count; i++) {
@@ -50,7 +50,7 @@ static void wait_until(talus_subscriber_t *subscriber,
             if (origin && is_so(origin))
                 return;
         }
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         assert_int_equal(talus_subscriber_receive(subscriber, 10, &delivery), TALUS_ETIMEOUT);
     }
 }
@@ -73,10 +73,10 @@ static void serve_until_said(talus_subscriber_t *subscriber, struct child *child
 {
     struct pollfd item = {.fd = child->from, .events = POLLIN};
     const talus_delivery_t *delivery;
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
     while (poll(&item, 1, 0) == 0) {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         assert_int_equal(talus_subscriber_receive(subscriber, 10, &delivery), TALUS_ETIMEOUT);
     }
     child_wait_said(child);

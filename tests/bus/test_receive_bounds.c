@@ -52,13 +52,13 @@ static void stand_still_until(struct heal_fixture *fixture,
                               uint64_t (*counter)(const talus_subscriber_stats_t *stats),
                               uint64_t most)
 {
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
     for (;;) {
         talus_subscriber_stats_t stats = heal_stats_of(fixture);
         if (counter(&stats) > most)
             return;
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         pass_us(1000);
     }
 }
@@ -149,10 +149,10 @@ static void test_a_heal_needs_no_gap(void **state)
     assert_int_equal(replay_expect_request(&replay, fixture->subscriber), 5);
     answer_large(&replay, raw.origin, 5, LAST);
     stand_still_until(fixture, answers_dropped, 0);
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
     for (int requests = 1; seq < LAST;) {
         uint64_t after;
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         int error = talus_subscriber_receive(fixture->subscriber, 20, &delivery);
         if (error == TALUS_ETIMEOUT) { // all was taken that had come, or more is still on its way
             if (!replay_take_request(&replay, &after))
@@ -266,12 +266,12 @@ static int answer_heads(struct replay_socket *replay, talus_subscriber_t *subscr
     const struct talus__head head = {
         .origin = "origin01", .origin_size = strlen("origin01"), .seq = 0, .replay = ""};
     uint8_t body[TALUS__HEAD_BODY_MAX], request[1024];
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
     int size, lives = 0;
 
     while ((size = zmq_recv(replay->router, replay->identity, sizeof replay->identity,
                             ZMQ_DONTWAIT)) < 0) {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         lives += receive_live(subscriber);
     }
     replay->identity_size = (size_t)size;
@@ -299,8 +299,8 @@ static void test_heads_are_asked_for_once_more(void **state)
         assert_int_equal(talus_subscriber_join(fixture->subscriber, sessions[i]), 0);
     lives += answer_heads(&replay, fixture->subscriber, topics, 2);
     lives += answer_heads(&replay, fixture->subscriber, topics, 3);
-    for (long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS; lives < 3;) {
-        assert_true(talus__monotonic_ms() < deadline);
+    for (long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS; lives < 3;) {
+        assert_true(tl_monotonic_ms() < deadline);
         lives += receive_live(fixture->subscriber);
     }
     assert_int_equal(heal_stats_of(fixture).malformed, 0);
@@ -431,9 +431,9 @@ static void test_receive_bytes_bounds_memory(void **state)
     pump_until(subscriber, origins_are, 1);
     join_live(subscriber, "s");
     size_t before = memory_bytes();
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
     while (heal_stats_of(fixture).receive_dropped == 0) {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         emit_paced(broadcaster);
     }
     expect_little_growth(before, MOST_GROWTH);

@@ -42,10 +42,10 @@
 // many.
 static void wait_until_dropped(struct heal_fixture *fixture, uint64_t count)
 {
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
     while (heal_stats_of(fixture).receive_dropped < count) {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         pass_ms(1);
     }
 }
@@ -216,9 +216,9 @@ static void test_a_stopped_broadcaster_is_noticed(void **state)
     silent_ms = 0;
     talus_set_log(TALUS_LOG_INFO, note_silence, NULL);
     assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
     while (silent_ms == 0) {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         assert_int_equal(talus_subscriber_receive(subscriber, 20, &delivery), TALUS_ETIMEOUT);
     }
     talus_set_log(TALUS_LOG_WARNING, NULL, NULL);

@@ -447,9 +447,9 @@ static void test_subscriber_takes_nobody_for_plain_after_a_drop(void **state)
     join_with_head(fixture, "s", "s/", "s/$head", 5);
     for (uint64_t seq = 6; stats_of(fixture).receive_dropped == 0; seq++)
         raw_publish(&fixture->raw, "s/a", seq, seq - 1); // until the guard reads for the owner
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
     do { // it may be dropped, too
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         raw_publish_frames(&fixture->raw, "s/a", body, size);
     } while (talus_subscriber_receive(fixture->subscriber, 100, &delivery) != 0 ||
              !is_of_other(delivery));

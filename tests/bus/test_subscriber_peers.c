@@ -86,11 +86,11 @@ static void bind_raw(struct fixture *fixture, int type, const char *endpoint)
 // Gives `done` its chance until the deadline, receiving meanwhile.
 static void receive_until(struct fixture *fixture, bool (*done)(struct fixture *fixture))
 {
-    long long deadline = talus__monotonic_ms() + EXPECT_DEADLINE_MS;
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
     const talus_delivery_t *delivery;
 
     while (!done(fixture)) {
-        assert_true(talus__monotonic_ms() < deadline);
+        assert_true(tl_monotonic_ms() < deadline);
         int error = talus_subscriber_receive(fixture->subscriber, 20, &delivery);
         assert_true(error == 0 || error == TALUS_ETIMEOUT);
     }

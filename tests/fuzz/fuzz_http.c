@@ -6,17 +6,17 @@
 #include "fuzz_check.h"
 #include "gateway/protocol/http.h"
 
-static void note(struct buffer *log, const void *bytes, size_t size)
+static void note(struct tl_buffer *log, const void *bytes, size_t size)
 {
-    CHECK(buffer_append(log, &size, sizeof size) && buffer_append(log, bytes, size));
+    CHECK(tl_buffer_append(log, &size, sizeof size) && tl_buffer_append(log, bytes, size));
 }
 
-static void note_text(struct buffer *log, const char *text)
+static void note_text(struct tl_buffer *log, const char *text)
 {
     note(log, text, strlen(text));
 }
 
-static void note_request(struct buffer *log, const struct http_request *request)
+static void note_request(struct tl_buffer *log, const struct http_request *request)
 {
     char value[32];
     note_text(log, request->path);
@@ -32,7 +32,7 @@ static void note_request(struct buffer *log, const struct http_request *request)
     CHECK(length < 0 ? value[0] == '\0' : strlen(value) == (size_t)length);
 }
 
-static void read_in_pieces(const uint8_t *data, size_t size, size_t step, struct buffer *log)
+static void read_in_pieces(const uint8_t *data, size_t size, size_t step, struct tl_buffer *log)
 {
     const struct http_limits limits = {.max_head = 512, .max_headers = 16, .max_body = 200};
     struct http_reader *reader = http_reader_new(&limits);
@@ -62,15 +62,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
-    struct buffer whole;
-    struct buffer pieces;
-    buffer_init(&whole, SIZE_MAX / 2);
-    buffer_init(&pieces, SIZE_MAX / 2);
+    struct tl_buffer whole;
+    struct tl_buffer pieces;
+    tl_buffer_init(&whole, SIZE_MAX / 2);
+    tl_buffer_init(&pieces, SIZE_MAX / 2);
     read_in_pieces(data + 1, size - 1, size, &whole);
     read_in_pieces(data + 1, size - 1, 1 + data[0] % 32, &pieces);
     CHECK(whole.size == pieces.size);
     CHECK(whole.size == 0 || memcmp(whole.bytes, pieces.bytes, whole.size) == 0);
-    buffer_fini(&whole);
-    buffer_fini(&pieces);
+    tl_buffer_fini(&whole);
+    tl_buffer_fini(&pieces);
     return 0;
 }

@@ -11,8 +11,8 @@
 #include <talus/error.h>
 #include <talus/json.h>
 
-#include "bus/src/codec/json_number.h"
 #include "bus/src/codec/payload.h"
+#include "common/number.h"
 #include "fuzz_check.h"
 
 enum { INPUT_MAX = 2000, GROWTH_MAX = 32, OUTPUT_MAX = INPUT_MAX * GROWTH_MAX + GROWTH_MAX };
@@ -32,9 +32,9 @@ static void count_bin(const void *bytes, size_t size, void *arg)
 static void check_double(const uint8_t *data)
 {
     double number;
-    char digits[TALUS__NUMBER_MAX + 1];
+    char digits[TL_NUMBER_MAX + 1];
     memcpy(&number, data, sizeof(number));
-    digits[talus__format_double(number, digits)] = '\0';
+    digits[tl_format_double(number, digits)] = '\0';
     if (isfinite(number))
         CHECK(strtod(digits, NULL) == number);
     else

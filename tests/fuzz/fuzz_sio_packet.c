@@ -9,7 +9,7 @@
 
 enum { SEPARATOR = 0x1e, MAX_BYTES = 100000 };
 
-static void encode(const struct sio_packet *packet, struct buffer *out)
+static void encode(const struct sio_packet *packet, struct tl_buffer *out)
 {
     CHECK(sio_frames_encode(out, packet->type, packet->nsp, packet->id, packet->data,
                             packet->attachments, packet->attachment_count));
@@ -17,13 +17,13 @@ static void encode(const struct sio_packet *packet, struct buffer *out)
 
 static void check_round_trip(const struct sio_packet *packet)
 {
-    struct buffer once;
-    struct buffer twice;
+    struct tl_buffer once;
+    struct tl_buffer twice;
     struct sio_decoder *decoder = sio_decoder_new(10 * MAX_BYTES);
     const struct sio_packet *again = NULL;
     CHECK(decoder != NULL);
-    buffer_init(&once, SIZE_MAX / 2);
-    buffer_init(&twice, SIZE_MAX / 2);
+    tl_buffer_init(&once, SIZE_MAX / 2);
+    tl_buffer_init(&twice, SIZE_MAX / 2);
     encode(packet, &once);
     for (size_t at = 0; at < once.size;) {
         enum ws_opcode opcode;
@@ -41,8 +41,8 @@ static void check_round_trip(const struct sio_packet *packet)
     encode(again, &twice);
     CHECK(once.size == twice.size && memcmp(once.bytes, twice.bytes, once.size) == 0);
     sio_decoder_destroy(&decoder);
-    buffer_fini(&once);
-    buffer_fini(&twice);
+    tl_buffer_fini(&once);
+    tl_buffer_fini(&twice);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

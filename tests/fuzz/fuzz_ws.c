@@ -4,8 +4,8 @@
 // pieces are.
 #include <string.h>
 
+#include "common/utf8.h"
 #include "fuzz_check.h"
-#include "gateway/protocol/utf8.h"
 #include "gateway/protocol/ws.h"
 
 enum { MAX_MESSAGE = 300 };
@@ -14,27 +14,27 @@ static void check_message(const struct ws_message *message)
 {
     CHECK(message->size <= MAX_MESSAGE);
     if (message->opcode == WS_TEXT || message->opcode == WS_CLOSE)
-        CHECK(utf8_is_valid(message->bytes, message->size));
+        CHECK(tl_utf8_is_valid(message->bytes, message->size));
     if (message->opcode >= WS_CLOSE)
         CHECK(message->size <= 125);
 }
 
 static void check_server_frame(const struct ws_message *message)
 {
-    struct buffer frame;
+    struct tl_buffer frame;
     enum ws_opcode opcode;
     const uint8_t *payload;
     size_t size;
-    buffer_init(&frame, MAX_MESSAGE + WS_HEADER_MAX);
+    tl_buffer_init(&frame, MAX_MESSAGE + WS_HEADER_MAX);
     CHECK(ws_append_frame(&frame, message->opcode, message->bytes, message->size));
     CHECK(ws_split_server_frame(frame.bytes, frame.size, &opcode, &payload, &size) == frame.size);
     CHECK(opcode == message->opcode && size == message->size);
     CHECK(size == 0 || memcmp(payload, message->bytes, size) == 0);
-    buffer_fini(&frame);
+    tl_buffer_fini(&frame);
 }
 
 // Feeds one piece until it is used up. False: the decoder failed.
-static bool feed(struct ws_decoder *decoder, uint8_t *bytes, size_t size, struct buffer *log)
+static bool feed(struct ws_decoder *decoder, uint8_t *bytes, size_t size, struct tl_buffer *log)
 {
     for (;;) {
         struct ws_message message = {0};
@@ -45,20 +45,20 @@ static bool feed(struct ws_decoder *decoder, uint8_t *bytes, size_t size, struct
             CHECK(consumed == size);
             return true;
         }
-        CHECK(buffer_append_format(log, "%d %u ", result,
-                                   result == WS_ERROR ? decoder->error : message.opcode));
+        CHECK(tl_buffer_append_format(log, "%d %u ", result,
+                                      result == WS_ERROR ? decoder->error : message.opcode));
         if (result == WS_ERROR)
             return false;
         check_message(&message);
         check_server_frame(&message);
-        CHECK(buffer_append_format(log, "%u %zu ", message.close_code, message.size));
-        CHECK(buffer_append(log, message.bytes, message.size));
+        CHECK(tl_buffer_append_format(log, "%u %zu ", message.close_code, message.size));
+        CHECK(tl_buffer_append(log, message.bytes, message.size));
         bytes += consumed;
         size -= consumed;
     }
 }
 
-static void decode(const uint8_t *data, size_t size, size_t step, struct buffer *log)
+static void decode(const uint8_t *data, size_t size, size_t step, struct tl_buffer *log)
 {
     struct ws_decoder decoder;
     bool is_good = true;
@@ -79,15 +79,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
-    struct buffer whole;
-    struct buffer pieces;
-    buffer_init(&whole, SIZE_MAX / 2);
-    buffer_init(&pieces, SIZE_MAX / 2);
+    struct tl_buffer whole;
+    struct tl_buffer pieces;
+    tl_buffer_init(&whole, SIZE_MAX / 2);
+    tl_buffer_init(&pieces, SIZE_MAX / 2);
     decode(data + 1, size - 1, size, &whole);
     decode(data + 1, size - 1, 1 + data[0] % 32, &pieces);
     CHECK(whole.size == pieces.size);
     CHECK(whole.size == 0 || memcmp(whole.bytes, pieces.bytes, whole.size) == 0);
-    buffer_fini(&whole);
-    buffer_fini(&pieces);
+    tl_buffer_fini(&whole);
+    tl_buffer_fini(&pieces);
     return 0;
 }

@@ -12,13 +12,13 @@
 #include "bus/src/api/broadcaster.h"
 #include "bus/src/api/instance.h"
 #include "bus/src/api/transports.h"
-#include "bus/src/base/clock.h"
 #include "bus/src/base/log.h"
 #include "bus/src/base/pool.h"
-#include "bus/src/base/random_name.h"
 #include "bus/src/base/sized.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/transport/times.h"
+#include "common/clock.h"
+#include "common/random.h"
 
 #define MAX_BODY_LEAST    1024u // bytes: an event without payload must fit
 #define MAX_BODY_MOST     (1u << 30)
@@ -82,12 +82,13 @@ static int check_options(const talus_broadcaster_options_t *options)
 static int name_origin(char *origin, bool is_presence_only)
 {
     const size_t size = sizeof TALUS_PRESENCE_ORIGIN - 1;
-    int error = talus__random_name(origin, TALUS__ORIGIN_SIZE);
-    if (!error && is_presence_only)
+    if (!tl_random_name(origin, TALUS__ORIGIN_SIZE))
+        return TALUS_ESYSTEM;
+    if (is_presence_only)
         memcpy(origin, TALUS_PRESENCE_ORIGIN, size);
-    else if (!error && memcmp(origin, TALUS_PRESENCE_ORIGIN, size) == 0)
+    else if (memcmp(origin, TALUS_PRESENCE_ORIGIN, size) == 0)
         origin[0] = 'h';
-    return error;
+    return 0;
 }
 
 static int init(talus_broadcaster_t *broadcaster, const talus_broadcaster_options_t *options,
@@ -202,8 +203,7 @@ static bool await_subscribers(talus_broadcaster_t *broadcaster)
     if (talus__queue_newest(&broadcaster->publisher.queue) == 0)
         return true;
     // What is left of the time is for sending to those that are.
-    long long deadline =
-        talus__monotonic_ms() + broadcaster->linger_ms - broadcaster->linger_ms / 4;
+    long long deadline = tl_monotonic_ms() + broadcaster->linger_ms - broadcaster->linger_ms / 4;
     return transport->ops->await_subscribers(transport, deadline);
 }
 
@@ -221,7 +221,7 @@ int talus_broadcaster_close(talus_broadcaster_t **reference)
         free(broadcaster);
         return 0;
     }
-    long long deadline = talus__monotonic_ms() + broadcaster->linger_ms;
+    long long deadline = tl_monotonic_ms() + broadcaster->linger_ms;
     bool is_handed_over = await_subscribers(broadcaster);
     is_handed_over &= talus__publisher_stop(&broadcaster->publisher, deadline) == 0;
     if (!is_handed_over)

@@ -8,7 +8,7 @@
 #include <talus/error.h>
 
 #include "bus/src/api/instance.h"
-#include "bus/src/base/clock.h"
+#include "common/clock.h"
 
 int talus_broadcaster_flush(talus_broadcaster_t *broadcaster, int timeout_ms)
 {
@@ -16,14 +16,14 @@ int talus_broadcaster_flush(talus_broadcaster_t *broadcaster, int timeout_ms)
         return TALUS_EFORKED;
     struct talus__publisher *publisher = &broadcaster->publisher;
     uint64_t target = talus__queue_newest(&publisher->queue);
-    long long deadline = talus__deadline(timeout_ms);
+    long long deadline = tl_deadline(timeout_ms);
     struct talus__waiter waiter;
     int error = talus__waiters_add(&publisher->flushers, &waiter);
     if (error)
         return error;
     bool is_interrupted = false;
     while (atomic_load_explicit(&publisher->settled, memory_order_seq_cst) < target) {
-        int left = talus__left_until(deadline);
+        int left = tl_left_until(deadline);
         if (left == 0 || is_interrupted) {
             error = TALUS_ETIMEOUT;
             break;

@@ -8,14 +8,14 @@
 #include <talus/error.h>
 
 struct name {
-    struct talus__node node; // first, so that a node is its name
+    struct tl_node node; // first, so that a node is its name
     char text[];
 };
 
-int talus__names_init(struct talus__names *names, size_t max)
+void talus__names_init(struct talus__names *names, size_t max)
 {
     names->max = max;
-    return talus__table_init(&names->table);
+    tl_table_init(&names->table);
 }
 
 static void ignore(const char *name, size_t size, void *arg)
@@ -28,13 +28,13 @@ static void ignore(const char *name, size_t size, void *arg)
 void talus__names_fini(struct talus__names *names)
 {
     talus__names_drain(names, ignore, NULL);
-    talus__table_fini(&names->table);
+    tl_table_fini(&names->table);
 }
 
 int talus__names_add(struct talus__names *names, const char *text, size_t size, bool *is_new)
 {
     *is_new = false;
-    if (talus__table_find(&names->table, text, size))
+    if (tl_table_find(&names->table, text, size))
         return 0;
     if (names->table.count >= names->max)
         return TALUS_ELIMIT;
@@ -44,34 +44,34 @@ int talus__names_add(struct talus__names *names, const char *text, size_t size, 
     memcpy(name->text, text, size);
     name->node.name = name->text;
     name->node.name_size = size;
-    talus__table_insert(&names->table, &name->node);
+    tl_table_insert(&names->table, &name->node);
     *is_new = true;
     return 0;
 }
 
 bool talus__names_remove(struct talus__names *names, const char *text, size_t size)
 {
-    struct talus__node *node = talus__table_find(&names->table, text, size);
+    struct tl_node *node = tl_table_find(&names->table, text, size);
 
     if (!node)
         return false;
-    talus__table_remove(&names->table, node);
+    tl_table_remove(&names->table, node);
     free(node);
     return true;
 }
 
 bool talus__names_contain(const struct talus__names *names, const char *text, size_t size)
 {
-    return talus__table_find(&names->table, text, size) != NULL;
+    return tl_table_find(&names->table, text, size) != NULL;
 }
 
 void talus__names_drain(struct talus__names *names,
                         void (*fn)(const char *name, size_t size, void *arg), void *arg)
 {
-    struct talus__node *node = talus__table_take_all(&names->table);
+    struct tl_node *node = tl_table_take_all(&names->table);
 
     while (node) {
-        struct talus__node *next = node->next;
+        struct tl_node *next = node->next;
         fn(node->name, node->name_size, arg);
         free(node);
         node = next;

@@ -6,15 +6,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "bus/src/base/table.h"
+#include "common/table.h"
 
 struct talus__names {
-    struct talus__table table;
+    struct tl_table table;
     size_t max;
 };
 
-// Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.
-int talus__names_init(struct talus__names *names, size_t max);
+void talus__names_init(struct talus__names *names, size_t max);
 void talus__names_fini(struct talus__names *names);
 
 // Returns 0, also when it is there already (then `is_new` is false); TALUS_ELIMIT; TALUS_ENOMEM.

@@ -13,9 +13,9 @@
 
 #include <talus/error.h>
 
-#include "bus/src/base/clock.h"
 #include "bus/src/base/log.h"
 #include "bus/src/base/probes.h"
+#include "common/clock.h"
 
 #define EVENTS_PER_TURN 256
 
@@ -43,9 +43,7 @@ int talus__publisher_init(struct talus__publisher *publisher,
     error = talus__wakeup_init(&publisher->wakeup);
     if (error)
         goto fail_queue;
-    error = talus__sessions_init(&publisher->sessions, options->max_sessions);
-    if (error)
-        goto fail_wakeup;
+    talus__sessions_init(&publisher->sessions, options->max_sessions);
     publisher->sessions.state_size = options->session_size;
     publisher->sessions.on_forget = on_forget;
     publisher->sessions.arg = publisher;
@@ -55,8 +53,6 @@ int talus__publisher_init(struct talus__publisher *publisher,
     talus__waiters_init(&publisher->flushers);
     return 0;
 
-fail_wakeup:
-    talus__wakeup_fini(&publisher->wakeup);
 fail_queue:
     talus__queue_fini(&publisher->queue);
     return error;
@@ -195,12 +191,12 @@ static bool run_transport(struct talus__publisher *publisher, bool is_busy)
 static int timeout_of(struct talus__publisher *publisher, long long until)
 {
     struct talus__publish_transport *transport = publisher->transport;
-    long long at = talus__earlier(until, transport->ops->due(transport));
+    long long at = tl_earlier(until, transport->ops->due(transport));
 
-    at = talus__earlier(at, talus__history_due(&publisher->history));
+    at = tl_earlier(at, talus__history_due(&publisher->history));
     if (at == 0)
         return -1;
-    long long left = at - talus__monotonic_ms();
+    long long left = at - tl_monotonic_ms();
     if (left <= 0)
         return 0;
     return left < INT_MAX ? (int)left : INT_MAX;
@@ -236,7 +232,7 @@ static void finish(struct talus__publisher *publisher)
     long long deadline = publisher->deadline;
 
     publisher->fds[0] = (struct pollfd){.fd = -1};
-    while (unsettled(publisher) > 0 && (publisher->now = talus__monotonic_ms()) < deadline) {
+    while (unsettled(publisher) > 0 && (publisher->now = tl_monotonic_ms()) < deadline) {
         bool is_busy = drain_queue(publisher);
         if (!is_busy && !run_transport(publisher, false) && !has_event(publisher) &&
             unsettled(publisher) > 0)
@@ -253,7 +249,7 @@ static void *run(void *arg)
     struct talus__publisher *publisher = arg;
 
     while (!atomic_load_explicit(&publisher->stopping, memory_order_acquire)) {
-        publisher->now = talus__monotonic_ms();
+        publisher->now = tl_monotonic_ms();
         bool is_busy = drain_queue(publisher);
         is_busy |= run_transport(publisher, is_busy);
         talus__history_expire(&publisher->history, publisher->now);

@@ -14,9 +14,11 @@
 #include <talus/json.h>
 
 #include "bus/src/codec/event_limits.h"
-#include "bus/src/codec/json_number.h"
 #include "bus/src/codec/json_text.h"
+#include "bus/src/codec/json_time.h"
 #include "bus/src/codec/msgpack_reader.h"
+#include "common/base64.h"
+#include "common/number.h"
 
 struct writer {
     char *buffer;
@@ -98,10 +100,11 @@ static void put_string(struct writer *writer, const uint8_t *text, size_t size)
 
 static void put_base64(struct writer *writer, const uint8_t *bytes, size_t size)
 {
-    for (size_t i = 0; i < size; i += 3) {
-        char quad[4];
-        talus__base64_quad(bytes + i, size - i, quad);
-        put_raw(writer, quad, sizeof(quad));
+    enum { PIECE = 192 }; // bytes, a multiple of three: only the last piece is padded
+    char text[PIECE / 3 * 4];
+    for (size_t i = 0; i < size; i += PIECE) {
+        size_t piece = size - i < PIECE ? size - i : PIECE;
+        put_raw(writer, text, tl_base64_encode(bytes + i, piece, text));
     }
 }
 
@@ -113,9 +116,9 @@ static void put_bin(struct writer *writer, const struct talus__msgpack_value *va
         put_literal(writer, "\"}");
         return;
     }
-    char number[TALUS__NUMBER_MAX];
+    char number[TL_NUMBER_MAX];
     put_literal(writer, "{\"_placeholder\":true,\"num\":");
-    put(writer, number, talus__format_unsigned(writer->bins++, number));
+    put(writer, number, tl_format_unsigned(writer->bins++, number));
     put_literal(writer, "}");
     writer->on_bin(value->as.bytes, value->size, writer->arg);
 }
@@ -123,7 +126,7 @@ static void put_bin(struct writer *writer, const struct talus__msgpack_value *va
 // Writes the text of a value that needs no quotes even as a key. False: it is of another kind.
 static bool put_unquoted(struct writer *writer, const struct talus__msgpack_value *value)
 {
-    char number[TALUS__NUMBER_MAX];
+    char number[TL_NUMBER_MAX];
     switch (value->kind) {
     case TALUS__MSGPACK_NIL:
         put_literal(writer, "null");
@@ -132,13 +135,13 @@ static bool put_unquoted(struct writer *writer, const struct talus__msgpack_valu
         put_literal(writer, value->as.boolean ? "true" : "false");
         return true;
     case TALUS__MSGPACK_UINT:
-        put(writer, number, talus__format_unsigned(value->as.u64, number));
+        put(writer, number, tl_format_unsigned(value->as.u64, number));
         return true;
     case TALUS__MSGPACK_INT:
-        put(writer, number, talus__format_signed(value->as.i64, number));
+        put(writer, number, tl_format_signed(value->as.i64, number));
         return true;
     case TALUS__MSGPACK_FLOAT:
-        put(writer, number, talus__format_double(value->as.f64, number));
+        put(writer, number, tl_format_double(value->as.f64, number));
         return true;
     default:
         return false;

@@ -33,7 +33,7 @@ static void send_request(struct talus__gap_repair *repairs, struct talus__gap *g
     if (request)
         talus__sequencer_requested(&gap->repair);
     else // too many, or no memory: later
-        wait_until(repairs, gap, talus__monotonic_ms() + REQUEST_AGAIN_MS);
+        wait_until(repairs, gap, tl_monotonic_ms() + REQUEST_AGAIN_MS);
 }
 
 void talus__gap_request(struct talus__gap_repair *repairs, struct talus__gap *gap, uint64_t after)
@@ -49,7 +49,7 @@ void talus__gap_request(struct talus__gap_repair *repairs, struct talus__gap *ga
     else if (origin->is_plain)
         talus__sequencer_fail(&repairs->sequencer, &gap->repair, TALUS__CAUSE_UNPROVEN);
     else
-        wait_until(repairs, gap, talus__monotonic_ms() + repairs->core->options.head_wait_ms);
+        wait_until(repairs, gap, tl_monotonic_ms() + repairs->core->options.head_wait_ms);
 }
 
 static void retry(struct talus__gap_repair *repairs, struct talus__gap *gap)

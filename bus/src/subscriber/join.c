@@ -15,6 +15,7 @@
 #include "bus/src/subscriber/join.h"
 #include "bus/src/zmq/context.h"
 #include "bus/src/zmq/sub/sub_socket.h"
+#include "common/event_id.h"
 
 #define HEADS_PER_ASK  TALUS__HEADS_MAX
 #define LINGERING_MOST 4096 // sessions; beyond, the one left first is ended at once
@@ -275,10 +276,10 @@ long long talus__join_due(const talus_subscriber_t *subscriber)
     if (subscriber->core.origins.has_departed)
         return 1; // long ago: at once
     if (pending)
-        due = talus__earlier(due, ask_at(subscriber, pending));
+        due = tl_earlier(due, ask_at(subscriber, pending));
     if (asked)
-        due = talus__earlier(due, asked->deadline);
-    return left ? talus__earlier(due, left->deadline) : due;
+        due = tl_earlier(due, asked->deadline);
+    return left ? tl_earlier(due, left->deadline) : due;
 }
 
 bool talus__join_take_live(talus_subscriber_t *subscriber)
@@ -289,7 +290,7 @@ bool talus__join_take_live(talus_subscriber_t *subscriber)
     memcpy(subscriber->core.delivery.session, joined->name, joined->node.name_size + 1);
     subscriber->core.delivery.id[0] = '\0';
     if (joined->newest_seq > 0)
-        talus__format_id(subscriber->core.delivery.id, joined->newest_origin, joined->newest_seq);
+        tl_event_id_format(subscriber->core.delivery.id, joined->newest_origin, joined->newest_seq);
     talus__delivery_clear(&subscriber->core.delivery, TALUS_DELIVERY_LIVE);
     subscriber->core.delivery.given.session = subscriber->core.delivery.session;
     subscriber->core.delivery.given.newest = subscriber->core.delivery.id;
@@ -321,7 +322,7 @@ static int enter(talus_subscriber_t *subscriber, struct talus__joined *joined, c
         if (joined == subscriber->core.joined.everything)
             talus__gap_repair_go_live(&subscriber->repairs);
     } else {
-        joined->deadline = talus__monotonic_ms() + subscriber->core.options.live_timeout_ms;
+        joined->deadline = tl_monotonic_ms() + subscriber->core.options.live_timeout_ms;
         talus__joined_move(&subscriber->core.joined, joined, TALUS__LIST_PENDING);
         talus__join_check(subscriber, joined);
     }
@@ -357,7 +358,7 @@ int talus__leave_session(talus_subscriber_t *subscriber, const char *session)
     if (!joined || talus__joined_is_left(joined))
         return TALUS_ENOTFOUND;
     talus__gap_repair_leave(&subscriber->repairs, joined);
-    joined->deadline = talus__monotonic_ms() + TALUS__LINGER_MS;
+    joined->deadline = tl_monotonic_ms() + TALUS__LINGER_MS;
     talus__joined_move(&subscriber->core.joined, joined, TALUS__LIST_LEFT);
     if (left->count > LINGERING_MOST)
         expire(subscriber, left->first);

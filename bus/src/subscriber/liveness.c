@@ -78,7 +78,7 @@ static void lose_cursors(struct talus__liveness *liveness, struct talus__origin 
         return;
     }
     for (size_t i = 0; i <= set->table.mask; i++) {
-        for (struct talus__node *node = set->table.buckets[i]; node; node = node->next) {
+        for (struct tl_node *node = set->table.buckets[i]; node; node = node->next) {
             struct talus__joined *joined = (struct talus__joined *)node;
             if (!talus__joined_is_left(joined))
                 lose_cursor(liveness, joined, origin, ledger);
@@ -214,5 +214,5 @@ void talus__liveness_hear_beat(struct talus__liveness *liveness, struct talus__o
 {
     origin->beat_ms = every_ms < INT32_MAX ? (int)every_ms : INT32_MAX;
     if (liveness->beats_at == 0 && liveness->core->options.heartbeat_ms > 0)
-        set_beats_at(liveness, talus__monotonic_ms() + liveness->core->options.heartbeat_ms);
+        set_beats_at(liveness, tl_monotonic_ms() + liveness->core->options.heartbeat_ms);
 }

@@ -8,7 +8,7 @@
 
 bool talus__may_log(struct talus__log_gate *gate, unsigned long long *held_back)
 {
-    long long now = talus__monotonic_ms();
+    long long now = tl_monotonic_ms();
 
     if (now < gate->opens_at) {
         gate->held_back++;

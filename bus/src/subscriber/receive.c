@@ -32,11 +32,11 @@ static void arm_timer(talus_subscriber_t *subscriber)
     const struct talus__core *core = &subscriber->core;
     long long at = talus__join_due(subscriber);
 
-    at = talus__earlier(at, core->peers.tend_at);
-    at = talus__earlier(at, core->replay_client.tend_at);
-    at = talus__earlier(at, subscriber->repairs.tend_at);
-    at = talus__earlier(at, talus__liveness_due(&subscriber->liveness));
-    at = talus__earlier(at, subscriber->liveness.beats_at);
+    at = tl_earlier(at, core->peers.tend_at);
+    at = tl_earlier(at, core->replay_client.tend_at);
+    at = tl_earlier(at, subscriber->repairs.tend_at);
+    at = tl_earlier(at, talus__liveness_due(&subscriber->liveness));
+    at = tl_earlier(at, subscriber->liveness.beats_at);
     talus__wake_at(&subscriber->core.wake, at);
 }
 
@@ -216,7 +216,7 @@ static int tend(talus_subscriber_t *subscriber, int timeout_ms, bool is_drained)
     if (count > 0) {
         subscriber->core.inbox.is_emptied =
             false; // connecting and disconnecting read the descriptor
-        long long now = talus__monotonic_ms();
+        long long now = tl_monotonic_ms();
         talus__peers_tend(&subscriber->core.peers, now, is_drained);
         talus__liveness_tend_beats(&subscriber->liveness, now, is_drained);
         talus__join_tend(subscriber, now);
@@ -233,7 +233,7 @@ static int time_left(int timeout_ms, long long *deadline)
 {
     if (timeout_ms <= 0)
         return timeout_ms;
-    long long now = talus__monotonic_ms();
+    long long now = tl_monotonic_ms();
     if (*deadline == 0)
         *deadline = now + timeout_ms;
     return *deadline > now ? (int)(*deadline - now) : 0;

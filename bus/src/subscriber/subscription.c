@@ -17,10 +17,10 @@
 
 #define FIRST_CURSORS 2
 
-int talus__joined_init(struct talus__joined_set *set)
+void talus__joined_init(struct talus__joined_set *set)
 {
     memset(set, 0, sizeof *set);
-    return talus__table_init(&set->table);
+    tl_table_init(&set->table);
 }
 
 static void free_joined(struct talus__joined *joined)
@@ -31,14 +31,14 @@ static void free_joined(struct talus__joined *joined)
 
 void talus__joined_fini(struct talus__joined_set *set)
 {
-    struct talus__node *node = talus__table_take_all(&set->table);
+    struct tl_node *node = tl_table_take_all(&set->table);
 
     while (node) {
-        struct talus__node *next = node->next;
+        struct tl_node *next = node->next;
         free_joined((struct talus__joined *)node);
         node = next;
     }
-    talus__table_fini(&set->table);
+    tl_table_fini(&set->table);
 }
 
 struct talus__joined *talus__joined_find(struct talus__joined_set *set, const char *name,
@@ -48,7 +48,7 @@ struct talus__joined *talus__joined_find(struct talus__joined_set *set, const ch
 
     if (joined && joined->node.name_size == size && memcmp(joined->name, name, size) == 0)
         return joined;
-    joined = (struct talus__joined *)talus__table_find(&set->table, name, size);
+    joined = (struct talus__joined *)tl_table_find(&set->table, name, size);
     if (joined)
         set->recent = joined;
     return joined;
@@ -64,7 +64,7 @@ struct talus__joined *talus__joined_add(struct talus__joined_set *set, const cha
     memcpy(joined->name, name, size);
     joined->node.name = joined->name;
     joined->node.name_size = size;
-    talus__table_insert(&set->table, &joined->node);
+    tl_table_insert(&set->table, &joined->node);
     if (strcmp(joined->name, TALUS__EVERYTHING) == 0)
         set->everything = joined;
     return joined;
@@ -73,7 +73,7 @@ struct talus__joined *talus__joined_add(struct talus__joined_set *set, const cha
 void talus__joined_remove(struct talus__joined_set *set, struct talus__joined *joined)
 {
     talus__joined_move(set, joined, TALUS__LIST_NONE);
-    talus__table_remove(&set->table, &joined->node);
+    tl_table_remove(&set->table, &joined->node);
     if (set->recent == joined)
         set->recent = NULL;
     if (set->everything == joined)

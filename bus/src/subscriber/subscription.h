@@ -15,9 +15,9 @@
 #include <talus/event.h>
 #include <talus/topic.h>
 
-#include "bus/src/base/table.h"
 #include "bus/src/subscriber/sequencer.h"
 #include "bus/src/zmq/sub/publishers.h"
+#include "common/table.h"
 
 #define TALUS__LINGER_MS 1000
 
@@ -40,7 +40,7 @@ enum talus__joined_list {
 };
 
 struct talus__joined {
-    struct talus__node node;
+    struct tl_node node;
     struct talus__joined *next; // on its list
     struct talus__joined *before;
     enum talus__joined_list list;
@@ -65,14 +65,13 @@ struct talus__joined_queue {
 };
 
 struct talus__joined_set {
-    struct talus__table table;
+    struct tl_table table;
     struct talus__joined_queue lists[TALUS__LIST_COUNT]; // by deadline where there is one
     struct talus__joined *recent;                        // the last one that was asked for
     struct talus__joined *everything;                    // "*", if joined or lingering
 };
 
-// Returns 0, TALUS_ENOMEM, TALUS_ESYSTEM.
-int talus__joined_init(struct talus__joined_set *set);
+void talus__joined_init(struct talus__joined_set *set);
 void talus__joined_fini(struct talus__joined_set *set);
 
 // NULL: there is none. Lingering ones are found, too.

@@ -7,9 +7,9 @@
 #define TALUS__CONTEXT_H
 
 // For those that take clocks, forks and names from here.
-#include "bus/src/base/clock.h"
 #include "bus/src/base/fork.h"
-#include "bus/src/base/random_name.h"
+#include "common/clock.h"
+#include "common/random.h"
 
 // Returns the context with one more user, or NULL (errno says why). Any thread. Does not block.
 void *talus__context_ref(void);

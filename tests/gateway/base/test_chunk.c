@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#include "tests/gateway/protocol/cmocka_all.h"
-#include "tests/gateway/protocol/faults.h"
+#include "tests/common/cmocka_all.h"
+#include "tests/common/faults.h"
 
 enum { IOV_MAX_TEST = 256 };
 

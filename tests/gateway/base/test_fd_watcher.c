@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "gateway/base/loop.h"
-#include "tests/gateway/protocol/cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 enum { MANY = 2 * GW_FD_WATCHER_BATCH + 1 };
 
@@ -41,7 +41,7 @@ static int teardown(void **state)
 
 static void on_ready(struct gw_fd_watcher *watcher, uint32_t events)
 {
-    struct peer *peer = LIST_ENTRY(watcher, struct peer, watcher);
+    struct peer *peer = TL_LIST_ENTRY(watcher, struct peer, watcher);
     peer->count++;
     peer->events = events;
     if (peer->ends)

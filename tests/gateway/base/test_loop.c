@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/gateway/protocol/cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 struct fixture {
     struct gw_loop *loop;
@@ -55,7 +55,7 @@ struct named_task {
 
 static void run_named(struct gw_task *task)
 {
-    struct named_task *named = LIST_ENTRY(task, struct named_task, task);
+    struct named_task *named = TL_LIST_ENTRY(task, struct named_task, task);
     trace(named->name);
     if (named->next)
         gw_task_schedule(fixture.loop, named->next_phase, &named->next->task);
@@ -77,7 +77,7 @@ struct named_deadline {
 
 static void expire_named(struct gw_deadline *deadline)
 {
-    struct named_deadline *named = LIST_ENTRY(deadline, struct named_deadline, deadline);
+    struct named_deadline *named = TL_LIST_ENTRY(deadline, struct named_deadline, deadline);
     trace(named->name);
     if (named->task)
         gw_task_schedule(fixture.loop, GW_PHASE_DISTRIBUTE, &named->task->task);

@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "tests/gateway/protocol/cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 enum { THREADS = 8, MESSAGES = 2000 };
 
@@ -42,7 +42,7 @@ static int teardown(void **state)
 
 static void deliver(struct gw_loop_message *message)
 {
-    struct numbered *numbered = LIST_ENTRY(message, struct numbered, message);
+    struct numbered *numbered = TL_LIST_ENTRY(message, struct numbered, message);
     office.misordered += numbered->number != office.next[numbered->thread];
     office.next[numbered->thread] = numbered->number + 1;
     if (++office.delivered == THREADS * MESSAGES)
@@ -53,7 +53,7 @@ static void deliver(struct gw_loop_message *message)
 static void drop(struct gw_loop_message *message)
 {
     office.dropped++;
-    free(LIST_ENTRY(message, struct numbered, message));
+    free(TL_LIST_ENTRY(message, struct numbered, message));
 }
 
 static void post(int thread, int number)
@@ -103,7 +103,7 @@ struct ping_pong {
 
 static void bounce(struct gw_loop_message *message)
 {
-    struct ping_pong *game = LIST_ENTRY(message, struct ping_pong, message);
+    struct ping_pong *game = TL_LIST_ENTRY(message, struct ping_pong, message);
     struct gw_loop *here = game->loops[game->at];
     if (game->rounds < 2)
         gw_loop_stop(here);

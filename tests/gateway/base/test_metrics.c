@@ -8,16 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/gateway/protocol/cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 static char *encode(const struct gw_metrics *const *sets, unsigned count)
 {
-    struct buffer out;
+    struct tl_buffer out;
     size_t size;
-    buffer_init(&out, 1 << 20);
+    tl_buffer_init(&out, 1 << 20);
     assert_true(gw_metrics_encode(&out, sets, count));
-    assert_true(buffer_append(&out, "", 1));
-    return (char *)buffer_take(&out, &size);
+    assert_true(tl_buffer_append(&out, "", 1));
+    return (char *)tl_buffer_take(&out, &size);
 }
 
 static void test_metrics_are_summed_over_sets(void **state)
@@ -45,21 +45,21 @@ static void test_metrics_of_each_worker(void **state)
     static struct gw_metrics one;
     static struct gw_metrics other;
     const struct gw_metrics *const sets[] = {&one, &other};
-    struct buffer out;
+    struct tl_buffer out;
     gw_metric_add(&one, GW_EIO_SESSIONS, 5);
     gw_metric_add(&other, GW_EIO_SESSIONS, 7);
-    buffer_init(&out, 1 << 20);
+    tl_buffer_init(&out, 1 << 20);
     assert_true(gw_metrics_encode_workers(&out, sets, 2));
-    assert_true(buffer_append(&out, "", 1));
+    assert_true(tl_buffer_append(&out, "", 1));
     assert_non_null(strstr((char *)out.bytes, "\n# TYPE talus_worker_clients gauge\n"
                                               "talus_worker_clients{worker=\"0\"} 5\n"
                                               "talus_worker_clients{worker=\"1\"} 7\n"));
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
     for (size_t max = 0; max < 200; max++) { // nothing, if not all
-        buffer_init(&out, max);
+        tl_buffer_init(&out, max);
         assert_false(gw_metrics_encode_workers(&out, sets, 2));
         assert_int_equal(out.size, 0);
-        buffer_fini(&out);
+        tl_buffer_fini(&out);
     }
 }
 
@@ -118,12 +118,12 @@ static void test_metrics_leave_a_buffer_alone_that_is_too_small(void **state)
     (void)state;
     static struct gw_metrics set;
     const struct gw_metrics *const sets[] = {&set};
-    struct buffer out;
-    buffer_init(&out, 500);
-    assert_true(buffer_append_text(&out, "before"));
+    struct tl_buffer out;
+    tl_buffer_init(&out, 500);
+    assert_true(tl_buffer_append_text(&out, "before"));
     assert_false(gw_metrics_encode(&out, sets, 1));
     assert_int_equal(out.size, 6);
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
 }
 
 int main(void)

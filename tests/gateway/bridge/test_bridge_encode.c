@@ -6,8 +6,8 @@
 
 #include "gateway/bridge/encode.h"
 #include "gateway/protocol/ws.h"
-#include "tests/gateway/protocol/cmocka_all.h"
-#include "tests/gateway/protocol/faults.h"
+#include "tests/common/cmocka_all.h"
+#include "tests/common/faults.h"
 
 #define ID "k3v9q2mx.4711"
 

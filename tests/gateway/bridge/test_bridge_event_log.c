@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "gateway/bridge/event_log.h"
-#include "tests/gateway/protocol/cmocka_all.h"
-#include "tests/gateway/protocol/faults.h"
+#include "tests/common/cmocka_all.h"
+#include "tests/common/faults.h"
 
 #define WINDOW_MS 1000
 #define ROOMY     ((size_t)1 << 20)

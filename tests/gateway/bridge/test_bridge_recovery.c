@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/common/faults.h"
 #include "tests/gateway/bridge/bridge_fixture.h"
-#include "tests/gateway/protocol/faults.h"
 
 // ---- Tests
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 // The HTTP request reader. Each stream is read whole, a byte at a time, and cut in two at every
 // place; what came out is written down as text, which must always be the same.
-#include "cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "faults.h"
 #include "gateway/protocol/http.h"
+#include "tests/common/faults.h"
 
 enum { MAX_HEAD = 300, MAX_HEADERS = 8, MAX_BODY = 40 };
 
@@ -19,24 +19,24 @@ static struct http_limits limits = {
 
 static const char *const METHODS[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "OTHER"};
 
-static void describe_request(const struct http_request *request, struct buffer *out)
+static void describe_request(const struct http_request *request, struct tl_buffer *out)
 {
-    assert_true(buffer_append_format(out, "%s %s", METHODS[request->method], request->path));
+    assert_true(tl_buffer_append_format(out, "%s %s", METHODS[request->method], request->path));
     if (request->query[0] != '\0')
-        assert_true(buffer_append_format(out, "?%s", request->query));
+        assert_true(tl_buffer_append_format(out, "?%s", request->query));
     for (unsigned i = 0; i < request->header_count; i++)
         if (strcmp(request->headers[i].name, "Host") != 0)
-            assert_true(buffer_append_format(out, " %s=%s", request->headers[i].name,
-                                             request->headers[i].value));
+            assert_true(tl_buffer_append_format(out, " %s=%s", request->headers[i].name,
+                                                request->headers[i].value));
     if (request->body_size > 0)
-        assert_true(buffer_append_format(out, " <%.*s>", (int)request->body_size,
-                                         (const char *)request->body));
-    assert_true(buffer_append_format(out, "%s%s%s;", request->keep_alive ? "" : " close",
-                                     request->is_upgrade ? " upgrade" : "",
-                                     request->minor == 0 ? " 1.0" : ""));
+        assert_true(tl_buffer_append_format(out, " <%.*s>", (int)request->body_size,
+                                            (const char *)request->body));
+    assert_true(tl_buffer_append_format(out, "%s%s%s;", request->keep_alive ? "" : " close",
+                                        request->is_upgrade ? " upgrade" : "",
+                                        request->minor == 0 ? " 1.0" : ""));
 }
 
-static bool feed(struct http_reader *reader, const char *bytes, size_t size, struct buffer *out)
+static bool feed(struct http_reader *reader, const char *bytes, size_t size, struct tl_buffer *out)
 {
     for (;;) {
         size_t consumed = size + 1;
@@ -48,14 +48,14 @@ static bool feed(struct http_reader *reader, const char *bytes, size_t size, str
             assert_true(http_reader_is_idle(reader));
             describe_request(http_reader_request(reader), out);
         } else if (result == HTTP_CONTINUE) {
-            assert_true(buffer_append_text(out, "continue;"));
+            assert_true(tl_buffer_append_text(out, "continue;"));
         } else if (result == HTTP_MORE) {
             assert_int_equal(size, 0);
             return true;
         } else {
-            assert_true(buffer_append_format(out, "E%d", -(int)result));
+            assert_true(tl_buffer_append_format(out, "E%d", -(int)result));
             if (result == HTTP_E_BODY_LARGE)
-                assert_true(buffer_append_text(out, http_reader_request(reader)->path));
+                assert_true(tl_buffer_append_text(out, http_reader_request(reader)->path));
             assert_int_equal(http_reader_feed(reader, "x", 1, &consumed), result);
             assert_int_equal(consumed, 0);
             return false;
@@ -65,12 +65,12 @@ static bool feed(struct http_reader *reader, const char *bytes, size_t size, str
 
 // Reads the stream in pieces that end at `cut` and then every `step` bytes.
 static void read_in_pieces(const char *stream, size_t size, size_t cut, size_t step,
-                           struct buffer *out)
+                           struct tl_buffer *out)
 {
     struct http_reader *reader = http_reader_new(&limits);
     assert_non_null(reader);
     assert_true(http_reader_is_idle(reader));
-    buffer_clear(out);
+    tl_buffer_clear(out);
     for (size_t at = 0; at < size;) {
         size_t end = at < cut ? cut : at + step < size ? at + step : size;
         // Each piece in memory of its own size, so that the sanitizer sees a byte too many.
@@ -83,15 +83,15 @@ static void read_in_pieces(const char *stream, size_t size, size_t cut, size_t s
             break;
         at = end;
     }
-    assert_true(buffer_append(out, "", 1));
+    assert_true(tl_buffer_append(out, "", 1));
     http_reader_destroy(&reader);
     assert_null(reader);
 }
 
 static void assert_reads_bytes(const char *stream, size_t size, const char *expected)
 {
-    struct buffer out;
-    buffer_init(&out, 100000);
+    struct tl_buffer out;
+    tl_buffer_init(&out, 100000);
     read_in_pieces(stream, size, size, 1, &out);
     assert_string_equal((char *)out.bytes, expected);
     read_in_pieces(stream, size, 0, 1, &out);
@@ -100,7 +100,7 @@ static void assert_reads_bytes(const char *stream, size_t size, const char *expe
         read_in_pieces(stream, size, cut, size, &out);
         assert_string_equal((char *)out.bytes, expected);
     }
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
 }
 
 static void assert_reads(const char *stream, const char *expected)

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cmocka_all.h"
 #include "gateway/protocol/http.h"
+#include "tests/common/cmocka_all.h"
 
 #define HOST     "Host: h\r\n"
 #define NEXT     "GET /next HTTP/1.1\r\n" HOST "\r\n"
@@ -24,15 +24,15 @@ static bool is_early(const struct http_reader *reader, enum moment moment, bool 
     return moment == EARLY && !is_dropping && http_reader_is_in_body(reader);
 }
 
-static void note(struct buffer *log, const struct http_reader *reader, enum http_result result)
+static void note(struct tl_buffer *log, const struct http_reader *reader, enum http_result result)
 {
     const struct http_request *request = http_reader_request(reader);
-    assert_true(buffer_append_format(log, "%d:%s:%zu%s;", (int)result, request->path,
-                                     request->body_size, request->is_oversized ? "!" : ""));
+    assert_true(tl_buffer_append_format(log, "%d:%s:%zu%s;", (int)result, request->path,
+                                        request->body_size, request->is_oversized ? "!" : ""));
 }
 
 // Writes down every result but HTTP_MORE.
-static void read_stream(const char *stream, size_t step, enum moment moment, struct buffer *log)
+static void read_stream(const char *stream, size_t step, enum moment moment, struct tl_buffer *log)
 {
     struct http_reader *reader = http_reader_new(&limits);
     size_t size = strlen(stream);
@@ -60,12 +60,12 @@ static void expect(const char *stream, enum moment moment, const char *expected)
     // Early, the head has to come alone, or the body is there as soon as the head is.
     size_t longest = moment == EARLY ? 1 : strlen(stream);
     for (size_t step = 1; step <= longest; step++) {
-        struct buffer log;
-        buffer_init(&log, 1000);
+        struct tl_buffer log;
+        tl_buffer_init(&log, 1000);
         read_stream(stream, step, moment, &log);
-        assert_true(buffer_append(&log, "", 1));
+        assert_true(tl_buffer_append(&log, "", 1));
         assert_string_equal((const char *)log.bytes, expected);
-        buffer_fini(&log);
+        tl_buffer_fini(&log);
     }
 }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What is looked up in requests, and response heads.
-#include "cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#include "faults.h"
 #include "gateway/protocol/http.h"
+#include "tests/common/faults.h"
 
 static void test_http_header_lookup(void **state)
 {
@@ -100,14 +100,14 @@ static void test_http_status_texts(void **state)
 static void encode(char out[500], int status, unsigned minor, unsigned keep_alive_s,
                    const char *headers, size_t body_size)
 {
-    struct buffer buffer;
-    buffer_init(&buffer, 400);
+    struct tl_buffer buffer;
+    tl_buffer_init(&buffer, 400);
     time_t before = time(NULL);
     assert_true(http_encode_head(&buffer, status, minor, keep_alive_s, headers, body_size));
     time_t after = time(NULL);
     memcpy(out, buffer.bytes, buffer.size);
     out[buffer.size] = '\0';
-    buffer_fini(&buffer);
+    tl_buffer_fini(&buffer);
 
     char *date = strstr(out, "Date: ");
     if (!date)
@@ -156,27 +156,27 @@ static void test_http_encode_heads(void **state)
 static void test_http_encode_head_fails_whole(void **state)
 {
     (void)state;
-    struct buffer out;
-    buffer_init(&out, 1000);
+    struct tl_buffer out;
+    tl_buffer_init(&out, 1000);
     assert_true(http_encode_head(&out, 200, 1, 0, "A: b\r\n", 5));
     size_t whole = out.size;
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
     for (size_t max = 0; max < whole; max++) {
-        buffer_init(&out, max);
+        tl_buffer_init(&out, max);
         assert_false(http_encode_head(&out, 200, 1, 0, "A: b\r\n", 5));
         assert_int_equal(out.size, 0);
-        buffer_fini(&out);
+        tl_buffer_fini(&out);
     }
-    buffer_init(&out, whole);
+    tl_buffer_init(&out, whole);
     assert_true(http_encode_head(&out, 200, 1, 0, "A: b\r\n", 5));
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
 
-    buffer_init(&out, 1000);
+    tl_buffer_init(&out, 1000);
     faults_fail_allocation_after(0);
     assert_false(http_encode_head(&out, 200, 1, 0, "A: b\r\n", 5));
     assert_true(faults_stop());
     assert_int_equal(out.size, 0);
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
 }
 
 int main(void)

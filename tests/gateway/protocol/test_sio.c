@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: MIT
 // The Socket.IO decoder. The expectations are the reference parser's. What comes out is written
 // down as text: type, namespace, id, data, attachments.
-#include "cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "faults.h"
 #include "gateway/protocol/sio.h"
+#include "tests/common/faults.h"
 
 enum { MAX_BYTES = 2000 };
 
 static const char *describe(const struct sio_packet *packet)
 {
     static char text[5000];
-    struct buffer out;
-    buffer_init(&out, sizeof text - 1);
-    assert_true(buffer_append_format(&out, "%d %s", packet->type, packet->nsp));
+    struct tl_buffer out;
+    tl_buffer_init(&out, sizeof text - 1);
+    assert_true(tl_buffer_append_format(&out, "%d %s", packet->type, packet->nsp));
     if (packet->id != SIO_NO_ID)
-        assert_true(buffer_append_format(&out, " #%" PRId64, packet->id));
+        assert_true(tl_buffer_append_format(&out, " #%" PRId64, packet->id));
     if (packet->data) {
-        assert_true(buffer_append_text(&out, " "));
+        assert_true(tl_buffer_append_text(&out, " "));
         assert_true(sio_encode_json(&out, packet->data));
     }
     for (unsigned i = 0; i < packet->attachment_count; i++)
-        assert_true(buffer_append_format(&out, " <%.*s>", (int)packet->attachments[i].size,
-                                         (const char *)packet->attachments[i].bytes));
+        assert_true(tl_buffer_append_format(&out, " <%.*s>", (int)packet->attachments[i].size,
+                                            (const char *)packet->attachments[i].bytes));
     memcpy(text, out.bytes, out.size);
     text[out.size] = '\0';
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
     return text;
 }
 

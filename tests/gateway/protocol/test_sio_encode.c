@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Packet heads and JSON text. The expectations for JSON are what JSON.stringify gives.
-#include "cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -8,18 +8,18 @@
 
 #include "gateway/protocol/sio.h"
 
-static void assert_content(struct buffer *out, const char *expected)
+static void assert_content(struct tl_buffer *out, const char *expected)
 {
-    assert_true(buffer_append(out, "", 1));
+    assert_true(tl_buffer_append(out, "", 1));
     assert_string_equal((char *)out->bytes, expected);
-    buffer_clear(out);
+    tl_buffer_clear(out);
 }
 
 static void test_sio_encode_heads(void **state)
 {
     (void)state;
-    struct buffer out;
-    buffer_init(&out, 100);
+    struct tl_buffer out;
+    tl_buffer_init(&out, 100);
     assert_true(sio_encode_head(&out, SIO_CONNECT, 0, "/", SIO_NO_ID));
     assert_content(&out, "0");
     assert_true(sio_encode_head(&out, SIO_DISCONNECT, 0, "/admin", SIO_NO_ID));
@@ -32,23 +32,23 @@ static void test_sio_encode_heads(void **state)
     assert_content(&out, "510-/n,7");
     assert_true(sio_encode_head(&out, SIO_BINARY_ACK, 1, "/", 12));
     assert_content(&out, "61-12");
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
     for (size_t max = 0; max < 8; max++) {
-        buffer_init(&out, max);
+        tl_buffer_init(&out, max);
         assert_false(sio_encode_head(&out, SIO_BINARY_EVENT, 10, "/n", 7));
         assert_int_equal(out.size, 0);
-        buffer_fini(&out);
+        tl_buffer_fini(&out);
     }
 }
 
 static void assert_real(double value, const char *expected)
 {
-    struct buffer out;
+    struct tl_buffer out;
     json_t *number = json_real(value);
-    buffer_init(&out, 100);
+    tl_buffer_init(&out, 100);
     assert_true(sio_encode_json(&out, number));
     assert_content(&out, expected);
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
     json_decref(number);
 }
 
@@ -97,8 +97,8 @@ static void test_sio_encode_reals_are_exact(void **state)
 {
     (void)state;
     uint64_t seed = 1;
-    struct buffer out;
-    buffer_init(&out, 100);
+    struct tl_buffer out;
+    tl_buffer_init(&out, 100);
     for (int i = 0; i < 20000; i++) {
         seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
         double value;
@@ -107,24 +107,24 @@ static void test_sio_encode_reals_are_exact(void **state)
             continue;
         json_t *number = json_real(value);
         assert_true(sio_encode_json(&out, number));
-        assert_true(buffer_append(&out, "", 1));
+        assert_true(tl_buffer_append(&out, "", 1));
         assert_true(strtod((char *)out.bytes, NULL) == value);
-        buffer_clear(&out);
+        tl_buffer_clear(&out);
         json_decref(number);
     }
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
 }
 
 // Parses with jansson, which is checked elsewhere, and writes again.
 static void assert_rewritten(const char *json, const char *expected)
 {
-    struct buffer out;
+    struct tl_buffer out;
     json_t *value = json_loads(json, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
     assert_non_null(value);
-    buffer_init(&out, 10000);
+    tl_buffer_init(&out, 10000);
     assert_true(sio_encode_json(&out, value));
     assert_content(&out, expected);
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
     json_decref(value);
 }
 
@@ -154,9 +154,9 @@ static void test_sio_encode_strings(void **state)
 static void test_sio_encode_refuses_what_is_no_text(void **state)
 {
     (void)state;
-    struct buffer out;
-    buffer_init(&out, 100);
-    assert_true(buffer_append_text(&out, "kept"));
+    struct tl_buffer out;
+    tl_buffer_init(&out, 100);
+    assert_true(tl_buffer_append_text(&out, "kept"));
     json_t *array = json_array();
     json_array_append_new(array, json_string_nocheck("ok"));
     json_array_append_new(array, json_string_nocheck("\xff"));
@@ -170,24 +170,24 @@ static void test_sio_encode_refuses_what_is_no_text(void **state)
     assert_false(sio_encode_json(&out, object));
     assert_int_equal(out.size, 0);
     json_decref(object);
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
 }
 
 static void test_sio_encode_depth(void **state)
 {
     (void)state;
     for (int depth = 1024; depth <= 1025; depth++) {
-        struct buffer out;
+        struct tl_buffer out;
         json_t *value = json_array();
         for (int i = 1; i < depth; i++) {
             json_t *outer = json_array();
             json_array_append_new(outer, value);
             value = outer;
         }
-        buffer_init(&out, 10000);
+        tl_buffer_init(&out, 10000);
         assert_int_equal(sio_encode_json(&out, value), depth <= 1024);
         assert_int_equal(out.size, depth <= 1024 ? 2048 : 0);
-        buffer_fini(&out);
+        tl_buffer_fini(&out);
         json_decref(value);
     }
 }
@@ -199,11 +199,11 @@ static void test_sio_encode_json_fails_whole(void **state)
     json_t *value = json_loads(TEXT, 0, NULL);
     assert_non_null(value);
     for (size_t max = 0; max <= sizeof TEXT - 1; max++) {
-        struct buffer out;
-        buffer_init(&out, max);
+        struct tl_buffer out;
+        tl_buffer_init(&out, max);
         assert_int_equal(sio_encode_json(&out, value), max == sizeof TEXT - 1);
         assert_int_equal(out.size, max == sizeof TEXT - 1 ? max : 0);
-        buffer_fini(&out);
+        tl_buffer_fini(&out);
     }
     json_decref(value);
 }

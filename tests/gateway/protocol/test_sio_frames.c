@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
 // Whole packets as WebSocket frames: split again, and decoded again.
-#include "cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "faults.h"
 #include "gateway/protocol/sio_frames.h"
 #include "gateway/protocol/ws.h"
+#include "tests/common/faults.h"
 
 static const struct sio_attachment ATTACHMENTS[] = {
     {(const uint8_t *)"first", 5}, {NULL, 0}, {(const uint8_t *)"\x00\xff", 2}};
 
 // Takes the next frame of `out` and checks it; returns where the one behind it begins.
-static size_t assert_frame(const struct buffer *out, size_t at, enum ws_opcode opcode,
+static size_t assert_frame(const struct tl_buffer *out, size_t at, enum ws_opcode opcode,
                            const void *payload, size_t size)
 {
     enum ws_opcode found_opcode;
@@ -30,7 +30,7 @@ static size_t assert_frame(const struct buffer *out, size_t at, enum ws_opcode o
     return at + frame;
 }
 
-static size_t assert_text_frame(const struct buffer *out, size_t at, const char *text)
+static size_t assert_text_frame(const struct tl_buffer *out, size_t at, const char *text)
 {
     return assert_frame(out, at, WS_TEXT, text, strlen(text));
 }
@@ -38,8 +38,8 @@ static size_t assert_text_frame(const struct buffer *out, size_t at, const char 
 static void test_frames_of_packets_without_attachments(void **state)
 {
     (void)state;
-    struct buffer out;
-    buffer_init(&out, 1000);
+    struct tl_buffer out;
+    tl_buffer_init(&out, 1000);
     json_t *data = json_pack("[s, i]", "event", 1);
     assert_true(sio_frames_encode(&out, SIO_EVENT, "/", SIO_NO_ID, data, NULL, 0));
     assert_true(sio_frames_encode(&out, SIO_EVENT, "/graph", 12, data, NULL, 0));
@@ -51,14 +51,14 @@ static void test_frames_of_packets_without_attachments(void **state)
     at = assert_text_frame(&out, at, "433[\"event\",1]");
     assert_int_equal(at, out.size);
     json_decref(data);
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
 }
 
 static void test_frames_of_attachments(void **state)
 {
     (void)state;
-    struct buffer out;
-    buffer_init(&out, 1000);
+    struct tl_buffer out;
+    tl_buffer_init(&out, 1000);
     json_t *data = json_pack("[s]", "event");
     assert_true(sio_frames_encode(&out, SIO_EVENT, "/graph", SIO_NO_ID, data, ATTACHMENTS, 3));
     assert_true(sio_frames_encode(&out, SIO_BINARY_ACK, "/", 7, data, ATTACHMENTS, 1));
@@ -70,15 +70,15 @@ static void test_frames_of_attachments(void **state)
     at = assert_frame(&out, at, WS_BINARY, "first", 5);
     assert_int_equal(at, out.size);
     json_decref(data);
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
 }
 
 static void test_frames_of_text_parts(void **state)
 {
     (void)state;
     static const struct sio_text PARTS[] = {{"[\"type\",", 8}, {NULL, 0}, {"{}", 2}, {"]", 1}};
-    struct buffer out;
-    buffer_init(&out, 1000);
+    struct tl_buffer out;
+    tl_buffer_init(&out, 1000);
     assert_true(
         sio_frames_encode_text(&out, SIO_EVENT, "/graph", SIO_NO_ID, PARTS, 4, ATTACHMENTS, 1));
     assert_true(sio_frames_encode_text(&out, SIO_EVENT, "/", SIO_NO_ID, NULL, 0, NULL, 0));
@@ -86,7 +86,7 @@ static void test_frames_of_text_parts(void **state)
     at = assert_frame(&out, at, WS_BINARY, "first", 5);
     at = assert_text_frame(&out, at, "42");
     assert_int_equal(at, out.size);
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
 }
 
 static void test_frames_at_every_header_size(void **state)
@@ -94,19 +94,19 @@ static void test_frames_at_every_header_size(void **state)
     (void)state;
     static const size_t PAYLOADS[] = {2, 3, 124, 125, 126, 127, 65534, 65535, 65536, 65537, 200000};
     for (size_t i = 0; i < sizeof PAYLOADS / sizeof *PAYLOADS; i++) {
-        struct buffer out;
+        struct tl_buffer out;
         char *payload = malloc(PAYLOADS[i]);
         assert_non_null(payload);
         for (size_t at = 0; at < PAYLOADS[i]; at++)
             payload[at] = (char)('a' + at % 26);
         memcpy(payload, "42", 2);
         const struct sio_text part = {payload + 2, PAYLOADS[i] - 2};
-        buffer_init(&out, 300000);
-        assert_true(buffer_append_text(&out, "before"));
+        tl_buffer_init(&out, 300000);
+        assert_true(tl_buffer_append_text(&out, "before"));
         assert_true(sio_frames_encode_text(&out, SIO_EVENT, "/", SIO_NO_ID, &part, 1, NULL, 0));
         assert_memory_equal(out.bytes, "before", 6);
         assert_int_equal(assert_frame(&out, 6, WS_TEXT, payload, PAYLOADS[i]), out.size);
-        buffer_fini(&out);
+        tl_buffer_fini(&out);
         free(payload);
     }
 }
@@ -114,8 +114,8 @@ static void test_frames_at_every_header_size(void **state)
 static void test_frames_decode_to_the_same_packet(void **state)
 {
     (void)state;
-    struct buffer out;
-    buffer_init(&out, 1000);
+    struct tl_buffer out;
+    tl_buffer_init(&out, 1000);
     json_t *data = json_pack("[s, {s:b, s:i}, {s:b, s:i}, f]", "event", "_placeholder", 1, "num", 2,
                              "_placeholder", 1, "num", 0, 2.5);
     assert_true(sio_frames_encode(&out, SIO_EVENT, "/graph", 41, data, ATTACHMENTS, 3));
@@ -146,43 +146,43 @@ static void test_frames_decode_to_the_same_packet(void **state)
     }
     sio_decoder_destroy(&decoder);
     json_decref(data);
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
 }
 
 static void test_frames_fail_whole(void **state)
 {
     (void)state;
     json_t *data = json_pack("[s]", "event");
-    struct buffer out;
-    buffer_init(&out, 1000);
+    struct tl_buffer out;
+    tl_buffer_init(&out, 1000);
     assert_true(sio_frames_encode(&out, SIO_EVENT, "/graph", 1, data, ATTACHMENTS, 3));
     size_t whole = out.size;
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
     for (size_t max = 4; max < 4 + whole; max++) {
-        buffer_init(&out, max);
-        assert_true(buffer_append_text(&out, "kept"));
+        tl_buffer_init(&out, max);
+        assert_true(tl_buffer_append_text(&out, "kept"));
         assert_false(sio_frames_encode(&out, SIO_EVENT, "/graph", 1, data, ATTACHMENTS, 3));
         assert_int_equal(out.size, 4);
         assert_memory_equal(out.bytes, "kept", 4);
-        buffer_fini(&out);
+        tl_buffer_fini(&out);
     }
 
     json_t *bad = json_pack("[o]", json_string_nocheck("\xff"));
-    buffer_init(&out, 1000);
+    tl_buffer_init(&out, 1000);
     assert_false(sio_frames_encode(&out, SIO_EVENT, "/graph", 1, bad, NULL, 0));
     assert_int_equal(out.size, 0);
-    buffer_fini(&out);
+    tl_buffer_fini(&out);
     json_decref(bad);
 
     bool has_failed = true;
     for (unsigned after = 0; has_failed; after++) {
-        buffer_init(&out, 1000);
+        tl_buffer_init(&out, 1000);
         faults_fail_allocation_after(after);
         bool is_done = sio_frames_encode(&out, SIO_EVENT, "/graph", 1, data, ATTACHMENTS, 3);
         has_failed = faults_stop();
         assert_int_equal(is_done, !has_failed);
         assert_int_equal(out.size, is_done ? whole : 0);
-        buffer_fini(&out);
+        tl_buffer_fini(&out);
     }
     json_decref(data);
 }

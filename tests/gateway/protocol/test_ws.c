@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
 // WebSocket frames, both ways. Each stream of client frames is decoded whole, a byte at a time, and
 // cut in two at every place; what came out is written down as text, which must always be the same.
-#include "cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "faults.h"
 #include "gateway/protocol/ws.h"
+#include "tests/common/faults.h"
 
 enum { MAX_MESSAGE = 1000 };
 
 // ---- Client frames
 
-static struct buffer stream;
+static struct tl_buffer stream;
 
 static void put_head(uint8_t first, bool is_masked, uint64_t size, unsigned length_bytes)
 {
@@ -22,16 +22,16 @@ static void put_head(uint8_t first, bool is_masked, uint64_t size, unsigned leng
     head[1] |= (uint8_t)(length_bytes == 0 ? size : length_bytes == 2 ? 126 : 127);
     for (unsigned i = 0; i < length_bytes; i++)
         head[2 + i] = (uint8_t)(size >> 8 * (length_bytes - 1 - i));
-    assert_true(buffer_append(&stream, head, 2 + length_bytes));
+    assert_true(tl_buffer_append(&stream, head, 2 + length_bytes));
 }
 
 static void put_masked(const void *payload, size_t size)
 {
     static const uint8_t MASK[4] = {0x37, 0xfa, 0x21, 0x3d};
-    assert_true(buffer_append(&stream, MASK, sizeof MASK));
+    assert_true(tl_buffer_append(&stream, MASK, sizeof MASK));
     for (size_t i = 0; i < size; i++) {
         const uint8_t byte = ((const uint8_t *)payload)[i] ^ MASK[i % 4];
-        assert_true(buffer_append(&stream, &byte, 1));
+        assert_true(tl_buffer_append(&stream, &byte, 1));
     }
 }
 
@@ -58,20 +58,20 @@ enum {
 
 // ---- Decoding
 
-static void describe_message(const struct ws_message *message, struct buffer *out)
+static void describe_message(const struct ws_message *message, struct tl_buffer *out)
 {
     static const char NAMES[16] = {
         [WS_TEXT] = 'T', [WS_BINARY] = 'B', [WS_CLOSE] = 'C', [WS_PING] = 'P', [WS_PONG] = 'O'};
-    assert_true(buffer_append_format(out, "%c", NAMES[message->opcode]));
+    assert_true(tl_buffer_append_format(out, "%c", NAMES[message->opcode]));
     if (message->opcode == WS_CLOSE)
-        assert_true(buffer_append_format(out, "%u", message->close_code));
-    assert_true(buffer_append_format(out, "%zu:", message->size));
-    assert_true(buffer_append(out, message->bytes, message->size));
-    assert_true(buffer_append_text(out, " "));
+        assert_true(tl_buffer_append_format(out, "%u", message->close_code));
+    assert_true(tl_buffer_append_format(out, "%zu:", message->size));
+    assert_true(tl_buffer_append(out, message->bytes, message->size));
+    assert_true(tl_buffer_append_text(out, " "));
 }
 
 // Feeds one piece until it is used up. False: the decoder failed.
-static bool feed(struct ws_decoder *decoder, uint8_t *bytes, size_t size, struct buffer *out)
+static bool feed(struct ws_decoder *decoder, uint8_t *bytes, size_t size, struct tl_buffer *out)
 {
     for (;;) {
         size_t consumed = size + 1;
@@ -83,7 +83,7 @@ static bool feed(struct ws_decoder *decoder, uint8_t *bytes, size_t size, struct
             return true;
         }
         if (result == WS_ERROR) {
-            assert_true(buffer_append_format(out, "E%u", decoder->error));
+            assert_true(tl_buffer_append_format(out, "E%u", decoder->error));
             assert_int_equal(ws_decoder_feed(decoder, bytes, size, &consumed, &message), WS_ERROR);
             return false;
         }
@@ -94,11 +94,11 @@ static bool feed(struct ws_decoder *decoder, uint8_t *bytes, size_t size, struct
 }
 
 // Decodes the stream in pieces that end at `cut` and then every `step` bytes.
-static void decode(size_t cut, size_t step, struct buffer *out)
+static void decode(size_t cut, size_t step, struct tl_buffer *out)
 {
     struct ws_decoder decoder;
     ws_decoder_init(&decoder, MAX_MESSAGE);
-    buffer_clear(out);
+    tl_buffer_clear(out);
     for (size_t at = 0; at < stream.size;) {
         size_t end = at < cut ? cut : at + step < stream.size ? at + step : stream.size;
         // Each piece in memory of its own size, so that the sanitizer sees a byte too many.
@@ -111,14 +111,14 @@ static void decode(size_t cut, size_t step, struct buffer *out)
             break;
         at = end;
     }
-    assert_true(buffer_append(out, "", 1));
+    assert_true(tl_buffer_append(out, "", 1));
     ws_decoder_fini(&decoder);
 }
 
 static void assert_decodes(const char *expected)
 {
-    struct buffer out;
-    buffer_init(&out, 100000);
+    struct tl_buffer out;
+    tl_buffer_init(&out, 100000);
     decode(stream.size, 1, &out);
     assert_string_equal((char *)out.bytes, expected);
     decode(0, 1, &out);
@@ -127,8 +127,8 @@ static void assert_decodes(const char *expected)
         decode(cut, stream.size, &out);
         assert_string_equal((char *)out.bytes, expected);
     }
-    buffer_fini(&out);
-    buffer_clear(&stream);
+    tl_buffer_fini(&out);
+    tl_buffer_clear(&stream);
 }
 
 // ---- Whole messages
@@ -161,7 +161,7 @@ static void test_ws_whole_message_is_not_copied(void **state)
     assert_ptr_equal(message.bytes, stream.bytes + 6);
     assert_null(decoder.message.bytes);
     ws_decoder_fini(&decoder);
-    buffer_clear(&stream);
+    tl_buffer_clear(&stream);
 }
 
 static void test_ws_memory_is_freed_after_a_message(void **state)
@@ -180,7 +180,7 @@ static void test_ws_memory_is_freed_after_a_message(void **state)
     assert_int_equal(ws_decoder_feed(&decoder, NULL, 0, &consumed, &message), WS_MORE);
     assert_null(decoder.message.bytes);
     ws_decoder_fini(&decoder);
-    buffer_clear(&stream);
+    tl_buffer_clear(&stream);
 }
 
 static void test_ws_idle_is_between_messages(void **state)
@@ -200,7 +200,7 @@ static void test_ws_idle_is_between_messages(void **state)
         assert_int_equal(ws_decoder_is_idle(&decoder), is_last);
     }
     ws_decoder_fini(&decoder);
-    buffer_clear(&stream);
+    tl_buffer_clear(&stream);
 
     put(FIN | CLOSE, "");
     ws_decoder_init(&decoder, MAX_MESSAGE);
@@ -208,7 +208,7 @@ static void test_ws_idle_is_between_messages(void **state)
                      WS_MESSAGE);
     assert_false(ws_decoder_is_idle(&decoder)); // it has to remember that
     ws_decoder_fini(&decoder);
-    buffer_clear(&stream);
+    tl_buffer_clear(&stream);
 }
 
 static void test_ws_every_length_and_mask_offset(void **state)
@@ -233,7 +233,7 @@ static void test_ws_every_length_and_mask_offset(void **state)
             assert_int_equal(message.size, size);
             assert_memory_equal(message.bytes, payload, size);
             ws_decoder_fini(&decoder);
-            buffer_clear(&stream);
+            tl_buffer_clear(&stream);
         }
     }
 }
@@ -292,7 +292,7 @@ static void test_ws_unmasked_frames_are_refused(void **state)
 {
     (void)state;
     put_head(FIN | TEXT, false, 1, 0);
-    assert_true(buffer_append_text(&stream, "x"));
+    assert_true(tl_buffer_append_text(&stream, "x"));
     assert_decodes("E1002");
 }
 
@@ -440,7 +440,7 @@ static void test_ws_close_codes(void **state)
         assert_int_equal(result, is_valid ? WS_MESSAGE : WS_ERROR);
         assert_int_equal(is_valid ? message.close_code : decoder.error, is_valid ? code : 1002);
         ws_decoder_fini(&decoder);
-        buffer_clear(&stream);
+        tl_buffer_clear(&stream);
     }
 }
 
@@ -458,7 +458,7 @@ static void test_ws_without_memory_is_an_error(void **state)
     assert_true(faults_stop());
     assert_int_equal(decoder.error, WS_CLOSE_INTERNAL);
     ws_decoder_fini(&decoder);
-    buffer_clear(&stream);
+    tl_buffer_clear(&stream);
 }
 
 // ---- Server frames
@@ -471,12 +471,12 @@ static void test_ws_server_frames_split(void **state)
     uint8_t *payload = calloc(1, 70000);
     assert_non_null(payload);
     for (size_t i = 0; i < sizeof SIZES / sizeof *SIZES; i++) {
-        struct buffer out;
+        struct tl_buffer out;
         enum ws_opcode opcode;
         const uint8_t *found;
         size_t found_size;
         uint8_t header[WS_HEADER_MAX];
-        buffer_init(&out, SIZES[i] + HEADERS[i]);
+        tl_buffer_init(&out, SIZES[i] + HEADERS[i]);
         assert_int_equal(ws_encode_header(header, WS_BINARY, SIZES[i]), HEADERS[i]);
         assert_true(ws_append_frame(&out, WS_BINARY, payload, SIZES[i]));
         assert_int_equal(out.size, SIZES[i] + HEADERS[i]);
@@ -490,7 +490,7 @@ static void test_ws_server_frames_split(void **state)
             assert_int_equal(ws_split_server_frame(out.bytes, cut, &opcode, &found, &found_size),
                              0);
         assert_false(ws_append_frame(&out, WS_BINARY, payload, 0));
-        buffer_fini(&out);
+        tl_buffer_fini(&out);
     }
     free(payload);
 }
@@ -553,14 +553,14 @@ static void test_ws_keys(void **state)
 static int setup(void **state)
 {
     (void)state;
-    buffer_init(&stream, 1000000);
+    tl_buffer_init(&stream, 1000000);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    buffer_fini(&stream);
+    tl_buffer_fini(&stream);
     return 0;
 }
 

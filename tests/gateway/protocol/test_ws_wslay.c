@@ -2,7 +2,7 @@
 // Our WebSocket codec against wslay as the oracle: wslay's client side encodes random frames, which
 // we decode from pieces cut at random; our server frames are decoded by wslay. The random numbers
 // are a fixed sequence, so a failure can be had again.
-#include "cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,24 +43,24 @@ static void fill(uint8_t *bytes, size_t size, bool is_text)
 // ---- wslay on both ends of two buffers
 
 struct wire {
-    struct buffer sent;   // what wslay wrote
-    const uint8_t *inbox; // what wslay reads
+    struct tl_buffer sent; // what wslay wrote
+    const uint8_t *inbox;  // what wslay reads
     size_t inbox_size;
-    struct buffer expected; // messages in plain form: opcode, size, bytes
-    struct buffer got;
+    struct tl_buffer expected; // messages in plain form: opcode, size, bytes
+    struct tl_buffer got;
 };
 
-static void record(struct buffer *out, uint8_t opcode, const uint8_t *bytes, size_t size)
+static void record(struct tl_buffer *out, uint8_t opcode, const uint8_t *bytes, size_t size)
 {
-    assert_true(buffer_append_format(out, "%u %zu ", opcode, size));
-    assert_true(buffer_append(out, bytes, size));
+    assert_true(tl_buffer_append_format(out, "%u %zu ", opcode, size));
+    assert_true(tl_buffer_append(out, bytes, size));
 }
 
 static ssize_t on_send(const uint8_t *data, size_t size, int flags, void *arg)
 {
     (void)flags;
     struct wire *wire = arg;
-    assert_true(buffer_append(&wire->sent, data, size));
+    assert_true(tl_buffer_append(&wire->sent, data, size));
     return (ssize_t)size;
 }
 
@@ -154,16 +154,16 @@ static void decode_in_pieces(struct wire *wire)
 static void wire_init(struct wire *wire)
 {
     memset(wire, 0, sizeof *wire);
-    buffer_init(&wire->sent, 100000000);
-    buffer_init(&wire->expected, 100000000);
-    buffer_init(&wire->got, 100000000);
+    tl_buffer_init(&wire->sent, 100000000);
+    tl_buffer_init(&wire->expected, 100000000);
+    tl_buffer_init(&wire->got, 100000000);
 }
 
 static void wire_fini(struct wire *wire)
 {
-    buffer_fini(&wire->sent);
-    buffer_fini(&wire->expected);
-    buffer_fini(&wire->got);
+    tl_buffer_fini(&wire->sent);
+    tl_buffer_fini(&wire->expected);
+    tl_buffer_fini(&wire->got);
 }
 
 static void assert_all_came(const struct wire *wire)
@@ -216,7 +216,7 @@ static void on_message(wslay_event_context_ptr events,
     struct wire *wire = arg;
     size_t code_size = message->opcode == WS_CLOSE && message->msg_length >= 2 ? 2 : 0;
     if (message->opcode == WS_CLOSE)
-        assert_true(buffer_append_format(&wire->got, "%u ", message->status_code));
+        assert_true(tl_buffer_append_format(&wire->got, "%u ", message->status_code));
     record(&wire->got, message->opcode, message->msg + code_size, message->msg_length - code_size);
 }
 
@@ -243,8 +243,8 @@ static void test_wslay_decodes_what_ws_encodes(void **state)
         }
         uint8_t close_frame[WS_CLOSE_FRAME_MAX];
         size_t close_size = ws_encode_close(close_frame, WS_CLOSE_GOING_AWAY, "bye");
-        assert_true(buffer_append(&wire.sent, close_frame, close_size));
-        assert_true(buffer_append_text(&wire.expected, "1001 "));
+        assert_true(tl_buffer_append(&wire.sent, close_frame, close_size));
+        assert_true(tl_buffer_append_text(&wire.expected, "1001 "));
         record(&wire.expected, WS_CLOSE, (const uint8_t *)"bye", 3);
 
         wire.inbox = wire.sent.bytes;

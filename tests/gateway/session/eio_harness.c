@@ -12,16 +12,16 @@ static void on_open(struct eio_session *session, void *arg)
 {
     struct harness *harness = arg;
     harness->session = session;
-    buffer_append_text(&harness->log, "open\n");
+    tl_buffer_append_text(&harness->log, "open\n");
 }
 
 static void on_message(struct eio_session *session, bool is_binary, const uint8_t *bytes,
                        size_t size, void *arg)
 {
     struct harness *harness = arg;
-    buffer_append_text(&harness->log, is_binary ? "binary:" : "message:");
-    buffer_append(&harness->log, bytes, size);
-    buffer_append_text(&harness->log, "\n");
+    tl_buffer_append_text(&harness->log, is_binary ? "binary:" : "message:");
+    tl_buffer_append(&harness->log, bytes, size);
+    tl_buffer_append_text(&harness->log, "\n");
     if (harness->is_echo)
         eio_session_send_message(session, is_binary, bytes, size);
 }
@@ -29,7 +29,7 @@ static void on_message(struct eio_session *session, bool is_binary, const uint8_
 static void on_close(struct eio_session *session, const char *reason, void *arg)
 {
     struct harness *harness = arg;
-    buffer_append_format(&harness->log, "close:%s\n", reason);
+    tl_buffer_append_format(&harness->log, "close:%s\n", reason);
     if (harness->session == session)
         harness->session = NULL;
 }
@@ -88,13 +88,13 @@ static struct response newest;
 void harness_init(struct harness *harness)
 {
     bed_init(&harness->bed);
-    buffer_init(&harness->log, (size_t)1 << 24);
+    tl_buffer_init(&harness->log, (size_t)1 << 24);
 }
 
 void harness_fini(struct harness *harness)
 {
     cors_fini(&harness->cors);
-    buffer_fini(&harness->log);
+    tl_buffer_fini(&harness->log);
     bed_fini(&harness->bed);
     response_fini(&newest);
 }
@@ -147,9 +147,9 @@ void harness_advance(struct harness *harness, int64_t ms)
 void harness_expect_log(struct harness *harness, const char *expected)
 {
     harness_settle(harness);
-    buffer_append(&harness->log, "", 1);
+    tl_buffer_append(&harness->log, "", 1);
     assert_string_equal((const char *)harness->log.bytes, expected);
-    buffer_clear(&harness->log);
+    tl_buffer_clear(&harness->log);
 }
 
 // ---- Clients
@@ -176,7 +176,7 @@ void client_expect(struct client *client, const void *bytes, size_t size)
 {
     client_wait_size(client, size);
     assert_memory_equal(client->in.bytes, bytes, size);
-    buffer_consume(&client->in, size);
+    tl_buffer_consume(&client->in, size);
 }
 
 void client_expect_silence(struct client *client)
@@ -196,15 +196,16 @@ void client_expect_end(struct client *client)
 void client_request(struct client *client, const char *method, const char *target,
                     const char *headers, const char *body)
 {
-    struct buffer text;
-    buffer_init(&text, (size_t)1 << 20);
-    assert_true(buffer_append_format(&text, "%s %s HTTP/1.1\r\nHost: server.example\r\n%s", method,
-                                     target, headers));
+    struct tl_buffer text;
+    tl_buffer_init(&text, (size_t)1 << 20);
+    assert_true(tl_buffer_append_format(&text, "%s %s HTTP/1.1\r\nHost: server.example\r\n%s",
+                                        method, target, headers));
     if (body)
-        assert_true(buffer_append_format(&text, "Content-Length: %zu\r\n", strlen(body)));
-    assert_true(buffer_append_text(&text, "\r\n") && buffer_append_text(&text, body ? body : ""));
+        assert_true(tl_buffer_append_format(&text, "Content-Length: %zu\r\n", strlen(body)));
+    assert_true(tl_buffer_append_text(&text, "\r\n") &&
+                tl_buffer_append_text(&text, body ? body : ""));
     client_send(client, text.bytes, text.size);
-    buffer_fini(&text);
+    tl_buffer_fini(&text);
 }
 
 const char *client_response(struct client *client)
@@ -330,7 +331,7 @@ struct frame {
 static bool has_frame(void *arg)
 {
     struct frame *frame = arg;
-    const struct buffer *in = &frame->client->in;
+    const struct tl_buffer *in = &frame->client->in;
     frame->frame_size =
         ws_split_server_frame(in->bytes, in->size, &frame->opcode, &frame->payload, &frame->size);
     return frame->frame_size > 0;
@@ -349,7 +350,7 @@ const char *ws_read_frame(struct client *client, enum ws_opcode *opcode, size_t 
     text[frame.size] = '\0';
     *opcode = frame.opcode;
     *size = frame.size;
-    buffer_consume(&client->in, frame.frame_size);
+    tl_buffer_consume(&client->in, frame.frame_size);
     return text;
 }
 

@@ -6,7 +6,7 @@
 
 #include "gateway/protocol/ws.h"
 #include "gateway/session/eio_server.h"
-#include "tests/gateway/protocol/cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 #include "tests/gateway/support/bed.h"
 
 #define PING_INTERVAL   300 // milliseconds, as in the public conformance suite
@@ -26,7 +26,7 @@ struct harness {
     int send_buffer; // bytes that the kernel is to take for a client; 0: as many as it likes
     bool is_echo;    // answer each message with itself
     struct eio_session *session; // the newest that is open
-    struct buffer log; // what the handler was told: "open", "message:…", "close:…", lines
+    struct tl_buffer log; // what the handler was told: "open", "message:…", "close:…", lines
 };
 
 // The bed and the log alone, for harnesses of what stands on Engine.IO: they set `http`.

@@ -16,8 +16,8 @@ static void log_line(struct sio_harness *harness, const char *what, const struct
                      const json_t *json)
 {
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    buffer_append_format(&harness->base.log, "%s %s %s", what, sio_socket_namespace(socket)->name,
-                         text ? text : "-");
+    tl_buffer_append_format(&harness->base.log, "%s %s %s", what,
+                            sio_socket_namespace(socket)->name, text ? text : "-");
     free(text);
 }
 
@@ -26,7 +26,7 @@ static bool on_connect(struct sio_socket *socket, const json_t *auth, struct sio
 {
     struct sio_harness *harness = arg;
     log_line(harness, "connect", socket, auth);
-    buffer_append_text(&harness->base.log, "\n");
+    tl_buffer_append_text(&harness->base.log, "\n");
     return !harness->hooks.on_connect || harness->hooks.on_connect(socket, auth, refusal, arg);
 }
 
@@ -36,7 +36,7 @@ static void on_connection(struct sio_socket *socket, const json_t *auth, void *a
     harness->newest = socket;
     harness->connections++;
     log_line(harness, "connection", socket, auth);
-    buffer_append_text(&harness->base.log, "\n");
+    tl_buffer_append_text(&harness->base.log, "\n");
     if (harness->hooks.on_connection)
         harness->hooks.on_connection(socket, auth, arg);
 }
@@ -45,10 +45,10 @@ static void log_attachments(struct sio_harness *harness, const struct sio_messag
 {
     for (unsigned i = 0; i < message->attachment_count; i++) {
         const struct sio_attachment *attachment = &message->attachments[i];
-        buffer_append_text(&harness->base.log, " <");
+        tl_buffer_append_text(&harness->base.log, " <");
         for (size_t at = 0; at < attachment->size; at++)
-            buffer_append_format(&harness->base.log, "%02x", attachment->bytes[at]);
-        buffer_append_text(&harness->base.log, ">");
+            tl_buffer_append_format(&harness->base.log, "%02x", attachment->bytes[at]);
+        tl_buffer_append_text(&harness->base.log, ">");
     }
 }
 
@@ -57,9 +57,9 @@ static void on_event(struct sio_socket *socket, const struct sio_message *messag
 {
     struct sio_harness *harness = arg;
     log_line(harness, "event", socket, message->args);
-    buffer_append_text(&harness->base.log, ack ? " ack" : "");
+    tl_buffer_append_text(&harness->base.log, ack ? " ack" : "");
     log_attachments(harness, message);
-    buffer_append_text(&harness->base.log, "\n");
+    tl_buffer_append_text(&harness->base.log, "\n");
     if (harness->hooks.on_event)
         harness->hooks.on_event(socket, message, ack, arg);
     else
@@ -72,8 +72,8 @@ static void on_disconnect(struct sio_socket *socket, const char *reason, void *a
     harness->disconnections++;
     if (harness->newest == socket)
         harness->newest = NULL;
-    buffer_append_format(&harness->base.log, "disconnect %s %s\n",
-                         sio_socket_namespace(socket)->name, reason);
+    tl_buffer_append_format(&harness->base.log, "disconnect %s %s\n",
+                            sio_socket_namespace(socket)->name, reason);
     const struct sio_message late = {.args = harness->late};
     assert_false(sio_emit(socket, &late));
     if (harness->hooks.on_disconnect)
@@ -161,7 +161,7 @@ void sio_expect_log(struct sio_harness *harness, const char *expected)
 void sio_forget_log(struct sio_harness *harness)
 {
     harness_settle(&harness->base);
-    buffer_clear(&harness->base.log);
+    tl_buffer_clear(&harness->base.log);
 }
 
 // ---- Clients
@@ -247,13 +247,13 @@ size_t sio_room_emit_frames(struct sio_namespace *nsp, const char *room, const c
                             const struct sio_socket *except)
 {
     struct sio_message message = message_of(json);
-    struct buffer frames;
-    buffer_init(&frames, FRAMES_MAX);
+    struct tl_buffer frames;
+    tl_buffer_init(&frames, FRAMES_MAX);
     assert_true(sio_frames_encode(&frames, SIO_EVENT, nsp->name, SIO_NO_ID, message.args, NULL, 0));
     const struct sio_encoded encoded = {frames.bytes, frames.size};
     size_t count =
         sio_room_emit_encoded(nsp, room, &encoded, except ? sio_socket_id(except) : NULL);
-    buffer_fini(&frames);
+    tl_buffer_fini(&frames);
     json_decref(message.args);
     return count;
 }

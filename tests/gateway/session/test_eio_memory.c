@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "gateway/base/random.h"
-#include "tests/gateway/protocol/faults.h"
+#include "tests/common/faults.h"
 #include "tests/gateway/session/eio_harness.h"
 
 enum { CONNECTIONS = 3 };
@@ -160,7 +160,7 @@ static void expect_service(struct harness *harness)
     struct client *client;
     ws_connect(&client, harness, PATH "&transport=websocket");
     client_wait_size(client, 10);
-    buffer_clear(&client->in);
+    tl_buffer_clear(&client->in);
     ws_send(client, "4still here");
     ws_expect(client, "4still here");
     client_close(client);
@@ -174,7 +174,7 @@ static bool run(int failing_step, unsigned allocation)
     bool has_failed = false;
     harness_setup(&state);
     scene.harness = state;
-    assert_non_null(buffer_reserve(&scene.harness->log, 65536)); // the log is not the server's
+    assert_non_null(tl_buffer_reserve(&scene.harness->log, 65536)); // the log is not the server's
     for (int step = 0; step < STEPS; step++) {
         if (step == failing_step)
             faults_fail_allocation_after(allocation);

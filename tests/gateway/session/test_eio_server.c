@@ -95,7 +95,7 @@ static void test_head_has_no_body(void **state)
     client_request(client, "HEAD", poll_target(&sid), "", NULL);
     harness_settle(harness);
     // The second status line follows the empty line of the first head at once.
-    assert_true(buffer_append(&client->in, "", 1));
+    assert_true(tl_buffer_append(&client->in, "", 1));
     const char *text = (const char *)client->in.bytes;
     assert_int_equal(strncmp(text, "HTTP/1.1 400", 12), 0);
     assert_non_null(strstr(text, "\r\nContent-Length: 43\r\n"));

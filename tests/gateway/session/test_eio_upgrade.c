@@ -213,7 +213,7 @@ static void receive_packet(struct moving_client *moving, const char *packet, siz
 
 static void receive_poll(struct moving_client *moving)
 {
-    const struct buffer *in = &moving->poll->in;
+    const struct tl_buffer *in = &moving->poll->in;
     if (!moving->is_polling || in->size == 0 || !memmem(in->bytes, in->size, "\r\n\r\n", 4))
         return;
     const char *body = client_response(moving->poll);
@@ -231,7 +231,7 @@ static void receive_frames(struct moving_client *moving)
     enum ws_opcode opcode;
     const uint8_t *payload;
     size_t size, frame;
-    struct buffer *in = &moving->websocket->in;
+    struct tl_buffer *in = &moving->websocket->in;
     while (in->size > 0 &&
            (frame = ws_split_server_frame(in->bytes, in->size, &opcode, &payload, &size)) > 0) {
         assert_int_equal(opcode, WS_TEXT);
@@ -239,7 +239,7 @@ static void receive_frames(struct moving_client *moving)
             moving->is_probed = true;
         else
             receive_packet(moving, (const char *)payload, size);
-        buffer_consume(in, frame);
+        tl_buffer_consume(in, frame);
     }
 }
 
@@ -287,7 +287,7 @@ static void run_interleaving(struct harness *harness, unsigned seed)
     client_close(moving.websocket);
     harness_settle(harness);
     assert_null(harness->session);
-    buffer_clear(&harness->log);
+    tl_buffer_clear(&harness->log);
 }
 
 static void test_every_interleaving_keeps_all_messages_in_order(void **state)

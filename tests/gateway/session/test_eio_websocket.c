@@ -32,15 +32,15 @@ static void test_messages_behind_the_request_are_not_lost(void **state)
     struct harness *harness = *state;
     struct client *client;
     static const uint8_t frame[] = {0x81, 0x82, 0, 0, 0, 0, '4', 'x'};
-    struct buffer all;
-    buffer_init(&all, 4096);
-    buffer_append_text(&all, "GET " PATH "&transport=websocket HTTP/1.1\r\nHost: x\r\n" WS_HEADERS
-                             "\r\n");
-    buffer_append(&all, frame, sizeof frame);
+    struct tl_buffer all;
+    tl_buffer_init(&all, 4096);
+    tl_buffer_append_text(&all, "GET " PATH
+                                "&transport=websocket HTTP/1.1\r\nHost: x\r\n" WS_HEADERS "\r\n");
+    tl_buffer_append(&all, frame, sizeof frame);
     client_open(&client, harness);
     client_send(client, all.bytes, all.size);
     harness_expect_log(harness, "open\nmessage:x\n");
-    buffer_fini(&all);
+    tl_buffer_fini(&all);
     client_close(client);
 }
 
@@ -327,7 +327,7 @@ static void test_payload_bound_holds_for_fragments_together(void **state)
     ws_send_frame(client, FIN | WS_TEXT, bytes, MAX_PAYLOAD);
     harness_settle(harness);
     assert_int_equal(harness->log.size, strlen("message:\n") + MAX_PAYLOAD - 1);
-    buffer_clear(&harness->log);
+    tl_buffer_clear(&harness->log);
     ws_send_frame(client, WS_BINARY, bytes, MAX_PAYLOAD - 1);
     ws_send_frame(client, FIN | WS_CONTINUATION, bytes, 2);
     ws_expect_close(client, 1009);

@@ -26,16 +26,16 @@ static void expect_counts(struct sio_harness *harness, int64_t published, int64_
 static void emit_large(struct sio_harness *harness, uint64_t index)
 {
     static char json[LARGE + 16];
-    struct buffer frames;
+    struct tl_buffer frames;
     memset(json, 'x', sizeof json - 1);
     memcpy(json, "[\"", 2);
     memcpy(json + LARGE, "\"]", 3);
     struct sio_message message = message_of(json);
-    buffer_init(&frames, 2 * LARGE);
+    tl_buffer_init(&frames, 2 * LARGE);
     assert_true(sio_frames_encode(&frames, SIO_EVENT, "/", SIO_NO_ID, message.args, NULL, 0));
     const struct sio_encoded encoded = {frames.bytes, frames.size, index};
     assert_int_equal(sio_room_emit_encoded(harness->main, "a", &encoded, NULL), 1);
-    buffer_fini(&frames);
+    tl_buffer_fini(&frames);
     json_decref(message.args);
     harness_settle(&harness->base);
 }
@@ -262,8 +262,8 @@ static void emit_missed(struct sio_socket *socket)
     static const char *const texts[] = {"[1]", "[2]", "[3]"};
     struct sio_missed_copy copies[] = {
         {4, 0, COPY_RESENT}, {5, 0, COPY_RECOVERED}, {0, 0, COPY_CAUGHT_UP}};
-    struct buffer frames;
-    buffer_init(&frames, 1024);
+    struct tl_buffer frames;
+    tl_buffer_init(&frames, 1024);
     for (int i = 0; i < 3; i++) {
         struct sio_message message = message_of(texts[i]);
         assert_true(sio_frames_encode(&frames, SIO_EVENT, "/", SIO_NO_ID, message.args, NULL, 0));
@@ -272,7 +272,7 @@ static void emit_missed(struct sio_socket *socket)
     }
     const struct sio_missed missed = {frames.bytes, frames.size, copies, 3};
     assert_true(sio_emit_missed(socket, &missed));
-    buffer_fini(&frames);
+    tl_buffer_fini(&frames);
 }
 
 static void test_what_was_missed_is_counted_apart(void **state)

@@ -140,8 +140,8 @@ static void on_ack(struct sio_socket *socket, const struct sio_message *got, voi
     struct sio_harness *harness = *(struct sio_harness **)arg;
     assert_non_null(socket);
     char *text = got ? json_dumps(got->args, JSON_COMPACT) : NULL;
-    buffer_append_format(&harness->base.log, "ack %s %u\n", text ? text : "nothing",
-                         got ? got->attachment_count : 0);
+    tl_buffer_append_format(&harness->base.log, "ack %s %u\n", text ? text : "nothing",
+                            got ? got->attachment_count : 0);
     free(text);
 }
 
@@ -263,8 +263,8 @@ static void test_equal_timeouts_share_a_queue(void **state)
         assert_true(ask(socket, "[\"q\"]", 0, &harness));
         assert_true(ask(socket, "[\"q\"]", 1, &harness));
     }
-    const struct list *queues = &harness->sio->ack_queues;
-    assert_false(list_is_empty(queues));
+    const struct tl_list *queues = &harness->sio->ack_queues;
+    assert_false(tl_list_is_empty(queues));
     assert_ptr_equal(queues->next->next, queues);
     client_close(client);
     sio_forget_log(harness);

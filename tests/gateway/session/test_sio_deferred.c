@@ -65,9 +65,9 @@ static void test_sio_deferred_gets_first_what_is_sent_ahead(void **state)
     struct sio_harness *harness = *state;
     struct client *client;
     struct sio_message missed = message_of("[\"missed\"]");
-    struct buffer frames;
+    struct tl_buffer frames;
     struct sio_socket *socket = open_deferred(&client, harness);
-    buffer_init(&frames, 1024);
+    tl_buffer_init(&frames, 1024);
     assert_true(sio_frames_encode(&frames, SIO_EVENT, "/", SIO_NO_ID, missed.args, NULL, 0));
     const struct sio_missed_copy copy = {7, (uint32_t)frames.size, COPY_RECOVERED};
     const struct sio_missed missed_frames = {frames.bytes, frames.size, &copy, 1};
@@ -77,7 +77,7 @@ static void test_sio_deferred_gets_first_what_is_sent_ahead(void **state)
     expect_connected(client, socket);
     assert_true(sio_emit_missed(socket, &missed_frames)); // now like anything else
     ws_expect(client, "42[\"missed\"]");
-    buffer_fini(&frames);
+    tl_buffer_fini(&frames);
     json_decref(missed.args);
     client_close(client);
 }

@@ -166,7 +166,7 @@ static void hang_up(const struct world *world, struct member *member)
 
 static void read_frames(const struct world *world, struct member *member)
 {
-    struct buffer *in = &member->ws->in;
+    struct tl_buffer *in = &member->ws->in;
     size_t used = 0, size, frame;
     enum ws_opcode opcode;
     const uint8_t *payload;
@@ -180,15 +180,15 @@ static void read_frames(const struct world *world, struct member *member)
             check_packet(world, member, false, payload + 1, size - 1); // behind the type
         used += frame;
     }
-    buffer_consume(in, used);
+    tl_buffer_consume(in, used);
 }
 
 static void read_payload(const struct world *world, struct member *member, const char *body)
 {
-    struct buffer scratch;
+    struct tl_buffer scratch;
     struct eio_packet packet;
     size_t position = 0;
-    buffer_init(&scratch, FRAMES_MAX);
+    tl_buffer_init(&scratch, FRAMES_MAX);
     while (eio_payload_next((const uint8_t *)body, strlen(body), &position, &scratch, &packet) ==
            1) {
         if (packet.type == EIO_MESSAGE)
@@ -198,7 +198,7 @@ static void read_payload(const struct world *world, struct member *member, const
         else
             assert_int_equal(packet.type, EIO_NOOP);
     }
-    buffer_fini(&scratch);
+    tl_buffer_fini(&scratch);
 }
 
 static bool is_owed_more(const struct member *member)
@@ -360,13 +360,13 @@ static void emit_to_room(struct world *world)
 static void emit_encoded(struct world *world)
 {
     struct content content;
-    struct buffer frames;
+    struct tl_buffer frames;
     unsigned room = draw_room(world);
     unsigned number = ++world->messages;
     const struct member *except =
         draw(world, 3) == 0 ? &world->members[draw(world, CLIENTS)] : NULL;
     content_init(&content, number);
-    buffer_init(&frames, FRAMES_MAX);
+    tl_buffer_init(&frames, FRAMES_MAX);
     assert_true(sio_frames_encode(&frames, SIO_EVENT, "/", SIO_NO_ID, content.args,
                                   content.attachments, content.attachment_count));
     const struct sio_encoded encoded = {frames.bytes, frames.size};
@@ -376,7 +376,7 @@ static void emit_encoded(struct world *world)
                 owe_room(world, room, number, &except, 1) + count_leaving(world, room, except));
     world->deliveries += (int64_t)count;
     json_decref(content.args);
-    buffer_fini(&frames);
+    tl_buffer_fini(&frames);
 }
 
 static void emit_to_one(struct world *world, struct member *member)

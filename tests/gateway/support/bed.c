@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "gateway/transport/address.h"
-#include "tests/gateway/protocol/cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 enum { BUFFER_MAX = 64 * 1024 * 1024 };
 
@@ -31,13 +31,13 @@ void bed_init(struct bed *bed)
     bed->loop = gw_loop_new();
     assert_non_null(bed->loop);
     gw_loop_set_clock(bed->loop, read_clock, bed);
-    list_init(&bed->clients);
+    tl_list_init(&bed->clients);
 }
 
 void bed_fini(struct bed *bed)
 {
-    while (!list_is_empty(&bed->clients))
-        client_close(LIST_ENTRY(bed->clients.next, struct client, link));
+    while (!tl_list_is_empty(&bed->clients))
+        client_close(TL_LIST_ENTRY(bed->clients.next, struct client, link));
     gw_loop_destroy(&bed->loop);
 }
 
@@ -76,7 +76,7 @@ static void pump_input(struct client *client)
         uint8_t bytes[65536];
         ssize_t got = recv(client->fd, bytes, sizeof bytes, MSG_DONTWAIT);
         if (got > 0)
-            assert_true(buffer_append(&client->in, bytes, (size_t)got));
+            assert_true(tl_buffer_append(&client->in, bytes, (size_t)got));
         else if (got < 0 && errno == EAGAIN)
             return;
         else
@@ -92,20 +92,20 @@ static void pump_output(struct client *client)
         if (sent < 0 && errno == EAGAIN)
             return;
         // What the peer does not take is lost, as it would be for any client; reading goes on.
-        buffer_consume(&client->out, sent < 0 ? client->out.size : (size_t)sent);
+        tl_buffer_consume(&client->out, sent < 0 ? client->out.size : (size_t)sent);
     }
 }
 
-static struct client *client_of(struct list *link)
+static struct client *client_of(struct tl_list *link)
 {
-    return LIST_ENTRY(link, struct client, link);
+    return TL_LIST_ENTRY(link, struct client, link);
 }
 
 void bed_turn(struct bed *bed)
 {
     gw_loop_turn(bed->loop, false);
     gw_loop_turn(bed->loop, false);
-    for (struct list *at = bed->clients.next; at != &bed->clients; at = at->next) {
+    for (struct tl_list *at = bed->clients.next; at != &bed->clients; at = at->next) {
         pump_output(client_of(at));
         pump_input(client_of(at));
     }
@@ -120,13 +120,13 @@ void bed_advance(struct bed *bed, int64_t ms)
 static size_t gather_descriptors(struct bed *bed, struct pollfd **descriptors)
 {
     size_t count = 1;
-    for (struct list *at = bed->clients.next; at != &bed->clients; at = at->next)
+    for (struct tl_list *at = bed->clients.next; at != &bed->clients; at = at->next)
         count++;
     struct pollfd *all = calloc(count, sizeof *all);
     assert_non_null(all);
     all[0] = (struct pollfd){.fd = uv_backend_fd(gw_loop_uv(bed->loop)), .events = POLLIN};
     size_t i = 1;
-    for (struct list *at = bed->clients.next; at != &bed->clients; at = at->next) {
+    for (struct tl_list *at = bed->clients.next; at != &bed->clients; at = at->next) {
         struct client *client = client_of(at);
         bool is_reading = client->is_reading && !client->is_over;
         bool is_writing = client->out.size > 0;
@@ -172,7 +172,7 @@ void bed_wait(struct bed *bed, bool (*is_done)(void *arg), void *arg)
 }
 
 struct size_wait {
-    const struct buffer *buffer;
+    const struct tl_buffer *buffer;
     size_t size;
 };
 
@@ -182,7 +182,7 @@ static bool has_size(void *arg)
     return wait->buffer->size >= wait->size;
 }
 
-void bed_wait_size(struct bed *bed, const struct buffer *buffer, size_t size)
+void bed_wait_size(struct bed *bed, const struct tl_buffer *buffer, size_t size)
 {
     struct size_wait wait = {buffer, size};
     bed_wait(bed, has_size, &wait);
@@ -196,9 +196,9 @@ struct client *client_adopt(struct bed *bed, int fd)
     assert_non_null(client);
     *client = (struct client){.bed = bed, .fd = fd, .is_reading = true};
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
-    buffer_init(&client->in, BUFFER_MAX);
-    buffer_init(&client->out, BUFFER_MAX);
-    list_append(&bed->clients, &client->link);
+    tl_buffer_init(&client->in, BUFFER_MAX);
+    tl_buffer_init(&client->out, BUFFER_MAX);
+    tl_list_append(&bed->clients, &client->link);
     return client;
 }
 
@@ -234,9 +234,9 @@ struct client *client_connect(struct bed *bed, const char *text)
 
 void client_close(struct client *client)
 {
-    list_remove(&client->link);
-    buffer_fini(&client->in);
-    buffer_fini(&client->out);
+    tl_list_remove(&client->link);
+    tl_buffer_fini(&client->in);
+    tl_buffer_fini(&client->out);
     close(client->fd);
     free(client);
 }
@@ -250,7 +250,7 @@ void client_reset(struct client *client)
 
 void client_send(struct client *client, const void *bytes, size_t size)
 {
-    assert_true(buffer_append(&client->out, bytes, size));
+    assert_true(tl_buffer_append(&client->out, bytes, size));
     pump_output(client);
 }
 
@@ -298,7 +298,7 @@ struct response_wait {
 static bool has_response(void *arg)
 {
     struct response_wait *wait = arg;
-    struct buffer *in = &wait->client->in;
+    struct tl_buffer *in = &wait->client->in;
     struct response *response = wait->response;
     const char *end = in->size > 0 ? memmem(in->bytes, in->size, "\r\n\r\n", 4) : NULL;
     if (!end)
@@ -322,7 +322,7 @@ void client_take_response(struct client *client, struct response *response, bool
     response->body = calloc(1, response->body_size + 1);
     assert_non_null(response->body);
     memcpy(response->body, client->in.bytes + wait.size - response->body_size, response->body_size);
-    buffer_consume(&client->in, wait.size);
+    tl_buffer_consume(&client->in, wait.size);
 }
 
 void response_fini(struct response *response)

@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "gateway/base/buffer.h"
-#include "gateway/base/list.h"
+#include "common/buffer.h"
+#include "common/list.h"
 #include "gateway/base/loop.h"
 #include "gateway/base/metrics.h"
 
@@ -20,7 +20,7 @@ struct bed {
     struct gw_loop *loop;
     struct gw_metrics metrics;
     int64_t now; // of the loop's clock
-    struct list clients;
+    struct tl_list clients;
 };
 
 void bed_init(struct bed *bed);
@@ -34,7 +34,7 @@ void bed_advance(struct bed *bed, int64_t ms);
 // Turns until `is_done` says so.
 void bed_wait(struct bed *bed, bool (*is_done)(void *arg), void *arg);
 // Turns until the buffer has `size` bytes or more.
-void bed_wait_size(struct bed *bed, const struct buffer *buffer, size_t size);
+void bed_wait_size(struct bed *bed, const struct tl_buffer *buffer, size_t size);
 
 // Makes a folder of the test's own, where TMPDIR says, and writes its path, of 63 bytes at most.
 void bed_make_folder(char path[64]);
@@ -44,11 +44,11 @@ int64_t bed_metric(const struct bed *bed, enum gw_metric metric);
 int64_t bed_dropped(const struct bed *bed);
 
 struct client {
-    struct list link;
+    struct tl_list link;
     struct bed *bed;
     int fd;
-    struct buffer in;
-    struct buffer out;
+    struct tl_buffer in;
+    struct tl_buffer out;
     bool is_reading;
     bool is_over; // the peer closed, or the connection failed
     int error;    // of the failure, 0 if there was none

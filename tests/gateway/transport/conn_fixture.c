@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/gateway/protocol/cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 struct conn_fixture fixture;
 
@@ -16,7 +16,7 @@ static void on_data(struct conn *conn, void *owner, uint8_t *bytes, size_t size)
     assert_ptr_equal(conn, f->conn);
     assert_false(conn_is_closing(conn));
     assert_true(size > 0);
-    assert_true(buffer_append(&f->in, bytes, size));
+    assert_true(tl_buffer_append(&f->in, bytes, size));
     memset(bytes, '!', size); // they may be changed
     if (f->on_data)
         f->on_data(f);
@@ -72,7 +72,7 @@ static int setup_with(void (*open_ends)(int ends[2]))
     int ends[2];
     memset(&fixture, 0, sizeof fixture);
     bed_init(&fixture.bed);
-    buffer_init(&fixture.in, 64 * 1024 * 1024);
+    tl_buffer_init(&fixture.in, 64 * 1024 * 1024);
     open_ends(ends);
     fixture.client = client_adopt(&fixture.bed, ends[1]);
     fixture.conn =
@@ -100,7 +100,7 @@ int conn_teardown(void **state)
     bed_turn(&fixture.bed);
     bool is_over_once = fixture.ended == 1 && bed_metric(&fixture.bed, GW_CONNECTIONS) == 0;
     bed_fini(&fixture.bed);
-    buffer_fini(&fixture.in);
+    tl_buffer_fini(&fixture.in);
     return is_over_once ? 0 : -1;
 }
 

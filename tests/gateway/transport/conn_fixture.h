@@ -11,7 +11,7 @@ struct conn_fixture {
     struct bed bed;
     struct client *client;
     struct conn *conn; // NULL once it has ended
-    struct buffer in;
+    struct tl_buffer in;
     unsigned drained;
     unsigned ended;
     enum conn_end end;

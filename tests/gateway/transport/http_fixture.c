@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/gateway/protocol/cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 struct http_fixture fixture;
 
@@ -16,13 +16,13 @@ static const char *const METHODS[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "O
 
 static void respond_echo(struct http_exchange *exchange, const struct http_request *request)
 {
-    struct buffer body;
-    buffer_init(&body, 1 << 20);
-    assert_true(buffer_append_format(&body, "%s %s?%s ", METHODS[request->method], request->path,
-                                     request->query));
-    assert_true(buffer_append(&body, request->body, request->body_size));
+    struct tl_buffer body;
+    tl_buffer_init(&body, 1 << 20);
+    assert_true(tl_buffer_append_format(&body, "%s %s?%s ", METHODS[request->method], request->path,
+                                        request->query));
+    assert_true(tl_buffer_append(&body, request->body, request->body_size));
     http_respond(exchange, 200, "Content-Type: text/plain\r\n", body.bytes, body.size, false);
-    buffer_fini(&body);
+    tl_buffer_fini(&body);
 }
 
 static void respond_big(struct http_exchange *exchange)

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/gateway/protocol/cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 #include "tests/gateway/transport/conn_fixture.h"
 
 // ---- Bytes
@@ -143,7 +143,7 @@ static void give_back(struct conn_fixture *f)
 {
     f->on_data = NULL;
     assert_true(conn_unread(f->conn, f->in.bytes + 2, f->in.size - 2));
-    buffer_truncate(&f->in, 2);
+    tl_buffer_truncate(&f->in, 2);
 }
 
 static void test_conn_unread_bytes_come_again_in_the_same_turn(void **state)
@@ -191,13 +191,13 @@ static void test_conn_unread_bytes_are_dropped_with_the_conn(void **state)
     assert_int_equal(fixture.in.size, 2);
 }
 
-static struct buffer other_in;
+static struct tl_buffer other_in;
 
 static void on_other_data(struct conn *conn, void *owner, uint8_t *bytes, size_t size)
 {
     (void)conn;
     (void)owner;
-    assert_true(buffer_append(&other_in, bytes, size));
+    assert_true(tl_buffer_append(&other_in, bytes, size));
 }
 
 static void switch_handler(struct conn_fixture *f)
@@ -212,14 +212,14 @@ static void switch_handler(struct conn_fixture *f)
 static void test_conn_new_handler_gets_what_was_given_back(void **state)
 {
     (void)state;
-    buffer_init(&other_in, 1000);
+    tl_buffer_init(&other_in, 1000);
     fixture.on_data = switch_handler;
     client_send_text(fixture.client, "abcdef");
     wait_input(2);
     client_send_text(fixture.client, "ghi");
     bed_wait_size(&fixture.bed, &other_in, 7);
     assert_memory_equal(other_in.bytes, "cdefghi", 7);
-    buffer_fini(&other_in);
+    tl_buffer_fini(&other_in);
 }
 
 int main(void)

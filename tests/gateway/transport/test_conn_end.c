@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/gateway/protocol/cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 #include "tests/gateway/transport/conn_fixture.h"
 
 // ---- Ends
@@ -228,7 +228,7 @@ static void test_conn_end_leaves_the_next_of_the_same_number_alone(void **state)
     static struct conn_fixture next;
     int ends[2];
     memset(&next, 0, sizeof next);
-    buffer_init(&next.in, 1000);
+    tl_buffer_init(&next.in, 1000);
     bed_turn(&fixture.bed);
     call_abort(&fixture);
     open_pair(ends);
@@ -244,7 +244,7 @@ static void test_conn_end_leaves_the_next_of_the_same_number_alone(void **state)
     conn_abort(next.conn);
     bed_turn(&fixture.bed);
     assert_int_equal(next.ended, 1);
-    buffer_fini(&next.in);
+    tl_buffer_fini(&next.in);
 }
 
 int main(void)

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "gateway/transport/cors.h"
-#include "tests/gateway/protocol/cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 
 enum { MAX_HEADERS = 4 };
 
@@ -11,7 +11,7 @@ struct fixture {
     struct cors cors;
     struct http_header headers[MAX_HEADERS];
     struct http_request request;
-    struct buffer out;
+    struct tl_buffer out;
 };
 
 static void init(struct fixture *fixture, const char *const *origins, size_t count)
@@ -19,7 +19,7 @@ static void init(struct fixture *fixture, const char *const *origins, size_t cou
     char error[128] = "";
     *fixture = (struct fixture){.request = {.path = "/", .query = "", .minor = 1}};
     fixture->request.headers = fixture->headers;
-    buffer_init(&fixture->out, 4096);
+    tl_buffer_init(&fixture->out, 4096);
     if (!cors_init(&fixture->cors, origins, count, error, sizeof error))
         fail_msg("%s", error);
 }
@@ -27,7 +27,7 @@ static void init(struct fixture *fixture, const char *const *origins, size_t cou
 static void fini(struct fixture *fixture)
 {
     cors_fini(&fixture->cors);
-    buffer_fini(&fixture->out);
+    tl_buffer_fini(&fixture->out);
 }
 
 static void set_headers(struct fixture *fixture, const char *origin, const char *host)
@@ -43,9 +43,9 @@ static void set_headers(struct fixture *fixture, const char *origin, const char 
 static const char *headers_for(struct fixture *fixture, const char *origin)
 {
     set_headers(fixture, origin, "server.example");
-    buffer_clear(&fixture->out);
+    tl_buffer_clear(&fixture->out);
     assert_true(cors_append_headers(&fixture->cors, &fixture->request, &fixture->out));
-    assert_true(buffer_append(&fixture->out, "", 1));
+    assert_true(tl_buffer_append(&fixture->out, "", 1));
     return (const char *)fixture->out.bytes;
 }
 
@@ -169,7 +169,7 @@ static void test_preflight(void **state)
     fixture.headers[fixture.request.header_count++] =
         (struct http_header){"Access-Control-Request-Headers", "x-one,x-two"};
     assert_true(cors_append_preflight(&fixture.cors, &fixture.request, &fixture.out));
-    assert_true(buffer_append(&fixture.out, "", 1));
+    assert_true(tl_buffer_append(&fixture.out, "", 1));
     assert_string_equal((const char *)fixture.out.bytes,
                         "Access-Control-Allow-Origin: https://a.example\r\n"
                         "Access-Control-Allow-Credentials: true\r\n"
@@ -265,10 +265,10 @@ static void test_full_buffer_is_told(void **state)
     init(&fixture, two, 2);
     set_headers(&fixture, "https://a.example", NULL);
     for (size_t max = 0; max < strlen(NAMED("https://a.example")); max++) {
-        struct buffer small;
-        buffer_init(&small, max);
+        struct tl_buffer small;
+        tl_buffer_init(&small, max);
         assert_false(cors_append_headers(&fixture.cors, &fixture.request, &small));
-        buffer_fini(&small);
+        tl_buffer_fini(&small);
     }
     fini(&fixture);
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "tests/gateway/protocol/cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 #include "tests/gateway/transport/http_fixture.h"
 
 #define HOST       "Host: localhost\r\n"
@@ -503,7 +503,7 @@ static void expect_text(struct client *client, const char *text)
     }
     assert_int_equal(client->in.size, size);
     assert_memory_equal(client->in.bytes, text, size);
-    buffer_consume(&client->in, size);
+    tl_buffer_consume(&client->in, size);
 }
 
 static void expect_switch(struct client *client)

@@ -3,8 +3,8 @@
 // client gets an answer or a closed connection, nothing leaks, and the server goes on.
 #include <string.h>
 
-#include "tests/gateway/protocol/cmocka_all.h"
-#include "tests/gateway/protocol/faults.h"
+#include "tests/common/cmocka_all.h"
+#include "tests/common/faults.h"
 #include "tests/gateway/transport/http_fixture.h"
 
 #define HOST "Host: localhost\r\n"

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tests/gateway/protocol/cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 #include "tests/gateway/transport/http_fixture.h"
 
 #define HOST       "Host: localhost\r\n"

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "tests/gateway/protocol/cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 #include "tests/gateway/transport/http_fixture.h"
 
 #define REQUEST(path)                                                                              \
@@ -25,7 +25,7 @@ static void expect_text(struct client *client, const char *text)
     client_wait_size(client, size);
     assert_int_equal(client->in.size, size);
     assert_memory_equal(client->in.bytes, text, size);
-    buffer_consume(&client->in, size);
+    tl_buffer_consume(&client->in, size);
 }
 
 static void expect_echo(struct client *client)

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "gateway/transport/address.h"
-#include "tests/gateway/protocol/cmocka_all.h"
+#include "tests/common/cmocka_all.h"
 #include "tests/gateway/support/bed.h"
 
 enum { ACCEPTED_MAX = 512 };

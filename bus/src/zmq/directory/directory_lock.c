@@ -26,10 +26,10 @@
 #include <talus/error.h>
 
 #include "bus/src/base/fork.h"
-#include "bus/src/base/random_name.h"
 #include "bus/src/codec/ledger.h"
 #include "bus/src/zmq/directory/directory.h"
 #include "bus/src/zmq/directory/lock_file.h"
+#include "common/random.h"
 
 #define CLAIM_TRIES   64 // how often a dead one's file may be in the way of a claim
 #define LEAVE_ALONE_S 10 // files in the making, and those of the dead
@@ -210,7 +210,7 @@ static int make_named(const struct making *making)
 {
     char name[TALUS__MAKING_SUFFIX + 1], path[PATH_MAX];
 
-    if (talus__random_name(name, TALUS__MAKING_SUFFIX) != 0)
+    if (!tl_random_name(name, TALUS__MAKING_SUFFIX))
         return -1;
     if ((size_t)snprintf(path, sizeof path, "%s.%s", making->lock_path, name) >= sizeof path) {
         errno = ENAMETOOLONG;

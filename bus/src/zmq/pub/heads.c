@@ -6,10 +6,10 @@
 #include <string.h>
 #include <zmq.h>
 
-#include "bus/src/base/clock.h"
 #include "bus/src/base/log.h"
 #include "bus/src/codec/body.h"
 #include "bus/src/codec/wire.h"
+#include "common/clock.h"
 
 #define REPEATS_PER_TURN 256
 
@@ -136,7 +136,7 @@ struct talus__leave *talus__take_leave(struct talus__zmq_publish *bus, long long
     struct talus__repeat *repeat = NULL;
     int sent = 0;
 
-    while ((sent++ % REPEATS_PER_TURN || talus__monotonic_ms() < deadline) &&
+    while ((sent++ % REPEATS_PER_TURN || tl_monotonic_ms() < deadline) &&
            (repeat = talus__repeats_drain(&bus->repeats)))
         repeat_head(bus, repeat);
     if (bus->is_everyone_ready && is_complete && !repeat)

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <zmq.h>
 
-#include "bus/src/base/clock.h"
 #include "bus/src/zmq/zmq_handover.h"
+#include "common/clock.h"
 
 #define SLICE_MS     1 // between looks, at first; then twice as long each time
 #define SLICE_MAX_MS 50
@@ -77,7 +77,7 @@ void talus__leave_wait(struct talus__leave *leave, long long deadline)
     if (!leave)
         return;
     zmq_getsockopt(leave->socket, ZMQ_FD, &fd, &fd_size);
-    while (!is_released(leave) && talus__monotonic_ms() < deadline) {
+    while (!is_released(leave) && tl_monotonic_ms() < deadline) {
         // It lets go of the pipes of those that have left, and clears the descriptor.
         zmq_getsockopt(leave->socket, ZMQ_EVENTS, &events, &events_size);
         if (is_released(leave))

@@ -10,7 +10,6 @@
 
 #include <talus/error.h>
 
-#include "bus/src/base/clock.h"
 #include "bus/src/base/log.h"
 #include "bus/src/codec/ledger.h"
 #include "bus/src/zmq/context.h"
@@ -20,6 +19,7 @@
 #include "bus/src/zmq/pub/sockets.h"
 #include "bus/src/zmq/pub/subscriptions.h"
 #include "bus/src/zmq/pub/wait.h"
+#include "common/clock.h"
 
 #define FIRST_REPEAT_MS     1000
 #define EVERYTHING_LATER_MS 50
@@ -30,7 +30,7 @@
 
 // ---- Opening
 
-static int init(struct talus__zmq_publish *bus, const struct talus__publish_options *options)
+static void init(struct talus__zmq_publish *bus, const struct talus__publish_options *options)
 {
     const talus_broadcaster_options_t *given = options->options;
 
@@ -47,27 +47,10 @@ static int init(struct talus__zmq_publish *bus, const struct talus__publish_opti
                                                   .newest = &bus->newest,
                                                   .stall_ms = given->replay_stall_ms}};
     talus__repeats_init(&bus->repeats, FIRST_REPEAT_MS, given->history_age_ms);
-    int error = talus__ready_init(&bus->ready);
-    if (error)
-        return error;
-    error = talus__names_init(&bus->heads_due, TALUS__SUBSCRIPTIONS_PER_TURN);
-    if (error)
-        goto fail_ready;
-    error = talus__names_init(&bus->awaited, AWAITED_MOST);
-    if (error)
-        goto fail_heads_due;
-    error = talus__replay_init(&bus->replay);
-    if (error)
-        goto fail_awaited;
-    return 0;
-
-fail_awaited:
-    talus__names_fini(&bus->awaited);
-fail_heads_due:
-    talus__names_fini(&bus->heads_due);
-fail_ready:
-    talus__ready_fini(&bus->ready);
-    return error;
+    talus__ready_init(&bus->ready);
+    talus__names_init(&bus->heads_due, TALUS__SUBSCRIPTIONS_PER_TURN);
+    talus__names_init(&bus->awaited, AWAITED_MOST);
+    talus__replay_init(&bus->replay);
 }
 
 static void fini(struct talus__zmq_publish *bus)
@@ -87,7 +70,7 @@ static int on_subscriber(const char *name, void *arg)
 
     // One for whom there is no room asks for what it misses.
     if (talus__names_add(&bus->awaited, name, strlen(name), &is_new) == 0)
-        bus->hold_until = talus__monotonic_ms() + HOLD_MS;
+        bus->hold_until = tl_monotonic_ms() + HOLD_MS;
     return 0;
 }
 
@@ -182,8 +165,9 @@ static int open_bus(struct talus__publish_transport **transport,
     if (error)
         return error;
     struct talus__zmq_publish *bus = malloc(sizeof *bus);
-    error = bus ? init(bus, options) : TALUS_ENOMEM;
+    error = bus ? 0 : TALUS_ENOMEM;
     if (!error) {
+        init(bus, options);
         error = open_sockets(bus, &endpoints, options->options);
         if (error)
             fini(bus);
@@ -211,7 +195,7 @@ static bool is_holding(struct talus__zmq_publish *bus, const struct talus__publi
     if (bus->hold_until == 0)
         return false;
     bool is_time = atomic_load_explicit(&bus->closing, memory_order_acquire) ||
-                   talus__monotonic_ms() < bus->hold_until;
+                   tl_monotonic_ms() < bus->hold_until;
     if (is_time && !backlog->is_pressed && !backlog->is_ending &&
         talus__names_count(&bus->awaited) > 0)
         return true;
@@ -331,12 +315,12 @@ static long long due(struct talus__publish_transport *transport)
     struct talus__zmq_publish *bus = talus__zmq_publish_of(transport);
     long long at = talus__repeats_due(&bus->repeats);
 
-    at = talus__earlier(at, bus->replay.retry_at);
-    at = talus__earlier(at, bus->beat_at);
-    at = talus__earlier(at, bus->tick_at);
+    at = tl_earlier(at, bus->replay.retry_at);
+    at = tl_earlier(at, bus->beat_at);
+    at = tl_earlier(at, bus->tick_at);
     // At the end first events wait beyond that; a subscription or the stop wakes the thread.
     if (bus->is_held && !atomic_load_explicit(&bus->closing, memory_order_acquire))
-        at = talus__earlier(at, bus->hold_until);
+        at = tl_earlier(at, bus->hold_until);
     return at;
 }
 
@@ -352,7 +336,7 @@ static void serve_late(struct talus__zmq_publish *bus, long long deadline)
 
     if (since == 0)
         return;
-    while ((bus->now = talus__monotonic_ms()) < deadline && bus->now < since + LATE_MS) {
+    while ((bus->now = tl_monotonic_ms()) < deadline && bus->now < since + LATE_MS) {
         bus->look_at = bus->now;
         if (!look_at_sockets(bus))
             poll(fds, count, SERVE_SLICE_MS);
@@ -370,13 +354,12 @@ static void finish(struct talus__publish_transport *transport, long long deadlin
 
     serve_late(bus, deadline);
     struct talus__leave *leave = talus__take_leave(bus, deadline, is_complete);
-    while (talus__monotonic_ms() < deadline &&
-           talus__replay_run(&bus->replay, talus__monotonic_ms()))
+    while (tl_monotonic_ms() < deadline && talus__replay_run(&bus->replay, tl_monotonic_ms()))
         ;
     if (!has_inproc)
         talus__leave_wait(leave, deadline);
     talus__leave_free(leave);
-    long long left = deadline - talus__monotonic_ms();
+    long long left = deadline - tl_monotonic_ms();
     close_sockets(bus, left > 0 ? (int)left : 0);
 }
 

@@ -15,43 +15,40 @@
 #define BEATS_MISSED 3 // of a subscriber that beats more seldom than our time-out
 
 struct subscriber {
-    struct talus__node node; // first, so that a node is its subscriber
-    int every_ms;            // between its heartbeats; 0: none is to be missed
-    unsigned missed;         // ticks since the last
+    struct tl_node node; // first, so that a node is its subscriber
+    int every_ms;        // between its heartbeats; 0: none is to be missed
+    unsigned missed;     // ticks since the last
     bool is_silent;
     char name[];
 };
 
-int talus__ready_init(struct talus__ready *ready)
+void talus__ready_init(struct talus__ready *ready)
 {
-    int error = talus__table_init(&ready->table);
-    if (error)
-        return error;
+    tl_table_init(&ready->table);
     pthread_mutex_init(&ready->mutex, NULL);
     ready->silent_count = 0;
     atomic_init(&ready->count, 0);
     atomic_init(&ready->silent, 0);
     talus__waiters_init(&ready->waiters);
-    return 0;
 }
 
 void talus__ready_fini(struct talus__ready *ready)
 {
-    struct talus__node *node = talus__table_take_all(&ready->table);
+    struct tl_node *node = tl_table_take_all(&ready->table);
 
     while (node) {
-        struct talus__node *next = node->next;
+        struct tl_node *next = node->next;
         free(node);
         node = next;
     }
-    talus__table_fini(&ready->table);
+    tl_table_fini(&ready->table);
     talus__waiters_fini(&ready->waiters);
     pthread_mutex_destroy(&ready->mutex);
 }
 
 static struct subscriber *find(const struct talus__ready *ready, const char *name, size_t size)
 {
-    return (struct subscriber *)talus__table_find(&ready->table, name, size);
+    return (struct subscriber *)tl_table_find(&ready->table, name, size);
 }
 
 static void note_counts(struct talus__ready *ready)
@@ -95,7 +92,7 @@ int talus__ready_add(struct talus__ready *ready, const char *name, size_t size)
     subscriber->node.name = subscriber->name;
     subscriber->node.name_size = size;
     pthread_mutex_lock(&ready->mutex);
-    talus__table_insert(&ready->table, &subscriber->node);
+    tl_table_insert(&ready->table, &subscriber->node);
     note_counts(ready);
     pthread_mutex_unlock(&ready->mutex);
     talus__waiters_wake(&ready->waiters);
@@ -109,7 +106,7 @@ void talus__ready_remove(struct talus__ready *ready, const char *name, size_t si
     if (!subscriber)
         return;
     pthread_mutex_lock(&ready->mutex);
-    talus__table_remove(&ready->table, &subscriber->node);
+    tl_table_remove(&ready->table, &subscriber->node);
     ready->silent_count -= subscriber->is_silent;
     note_counts(ready);
     pthread_mutex_unlock(&ready->mutex);
@@ -153,7 +150,7 @@ bool talus__ready_tick(struct talus__ready *ready, int tick_ms, int timeout_ms)
     bool is_any = false;
 
     for (size_t i = 0; i <= ready->table.mask; i++) {
-        for (struct talus__node *node = ready->table.buckets[i]; node; node = node->next) {
+        for (struct tl_node *node = ready->table.buckets[i]; node; node = node->next) {
             struct subscriber *subscriber = (struct subscriber *)node;
             if (subscriber->every_ms == 0 || subscriber->is_silent)
                 continue;

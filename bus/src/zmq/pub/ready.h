@@ -15,22 +15,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bus/src/base/table.h"
 #include "bus/src/base/waiters.h"
+#include "common/table.h"
 
 #define TALUS__READY_MAX 65536u // subscribers of one broadcaster
 
 struct talus__ready {
     pthread_mutex_t mutex; // held by the bus thread to change what others read, by these to read
-    struct talus__table table; // struct subscriber (ready.c)
+    struct tl_table table; // struct subscriber (ready.c)
     size_t silent_count;
     _Atomic uint64_t count;        // of those that are ready and not silent
     _Atomic uint64_t silent;       // silent_count, for others
     struct talus__waiters waiters; // woken at each change
 };
 
-// Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.
-int talus__ready_init(struct talus__ready *ready);
+void talus__ready_init(struct talus__ready *ready);
 void talus__ready_fini(struct talus__ready *ready);
 
 // ---- For the bus thread

@@ -42,7 +42,7 @@ struct request {
 };
 
 struct talus__replay_client {
-    struct talus__node node;
+    struct tl_node node;
     struct talus__replay_client *next; // in the ring
     struct talus__replay_client *before;
     struct request *first; // the one that is being answered
@@ -59,9 +59,9 @@ static void add(_Atomic uint64_t *counter)
     atomic_store_explicit(counter, value + 1, memory_order_relaxed);
 }
 
-int talus__replay_init(struct talus__replay *replay)
+void talus__replay_init(struct talus__replay *replay)
 {
-    return talus__table_init(&replay->clients);
+    tl_table_init(&replay->clients);
 }
 
 // ---- Clients and their requests
@@ -77,7 +77,7 @@ static struct talus__replay_client *add_client(struct talus__replay *replay, con
     memcpy(client->identity, identity, size);
     client->node.name = client->identity;
     client->node.name_size = size;
-    talus__table_insert(&replay->clients, &client->node);
+    tl_table_insert(&replay->clients, &client->node);
     if (replay->turn) {
         client->next = replay->turn;
         client->before = replay->turn->before;
@@ -111,7 +111,7 @@ static void remove_client(struct talus__replay *replay, struct talus__replay_cli
         replay->turn = client->next == client ? NULL : client->next;
     client->before->next = client->next;
     client->next->before = client->before;
-    talus__table_remove(&replay->clients, &client->node);
+    tl_table_remove(&replay->clients, &client->node);
     free(client);
 }
 
@@ -119,7 +119,7 @@ void talus__replay_fini(struct talus__replay *replay)
 {
     while (replay->turn)
         remove_client(replay, replay->turn);
-    talus__table_fini(&replay->clients);
+    tl_table_fini(&replay->clients);
 }
 
 static struct request *new_request(const struct talus__request *asked)
@@ -146,7 +146,7 @@ static bool accept_request(struct talus__replay *replay, const void *identity, s
                            const struct talus__request *asked)
 {
     struct talus__replay_client *client =
-        (struct talus__replay_client *)talus__table_find(&replay->clients, identity, size);
+        (struct talus__replay_client *)tl_table_find(&replay->clients, identity, size);
 
     if (replay->request_bytes >= TALUS__REPLAY_BYTES ||
         (client && client->request_count >= TALUS__REPLAY_REQUESTS))

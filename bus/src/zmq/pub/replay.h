@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bus/src/base/table.h"
 #include "bus/src/transport/publish.h"
+#include "common/table.h"
 
 #define TALUS__REPLAY_CLIENTS  1024               // with open requests
 #define TALUS__REPLAY_REQUESTS 64                 // of one client, open at once
@@ -33,7 +33,7 @@ struct talus__replay {
     const uint64_t *newest; // seq of the newest event that was sent
     long long stall_ms;     // a client that reads nothing for so long is dropped
 
-    struct talus__table clients;       // those with open requests, by their identity
+    struct tl_table clients;           // those with open requests, by their identity
     struct talus__replay_client *turn; // a ring; whose turn it is
     size_t request_bytes;
     long long retry_at; // when those that stand still are tried again; 0: none does
@@ -45,8 +45,7 @@ struct talus__replay {
 };
 
 // Everything but the socket, its endpoint and `newest` is the caller's to set before.
-// Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.
-int talus__replay_init(struct talus__replay *replay);
+void talus__replay_init(struct talus__replay *replay);
 
 // Drops open requests, with their cursors. Does not close the socket.
 void talus__replay_fini(struct talus__replay *replay);

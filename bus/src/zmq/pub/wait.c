@@ -8,9 +8,9 @@
 
 #include <talus/error.h>
 
-#include "bus/src/base/clock.h"
 #include "bus/src/base/waiters.h"
 #include "bus/src/zmq/directory/directory.h"
+#include "common/clock.h"
 
 #define RESCAN_MS 100 // where a bus directory cannot be watched, or has just told something
 
@@ -100,7 +100,7 @@ static int scan_directories(struct talus__zmq_publish *bus, struct living *livin
 int talus__wait_subscribers(struct talus__zmq_publish *bus, size_t at_least, int timeout_ms,
                             size_t *ready)
 {
-    long long deadline = talus__deadline(timeout_ms);
+    long long deadline = tl_deadline(timeout_ms);
     struct watch watch;
     int error = open_watch(bus, &watch);
     if (error)
@@ -114,7 +114,7 @@ int talus__wait_subscribers(struct talus__zmq_publish *bus, size_t at_least, int
         count = talus__ready_count(&bus->ready);
         if (error || (count >= at_least && living.unready == 0))
             break;
-        int left = talus__left_until(deadline);
+        int left = tl_left_until(deadline);
         if (left == 0 || is_interrupted) {
             is_over = true;
             bool is_nobody = count == 0 && living.count == 0 && !is_interrupted;
@@ -142,7 +142,7 @@ bool talus__await_ready(struct talus__zmq_publish *bus, long long deadline)
         return true;
     atomic_store_explicit(&bus->closing, true, memory_order_release);
     do
-        error = talus__wait_subscribers(bus, 0, talus__left_until(deadline), NULL);
+        error = talus__wait_subscribers(bus, 0, tl_left_until(deadline), NULL);
     while (error == TALUS_ETIMEOUT && errno == EINTR); // a signal does not end the time
     bus->is_everyone_ready = error == 0 || error == TALUS_ENOSUBSCRIBER;
     return bus->is_everyone_ready;

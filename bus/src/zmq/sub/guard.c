@@ -15,8 +15,8 @@
 
 #include <talus/error.h>
 
-#include "bus/src/base/clock.h"
 #include "bus/src/base/fork.h"
+#include "common/clock.h"
 
 #define LOOK_MS         100 // after something was left, or came
 #define AGAIN_MS        1   // after a look that did not reach the end; an owner that waits is first
@@ -111,7 +111,7 @@ static void look(struct talus__post *post, long long now)
             atomic_store_explicit(&post->is_asked, false, memory_order_relaxed);
             post->due = 0;
         } else {
-            post->due = talus__monotonic_ms() + AGAIN_MS;
+            post->due = tl_monotonic_ms() + AGAIN_MS;
         }
         atomic_store_explicit(&post->holder, TALUS__POST_FREE, memory_order_release);
     }
@@ -136,7 +136,7 @@ static void beat(struct talus__post *post, long long now)
 // Returns when to look again; 0: not before something happens.
 static long long look_at_all(const struct epoll_event *events, int count)
 {
-    long long now = talus__monotonic_ms(), next = 0;
+    long long now = tl_monotonic_ms(), next = 0;
 
     for (struct talus__post *post = guard.posts; post; post = post->next) {
         bool is_told = atomic_load_explicit(&post->is_asked, memory_order_acquire);
@@ -168,7 +168,7 @@ static void *run(void *arg)
 
     (void)arg;
     while (!is_stopping) {
-        long long left = next ? next - talus__monotonic_ms() : -1;
+        long long left = next ? next - tl_monotonic_ms() : -1;
         if (next && left < 0)
             left = 0;
         int count = epoll_wait(guard.epoll, events, EVENTS_PER_TURN, (int)left);

@@ -31,7 +31,7 @@
 #define ANEW_MOST_MS      300000 // between later times
 
 struct talus__peer {
-    struct talus__node node;                // by endpoint
+    struct tl_node node;                    // by endpoint
     struct talus__bus_directory *directory; // NULL: it was configured
     struct talus__origin *origin;           // of a directory's; held
     bool is_attached;                       // connected to, as far as we are concerned
@@ -72,15 +72,15 @@ static struct talus__peer *add_peer(struct talus__peers *peers, const char *endp
     memcpy(peer->endpoint, endpoint, size);
     peer->node.name = peer->endpoint;
     peer->node.name_size = size;
-    talus__table_insert(&peers->table, &peer->node);
+    tl_table_insert(&peers->table, &peer->node);
     return peer;
 }
 
 static void on_connection(const struct talus__connection_event *event, void *arg)
 {
     struct talus__peers *peers = arg;
-    struct talus__peer *peer = (struct talus__peer *)talus__table_find(
-        &peers->table, event->endpoint, strlen(event->endpoint));
+    struct talus__peer *peer = (struct talus__peer *)tl_table_find(&peers->table, event->endpoint,
+                                                                   strlen(event->endpoint));
 
     if (!event->is_up && event->fd >= 0)
         talus__origins_disconnect(peers->origins, event->fd);
@@ -90,7 +90,7 @@ static void on_connection(const struct talus__connection_event *event, void *arg
     peer->lost_at = 0;
     if (event->is_up)
         return;
-    peer->lost_at = talus__monotonic_ms();
+    peer->lost_at = tl_monotonic_ms();
     peer->anew_at = peer->lost_at + ANEW_MS;
     peer->wait_ms = ANEW_MS;
     tend_by(peers, peer->gone_at ? peer->lost_at + GONE_MS : peer->anew_at);
@@ -107,7 +107,7 @@ bool talus__peers_are_linked(const struct talus__peers *peers, size_t *connectio
     size_t attached = 0, outgoing;
 
     for (size_t i = 0; i <= peers->table.mask; i++) {
-        for (const struct talus__node *node = peers->table.buckets[i]; node; node = node->next)
+        for (const struct tl_node *node = peers->table.buckets[i]; node; node = node->next)
             attached += ((const struct talus__peer *)node)->is_attached;
     }
     *connections = talus__monitor_count(&peers->monitor, &outgoing);
@@ -187,7 +187,7 @@ static int on_broadcaster(const char *name, void *arg)
     if (talus__directory_endpoint(scan->directory->path, name, "pub", endpoint, sizeof endpoint))
         return 0;
     struct talus__peer *peer =
-        (struct talus__peer *)talus__table_find(&peers->table, endpoint, strlen(endpoint));
+        (struct talus__peer *)tl_table_find(&peers->table, endpoint, strlen(endpoint));
     if (!peer) {
         peer = add_listed(peers, scan->directory, name, endpoint);
         scan->has_left_out |= !peer;
@@ -218,9 +218,9 @@ static void for_each_peer(struct talus__peers *peers, struct talus__bus_director
                                      struct talus__peer *, long long))
 {
     for (size_t i = 0; i <= peers->table.mask; i++) {
-        struct talus__node *node = peers->table.buckets[i];
+        struct tl_node *node = peers->table.buckets[i];
         while (node) {
-            struct talus__node *next = node->next; // as `fn` may remove the peer
+            struct tl_node *next = node->next; // as `fn` may remove the peer
             fn(peers, directory, (struct talus__peer *)node, now);
             node = next;
         }
@@ -296,7 +296,7 @@ static int look(struct talus__peers *peers, struct talus__bus_directory *directo
     directory->look_at = directory->watch < 0 || is_unsettled ? now + LOOK_MS
                          : directory->is_crowded              ? now + REOPEN_MS
                                                               : 0;
-    directory->look_at = talus__earlier(directory->look_at, directory->clean_at);
+    directory->look_at = tl_earlier(directory->look_at, directory->clean_at);
     tend_by(peers, directory->look_at);
     return 0;
 }
@@ -312,7 +312,7 @@ static int enter(struct talus__peers *peers, struct talus__bus_directory *direct
     if (!error)
         error = watch_directory(peers, directory);
     if (!error)
-        error = look(peers, directory, talus__monotonic_ms());
+        error = look(peers, directory, tl_monotonic_ms());
     return error;
 }
 
@@ -359,7 +359,7 @@ static void on_newcomer(struct scan *scan, const char *name, bool has_died)
     char endpoint[ENDPOINT_CAPACITY];
 
     if (talus__directory_endpoint(path, name, "pub", endpoint, sizeof endpoint) != 0 ||
-        talus__table_find(&scan->peers->table, endpoint, strlen(endpoint)))
+        tl_table_find(&scan->peers->table, endpoint, strlen(endpoint)))
         return;
     // The ledger first: what is open stays when the file goes.
     int ledger = talus__directory_open_ledger(path, name);
@@ -385,7 +385,7 @@ static void on_overflow(struct talus__peers *peers, const struct talus__bus_dire
                "%s: more happened than its watch keeps: broadcasters that came and died meanwhile "
                "are not known, so each session is told of a loss",
                directory->path);
-    if (talus__random_name(name, SOMEBODY) == 0)
+    if (tl_random_name(name, SOMEBODY))
         origin = talus__origins_get(peers->origins, name, SOMEBODY);
     if (!origin)
         return;
@@ -406,7 +406,7 @@ static void on_news(enum talus__directory_news news, const char *name, void *arg
 // Returns whether anything had changed.
 static bool on_watch(struct talus__peers *peers, struct talus__bus_directory *directory)
 {
-    long long now = talus__monotonic_ms();
+    long long now = tl_monotonic_ms();
     struct scan scan = {.peers = peers, .directory = directory};
 
     if (!talus__directory_drain(directory->watch, on_news, &scan))
@@ -446,7 +446,7 @@ static void remove_peer(struct talus__peers *peers, struct talus__peer *peer)
     if (peer->is_attached)
         zmq_disconnect(peers->socket, peer->endpoint);
     talus__origin_let_go(peers->origins, peer->origin);
-    talus__table_remove(&peers->table, &peer->node);
+    tl_table_remove(&peers->table, &peer->node);
     peers->listed_count--;
     free(peer);
 }
@@ -507,7 +507,7 @@ static int bind_socket(struct talus__peers *peers, const char *endpoint, char *r
 
 static int connect_configured(struct talus__peers *peers, const char *endpoint)
 {
-    if (talus__table_find(&peers->table, endpoint, strlen(endpoint)))
+    if (tl_table_find(&peers->table, endpoint, strlen(endpoint)))
         return 0; // given twice
     int error = connect_socket(peers->socket, endpoint);
     if (error)
@@ -517,7 +517,7 @@ static int connect_configured(struct talus__peers *peers, const char *endpoint)
         return TALUS_ENOMEM;
     peer->is_attached = true;
     peers->ungreeted++;
-    peers->greet_until = talus__monotonic_ms() + GREET_MS;
+    peers->greet_until = tl_monotonic_ms() + GREET_MS;
     return 0;
 }
 
@@ -580,16 +580,14 @@ int talus__peers_init(struct talus__peers *peers, const struct talus__endpoints 
                                    .epoll = options->epoll,
                                    .max = options->max,
                                    .mode = options->mode};
-    int error = talus__table_init(&peers->table);
-    if (!error)
-        error = talus__random_name(peers->id, TALUS__SUBSCRIBER_ID);
-    if (error)
-        return error;
+    tl_table_init(&peers->table);
+    if (!tl_random_name(peers->id, TALUS__SUBSCRIBER_ID))
+        return TALUS_ESYSTEM;
     peers->directories = calloc(endpoints->count, sizeof *peers->directories);
     peers->locks = calloc(endpoints->count, sizeof *peers->locks);
     if (!peers->directories || !peers->locks)
         return TALUS_ENOMEM;
-    error = talus__monitor_open(&peers->monitor, options->context, options->socket, peers->id);
+    int error = talus__monitor_open(&peers->monitor, options->context, options->socket, peers->id);
     if (error)
         return error;
     int fd = talus__monitor_descriptor(&peers->monitor);
@@ -610,14 +608,14 @@ void talus__peers_fini(struct talus__peers *peers, bool is_forked)
     for (size_t i = 0; i < peers->lock_count; i++)
         talus__ipc_lock_release(&peers->locks[i], is_forked);
     if (peers->table.buckets) {
-        struct talus__node *node = talus__table_take_all(&peers->table);
+        struct tl_node *node = tl_table_take_all(&peers->table);
         while (node) {
-            struct talus__node *next = node->next;
+            struct tl_node *next = node->next;
             free(node);
             node = next;
         }
     }
-    talus__table_fini(&peers->table);
+    tl_table_fini(&peers->table);
     talus__monitor_close(&peers->monitor, is_forked);
     free(peers->directories);
     free(peers->locks);

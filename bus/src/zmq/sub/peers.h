@@ -11,13 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bus/src/base/table.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/zmq/directory/directory.h"
 #include "bus/src/zmq/directory/ipc_lock.h"
 #include "bus/src/zmq/endpoint.h"
 #include "bus/src/zmq/sub/monitor.h"
 #include "bus/src/zmq/sub/publishers.h"
+#include "common/table.h"
 
 struct talus__bus_directory {
     char *path; // owned
@@ -33,7 +33,7 @@ struct talus__peers {
     void *socket; // SUB; borrowed
     struct talus__origins *origins;
     struct talus__monitor monitor;
-    struct talus__table table; // struct talus__peer by endpoint
+    struct tl_table table; // struct talus__peer by endpoint
     struct talus__bus_directory *directories;
     size_t directory_count;
     struct talus__ipc_lock *locks; // of bound ipc sockets

@@ -18,14 +18,15 @@
 #define NO_SLOT     UINT32_MAX
 #define FIRST_SLOTS 16
 
-int talus__origins_init(struct talus__origins *origins, size_t max, const char *ignored)
+void talus__origins_init(struct talus__origins *origins, size_t max, const char *ignored)
 {
     memset(origins, 0, sizeof *origins);
     origins->max = max;
     origins->first_free = NO_SLOT;
+    tl_list_init(&origins->used);
     if (ignored)
         strncpy(origins->ignored, ignored, TALUS_ORIGIN_MAX);
-    return talus__table_init(&origins->table);
+    tl_table_init(&origins->table);
 }
 
 static void free_origin(struct talus__origin *origin)
@@ -44,34 +45,16 @@ void talus__origins_fini(struct talus__origins *origins)
             free_origin(origins->slots[i].origin);
     }
     free(origins->slots);
-    talus__table_fini(&origins->table);
+    tl_table_fini(&origins->table);
 }
 
 // ---- The order of last use
 
-static void unlink_used(struct talus__origins *origins, struct talus__origin *origin)
+// Makes it the one that was used last; also where it was not in the order.
+static void use(struct talus__origins *origins, struct talus__origin *origin)
 {
-    if (origin->newer)
-        origin->newer->older = origin->older;
-    else
-        origins->newest = origin->older;
-    if (origin->older)
-        origin->older->newer = origin->newer;
-    else
-        origins->oldest = origin->newer;
-    origin->newer = NULL;
-    origin->older = NULL;
-}
-
-static void link_used(struct talus__origins *origins, struct talus__origin *origin)
-{
-    origin->newer = NULL;
-    origin->older = origins->newest;
-    if (origins->newest)
-        origins->newest->newer = origin;
-    else
-        origins->oldest = origin;
-    origins->newest = origin;
+    tl_list_remove(&origin->used);
+    tl_list_append(&origins->used, &origin->used);
 }
 
 static bool is_kept(const struct talus__origin *origin)
@@ -99,9 +82,9 @@ static void update(struct talus__origins *origins, struct talus__origin *origin,
         !origin->is_ignored && is_here(origin) && (origin->listed > 0 || !origin->is_silent);
 
     if (kept && !was_kept)
-        unlink_used(origins, origin);
+        tl_list_remove(&origin->used);
     else if (!kept && was_kept)
-        link_used(origins, origin);
+        use(origins, origin);
     if (waited && !origin->is_waited) {
         origins->waited++;
     } else if (!waited && origin->is_waited) {
@@ -151,8 +134,8 @@ static void remove_origin(struct talus__origins *origins, struct talus__origin *
         origins->on_remove(origin, origins->arg);
     if (origins->recent == origin)
         origins->recent = NULL;
-    unlink_used(origins, origin);
-    talus__table_remove(&origins->table, &origin->node);
+    tl_list_remove(&origin->used);
+    tl_table_remove(&origins->table, &origin->node);
     free_slot(origins, origin->slot);
     free_origin(origin);
 }
@@ -160,9 +143,9 @@ static void remove_origin(struct talus__origins *origins, struct talus__origin *
 static struct talus__origin *add(struct talus__origins *origins, const char *name, size_t size)
 {
     if (origins->table.count >= origins->max) {
-        if (!origins->oldest)
+        if (tl_list_is_empty(&origins->used))
             return NULL;
-        remove_origin(origins, origins->oldest);
+        remove_origin(origins, TL_LIST_ENTRY(origins->used.next, struct talus__origin, used));
     }
     struct talus__origin *origin = calloc(1, sizeof *origin);
     if (!origin)
@@ -178,8 +161,9 @@ static struct talus__origin *add(struct talus__origins *origins, const char *nam
     origin->node.name = origin->name;
     origin->node.name_size = size;
     origins->slots[origin->slot].origin = origin;
-    talus__table_insert(&origins->table, &origin->node);
-    link_used(origins, origin);
+    tl_table_insert(&origins->table, &origin->node);
+    tl_list_init(&origin->used);
+    use(origins, origin);
     return origin;
 }
 
@@ -190,12 +174,11 @@ struct talus__origin *talus__origins_get(struct talus__origins *origins, const c
 
     if (origin && origin->node.name_size == size && memcmp(origin->name, name, size) == 0)
         return origin;
-    origin = (struct talus__origin *)talus__table_find(&origins->table, name, size);
+    origin = (struct talus__origin *)tl_table_find(&origins->table, name, size);
     if (!origin) {
         origin = add(origins, name, size);
     } else if (!is_kept(origin)) {
-        unlink_used(origins, origin);
-        link_used(origins, origin);
+        use(origins, origin);
     }
     origins->recent = origin;
     return origin;
@@ -204,7 +187,7 @@ struct talus__origin *talus__origins_get(struct talus__origins *origins, const c
 struct talus__origin *talus__origins_find(const struct talus__origins *origins, const char *name,
                                           size_t size)
 {
-    return (struct talus__origin *)talus__table_find(&origins->table, name, size);
+    return (struct talus__origin *)tl_table_find(&origins->table, name, size);
 }
 
 struct talus__origin *talus__origins_at(const struct talus__origins *origins,
@@ -277,7 +260,7 @@ static void begin_departing(struct talus__origins *origins, struct talus__origin
         return;
     }
     origin->is_departing = true;
-    origin->departed_at = talus__monotonic_ms();
+    origin->departed_at = tl_monotonic_ms();
     origin->left_turn = ++origins->turn;
     origin->stood = 0;
     origins->departing++;

@@ -275,7 +275,7 @@ int talus__replay_client_request(struct talus__replay_client *client, struct tal
     }
     request->next = NULL;
     if (!connection->first) {
-        connection->progress_at = connection->asked_at = talus__monotonic_ms();
+        connection->progress_at = connection->asked_at = tl_monotonic_ms();
         connection->first = request;
     } else {
         connection->last->next = request;
@@ -314,7 +314,7 @@ void talus__replay_connection_reset(struct talus__replay_client *client,
     connection->unsent = connection->first;
     connection->sent = 0;
     connection->first->heads_left = connection->first->heads; // only the first is answered in part
-    connection->asked_at = talus__monotonic_ms();
+    connection->asked_at = tl_monotonic_ms();
     send_requests(client, connection);
     tend_connection_by(client, connection);
 }
@@ -327,7 +327,7 @@ static bool receive_from(struct talus__replay_client *client,
 {
     if (connection->inbox.count > 0) {
         talus__inbox_take(&connection->inbox, topic, body, source);
-        connection->progress_at = connection->asked_at = talus__monotonic_ms();
+        connection->progress_at = connection->asked_at = tl_monotonic_ms();
         return true;
     }
     source->is_kept = false;
@@ -336,7 +336,7 @@ static bool receive_from(struct talus__replay_client *client,
         bool is_pair =
             zmq_msg_more(topic) && zmq_msg_recv(body, connection->socket, ZMQ_DONTWAIT) >= 0;
         if (is_pair && !zmq_msg_more(body)) {
-            connection->progress_at = connection->asked_at = talus__monotonic_ms();
+            connection->progress_at = connection->asked_at = tl_monotonic_ms();
             return true;
         }
         atomic_fetch_add_explicit(&client->waiting.malformed, 1, memory_order_relaxed);
