@@ -38,7 +38,7 @@ typedef struct emit {
     talus_broadcaster_options_t options;
     talus_broadcaster_t *broadcaster;
     int signals;
-    msgpack_bytes_t payload;
+    struct tl_buffer payload;
     uint64_t emitted;
     bool is_reader_gone; // of the ids; the events are what matters
 } emit_t;
@@ -322,9 +322,9 @@ static int run_emit(int argc, char **argv)
     talus_broadcaster_options_init(&emit.options);
     emit.options.directory_mode = values.directory_mode;
     emit.options.linger_ms = values.timeout < 0.1 ? 100 : (int)(values.timeout * 1000);
-    msgpack_bytes_init(&emit.payload, emit.options.max_body);
+    tl_buffer_init(&emit.payload, emit.options.max_body);
     status = parse_payload(&emit) ? publish(&emit) : EXIT_USAGE;
-    msgpack_bytes_fini(&emit.payload);
+    tl_buffer_fini(&emit.payload);
     return status;
 }
 
@@ -348,19 +348,17 @@ static const option_spec_t options[] = {
      .argument = "CLIENT_ID",
      .help = "The Socket.IO client that must not receive it."},
     {.name = "wait-subscriber",
-     .kind = OPTION_DECIMAL,
+     .kind = OPTION_TIME,
      .offset = offsetof(emit_values_t, wait),
      .argument = "SECONDS",
-     .unit = "seconds",
      .min = 0,
      .max = 1e6,
      .help = "How long to wait until every running subscriber is ready; exit status 1 if there is "
              "none by then. Default: 0.5."},
     {.name = "timeout",
-     .kind = OPTION_DECIMAL,
+     .kind = OPTION_TIME,
      .offset = offsetof(emit_values_t, timeout),
      .argument = "SECONDS",
-     .unit = "seconds",
      .min = 0,
      .max = 1e6,
      .help = "How long handing the events to ZeroMQ may take. Default: 10."},

@@ -8,7 +8,7 @@
 
 // A broadcaster that waiting joins name. It exists while a history of it is requested, or is to be.
 struct bridge_source {
-    UT_hash_handle hh;
+    struct tl_node node;  // of bridge->sources
     struct tl_list link;  // of bridge->catch_up_sources, while the queue is not empty
     struct tl_list queue; // of joins whose history is to be requested
     size_t asked;         // histories that are requested

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/event_id.h"
 #include "gateway/base/log.h"
 #include "gateway/bridge/internal.h"
 
@@ -60,8 +61,8 @@ static void tell_refused(struct bridge *bridge, const struct bridge_session *ses
     char after[TALUS_ID_MAX + 1];
     char first[TALUS_ID_MAX + 1];
     const uint64_t before = event->prev ? event->prev : event->seq - 1;
-    snprintf(after, sizeof after, "%s.%" PRIu64, event->origin, before);
-    snprintf(first, sizeof first, "%s.%" PRIu64, event->origin, event->seq + 1);
+    tl_event_id_format(after, event->origin, before);
+    tl_event_id_format(first, event->origin, event->seq + 1);
     const talus_delivery_t gap = {
         .kind = TALUS_DELIVERY_GAP,
         .session = session ? session->name : "",

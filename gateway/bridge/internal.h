@@ -9,8 +9,8 @@
 #include <talus.h>
 
 #include "common/buffer.h"
+#include "common/table.h"
 #include "gateway/base/chunk.h"
-#include "gateway/base/hash.h"
 #include "gateway/base/random.h"
 #include "gateway/bridge/bridge.h"
 #include "gateway/bridge/events/encode.h"
@@ -160,7 +160,7 @@ struct bridge_origins {
 
 // A session of the bus that clients are in or were in a moment ago. Bus thread.
 struct bridge_session {
-    UT_hash_handle hh;
+    struct tl_node node; // of bridge->sessions
     struct bridge *bridge;
     struct tl_list waiting; // requests, until it is live
     bool is_live;
@@ -203,20 +203,20 @@ struct bridge {
     struct gw_task receive_task;
     struct gw_deadline_queue linger;
     size_t lingering_count;
-    bool is_publishing_stuck;        // presence found the queue full, and it did not empty in time
-    struct bridge_session *sessions; // by name
+    bool is_publishing_stuck; // presence found the queue full, and it did not empty in time
+    struct tl_table sessions; // by name
     struct encoder *encoder;
     struct event_log log;
     struct session_log everybody;
     struct gw_deadline_queue log_deadlines;
-    struct gw_deadline log_deadline;    // lets go what is too old
-    struct bridge_suspended *suspended; // by client
+    struct gw_deadline log_deadline; // lets go what is too old
+    struct tl_table suspended;       // by client
     struct gw_deadline_queue suspended_deadlines;
     size_t suspended_count;
     size_t suspended_bytes;
     struct tl_list catch_ups; // histories that are asked for, for joins: see catch_up.c
     size_t catch_up_count;
-    struct bridge_source *sources;   // by broadcaster: the queues of those still to be asked for
+    struct tl_table sources;         // by broadcaster: the queues of those still to be asked for
     struct tl_list catch_up_sources; // whose queue has some, in turn
     struct tl_list catch_up_paced;   // joins for what the log has, whose worker is behind
     size_t catch_up_waiting;         // joins that wait for one of all these

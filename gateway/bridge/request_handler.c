@@ -118,7 +118,7 @@ void bridge__work_off(struct bridge_session *session, struct bridge_request *req
 // keep all others out for the whole window.
 static void make_room(struct bridge *bridge)
 {
-    while (HASH_COUNT(bridge->sessions) >= bridge->options.max_bus_sessions)
+    while (bridge->sessions.count >= bridge->options.max_bus_sessions)
         if (!bridge__evict_lingering(bridge) && !bridge__forget_oldest(bridge))
             return;
 }

@@ -20,11 +20,18 @@
 #define LOG_PERIOD_MS 1000 // between two looks for what is too old, while nothing comes
 
 struct bridge_suspended {
-    UT_hash_handle hh; // of bridge->suspended
+    struct tl_node node; // of bridge->suspended
     struct gw_deadline deadline;
     struct bridge *bridge;
     struct bridge_suspension *suspension;
 };
+
+// NULL: nothing is kept of that client.
+static struct bridge_suspended *find_suspended(const struct bridge *bridge, const char *client)
+{
+    struct tl_node *node = tl_table_find(&bridge->suspended, client, strlen(client));
+    return node ? TL_TABLE_ENTRY(node, struct bridge_suspended, node) : NULL;
+}
 
 // ---- The log
 
@@ -52,7 +59,7 @@ static void count_published(struct bridge *bridge, struct session_log *log,
     struct bridge_suspended *suspended = NULL;
     log->published++;
     if (encoded->except[0] != '\0')
-        HASH_FIND_STR(bridge->suspended, encoded->except, suspended);
+        suspended = find_suspended(bridge, encoded->except);
     uint64_t *while_away =
         suspended ? while_away_in(suspended->suspension, encoded->session) : NULL;
     if (while_away)
@@ -141,7 +148,7 @@ static struct bridge_suspension *remove_suspended(struct bridge_suspended *suspe
     struct bridge *bridge = suspended->bridge;
     struct bridge_suspension *suspension = suspended->suspension;
     gw_deadline_stop(&suspended->deadline);
-    HASH_DEL(bridge->suspended, suspended);
+    tl_table_remove(&bridge->suspended, &suspended->node);
     end_counting(bridge, suspension);
     bridge->suspended_count--;
     bridge->suspended_bytes -= size_of(suspension);
@@ -197,12 +204,10 @@ static struct bridge_suspended *add_suspended(struct bridge *bridge,
     suspended->bridge = bridge;
     suspended->suspension = suspension;
     gw_deadline_init(&suspended->deadline, on_window_over);
-    HASH_ADD_KEYPTR(hh, bridge->suspended, suspension->client, strlen(suspension->client),
-                    suspended);
-    if (suspended->hh.tbl)
-        return suspended;
-    free(suspended);
-    return NULL;
+    suspended->node.name = suspension->client;
+    suspended->node.name_size = strlen(suspension->client);
+    tl_table_insert(&bridge->suspended, &suspended->node);
+    return suspended;
 }
 
 void bridge__suspend(struct bridge *bridge, struct bridge_suspension *suspension)
@@ -326,15 +331,12 @@ static bool find_missed(struct bridge *bridge, const struct bridge_suspension *s
 
 bool bridge__is_suspended(const struct bridge *bridge, const char *client)
 {
-    struct bridge_suspended *suspended;
-    HASH_FIND_STR(bridge->suspended, client, suspended);
-    return suspended != NULL;
+    return find_suspended(bridge, client) != NULL;
 }
 
 bool bridge__recover(struct bridge *bridge, struct bridge_request *request)
 {
-    struct bridge_suspended *suspended;
-    HASH_FIND_STR(bridge->suspended, request->past, suspended);
+    struct bridge_suspended *suspended = find_suspended(bridge, request->past);
     bridge_missed_init(&request->missed, bridge->options.max_missed);
     bool is_found = suspended && find_missed(bridge, suspended->suspension, request);
     gw_metric_add(&bridge->metrics, is_found ? GW_RECOVERED : GW_NOT_RECOVERED, 1);
@@ -360,6 +362,7 @@ void bridge__recovery_init(struct bridge *bridge)
     event_log_init(&bridge->log, bridge->options.recovery_bytes,
                    window_of(bridge) + bridge->options.silence_ms);
     session_log_init(&bridge->everybody);
+    tl_table_init(&bridge->suspended);
     gw_deadline_init(&bridge->log_deadline, on_log_deadline);
     gw_deadline_queue_init(&bridge->log_deadlines, bridge->loop, LOG_PERIOD_MS);
     gw_deadline_queue_init(&bridge->suspended_deadlines, bridge->loop, window_of(bridge));
@@ -367,16 +370,16 @@ void bridge__recovery_init(struct bridge *bridge)
 
 void bridge__recovery_fini(struct bridge *bridge)
 {
-    struct bridge_suspended *suspended;
-    struct bridge_suspended *next;
-    HASH_ITER(hh, bridge->suspended, suspended, next)
-    {
-        struct bridge_suspension *suspension = remove_suspended(suspended);
+    for (struct tl_node *node = tl_table_first(&bridge->suspended), *next; node; node = next) {
+        next = tl_table_next(&bridge->suspended, node);
+        struct bridge_suspension *suspension =
+            remove_suspended(TL_TABLE_ENTRY(node, struct bridge_suspended, node));
         gw_metrics_drop(&bridge->metrics, GW_DROPPED_SHUTDOWN, suspension->client,
                         suspension->pending);
         free(suspension);
     }
     session_log_fini(&bridge->log, &bridge->everybody);
+    tl_table_fini(&bridge->suspended);
     gw_deadline_queue_fini(&bridge->log_deadlines);
     gw_deadline_queue_fini(&bridge->suspended_deadlines);
 }

@@ -11,7 +11,7 @@
 #define TALUS_GATEWAY_SESSION_EIO_INTERNAL_H
 
 #include "common/list.h"
-#include "gateway/base/hash.h"
+#include "common/table.h"
 #include "gateway/base/random.h"
 #include "gateway/session/eio_server.h"
 #include "gateway/transport/transport.h"
@@ -25,7 +25,7 @@ struct eio_server {
     struct gw_deadline_queue ping_timeouts;
     struct gw_deadline_queue upgrade_timeouts;
     struct gw_deadline_queue releases; // of polls, while their sessions upgrade
-    struct eio_session *by_id;         // those that can be found
+    struct tl_table by_id;             // those that can be found
     struct tl_list sessions;           // all that are not freed yet
     struct tl_list orphans;            // struct eio_upgrade, whose sessions have ended
     int64_t origin_logged_at;  // when a refused origin was last logged, loop's time; 0: never
@@ -59,7 +59,7 @@ struct eio_session {
     struct gw_deadline heartbeat; // the next ping, or the end of waiting for a pong
     struct gw_task task;          // open: judges a slow client; ended: on_close, then frees
     struct tl_list link;          // of server->sessions
-    UT_hash_handle hh;            // of server->by_id
+    struct tl_node node;          // of server->by_id
 };
 
 // The upgrade of a session, from the handshake of its new transport on.

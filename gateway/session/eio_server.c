@@ -259,6 +259,7 @@ struct eio_server *eio_server_new(struct gw_loop *loop, struct gw_metrics *metri
     gw_deadline_queue_init(&server->ping_timeouts, loop, options->ping_timeout_ms);
     gw_deadline_queue_init(&server->upgrade_timeouts, loop, options->upgrade_timeout_ms);
     gw_deadline_queue_init(&server->releases, loop, RELEASE_MS);
+    tl_table_init(&server->by_id);
     tl_list_init(&server->sessions);
     tl_list_init(&server->orphans);
     return server;
@@ -266,17 +267,22 @@ struct eio_server *eio_server_new(struct gw_loop *loop, struct gw_metrics *metri
 
 static void end_sessions(struct eio_server *server)
 {
-    struct eio_session *session, *next;
-    HASH_ITER(hh, server->by_id, session, next)
-    eio__session_end(session, EIO__SHUTTING_DOWN);
+    for (struct tl_list *at = server->sessions.next, *next; at != &server->sessions; at = next) {
+        next = at->next;
+        struct eio_session *session = TL_LIST_ENTRY(at, struct eio_session, link);
+        if (session->state != EIO_SESSION_OPENING)
+            eio__session_end(session, EIO__SHUTTING_DOWN);
+    }
 }
 
 void eio_server_stop(struct eio_server *server)
 {
-    struct eio_session *session, *next;
     server->is_stopping = true;
-    HASH_ITER(hh, server->by_id, session, next)
-    {
+    for (struct tl_list *at = server->sessions.next, *next; at != &server->sessions; at = next) {
+        next = at->next;
+        struct eio_session *session = TL_LIST_ENTRY(at, struct eio_session, link);
+        if (session->state == EIO_SESSION_OPENING)
+            continue;
         if (eio__upgrade_is_probed(session))
             eio_session_close(session, EIO__SHUTTING_DOWN);
         else
@@ -305,5 +311,6 @@ void eio_server_destroy(struct eio_server **handle)
     gw_deadline_queue_fini(&server->ping_timeouts);
     gw_deadline_queue_fini(&server->upgrade_timeouts);
     gw_deadline_queue_fini(&server->releases);
+    tl_table_fini(&server->by_id);
     free(server);
 }

@@ -220,7 +220,7 @@ void eio__session_end(struct eio_session *session, const char *reason)
         return;
     set_state(session, EIO_SESSION_ENDED);
     session->reason = reason;
-    HASH_DEL(server->by_id, session);
+    tl_table_remove(&server->by_id, &session->node);
     gw_deadline_stop(&session->heartbeat);
     struct transport *transport = session->transport;
     session->transport = NULL;
@@ -321,13 +321,9 @@ void eio__session_open(struct eio_session *session, struct transport *transport)
 {
     struct eio_server *server = session->server;
     struct gw_metrics *metrics = server->host.metrics;
-    HASH_ADD(hh, server->by_id, id[0], GW_ID_SIZE, session);
-    if (!session->hh.tbl) {
-        gw_log(GW_LOG_WARNING, "engine", "a client was refused: out of memory");
-        transport->ops->drop(transport);
-        eio__session_discard(session);
-        return;
-    }
+    session->node.name = session->id;
+    session->node.name_size = GW_ID_SIZE;
+    tl_table_insert(&server->by_id, &session->node);
     session->transport = transport;
     set_state(session, EIO_SESSION_OPEN);
     start_ping_interval(session);
@@ -343,8 +339,8 @@ int eio_id_worker(const char *id)
 
 struct eio_session *eio__session_find(struct eio_server *server, const char *id)
 {
-    struct eio_session *session;
-    HASH_FIND(hh, server->by_id, id, strlen(id), session);
+    struct tl_node *node = tl_table_find(&server->by_id, id, strlen(id));
+    struct eio_session *session = node ? TL_TABLE_ENTRY(node, struct eio_session, node) : NULL;
     // Input comes before deadlines in a turn, and timers are a little late; but a request that
     // comes after the time is up, as its client counts, must not find the session.
     if (session && session->state == EIO_SESSION_OPEN && session->is_pong_awaited &&

@@ -42,6 +42,8 @@ struct sio_namespace *sio_server_add_namespace(struct sio_server *server, const 
     nsp->handler = *handler;
     nsp->arg = arg;
     memcpy(nsp->name, name, size);
+    tl_table_init(&nsp->sockets);
+    tl_table_init(&nsp->rooms);
     tl_list_append(&server->namespaces, &nsp->link);
     return nsp;
 }
@@ -239,6 +241,8 @@ void sio_server_destroy(struct sio_server **handle)
         struct sio_namespace *nsp =
             TL_LIST_ENTRY(server->namespaces.next, struct sio_namespace, link);
         tl_list_remove(&nsp->link);
+        tl_table_fini(&nsp->sockets);
+        tl_table_fini(&nsp->rooms);
         free(nsp);
     }
     sio_decoder_destroy(&server->decoder);

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/hex.h"
 #include "gateway/base/log.h"
 
 enum {
@@ -240,15 +241,6 @@ void static_files_destroy(struct static_files **files_pointer)
 
 // ---- Answering
 
-static int hex_value(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    if (digit >= 'a' && digit <= 'f')
-        return digit - 'a' + 10;
-    return digit >= 'A' && digit <= 'F' ? digit - 'A' + 10 : -1;
-}
-
 // Resolves percent-encoding; false if there is none such file in any case.
 static bool decode_path(const char *path, char out[NAME_MAX_BYTES])
 {
@@ -256,10 +248,8 @@ static bool decode_path(const char *path, char out[NAME_MAX_BYTES])
     for (; *path; path++) {
         int byte = (unsigned char)*path;
         if (*path == '%') {
-            int high = hex_value(path[1]);
-            int low = high >= 0 ? hex_value(path[2]) : -1;
-            byte = high * 16 + low;
-            if (low < 0 || byte == 0)
+            byte = tl_hex_byte(path + 1);
+            if (byte <= 0)
                 return false;
             path += 2;
         }

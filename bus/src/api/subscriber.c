@@ -74,7 +74,7 @@ static bool is_time(int ms, int least)
 static int check_options(const talus_subscriber_options_t *options)
 {
     const char *ignored = options->ignore_origin;
-    bool is_valid = (!ignored || !*ignored || talus__is_origin(ignored, strlen(ignored))) &&
+    bool is_valid = (!ignored || !*ignored || tl_is_origin(ignored, strlen(ignored))) &&
                     options->max_body >= MAX_BODY_LEAST && options->max_body <= MAX_BODY_MOST &&
                     options->max_depth >= 1 && options->max_depth <= TALUS__DEPTH_LIMIT &&
                     options->max_sessions >= 1 && options->max_sessions <= SESSIONS_MOST &&
@@ -122,7 +122,7 @@ static void *open_socket(void *context, const talus_subscriber_options_t *option
     return socket;
 }
 
-static int init(talus_subscriber_t *subscriber, const talus_subscriber_options_t *options)
+static void init(talus_subscriber_t *subscriber, const talus_subscriber_options_t *options)
 {
     subscriber->generation = talus__fork_generation();
     subscriber->core.wake.epoll = subscriber->core.wake.timer = subscriber->core.wake.event = -1;
@@ -141,13 +141,10 @@ static int init(talus_subscriber_t *subscriber, const talus_subscriber_options_t
                                                      .max_depth = options->max_depth,
                                                      .max_bin = options->max_bin};
     talus__frames_init(&subscriber->core.frames);
-    int error = talus__origins_init(&subscriber->core.origins, options->max_origins,
-                                    options->ignore_origin);
-    if (error)
-        return error;
+    talus__origins_init(&subscriber->core.origins, options->max_origins, options->ignore_origin);
     subscriber->core.origins.on_remove = talus__join_on_removed;
     subscriber->core.origins.arg = subscriber;
-    return talus__joined_init(&subscriber->core.joined);
+    talus__joined_init(&subscriber->core.joined);
 }
 
 static int start(talus_subscriber_t *subscriber, const struct talus__endpoints *endpoints,
@@ -240,9 +237,11 @@ int talus_subscriber_new(talus_subscriber_t **out, const char *endpoint,
     if (error)
         return error;
     talus_subscriber_t *subscriber = calloc(1, sizeof *subscriber);
-    error = subscriber ? init(subscriber, options) : TALUS_ENOMEM;
-    if (!error)
+    error = subscriber ? 0 : TALUS_ENOMEM;
+    if (!error) {
+        init(subscriber, options);
         error = start(subscriber, &endpoints, options);
+    }
     talus__endpoints_fini(&endpoints);
     if (error) {
         int saved = errno;

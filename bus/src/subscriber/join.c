@@ -15,6 +15,7 @@
 #include "bus/src/subscriber/join.h"
 #include "bus/src/zmq/context.h"
 #include "bus/src/zmq/sub/sub_socket.h"
+#include "common/event_id.h"
 
 #define HEADS_PER_ASK  TALUS__HEADS_MAX
 #define LINGERING_MOST 4096 // sessions; beyond, the one left first is ended at once
@@ -289,7 +290,7 @@ bool talus__join_take_live(talus_subscriber_t *subscriber)
     memcpy(subscriber->core.delivery.session, joined->name, joined->node.name_size + 1);
     subscriber->core.delivery.id[0] = '\0';
     if (joined->newest_seq > 0)
-        talus__format_id(subscriber->core.delivery.id, joined->newest_origin, joined->newest_seq);
+        tl_event_id_format(subscriber->core.delivery.id, joined->newest_origin, joined->newest_seq);
     talus__delivery_clear(&subscriber->core.delivery, TALUS_DELIVERY_LIVE);
     subscriber->core.delivery.given.session = subscriber->core.delivery.session;
     subscriber->core.delivery.given.newest = subscriber->core.delivery.id;

@@ -17,10 +17,10 @@
 
 #define FIRST_CURSORS 2
 
-int talus__joined_init(struct talus__joined_set *set)
+void talus__joined_init(struct talus__joined_set *set)
 {
     memset(set, 0, sizeof *set);
-    return tl_table_init(&set->table);
+    tl_table_init(&set->table);
 }
 
 static void free_joined(struct talus__joined *joined)

@@ -71,8 +71,7 @@ struct talus__joined_set {
     struct talus__joined *everything;                    // "*", if joined or lingering
 };
 
-// Returns 0, TALUS_ENOMEM, TALUS_ESYSTEM.
-int talus__joined_init(struct talus__joined_set *set);
+void talus__joined_init(struct talus__joined_set *set);
 void talus__joined_fini(struct talus__joined_set *set);
 
 // NULL: there is none. Lingering ones are found, too.

@@ -165,10 +165,9 @@ static int run_bench_bus(int argc, char **argv)
 
 static const option_spec_t options[] = {
     {.name = "seconds",
-     .kind = OPTION_DECIMAL,
+     .kind = OPTION_TIME,
      .offset = offsetof(bus_values_t, seconds),
      .argument = "SECONDS",
-     .unit = "seconds",
      .min = 0.1,
      .max = 600,
      .help = "How long each measurement takes; there are fourteen. Default: 2."},

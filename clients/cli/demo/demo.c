@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <talus.h>
 
@@ -16,6 +15,7 @@
 #include "clients/cli/endpoint.h"
 #include "clients/cli/report.h"
 #include "clients/cli/signals.h"
+#include "common/random.h"
 
 #define SEED_MAX 4294967295.0
 
@@ -143,9 +143,7 @@ static uint64_t choose_seed(const demo_values_t *values)
     if ((double)values->seed <= SEED_MAX)
         return values->seed;
     // Of no consequence if it fails: the demo then plays the story of seed 0.
-    ssize_t size = getrandom(&seed, sizeof(seed), GRND_NONBLOCK);
-    (void)size;
-    return seed;
+    return tl_random_bytes(&seed, sizeof(seed)) ? seed : 0;
 }
 
 static int run_demo(int argc, char **argv)
@@ -220,10 +218,9 @@ static const option_spec_t options[] = {
      .max = SEED_MAX,
      .help = "The same seed plays the same events. Default: a random one, which is printed."},
     {.name = "wait-subscriber",
-     .kind = OPTION_DECIMAL,
+     .kind = OPTION_TIME,
      .offset = offsetof(demo_values_t, wait),
      .argument = "SECONDS",
-     .unit = "seconds",
      .min = 0,
      .max = 1e6,
      .help = "How long to wait at first for running subscribers; the demo plays with or without "

@@ -18,14 +18,15 @@
 #define NO_SLOT     UINT32_MAX
 #define FIRST_SLOTS 16
 
-int talus__origins_init(struct talus__origins *origins, size_t max, const char *ignored)
+void talus__origins_init(struct talus__origins *origins, size_t max, const char *ignored)
 {
     memset(origins, 0, sizeof *origins);
     origins->max = max;
     origins->first_free = NO_SLOT;
+    tl_list_init(&origins->used);
     if (ignored)
         strncpy(origins->ignored, ignored, TALUS_ORIGIN_MAX);
-    return tl_table_init(&origins->table);
+    tl_table_init(&origins->table);
 }
 
 static void free_origin(struct talus__origin *origin)
@@ -49,29 +50,11 @@ void talus__origins_fini(struct talus__origins *origins)
 
 // ---- The order of last use
 
-static void unlink_used(struct talus__origins *origins, struct talus__origin *origin)
+// Makes it the one that was used last; also where it was not in the order.
+static void use(struct talus__origins *origins, struct talus__origin *origin)
 {
-    if (origin->newer)
-        origin->newer->older = origin->older;
-    else
-        origins->newest = origin->older;
-    if (origin->older)
-        origin->older->newer = origin->newer;
-    else
-        origins->oldest = origin->newer;
-    origin->newer = NULL;
-    origin->older = NULL;
-}
-
-static void link_used(struct talus__origins *origins, struct talus__origin *origin)
-{
-    origin->newer = NULL;
-    origin->older = origins->newest;
-    if (origins->newest)
-        origins->newest->newer = origin;
-    else
-        origins->oldest = origin;
-    origins->newest = origin;
+    tl_list_remove(&origin->used);
+    tl_list_append(&origins->used, &origin->used);
 }
 
 static bool is_kept(const struct talus__origin *origin)
@@ -99,9 +82,9 @@ static void update(struct talus__origins *origins, struct talus__origin *origin,
         !origin->is_ignored && is_here(origin) && (origin->listed > 0 || !origin->is_silent);
 
     if (kept && !was_kept)
-        unlink_used(origins, origin);
+        tl_list_remove(&origin->used);
     else if (!kept && was_kept)
-        link_used(origins, origin);
+        use(origins, origin);
     if (waited && !origin->is_waited) {
         origins->waited++;
     } else if (!waited && origin->is_waited) {
@@ -151,7 +134,7 @@ static void remove_origin(struct talus__origins *origins, struct talus__origin *
         origins->on_remove(origin, origins->arg);
     if (origins->recent == origin)
         origins->recent = NULL;
-    unlink_used(origins, origin);
+    tl_list_remove(&origin->used);
     tl_table_remove(&origins->table, &origin->node);
     free_slot(origins, origin->slot);
     free_origin(origin);
@@ -160,9 +143,9 @@ static void remove_origin(struct talus__origins *origins, struct talus__origin *
 static struct talus__origin *add(struct talus__origins *origins, const char *name, size_t size)
 {
     if (origins->table.count >= origins->max) {
-        if (!origins->oldest)
+        if (tl_list_is_empty(&origins->used))
             return NULL;
-        remove_origin(origins, origins->oldest);
+        remove_origin(origins, TL_LIST_ENTRY(origins->used.next, struct talus__origin, used));
     }
     struct talus__origin *origin = calloc(1, sizeof *origin);
     if (!origin)
@@ -179,7 +162,8 @@ static struct talus__origin *add(struct talus__origins *origins, const char *nam
     origin->node.name_size = size;
     origins->slots[origin->slot].origin = origin;
     tl_table_insert(&origins->table, &origin->node);
-    link_used(origins, origin);
+    tl_list_init(&origin->used);
+    use(origins, origin);
     return origin;
 }
 
@@ -194,8 +178,7 @@ struct talus__origin *talus__origins_get(struct talus__origins *origins, const c
     if (!origin) {
         origin = add(origins, name, size);
     } else if (!is_kept(origin)) {
-        unlink_used(origins, origin);
-        link_used(origins, origin);
+        use(origins, origin);
     }
     origins->recent = origin;
     return origin;

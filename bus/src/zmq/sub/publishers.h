@@ -14,6 +14,7 @@
 
 #include <talus/topic.h>
 
+#include "common/list.h"
 #include "common/table.h"
 
 #define TALUS__NO_CONNECTION (-1) // an inproc peer: it has no descriptor
@@ -23,8 +24,7 @@ struct talus__replay_connection; // replay_client.h
 
 struct talus__origin {
     struct tl_node node;
-    struct talus__origin *newer; // in the order of last use, unless it is kept
-    struct talus__origin *older;
+    struct tl_list used; // of origins->used, unless it is kept
     uint32_t slot;
     unsigned holders;  // who point at it, as long as it lives
     unsigned pins;     // who point at it, also when it is dead
@@ -81,8 +81,7 @@ struct talus__origins {
     size_t slot_count;
     size_t max;
     uint32_t first_free;
-    struct talus__origin *newest;
-    struct talus__origin *oldest;
+    struct tl_list used;          // in the order of last use, the oldest first
     struct talus__origin *recent; // the last one that was asked for
     size_t waited;                // those for which a join waits
     size_t departing;             // those that are
@@ -94,8 +93,8 @@ struct talus__origins {
     char ignored[TALUS_ORIGIN_MAX + 1];
 };
 
-// `ignored`: NULL or "" for none. Returns 0, TALUS_ENOMEM, TALUS_ESYSTEM.
-int talus__origins_init(struct talus__origins *origins, size_t max, const char *ignored);
+// `ignored`: NULL or "" for none.
+void talus__origins_init(struct talus__origins *origins, size_t max, const char *ignored);
 void talus__origins_fini(struct talus__origins *origins);
 
 // Finds the origin or adds it. NULL: memory is short, or `max` living ones are known already.
