@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
-// What the bus thread does with each delivery of the subscriber: events, gaps and the presence of
-// other gateways go to the log and to the workers.
+// Handles the subscriber's deliveries on the bus thread: events and gaps go to the log and to the
+// workers, the presence of other gateways to the workers.
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "common/event_id.h"
 #include "gateway/base/log.h"
 #include "gateway/bridge/internal.h"
 
 static void on_live(struct bridge *bridge, const talus_delivery_t *delivery)
 {
     struct bridge_session *session = bridge__find_session(bridge, delivery->session);
-    if (!delivery->complete) // libtalus says which session, and who is missing
+    if (!delivery->complete) // libtalus logs the session and the broadcasters
         gw_metric_add(&bridge->metrics, GW_BUS_JOIN_INCOMPLETE, 1);
     if (!session)
         return;
@@ -39,10 +40,11 @@ static void on_gap(struct bridge *bridge, const talus_delivery_t *gap)
     if (!session || bridge__is_used(session))
         gw_metric_add(&bridge->metrics, GW_BUS_GAPS, 1);
     struct bridge_encoded *encoded = encoder_gap(bridge->encoder, gap);
-    // Who comes back is told it where it belongs.
+    // A recovered client receives it in its place.
     bridge__log(bridge, session, encoded, NULL);
     if (!encoded) {
-        gw_log(GW_LOG_ERROR, "bridge", "out of memory: a gap of session %s was not reported",
+        gw_log(GW_LOG_ERROR, "bridge",
+               "out of memory: clients of session %s were not told that events are missing",
                gap->session);
         return;
     }
@@ -52,15 +54,15 @@ static void on_gap(struct bridge *bridge, const talus_delivery_t *gap)
         bridge__catch_ups_on_gap(session, gap);
 }
 
-// An event that cannot be said to clients is a gap of one.
+// An event that cannot be sent to clients is a gap of one.
 static void tell_refused(struct bridge *bridge, const struct bridge_session *session,
                          const talus_event_t *event)
 {
     char after[TALUS_ID_MAX + 1];
     char first[TALUS_ID_MAX + 1];
     const uint64_t before = event->prev ? event->prev : event->seq - 1;
-    snprintf(after, sizeof after, "%s.%" PRIu64, event->origin, before);
-    snprintf(first, sizeof first, "%s.%" PRIu64, event->origin, event->seq + 1);
+    tl_event_id_format(after, event->origin, before);
+    tl_event_id_format(first, event->origin, event->seq + 1);
     const talus_delivery_t gap = {
         .kind = TALUS_DELIVERY_GAP,
         .session = session ? session->name : "",
@@ -72,8 +74,8 @@ static void tell_refused(struct bridge *bridge, const struct bridge_session *ses
     on_gap(bridge, &gap);
 }
 
-// What another gateway says of its clients is told as what this one does: without an id, which
-// official clients would name as their offset when they come back, and in no log.
+// Presence of another gateway's clients is sent like that of this one's: without an id, which
+// official clients would name as their offset when they reconnect, and not logged.
 static void tell_presence(struct bridge *bridge, const struct bridge_session *session,
                           const talus_event_t *event)
 {
@@ -139,8 +141,6 @@ void bridge__on_delivery(struct bridge *bridge, const talus_delivery_t *delivery
         break;
     case TALUS_DELIVERY_RECOVERED:
         bridge__on_recovered(bridge, delivery);
-        break;
-    default: // nothing else was asked for
         break;
     }
 }

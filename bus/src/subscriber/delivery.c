@@ -6,6 +6,7 @@
 
 #include "bus/src/base/log.h"
 #include "bus/src/base/probes.h"
+#include "common/event_id.h"
 
 static void copy_text(char *out, const char *text, size_t size)
 {
@@ -27,22 +28,6 @@ const char *talus_gap_reason_name(talus_gap_reason_t reason)
     return "unknown";
 }
 
-void talus__format_id(char id[TALUS_ID_MAX + 1], const char *origin, uint64_t seq)
-{
-    char digits[20];
-    size_t count = 0, size = strlen(origin);
-
-    do {
-        digits[count++] = (char)('0' + seq % 10);
-        seq /= 10;
-    } while (seq > 0);
-    memcpy(id, origin, size);
-    id[size++] = '.';
-    while (count > 0)
-        id[size++] = digits[--count];
-    id[size] = '\0';
-}
-
 void talus__delivery_clear(struct talus__delivery *delivery, talus_delivery_kind_t kind)
 {
     delivery->given = (talus_delivery_t){
@@ -56,7 +41,7 @@ void talus__delivery_event(struct talus__delivery *delivery, const struct talus_
     copy_text(delivery->type, topic->type, topic->type_size);
     copy_text(delivery->origin, body->origin, body->origin_size);
     copy_text(delivery->skip, body->skip, body->skip_size);
-    talus__format_id(delivery->id, delivery->origin, body->seq);
+    tl_event_id_write(delivery->id, delivery->origin, body->origin_size, body->seq);
     delivery->event = (talus_event_t){
         .session = delivery->session,
         .type = delivery->type,
@@ -85,10 +70,10 @@ void talus__delivery_gap(struct talus__delivery *delivery, const char *session, 
 
     copy_text(delivery->session, session, strlen(session));
     copy_text(delivery->origin, origin, strlen(origin));
-    talus__format_id(delivery->after, origin, after);
+    tl_event_id_format(delivery->after, origin, after);
     delivery->first[0] = '\0';
     if (first > 0)
-        talus__format_id(delivery->first, origin, first);
+        tl_event_id_format(delivery->first, origin, first);
     talus__delivery_clear(delivery, TALUS_DELIVERY_GAP);
     delivery->given.session = delivery->session;
     delivery->given.origin = delivery->origin;

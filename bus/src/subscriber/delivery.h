@@ -32,9 +32,6 @@ struct talus__delivery {
     char first[TALUS_ID_MAX + 1];
 };
 
-// Writes ORIGIN.SEQ, as an event id has it.
-void talus__format_id(char id[TALUS_ID_MAX + 1], const char *origin, uint64_t seq);
-
 // Set the delivery: to nothing but its kind; to an event, whose payload is borrowed from `body`; to
 // a gap (`first` 0: its end is not known).
 void talus__delivery_clear(struct talus__delivery *delivery, talus_delivery_kind_t kind);

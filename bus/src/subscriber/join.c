@@ -12,6 +12,7 @@
 #include "bus/src/base/log.h"
 #include "bus/src/codec/wire.h"
 #include "common/clock.h"
+#include "common/event_id.h"
 
 #define LINGERING_MOST 4096 // sessions; beyond, the one left first is ended at once
 
@@ -241,7 +242,7 @@ bool talus__join_take_live(talus_subscriber_t *subscriber)
     memcpy(subscriber->core.delivery.session, subscription->name, subscription->node.name_size + 1);
     subscriber->core.delivery.id[0] = '\0';
     if (subscription->newest_seq > 0)
-        talus__format_id(subscriber->core.delivery.id, subscription->newest_origin,
+        tl_event_id_format(subscriber->core.delivery.id, subscription->newest_origin,
                          subscription->newest_seq);
     talus__delivery_clear(&subscriber->core.delivery, TALUS_DELIVERY_LIVE);
     subscriber->core.delivery.given.session = subscriber->core.delivery.session;

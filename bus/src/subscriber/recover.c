@@ -7,6 +7,8 @@
 
 #include <talus/error.h>
 
+#include "common/event_id.h"
+
 #define RECOVERIES_MOST 10000
 
 // A recovery that ended without an answer, until it is told. The members are as in
@@ -45,7 +47,7 @@ static void set_recovered(struct talus__recover *recover, const char *session, c
     talus__delivery_clear(&recover->core->delivery, TALUS_DELIVERY_RECOVERED);
     strcpy(recover->core->delivery.session, session);
     strcpy(recover->core->delivery.origin, origin);
-    talus__format_id(recover->core->delivery.id, origin, newest);
+    tl_event_id_format(recover->core->delivery.id, origin, newest);
     recover->core->delivery.given.session = recover->core->delivery.session;
     recover->core->delivery.given.origin = recover->core->delivery.origin;
     recover->core->delivery.given.newest = recover->core->delivery.id;
@@ -63,10 +65,10 @@ static void set_missing(struct talus__recover *recover, uint64_t after, uint64_t
 {
     talus_delivery_t *delivery = &recover->core->delivery.given;
 
-    talus__format_id(recover->core->delivery.after, recover->core->delivery.origin, after);
+    tl_event_id_format(recover->core->delivery.after, recover->core->delivery.origin, after);
     recover->core->delivery.first[0] = '\0';
     if (first > 0)
-        talus__format_id(recover->core->delivery.first, recover->core->delivery.origin, first);
+        tl_event_id_format(recover->core->delivery.first, recover->core->delivery.origin, first);
     delivery->complete = false;
     delivery->after = recover->core->delivery.after;
     delivery->first = recover->core->delivery.first;
@@ -134,23 +136,14 @@ void talus__recover_fini(struct talus__recover *recover)
     }
 }
 
-// ORIGIN.SEQ
+// Takes an event id apart. False: it is none, or nothing can come after it.
 static bool parse_id(const char *id, char origin[TALUS_ORIGIN_MAX + 1], uint64_t *seq)
 {
-    const char *dot = strchr(id, '.');
-    size_t size = dot ? (size_t)(dot - id) : 0;
+    size_t size = tl_event_id_split(id, seq);
 
-    if (!dot || !talus__is_origin(id, size) || !dot[1])
-        return false;
     memcpy(origin, id, size);
     origin[size] = '\0';
-    *seq = 0;
-    for (const char *digit = dot + 1; *digit; digit++) {
-        if (*digit < '0' || *digit > '9' || *seq > (UINT64_MAX - 9) / 10)
-            return false;
-        *seq = *seq * 10 + (uint64_t)(*digit - '0');
-    }
-    return true;
+    return size > 0 && *seq < UINT64_MAX;
 }
 
 // Whether the session's deliveries will bring everything of the publisher after some seq, as far as
