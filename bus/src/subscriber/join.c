@@ -243,7 +243,7 @@ bool talus__join_take_live(talus_subscriber_t *subscriber)
     subscriber->core.delivery.id[0] = '\0';
     if (subscription->newest_seq > 0)
         tl_event_id_format(subscriber->core.delivery.id, subscription->newest_origin,
-                         subscription->newest_seq);
+                           subscription->newest_seq);
     talus__delivery_clear(&subscriber->core.delivery, TALUS_DELIVERY_LIVE);
     subscriber->core.delivery.given.session = subscriber->core.delivery.session;
     subscriber->core.delivery.given.newest = subscriber->core.delivery.id;
