@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 
 # talus_layer(NAME SOURCES … DEPENDS …): a static library that is one layer of the gateway; the
-# includes of its users start at the project's root ("gateway/base/buffer.h").
+# includes of its users start at the project's root ("common/buffer.h").
 function(talus_layer name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/number.h"
+
 enum { SMALLEST_CAPACITY = 64 };
 
 void tl_buffer_init(struct tl_buffer *buffer, size_t max)
@@ -89,13 +91,8 @@ bool tl_buffer_append_text(struct tl_buffer *buffer, const char *text)
 
 bool tl_buffer_append_number(struct tl_buffer *buffer, size_t number)
 {
-    char digits[sizeof "18446744073709551615"];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    return tl_buffer_append(buffer, digits + at, sizeof digits - at);
+    char digits[TL_NUMBER_MAX];
+    return tl_buffer_append(buffer, digits, tl_format_unsigned(number, digits));
 }
 
 // Formats into the room that is left first, so that the common case formats once. vsnprintf's final

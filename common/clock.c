@@ -12,6 +12,14 @@ unsigned long long tl_now_us(void)
     return (unsigned long long)now.tv_sec * 1000000u + (unsigned long long)now.tv_nsec / 1000u;
 }
 
+long long tl_monotonic_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (long long)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 long long tl_monotonic_ms(void)
 {
     struct timespec now;

@@ -6,7 +6,8 @@
 // Microseconds since the Unix epoch. Any thread.
 unsigned long long tl_now_us(void);
 
-// Milliseconds of a clock that never goes back. Any thread.
+// Nanoseconds, and milliseconds, of a clock that never goes back. Any thread.
+long long tl_monotonic_ns(void);
 long long tl_monotonic_ms(void);
 
 // When a time-out is over: a moment on the monotonic clock; -1 for a time-out of -1: never.

@@ -2,17 +2,25 @@
 #include "common/event_id.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ORIGIN_MIN 8
+#include "common/number.h"
+
+bool tl_is_origin(const char *text, size_t size)
+{
+    if (size < TL_ORIGIN_MIN || size > TL_ORIGIN_MAX)
+        return false;
+    for (size_t i = 0; i < size; i++)
+        if (!((text[i] >= 'a' && text[i] <= 'z') || (text[i] >= '0' && text[i] <= '9')))
+            return false;
+    return true;
+}
 
 size_t tl_event_id_split(const char *id, uint64_t *seq)
 {
-    size_t origin = strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789");
-    if (origin < ORIGIN_MIN || origin > TALUS_ORIGIN_MAX || id[origin] != '.')
+    size_t origin = strcspn(id, ".");
+    if (id[origin] != '.' || !tl_is_origin(id, origin))
         return 0;
     const char *number = id + origin + 1;
     size_t digits = strspn(number, "0123456789");
@@ -32,9 +40,19 @@ bool tl_event_id_check(const char *text, size_t size)
     return strlen(text) == size && tl_event_id_split(text, &seq) > 0;
 }
 
-void tl_event_id_format(char to[TALUS_ID_MAX + 1], const char *like, uint64_t seq)
+size_t tl_event_id_write(char to[TL_EVENT_ID_MAX + 1], const char *origin, size_t origin_size,
+                         uint64_t seq)
 {
-    snprintf(to, TALUS_ID_MAX + 1, "%.*s.%" PRIu64, (int)strcspn(like, "."), like, seq);
+    memcpy(to, origin, origin_size);
+    to[origin_size] = '.';
+    size_t size = origin_size + 1 + tl_format_unsigned(seq, to + origin_size + 1);
+    to[size] = '\0';
+    return size;
+}
+
+void tl_event_id_format(char to[TL_EVENT_ID_MAX + 1], const char *like, uint64_t seq)
+{
+    tl_event_id_write(to, like, strcspn(like, "."), seq);
 }
 
 bool tl_event_id_is_of(const char *id, const char *like)

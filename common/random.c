@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: MIT
-// Random names.
 #include "common/random.h"
 
 #include <errno.h>
 #include <sys/random.h>
 #include <sys/types.h>
 
-#include <talus/error.h>
+bool tl_random_bytes(void *bytes, size_t size)
+{
+    size_t done = 0;
 
-int tl_random_name(char *out, size_t size)
+    while (done < size) {
+        ssize_t got = getrandom((char *)bytes + done, size - done, 0);
+        if (got < 0 && errno != EINTR)
+            return false;
+        done += got > 0 ? (size_t)got : 0;
+    }
+    return true;
+}
+
+bool tl_random_name(char *out, size_t size)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
     const unsigned count = sizeof letters - 1;
@@ -16,14 +26,13 @@ int tl_random_name(char *out, size_t size)
 
     while (done < size) {
         unsigned char bytes[32];
-        ssize_t got = getrandom(bytes, sizeof bytes, 0);
-        if (got < 0 && errno != EINTR)
-            return TALUS_ESYSTEM;
-        for (ssize_t i = 0; i < got && done < size; i++) {
+        if (!tl_random_bytes(bytes, sizeof bytes))
+            return false;
+        for (size_t i = 0; i < sizeof bytes && done < size; i++) {
             if (bytes[i] < 256 / count * count) // else the first letters would be likelier
                 out[done++] = letters[bytes[i] % count];
         }
     }
     out[size] = '\0';
-    return 0;
+    return true;
 }

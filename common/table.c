@@ -1,83 +1,97 @@
 // SPDX-License-Identifier: MIT
 // A hash table of named nodes: chained, with a power of two of buckets, at most one node a bucket
-// on average. The hash is SipHash-1-3.
+// on average. The hash is SipHash (Aumasson and Bernstein, 2012) with one compression and three
+// finalization rounds.
 #include "common/table.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
-#include <talus/error.h>
+#include "common/random.h"
 
-#define FIRST_BUCKETS 64
+static uint64_t key[2];
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 
-static uint64_t rotated(uint64_t value, unsigned bits)
+static void draw_key(void)
+{
+    // Without the random source the table still works; only its protection from chosen names is
+    // gone.
+    if (!tl_random_bytes(key, sizeof key))
+        memset(key, 0x5a, sizeof key);
+}
+
+struct sip {
+    uint64_t a, b, c, d;
+};
+
+static inline uint64_t rotated(uint64_t value, unsigned bits)
 {
     return value << bits | value >> (64 - bits);
 }
 
-static void mix(uint64_t v[4])
+// By value, so that it stays in registers.
+static inline struct sip mixed(struct sip v)
 {
-    v[0] += v[1];
-    v[2] += v[3];
-    v[1] = rotated(v[1], 13) ^ v[0];
-    v[3] = rotated(v[3], 16) ^ v[2];
-    v[0] = rotated(v[0], 32);
-    v[2] += v[1];
-    v[0] += v[3];
-    v[1] = rotated(v[1], 17) ^ v[2];
-    v[3] = rotated(v[3], 21) ^ v[0];
-    v[2] = rotated(v[2], 32);
+    v.a += v.b;
+    v.c += v.d;
+    v.b = rotated(v.b, 13) ^ v.a;
+    v.d = rotated(v.d, 16) ^ v.c;
+    v.a = rotated(v.a, 32);
+    v.c += v.b;
+    v.a += v.d;
+    v.b = rotated(v.b, 17) ^ v.c;
+    v.d = rotated(v.d, 21) ^ v.a;
+    v.c = rotated(v.c, 32);
+    return v;
 }
 
-static uint64_t hash_of(const struct tl_table *table, const char *name, size_t size)
+static inline struct sip fed(struct sip v, uint64_t word)
 {
-    uint64_t v[4] = {table->key[0] ^ 0x736f6d6570736575u, table->key[1] ^ 0x646f72616e646f6du,
-                     table->key[0] ^ 0x6c7967656e657261u, table->key[1] ^ 0x7465646279746573u};
+    v.d ^= word;
+    v = mixed(v);
+    v.a ^= word;
+    return v;
+}
+
+static inline uint64_t hash_of(const char *name, size_t size)
+{
+    struct sip v = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du,
+                    key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u};
     uint64_t word;
     size_t at = 0;
 
     for (; size - at >= sizeof word; at += sizeof word) {
         memcpy(&word, name + at, sizeof word);
-        v[3] ^= word;
-        mix(v);
-        v[0] ^= word;
+        v = fed(v, word);
     }
     word = (uint64_t)size << 56;
     for (unsigned i = 0; at + i < size; i++)
         word |= (uint64_t)(unsigned char)name[at + i] << (8 * i);
-    v[3] ^= word;
-    mix(v);
-    v[0] ^= word;
-    v[2] ^= 0xff;
-    mix(v);
-    mix(v);
-    mix(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    v = fed(v, word);
+    v.c ^= 0xff;
+    v = mixed(mixed(mixed(v)));
+    return v.a ^ v.b ^ v.c ^ v.d;
 }
 
-int tl_table_init(struct tl_table *table)
+void tl_table_init(struct tl_table *table)
 {
-    if (getrandom(table->key, sizeof table->key, 0) != (ssize_t)sizeof table->key)
-        return TALUS_ESYSTEM;
-    table->buckets = calloc(FIRST_BUCKETS, sizeof(struct tl_node *));
-    if (!table->buckets)
-        return TALUS_ENOMEM;
-    table->mask = FIRST_BUCKETS - 1;
-    table->count = 0;
-    return 0;
+    pthread_once(&key_once, draw_key);
+    *table = (struct tl_table){.mask = TL_TABLE_FIRST_BUCKETS - 1};
+    table->buckets = table->first;
 }
 
 void tl_table_fini(struct tl_table *table)
 {
-    free(table->buckets);
+    if (table->buckets != table->first)
+        free(table->buckets);
     table->buckets = NULL;
 }
 
 struct tl_node *tl_table_find(const struct tl_table *table, const char *name, size_t name_size)
 {
-    uint64_t hash = hash_of(table, name, name_size);
+    uint64_t hash = hash_of(name, name_size);
 
     for (struct tl_node *node = table->buckets[hash & table->mask]; node; node = node->next) {
         if (node->hash == hash && node->name_size == name_size &&
@@ -107,7 +121,8 @@ static void grow(struct tl_table *table)
             node = next;
         }
     }
-    free(table->buckets);
+    if (table->buckets != table->first)
+        free(table->buckets);
     table->buckets = buckets;
     table->mask = mask;
 }
@@ -116,7 +131,7 @@ void tl_table_insert(struct tl_table *table, struct tl_node *node)
 {
     if (table->count > table->mask)
         grow(table);
-    node->hash = hash_of(table, node->name, node->name_size);
+    node->hash = hash_of(node->name, node->name_size);
     push(&table->buckets[node->hash & table->mask], node);
     table->count++;
 }
@@ -131,6 +146,25 @@ void tl_table_remove(struct tl_table *table, struct tl_node *node)
     }
     *link = node->next;
     table->count--;
+}
+
+// The first node in the buckets from that one on.
+static struct tl_node *first_from(const struct tl_table *table, size_t bucket)
+{
+    for (; bucket <= table->mask; bucket++)
+        if (table->buckets[bucket])
+            return table->buckets[bucket];
+    return NULL;
+}
+
+struct tl_node *tl_table_first(const struct tl_table *table)
+{
+    return table->count > 0 ? first_from(table, 0) : NULL;
+}
+
+struct tl_node *tl_table_next(const struct tl_table *table, const struct tl_node *node)
+{
+    return node->next ? node->next : first_from(table, (node->hash & table->mask) + 1);
 }
 
 struct tl_node *tl_table_take_all(struct tl_table *table)

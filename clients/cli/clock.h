@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Deadlines on the monotonic clock.
+// Deadlines on the monotonic clock, in seconds.
 #ifndef TALUS_CLI_CLOCK_H
 #define TALUS_CLI_CLOCK_H
 
 #include <limits.h>
 #include <math.h>
-#include <time.h>
+
+#include "common/clock.h"
 
 // Seconds since some fixed moment.
 static inline double clock_now(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    return (double)tl_monotonic_ns() / 1e9;
 }
 
 // Milliseconds from now to `deadline`, rounded up, 0 if it has passed; for poll and its like.

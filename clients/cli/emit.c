@@ -38,7 +38,7 @@ typedef struct emit {
     talus_broadcaster_options_t options;
     talus_broadcaster_t *broadcaster;
     int signals;
-    msgpack_bytes_t payload;
+    struct tl_buffer payload;
     uint64_t emitted;
     bool is_reader_gone; // of the ids; the events are what matters
 } emit_t;
@@ -324,9 +324,9 @@ static int run_emit(int argc, char **argv)
     talus_broadcaster_options_init(&emit.options);
     emit.options.directory_mode = values.directory_mode;
     emit.options.linger_ms = values.timeout < 0.1 ? 100 : (int)(values.timeout * 1000);
-    msgpack_bytes_init(&emit.payload, emit.options.max_body);
+    tl_buffer_init(&emit.payload, emit.options.max_body);
     status = parse_payload(&emit) ? publish(&emit) : EXIT_USAGE;
-    msgpack_bytes_fini(&emit.payload);
+    tl_buffer_fini(&emit.payload);
     return status;
 }
 
@@ -335,39 +335,35 @@ static const option_spec_t options[] = {
      .kind = OPTION_LIST,
      .offset = offsetof(emit_values_t, buses),
      .argument = "ENDPOINT",
-     .help =
-         "Publish there: ipc://DIRECTORY/* or a ZeroMQ endpoint, which is connected to unless @ "
-         "before it says to bind. May be repeated. Default: $TALUS_BUS, else the user's bus "
-         "directory."},
+     .help = "Endpoint to publish on, repeatable: ipc://DIRECTORY/* or a ZeroMQ endpoint, which is "
+             "connected to, or bound if it starts with @. Default: $TALUS_BUS, else the user's bus "
+             "directory."},
     {.name = "directory-mode",
      .kind = OPTION_MODE,
      .offset = offsetof(emit_values_t, directory_mode),
      .argument = "MODE",
-     .help = "Who may use a bus directory that this command makes, as an octal mode: 0770 for a "
-             "group. Default: 0700."},
+     .help = "Octal mode of a bus directory that this command creates: 0770 for a group. "
+             "Default: 0700."},
     {.name = "skip",
      .kind = OPTION_TEXT,
      .offset = offsetof(emit_values_t, skip),
      .argument = "CLIENT_ID",
      .help = "The Socket.IO client that must not receive it."},
     {.name = "wait-subscriber",
-     .kind = OPTION_DECIMAL,
+     .kind = OPTION_TIME,
      .offset = offsetof(emit_values_t, wait),
      .argument = "SECONDS",
-     .unit = "seconds",
      .min = 0,
      .max = 1e6,
-     .help =
-         "How long to wait until every subscriber that lives on the bus is ready; exit status 1 "
-         "if there is none by then. Default: 0.5."},
+     .help = "How long to wait until every running subscriber is ready; exit status 1 if there is "
+             "none by then. Default: 0.5."},
     {.name = "timeout",
-     .kind = OPTION_DECIMAL,
+     .kind = OPTION_TIME,
      .offset = offsetof(emit_values_t, timeout),
      .argument = "SECONDS",
-     .unit = "seconds",
      .min = 0,
      .max = 1e6,
-     .help = "How long handing over may take. Default: 10."},
+     .help = "How long handing the events to ZeroMQ may take. Default: 10."},
 };
 
 const command_t emit_command = {
@@ -376,8 +372,8 @@ const command_t emit_command = {
     .summary = "Publish an event, or one for each line of standard input.",
     .details =
         "SESSION '' means everybody. Without JSON the payload is {}; with - each line of "
-        "standard input is one JSON value and becomes one event (blank lines are passed "
-        "over; a bad line is reported, the others still go out, and the exit status is 1). "
+        "standard input is one JSON value and becomes one event (blank lines are "
+        "skipped; a bad line is reported, the others still go out, and the exit status is 1). "
         "An object whose only member is a text \"base64\" becomes a binary value. A JSON that "
         "starts with a minus goes after --. The ids of the events are printed, one a line.\n"
         "\n"

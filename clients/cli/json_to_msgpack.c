@@ -11,24 +11,11 @@
 
 #include "common/base64.h"
 
-enum { FIRST_CAPACITY = 512 };
-
 typedef struct converter {
     msgpack_packer packer;
-    msgpack_bytes_t *out;
+    struct tl_buffer *out;
     char *error;
 } converter_t;
-
-void msgpack_bytes_init(msgpack_bytes_t *out, size_t max)
-{
-    *out = (msgpack_bytes_t){.max = max};
-}
-
-void msgpack_bytes_fini(msgpack_bytes_t *out)
-{
-    free(out->bytes);
-    *out = (msgpack_bytes_t){.max = out->max};
-}
 
 static bool fail(converter_t *converter, const char *why)
 {
@@ -40,27 +27,14 @@ static bool fail(converter_t *converter, const char *why)
 static int on_bytes(void *data, const char *bytes, size_t size)
 {
     converter_t *converter = data;
-    msgpack_bytes_t *out = converter->out;
-    if (size > out->max - out->size) {
+    if (tl_buffer_append(converter->out, bytes, size))
+        return 0;
+    if (size > converter->out->max - converter->out->size)
         snprintf(converter->error, JSON_ERROR_SIZE, "it takes more than %zu bytes as msgpack",
-                 out->max);
-        return -1;
-    }
-    if (out->size + size > out->capacity) {
-        size_t capacity = out->capacity ? out->capacity : FIRST_CAPACITY;
-        while (capacity < out->size + size)
-            capacity *= 2;
-        unsigned char *grown = realloc(out->bytes, capacity);
-        if (!grown) {
-            fail(converter, "out of memory");
-            return -1;
-        }
-        out->bytes = grown;
-        out->capacity = capacity;
-    }
-    memcpy(out->bytes + out->size, bytes, size);
-    out->size += size;
-    return 0;
+                 converter->out->max);
+    else
+        fail(converter, "out of memory");
+    return -1;
 }
 
 static bool convert(converter_t *converter, json_t *value, int depth);
@@ -161,7 +135,7 @@ static void describe(const json_error_t *error, char text[JSON_ERROR_SIZE])
     }
 }
 
-bool json_to_msgpack(const char *json, size_t size, msgpack_bytes_t *out,
+bool json_to_msgpack(const char *json, size_t size, struct tl_buffer *out,
                      char error[JSON_ERROR_SIZE])
 {
     json_error_t cause;

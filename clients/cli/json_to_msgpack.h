@@ -8,24 +8,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/buffer.h"
+
 enum { JSON_DEPTH_MAX = 64, JSON_ERROR_SIZE = 256 };
-
-typedef struct msgpack_bytes {
-    unsigned char *bytes;
-    size_t size;
-    size_t capacity;
-    size_t max; // bytes that a value may take
-} msgpack_bytes_t;
-
-void msgpack_bytes_init(msgpack_bytes_t *out, size_t max);
-void msgpack_bytes_fini(msgpack_bytes_t *out);
 
 // Converts exactly one JSON value (of any kind) of `size` bytes; white space around it is allowed.
 // `out`: initialised; receives the value in place of what it had.
 // Returns true; false with what is wrong, for people, in `error`: no JSON, a duplicate key, an
 // integer beyond 64 bits signed, base64 that is none, nested deeper than JSON_DEPTH_MAX, larger
 // than out->max, no memory.
-bool json_to_msgpack(const char *json, size_t size, msgpack_bytes_t *out,
+bool json_to_msgpack(const char *json, size_t size, struct tl_buffer *out,
                      char error[JSON_ERROR_SIZE]);
 
 #endif

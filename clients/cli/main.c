@@ -50,7 +50,7 @@ static void print_help(void)
     puts("\nOptions:\n"
          "  --help     Print this text.\n"
          "  --version  Print the version.\n\n"
-         "talus COMMAND --help tells more about one.");
+         "talus COMMAND --help describes a command.");
 }
 
 static int help(int argc, char **argv)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "clients/cli/report.h"
+#include "common/option.h"
 
 enum {
     OPTIONS_MAX = 24,
@@ -23,46 +24,45 @@ static void *target(const option_spec_t *option, void *values)
     return (char *)values + option->offset;
 }
 
-static bool is_decimal(const char *text, bool has_fraction)
+static struct tl_option taken_by(const option_spec_t *option)
 {
-    size_t digits = strspn(text, "0123456789");
-    const char *rest = text + digits;
-    if (has_fraction && *rest == '.') {
-        size_t fraction = strspn(++rest, "0123456789");
-        digits += fraction;
-        rest += fraction;
+    struct tl_option taken = {.min = option->min, .max = option->max, .unit = option->unit};
+    switch (option->kind) {
+    case OPTION_MODE:
+        taken = (struct tl_option){.kind = TL_OPTION_MODE, .min = 0700, .max = 0777};
+        break;
+    case OPTION_DECIMAL:
+        taken.kind = TL_OPTION_DECIMAL;
+        break;
+    case OPTION_TIME:
+        taken.kind = TL_OPTION_SECONDS;
+        break;
+    case OPTION_SIZE:
+        taken.kind = TL_OPTION_BYTES;
+        break;
+    default:
+        taken.kind = TL_OPTION_INTEGER;
     }
-    return digits > 0 && *rest == '\0';
+    return taken;
 }
 
-static bool parse_number(const option_spec_t *option, const char *text, void *values)
+static bool parse_taken(const option_spec_t *option, const char *text, void *values)
 {
-    bool is_integer = option->kind == OPTION_INTEGER;
-    double number = is_decimal(text, !is_integer) ? strtod(text, NULL) : -1;
-    if (number < 0 || number < option->min || number > option->max) {
-        // "%.15g" writes every bound in use as a person would: 0.01, 1000000.
-        report("--%s takes a number%s%s from %.15g to %.15g, not \"%s\"", option->name,
-               option->unit ? " of " : "", option->unit ? option->unit : "", option->min,
-               option->max, text);
+    const struct tl_option taken = taken_by(option);
+    struct tl_option_value value;
+    if (!tl_option_parse(&taken, text, &value)) {
+        char why[512];
+        tl_option_explain(&taken, text, why, sizeof(why));
+        report("--%s %s", option->name, why);
         return false;
     }
-    if (is_integer)
-        *(uint64_t *)target(option, values) = strtoull(text, NULL, 10);
+    void *at = target(option, values);
+    if (option->kind == OPTION_MODE)
+        *(unsigned *)at = (unsigned)value.integer;
+    else if (option->kind == OPTION_DECIMAL || option->kind == OPTION_TIME)
+        *(double *)at = value.decimal;
     else
-        *(double *)target(option, values) = number;
-    return true;
-}
-
-static bool parse_mode(const option_spec_t *option, const char *text, void *values)
-{
-    size_t size = strlen(text);
-    bool is_octal = size >= 3 && size <= 5 && strspn(text, "01234567") == size;
-    unsigned long mode = is_octal ? strtoul(text, NULL, 8) : 0;
-    if (mode < 0700 || mode > 0777) {
-        report("--%s takes an octal mode from 0700 to 0777, not \"%s\"", option->name, text);
-        return false;
-    }
-    *(unsigned *)target(option, values) = (unsigned)mode;
+        *(uint64_t *)at = value.integer;
     return true;
 }
 
@@ -109,10 +109,11 @@ static bool parse_value(const option_spec_t *option, const char *text, void *val
     case OPTION_CHOICE:
         return parse_choice(option, text, values);
     case OPTION_MODE:
-        return parse_mode(option, text, values);
     case OPTION_INTEGER:
     case OPTION_DECIMAL:
-        return parse_number(option, text, values);
+    case OPTION_TIME:
+    case OPTION_SIZE:
+        return parse_taken(option, text, values);
     }
     return false;
 }
@@ -257,6 +258,14 @@ static void print_details(FILE *out, const char *details)
     }
 }
 
+static bool has_kind(const command_t *command, option_kind_t kind)
+{
+    for (size_t i = 0; i < command->option_count; i++)
+        if (command->options[i].kind == kind)
+            return true;
+    return false;
+}
+
 void options_help(const command_t *command, FILE *out)
 {
     char usage[512];
@@ -269,5 +278,9 @@ void options_help(const command_t *command, FILE *out)
                      command->options[i].help);
     print_option(out, "help", NULL, "Print this text.");
     fputc('\n', out);
+    if (has_kind(command, OPTION_TIME))
+        options_wrap(out, "SECONDS may have a unit: 500ms, 5s, 2m, 1h.", 0, 0);
+    if (has_kind(command, OPTION_SIZE))
+        options_wrap(out, "BYTES may have a unit: 64k is 64,000, 16MiB is 16,777,216.", 0, 0);
     print_details(out, command->details);
 }

@@ -22,6 +22,8 @@ typedef enum option_kind {
     OPTION_INTEGER, // decimal, from `min` to `max`; uint64_t
     OPTION_MODE,    // octal permissions, 0700 to 0777; unsigned
     OPTION_DECIMAL, // decimal with fraction, from `min` to `max`; double
+    OPTION_TIME,    // in seconds, or with a unit, from `min` to `max`; double
+    OPTION_SIZE,    // in bytes, or with a unit, from `min` to `max`; uint64_t
 } option_kind_t;
 
 typedef struct option_spec {
@@ -30,8 +32,8 @@ typedef struct option_spec {
     size_t offset;
     const char *argument;       // its name in the help; NULL for a flag
     const char *const *choices; // OPTION_CHOICE: up to NULL
-    const char *unit;           // what is counted, in errors: "seconds"; NULL: nothing
-    double min, max;            // OPTION_INTEGER, OPTION_DECIMAL; integers below 2^53
+    const char *unit;           // OPTION_INTEGER, OPTION_DECIMAL: what is counted; NULL: nothing
+    double min, max;            // of numbers, below 2^53
     const char *help;
 } option_spec_t;
 

@@ -57,7 +57,8 @@ static bool is_narrow(const printer_t *printer)
 
 static int encode_payload(text_t *payload, const talus_event_t *event)
 {
-    size_t room = payload->capacity > PAYLOAD_FIRST ? payload->capacity : PAYLOAD_FIRST;
+    size_t room =
+        payload->buffer.capacity > PAYLOAD_FIRST ? payload->buffer.capacity : PAYLOAD_FIRST;
     for (;;) {
         text_clear(payload);
         char *place = text_reserve(payload, room);
@@ -70,7 +71,7 @@ static int encode_payload(text_t *payload, const talus_event_t *event)
             room = written;
             continue;
         }
-        payload->size = error ? 0 : written;
+        payload->buffer.size = error ? 0 : written;
         return error;
     }
 }
@@ -90,7 +91,7 @@ static void format_json(text_t *line, const talus_event_t *event, const text_t *
         text_append_json_string(line, event->skip);
     }
     text_append_string(line, ",\"data\":");
-    text_append_safe(line, payload->bytes, payload->size);
+    text_append_safe(line, text_bytes(payload), text_size(payload));
     text_append(line, "}", 1);
 }
 
@@ -191,10 +192,10 @@ static bool repeats_session(const text_t *payload, const char *session, size_t *
 {
     char member[TALUS_SESSION_MAX + 32];
     int length = snprintf(member, sizeof(member), "{\"session_id\":\"%s\"", session);
-    if (length < 0 || (size_t)length >= payload->size || (size_t)length >= sizeof(member) ||
-        memcmp(payload->bytes, member, (size_t)length) != 0)
+    if (length < 0 || (size_t)length >= text_size(payload) || (size_t)length >= sizeof(member) ||
+        memcmp(text_bytes(payload), member, (size_t)length) != 0)
         return false;
-    char next = payload->bytes[length];
+    char next = text_bytes(payload)[length];
     *size = (size_t)length + (next == ',');
     return next == ',' || next == '}';
 }
@@ -204,17 +205,17 @@ static void append_json_payload(printer_t *printer, const talus_event_t *event)
     size_t left_out = 0;
     if (repeats_session(&printer->payload, event->session, &left_out))
         text_append(&printer->line, "{", 1);
-    text_append_safe(&printer->line, printer->payload.bytes + left_out,
-                     printer->payload.size - left_out);
+    text_append_safe(&printer->line, text_bytes(&printer->payload) + left_out,
+                     text_size(&printer->payload) - left_out);
 }
 
 static void append_payload(printer_t *printer, const talus_event_t *event, size_t columns_before)
 {
     text_t *line = &printer->line;
-    size_t start = line->size;
+    size_t start = text_size(line);
     if (is_narrow(printer))
-        compact_append(line, event->type, event->session, printer->payload.bytes,
-                       printer->payload.size);
+        compact_append(line, event->type, event->session, text_bytes(&printer->payload),
+                       text_size(&printer->payload));
     else
         append_json_payload(printer, event);
     if (printer->columns == 0 || line->has_failed)
@@ -224,8 +225,10 @@ static void append_payload(printer_t *printer, const talus_event_t *event, size_
                       : PAYLOAD_COLUMNS;
     if (is_failure(event))
         room += FAILURE_ROWS * printer->columns;
-    if (text_fit(line->bytes + start, line->size - start, room) < line->size - start) {
-        line->size = start + text_fit(line->bytes + start, line->size - start, room - 1);
+    if (text_fit(text_bytes(line) + start, text_size(line) - start, room) <
+        text_size(line) - start) {
+        line->buffer.size =
+            start + text_fit(text_bytes(line) + start, text_size(line) - start, room - 1);
         text_append_string(line, ELLIPSIS);
     }
 }
@@ -256,7 +259,7 @@ static void format_pretty(printer_t *printer, const talus_event_t *event)
     append_type(printer, event);
     append_column(printer, DIM, event->id, strlen(event->id), &printer->id_width);
     append_skip(line, event->skip);
-    size_t columns = line->has_failed ? 0 : visible_columns(line->bytes, line->size);
+    size_t columns = line->has_failed ? 0 : visible_columns(text_bytes(line), text_size(line));
     append_payload(printer, event, columns);
 }
 
@@ -265,8 +268,8 @@ static int finish_line(printer_t *printer, const char **line, size_t *size)
     text_append(&printer->line, "\n", 1);
     if (printer->line.has_failed)
         return TALUS_ETOOLARGE;
-    *line = printer->line.bytes;
-    *size = printer->line.size - 1;
+    *line = text_bytes(&printer->line);
+    *size = text_size(&printer->line) - 1;
     return 0;
 }
 

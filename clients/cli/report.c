@@ -12,6 +12,8 @@
 
 #include <talus.h>
 
+#include "common/utf8.h"
+
 enum { LINE_BYTES = 2048, SHOWN_BYTES = 200 }; // … of an endpoint, which may be of any length
 
 static const char *command_name;
@@ -91,25 +93,13 @@ void report_bus_variable(const char *name)
     bus_variable = name;
 }
 
-// As much of a text as a line shows: whole characters of UTF-8.
-static int shown_size(const char *text)
-{
-    size_t size = strnlen(text, SHOWN_BYTES + 1);
-    if (size <= SHOWN_BYTES)
-        return (int)size;
-    size = SHOWN_BYTES;
-    while (size > SHOWN_BYTES - 3 && ((unsigned char)text[size] & 0xc0) == 0x80)
-        size--;
-    return (int)size;
-}
-
 int report_bus_error(const char *action, const char *endpoint, talus_error_t error)
 {
     int cause = errno;
     bool is_system = error == TALUS_ESYSTEM && cause != 0;
     const char *value = bus_variable ? getenv(bus_variable) : NULL;
     const char *shown = value ? value : endpoint;
-    int size = shown_size(shown);
+    int size = (int)tl_utf8_cut(shown, SHOWN_BYTES); // as much as a line shows
     report("cannot %s on \"%.*s%s\"%s%s: %s%s", action, size, shown, shown[size] ? "…" : "",
            value ? " of " : "", value ? bus_variable : "",
            is_system ? strerror(cause) : talus_strerror(error), is_system ? "" : advice(error));

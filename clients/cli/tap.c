@@ -292,26 +292,26 @@ static const option_spec_t options[] = {
      .kind = OPTION_LIST,
      .offset = offsetof(tap_values_t, buses),
      .argument = "ENDPOINT",
-     .help = "Listen there: ipc://DIRECTORY/* or a ZeroMQ endpoint, which is connected to unless @ "
-             "before it says to bind. May be repeated. Default: $TALUS_BUS, else the user's bus "
+     .help = "Endpoint to listen on, repeatable: ipc://DIRECTORY/* or a ZeroMQ endpoint, which is "
+             "connected to, or bound if it starts with @. Default: $TALUS_BUS, else the user's bus "
              "directory."},
     {.name = "directory-mode",
      .kind = OPTION_MODE,
      .offset = offsetof(tap_values_t, directory_mode),
      .argument = "MODE",
-     .help = "Who may use a bus directory that this command makes, as an octal mode: 0770 for a "
-             "group. Default: 0700."},
+     .help = "Octal mode of a bus directory that this command creates: 0770 for a group. "
+             "Default: 0700."},
     {.name = "session",
      .kind = OPTION_LIST,
      .offset = offsetof(tap_values_t, sessions),
      .argument = "ID",
-     .help = "Only events of this session; '' for those to everybody. May be repeated. Default: "
+     .help = "Only events of this session; '' for events for everybody. Repeatable. Default: "
              "everything."},
     {.name = "type",
      .kind = OPTION_LIST,
      .offset = offsetof(tap_values_t, types),
      .argument = "GLOB",
-     .help = "Only events whose type matches, such as 'node-*'. May be repeated."},
+     .help = "Only events whose type matches, such as 'node-*'. Repeatable."},
     {.name = "count",
      .kind = OPTION_INTEGER,
      .offset = offsetof(tap_values_t, count),
@@ -320,13 +320,12 @@ static const option_spec_t options[] = {
      .max = 1e12,
      .help = "End after N events."},
     {.name = "timeout",
-     .kind = OPTION_DECIMAL,
+     .kind = OPTION_TIME,
      .offset = offsetof(tap_values_t, timeout),
      .argument = "SECONDS",
-     .unit = "seconds",
      .min = 0,
      .max = 1e6,
-     .help = "End after so long; with exit status 1 if --count was given and not reached."},
+     .help = "End after this time; with exit status 1 if --count was given and not reached."},
     {.name = "format",
      .kind = OPTION_CHOICE,
      .offset = offsetof(tap_values_t, format),
@@ -352,8 +351,8 @@ const command_t tap_command = {
     .usage = "[OPTION]…",
     .summary = "Print the events of a bus as they come.",
     .details =
-        "\"listening on …\" on standard error means: from here on every event comes. Ctrl-C ends "
-        "it. What was lost on the way is told at the end.\n"
+        "\"listening on …\" on standard error means that every event from now on is printed. "
+        "Ctrl-C ends it. Lost events are reported at the end.\n"
         "\n"
         "Examples:\n"
         "  talus tap --session demo\n"

@@ -4,58 +4,39 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 
-enum { FIRST_CAPACITY = 1024, REPLACEMENT = 0xfffd };
+#include "common/utf8.h"
 
 void text_init(text_t *text, size_t max)
 {
-    *text = (text_t){.max = max};
+    *text = (text_t){0};
+    tl_buffer_init(&text->buffer, max);
 }
 
 void text_fini(text_t *text)
 {
-    free(text->bytes);
-    *text = (text_t){.max = text->max};
+    tl_buffer_fini(&text->buffer);
+    text->has_failed = false;
 }
 
 void text_clear(text_t *text)
 {
-    text->size = 0;
+    tl_buffer_clear(&text->buffer);
     text->has_failed = false;
 }
 
 char *text_reserve(text_t *text, size_t size)
 {
-    if (text->has_failed || size > text->max - text->size) {
-        text->has_failed = true;
-        return NULL;
-    }
-    size_t needed = text->size + size;
-    if (needed > text->capacity || !text->bytes) {
-        size_t capacity = text->capacity ? text->capacity : FIRST_CAPACITY;
-        while (capacity < needed)
-            capacity *= 2;
-        char *bytes = realloc(text->bytes, capacity);
-        if (!bytes) {
-            text->has_failed = true;
-            return NULL;
-        }
-        text->bytes = bytes;
-        text->capacity = capacity;
-    }
-    return text->bytes + text->size;
+    char *place = text->has_failed ? NULL : (char *)tl_buffer_reserve(&text->buffer, size);
+    text->has_failed = !place;
+    return place;
 }
 
 void text_append(text_t *text, const char *bytes, size_t size)
 {
-    char *place = text_reserve(text, size);
-    if (!place)
-        return;
-    memcpy(place, bytes, size);
-    text->size += size;
+    text->has_failed = text->has_failed || !tl_buffer_append(&text->buffer, bytes, size);
 }
 
 void text_append_string(text_t *text, const char *string)
@@ -82,32 +63,7 @@ void text_append_spaces(text_t *text, size_t count)
     if (!place)
         return;
     memset(place, ' ', count);
-    text->size += count;
-}
-
-// Decodes one character of `size` > 0 bytes; gives its length. What is not UTF-8 is one byte long
-// and U+FFFD.
-static uint32_t decode(const char *text, size_t size, size_t *length)
-{
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    const unsigned char *bytes = (const unsigned char *)text;
-    unsigned char first = bytes[0];
-    *length = 1;
-    if (first < 0x80)
-        return first;
-    size_t wanted = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || wanted > size)
-        return REPLACEMENT;
-    uint32_t code = first & (0x7fu >> wanted);
-    for (size_t i = 1; i < wanted; i++) {
-        if ((bytes[i] & 0xc0) != 0x80)
-            return REPLACEMENT;
-        code = code << 6 | (bytes[i] & 0x3fu);
-    }
-    if (code < smallest[wanted] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-        return REPLACEMENT;
-    *length = wanted;
-    return code;
+    tl_buffer_commit(&text->buffer, count);
 }
 
 static bool is_unsafe(uint32_t code)
@@ -121,14 +77,13 @@ void text_append_safe(text_t *text, const char *json, size_t size)
 {
     size_t start = 0;
     for (size_t i = 0, length; i < size; i += length) {
-        uint32_t code = decode(json + i, size - i, &length);
-        // A real U+FFFD is three bytes long.
-        bool is_invalid = code == REPLACEMENT && length == 1;
+        uint32_t code = tl_utf8_decode((const uint8_t *)json + i, size - i, &length);
+        bool is_invalid = code == TL_UTF8_INVALID;
         if (!is_invalid && !is_unsafe(code))
             continue;
         text_append(text, json + start, i - start);
         if (is_invalid)
-            text_append_string(text, "\xef\xbf\xbd");
+            text_append_string(text, TL_UTF8_REPLACEMENT);
         else
             text_append_format(text, "\\u%04x", (unsigned)code);
         start = i + length;
@@ -162,7 +117,7 @@ size_t text_columns(const char *text, size_t size)
 {
     size_t columns = 0;
     for (size_t i = 0, length; i < size; i += length)
-        columns += columns_of(decode(text + i, size - i, &length));
+        columns += columns_of(tl_utf8_decode((const uint8_t *)text + i, size - i, &length));
     return columns;
 }
 
@@ -170,7 +125,7 @@ size_t text_fit(const char *text, size_t size, size_t columns)
 {
     size_t used = 0;
     for (size_t i = 0, length; i < size; i += length) {
-        used += columns_of(decode(text + i, size - i, &length));
+        used += columns_of(tl_utf8_decode((const uint8_t *)text + i, size - i, &length));
         if (used > columns)
             return i;
     }

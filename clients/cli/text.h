@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A growable run of text with a maximum given at init, and what makes text from outside safe for a
-// terminal.
+// Text in a buffer with a maximum, and what makes text from outside safe for a terminal.
 //
 // Invariant: once an append has failed (the maximum, or no memory), `has_failed` stays set and
 // nothing more is added until text_clear; so a writer checks once, at the end.
@@ -10,16 +9,27 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/buffer.h"
+
 typedef struct text {
-    char *bytes; // not NUL-terminated; NULL while nothing was ever appended
-    size_t size;
-    size_t capacity;
-    size_t max;
+    struct tl_buffer buffer; // not NUL-terminated
     bool has_failed;
 } text_t;
 
 void text_init(text_t *text, size_t max);
 void text_fini(text_t *text);
+
+// What is in it; not NUL-terminated. NULL while nothing was ever appended.
+static inline const char *text_bytes(const text_t *text)
+{
+    return (const char *)text->buffer.bytes;
+}
+
+static inline size_t text_size(const text_t *text)
+{
+    return text->buffer.size;
+}
+
 // Empties it and keeps the memory.
 void text_clear(text_t *text);
 

@@ -21,7 +21,7 @@
 enum copy_kind {
     COPY_LIVE,      // delivered
     COPY_RECOVERED, // what a client that came back had missed
-    COPY_CAUGHT_UP, // what a client that joins said that it has not got
+    COPY_CAUGHT_UP, // what a joining client had not received, by its `since`
     COPY_RESENT,    // written before, but the client has not got it
     COPY_KINDS,
 };

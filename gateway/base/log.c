@@ -3,7 +3,7 @@
 // threads do not mix; a line that standard error does not take is lost, never waited for.
 //
 // Whatever makes a line can be made to happen often by somebody who wants the log to overflow, so
-// each level but debug has a number of lines a second. How many were left out is said with the
+// each level but debug has a number of lines a second. The number left out is logged with the
 // first line of a later second.
 #include "gateway/base/log.h"
 
@@ -16,6 +16,10 @@
 #include <strings.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "common/clock.h"
+#include "common/hex.h"
+#include "common/utf8.h"
 
 enum { LINE_MAX_BYTES = 1000, LINES_A_SECOND = 100 };
 
@@ -75,11 +79,9 @@ static size_t control_size(const unsigned char *at)
 
 static void write_escape(char out[4], unsigned char byte)
 {
-    static const char digits[] = "0123456789abcdef";
     out[0] = '\\';
     out[1] = 'x';
-    out[2] = digits[byte >> 4];
-    out[3] = digits[byte & 0xf];
+    tl_hex_write(byte, out + 2);
 }
 
 // Copies `text` with its controls escaped; stops before a character that does not fit. Returns the
@@ -104,19 +106,6 @@ static size_t write_escaped(char *out, size_t capacity, const char *text, bool *
     return size;
 }
 
-// Takes a UTF-8 sequence that was cut in two off the end.
-static size_t trim_partial_character(const char *text, size_t size)
-{
-    size_t start = size;
-    while (start > 0 && ((unsigned char)text[start - 1] & 0xc0) == 0x80)
-        start--;
-    if (start == 0 || (unsigned char)text[start - 1] < 0xc0)
-        return size;
-    unsigned char lead = (unsigned char)text[start - 1];
-    size_t width = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    return size - (start - 1) < width ? start - 1 : size;
-}
-
 static void write_line(const char *line, size_t size)
 {
     ssize_t written;
@@ -139,7 +128,7 @@ log_line(enum gw_log_level level, const char *part, const char *format, va_list 
     size_t size = write_prefix(line, room, level, part);
     size += write_escaped(line + size, room - size, text, &is_cut);
     if (is_cut) {
-        size = trim_partial_character(line, size);
+        size = tl_utf8_whole(line, size);
         memcpy(line + size, ellipsis, sizeof ellipsis - 1);
         size += sizeof ellipsis - 1;
     } else {
@@ -156,14 +145,12 @@ static bool take_line(enum gw_log_level level, unsigned *left_out)
         _Atomic int64_t second;
         atomic_uint lines;
     } budgets[LEVEL_COUNT];
-    struct timespec now;
     *left_out = 0;
     if (level == GW_LOG_DEBUG)
         return true;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t now = tl_monotonic_ms() / 1000;
     int64_t second = atomic_load(&budgets[level].second);
-    if (second != now.tv_sec &&
-        atomic_compare_exchange_strong(&budgets[level].second, &second, now.tv_sec)) {
+    if (second != now && atomic_compare_exchange_strong(&budgets[level].second, &second, now)) {
         unsigned lines = atomic_exchange(&budgets[level].lines, 0);
         *left_out = lines > LINES_A_SECOND ? lines - LINES_A_SECOND : 0;
     }

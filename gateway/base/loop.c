@@ -228,7 +228,7 @@ static void run_input(struct gw_loop *loop, bool may_wait)
     deliver_messages(loop);
 }
 
-// A deadline that was due at `now`, or NULL. Looked up anew for each, since what runs may add and
+// A deadline that was due at `now`, or NULL. Looked up again for each, since what runs may add and
 // remove deadlines and queues; what it starts is due later than `now`.
 static struct gw_deadline *find_due(const struct gw_loop *loop, int64_t now)
 {
@@ -420,7 +420,7 @@ void gw_loop_post(struct gw_loop *loop, struct gw_loop_message *message)
         message->next = newest;
     while (!atomic_compare_exchange_weak_explicit(&loop->messages, &newest, message,
                                                   memory_order_release, memory_order_relaxed));
-    // Whoever found the box empty wakes the loop; that wake-up is good for all that follow it.
+    // The thread that found the box empty wakes the loop; all that follow share that wake-up.
     // The loop's own turn looks into it before it waits again.
     if (!newest && loop != current)
         uv_async_send(&loop->wakeup);

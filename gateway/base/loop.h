@@ -60,8 +60,8 @@ int64_t gw_loop_now(const struct gw_loop *loop);
 int64_t gw_loop_before(const struct gw_loop *loop);
 
 // Replaces that clock, which must never step back, before the first deadline is started. Deadlines
-// follow it at the next turn; the wait for input does not, so whoever moves the clock sees to it
-// that there is a turn. NULL restores the real one.
+// follow it at the next turn; the wait for input does not, so the caller that moves the clock has
+// to cause a turn. NULL restores the real one.
 void gw_loop_set_clock(struct gw_loop *loop, int64_t (*clock)(void *arg), void *arg);
 
 // A read buffer that all connections of the loop share, valid during one callback.
@@ -78,7 +78,7 @@ struct gw_task {
 
 void gw_task_init(struct gw_task *task, void (*run)(struct gw_task *task));
 // Has it run once. What a phase's own tasks schedule for that phase runs in the next turn, so that
-// no phase goes on for ever. Scheduling what is scheduled already changes nothing. A task may be
+// every phase ends. Scheduling what is scheduled already changes nothing. A task may be
 // freed while it runs; otherwise it must be cancelled first.
 void gw_task_schedule(struct gw_loop *loop, enum gw_phase phase, struct gw_task *task);
 // No effect on one that is not scheduled.
@@ -114,7 +114,7 @@ void gw_deadline_queue_fini(struct gw_deadline_queue *queue);
 struct gw_deadline_queue *gw_loop_deadlines(struct gw_loop *loop, int64_t delay_ms);
 
 void gw_deadline_init(struct gw_deadline *deadline, void (*expired)(struct gw_deadline *deadline));
-// Starts it in `queue`, or starts it anew (also from another queue). It runs out once, in the
+// Starts it in `queue`, or restarts it (also from another queue). It runs out once, in the
 // deadlines phase; `expired` may start it again, or free it.
 void gw_deadline_start(struct gw_deadline_queue *queue, struct gw_deadline *deadline);
 // No effect on one that is not started.
@@ -136,7 +136,7 @@ struct gw_loop_message {
 };
 
 // Posts from any thread; delivered in order. Never blocks, takes no lock. The loop must outlive the
-// call. The box has no bound of its own: whoever posts must have one.
+// call. The box has no bound of its own: the callers must have one.
 void gw_loop_post(struct gw_loop *loop, struct gw_loop_message *message);
 
 #endif

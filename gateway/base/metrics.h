@@ -14,13 +14,12 @@
 #define GW_DROPPED(reason)          "talus_deliveries_dropped_total{reason=\"" reason "\"}"
 
 // X(identifier, type, "name{labels}", "help"): rows of one name stand together, and the first one's
-// help is that of all. Of the deliveries holds, once nothing is under way and nobody may come back:
+// help is that of all. Of deliveries, once nothing is under way and no client is suspended:
 // published = delivered + recovered + the sum of dropped. See docs/gateway.md.
 #define GW_METRICS(X)                                                                              \
     X(CONNECTIONS, gauge, "talus_connections", "Open TCP and Unix connections")                    \
     X(CONNECTIONS_TOTAL, counter, "talus_connections_total", "Connections accepted")               \
-    X(ACCEPT_FAILED, counter, "talus_accept_failed_total",                                         \
-      "Connections that could not be accepted")                                                    \
+    X(ACCEPT_FAILED, counter, "talus_accept_failed_total", "Connections that were not accepted")   \
     X(HTTP_REQUESTS, counter, "talus_http_requests_total", "HTTP requests read")                   \
     X(HTTP_ERRORS, counter, "talus_http_errors_total", "HTTP requests answered with 4xx or 5xx")   \
     X(HTTP_MALFORMED, counter, "talus_http_malformed_total", "Requests that are not valid HTTP")   \
@@ -74,21 +73,22 @@
     X(BUS_RECEIVE_DROPPED, counter, "talus_bus_receive_dropped_total",                             \
       "Bus messages dropped because too many waited; they are requested again")                    \
     X(BUS_DIRECTORY_OVERFLOWS, counter, "talus_bus_directory_overflows_total",                     \
-      "Overflows of the watch on the bus directory")                                               \
+      "Times that the bus directory changed too fast; all sessions got a gap")                     \
     X(BUS_MALFORMED, counter, "talus_bus_malformed_total",                                         \
       "Bus messages that are not valid events")                                                    \
     X(BUS_OVER_BOUNDS, counter, "talus_bus_over_bounds_total",                                     \
       "Bus events that are too large, too deep or have too many binary values")                    \
-    X(BUS_REFUSED, counter, "talus_bus_refused_total", "Bus events that could not be delivered")   \
+    X(BUS_REFUSED, counter, "talus_bus_refused_total",                                             \
+      "Bus events that clients were sent a gap for, or were closed for")                           \
     X(BUS_HELD_UP, counter, "talus_bus_held_up_total",                                             \
       "Times that receiving from the bus waited for a worker to catch up")                         \
     X(BUS_PRESENCE_LOST, counter, "talus_bus_presence_lost_total",                                 \
-      "Presence events that could not be published")                                               \
+      "Presence events that were not published")                                                   \
     X(SUSPENDED, gauge, "talus_departed_clients",                                                  \
       "Suspended clients, which can still be recovered")                                           \
     X(RECOVERED, counter, "talus_recovered_total", "Clients whose connection state was recovered") \
     X(NOT_RECOVERED, counter, "talus_not_recovered_total",                                         \
-      "Clients that asked for recovery and got a new session")                                     \
+      "Clients that asked for recovery and had to start anew")                                     \
     X(TAKEN_OVER, counter, "talus_taken_over_total",                                               \
       "Clients recovered while their old connection was still open; it was closed")                \
     X(RECOVERY_BYTES, gauge, "talus_recovery_log_bytes",                                           \

@@ -1,26 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Ids from getrandom, which is asked for many at once: clients come in thousands. 15 bytes are 20
-// characters of base64 without padding.
+// Ids from the random source, which is asked for many at once: clients come in thousands. 15 bytes
+// are 20 characters of base64 without padding.
 #include "gateway/base/random.h"
 
-#include <errno.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/types.h>
+
+#include "common/base64.h"
+#include "common/random.h"
 
 enum { ID_BYTES = 15, POOL_IDS = 16 };
-
-static const char ALPHABET[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-static bool fill_random(uint8_t *bytes, size_t size)
-{
-    ssize_t got;
-    do
-        got = getrandom(bytes, size, 0);
-    while (got < 0 && errno == EINTR);
-    return got == (ssize_t)size; // requests of up to 256 bytes are never cut short
-}
 
 // Bytes that no id was made of, nor ever will be again.
 static bool take_random(uint8_t bytes[ID_BYTES])
@@ -28,7 +17,7 @@ static bool take_random(uint8_t bytes[ID_BYTES])
     static _Thread_local uint8_t pool[POOL_IDS * ID_BYTES];
     static _Thread_local unsigned left;
     if (left == 0) {
-        if (!fill_random(pool, sizeof pool))
+        if (!tl_random_bytes(pool, sizeof pool))
             return false;
         left = POOL_IDS;
     }
@@ -43,21 +32,8 @@ bool gw_random_id(char out[GW_ID_SIZE + 1])
     uint8_t bytes[ID_BYTES];
     if (!take_random(bytes))
         return false;
-    char *at = out;
-    for (int i = 0; i < ID_BYTES; i += 3) {
-        uint32_t group = (uint32_t)bytes[i] << 16 | (uint32_t)bytes[i + 1] << 8 | bytes[i + 2];
-        for (int shift = 18; shift >= 0; shift -= 6)
-            *at++ = ALPHABET[group >> shift & 63];
-    }
-    *at = '\0';
+    out[tl_base64url_encode(bytes, ID_BYTES, out)] = '\0';
     return true;
-}
-
-// What the character stands for; -1: nothing.
-static int digit(char c)
-{
-    const char *at = c ? strchr(ALPHABET, c) : NULL;
-    return at ? (int)(at - ALPHABET) : -1;
 }
 
 // The sum of what all characters but the last stand for; -1: one of them stands for nothing.
@@ -65,7 +41,7 @@ static int sum_digits(const char *id)
 {
     int sum = 0;
     for (int i = 0; i < GW_ID_SIZE - 1; i++) {
-        int value = digit(id[i]);
+        int value = tl_base64url_value(id[i]);
         if (value < 0)
             return -1;
         sum += value;
@@ -77,13 +53,13 @@ bool gw_random_id_tagged(char out[GW_ID_SIZE + 1], unsigned tag)
 {
     if (!gw_random_id(out))
         return false;
-    out[GW_ID_SIZE - 1] = ALPHABET[((unsigned)sum_digits(out) + tag) % GW_ID_TAGS_MAX];
+    out[GW_ID_SIZE - 1] = tl_base64url_char(((unsigned)sum_digits(out) + tag) % GW_ID_TAGS_MAX);
     return true;
 }
 
 int gw_id_tag(const char *id)
 {
     int sum = strlen(id) == GW_ID_SIZE ? sum_digits(id) : -1;
-    int last = sum >= 0 ? digit(id[GW_ID_SIZE - 1]) : -1;
+    int last = sum >= 0 ? tl_base64url_value(id[GW_ID_SIZE - 1]) : -1;
     return last >= 0 ? (int)((unsigned)(last - sum) % GW_ID_TAGS_MAX) : -1;
 }

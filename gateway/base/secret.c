@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "common/base64.h"
+
 enum { KEY_BYTES = 32, SECRET_BYTES = 15 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -26,6 +28,6 @@ bool gw_secret_of(const char *id, char out[GW_SECRET_SIZE + 1])
     if (!has_key ||
         !HMAC(EVP_sha256(), key, sizeof key, (const uint8_t *)id, strlen(id), digest, NULL))
         return false;
-    EVP_EncodeBlock((uint8_t *)out, digest, SECRET_BYTES); // 15 bytes need no padding; adds the NUL
+    out[tl_base64_encode(digest, SECRET_BYTES, out)] = '\0'; // 15 bytes need no padding
     return true;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/utf8.h"
 #include "gateway/base/log.h"
 #include "gateway/bridge/internal.h"
 
@@ -43,18 +44,6 @@ void bridge_options_init(struct bridge_options *options)
     };
 }
 
-// As much of an endpoint, which may be of any length, as a line shows: whole characters of UTF-8.
-static int shown_size(const char *endpoint)
-{
-    size_t size = strnlen(endpoint, SHOWN_BYTES + 1);
-    if (size <= SHOWN_BYTES)
-        return (int)size;
-    size = SHOWN_BYTES;
-    while (size > SHOWN_BYTES - 3 && ((unsigned char)endpoint[size] & 0xc0) == 0x80)
-        size--;
-    return (int)size;
-}
-
 // Names the endpoint also where it is the default, since that is where people have to look.
 static bool complain(char *error, size_t error_size, const char *verb, const char *endpoint,
                      int result)
@@ -71,7 +60,7 @@ static bool complain(char *error, size_t error_size, const char *verb, const cha
         talus_error_t unknown = talus_default_endpoint(fallback, sizeof fallback);
         endpoint = unknown ? "(XDG_RUNTIME_DIR is too long)" : fallback;
     }
-    int size = shown_size(endpoint);
+    int size = (int)tl_utf8_cut(endpoint, SHOWN_BYTES); // as much as a line shows
     snprintf(error, error_size, "cannot %s on %s%.*s%s: %s", verb, source, size, endpoint,
              endpoint[size] ? "…" : "", reason);
     return false;

@@ -99,8 +99,8 @@ static void on_readable(uv_poll_t *watcher, int status, int events)
 
 // ---- Beginning and end
 
-// A client is owed the events for everybody from its CONNECT on, and is told no offset. So there
-// are no clients before they are live.
+// A client is owed the events for everybody from its CONNECT on, without an offset. So the gateway
+// accepts clients only once that subscription is live.
 static bool join_everybody(struct bridge *bridge)
 {
     const talus_delivery_t *delivery;
@@ -121,6 +121,7 @@ static bool join_everybody(struct bridge *bridge)
 
 bool bridge__bus_init(struct bridge *bridge)
 {
+    tl_table_init(&bridge->sessions);
     gw_task_init(&bridge->receive_task, on_receive_task);
     if (!bridge->options.loop)
         gw_loop_expect_messages(bridge->loop, true); // also while nothing is received
@@ -152,20 +153,21 @@ static void on_bus_watcher_closed(uv_handle_t *handle)
 
 void bridge__bus_fini(struct bridge *bridge)
 {
-    struct bridge_session *session;
-    struct bridge_session *next;
     bridge__catch_ups_fini(bridge);
     bridge__recovery_fini(bridge);
-    HASH_ITER(hh, bridge->sessions, session, next)
-    {
+    for (struct tl_node *node = tl_table_first(&bridge->sessions), *next; node; node = next) {
+        next = tl_table_next(&bridge->sessions, node);
+        struct bridge_session *session = TL_TABLE_ENTRY(node, struct bridge_session, node);
         while (!tl_list_is_empty(&session->waiting)) {
             struct bridge_request *request =
                 TL_LIST_ENTRY(session->waiting.next, struct bridge_request, link);
             tl_list_remove(&request->link);
-            bridge__drop_request(&request->message); // its worker has ended: nobody waits for it
+            bridge__drop_request(
+                &request->message); // its worker has ended and does not wait for it
         }
         bridge__session_free(session);
     }
+    tl_table_fini(&bridge->sessions);
     gw_deadline_queue_fini(&bridge->linger);
     gw_task_cancel(&bridge->receive_task);
     if (bridge->bus_watcher) {

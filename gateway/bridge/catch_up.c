@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
-// Joins that say what the client has (`since`, an event id): what it missed is found in the
-// recovery log or, on a gateway that was not there, in the history of the event's broadcaster.
+// Joins with `since`, the id of the newest event that the client has. What it missed comes from the
+// recovery log or, on a gateway that was not subscribed before, from the history of the event's
+// broadcaster.
 //
 // A client that waits for a history is not in its session yet; the session is logged meanwhile.
-// When the history has come, the session's live stream may still be behind it: the client joins
+// When the history has arrived, the session's live stream may still be behind it: the client joins
 // when the stream has reached the history's end, so that nothing comes twice. What cannot be proven
-// complete is told by a gap, before what was found, or after it where that is its place.
+// complete becomes a gap, before or after what was found.
 //
-// So many histories are asked for at a time; further joins wait (catch_up_queue.c), and joins with
-// the same session and event share one history. A join that waits for too long is told a gap.
+// A bounded number of histories is requested at a time and other joins wait (catch_up_queue.c);
+// joins with the same session and event share one history. A join that waits too long gets a gap.
 //
-// An event id says nothing of the events of other broadcasters that came before it here: these the
-// client may have or not. So it is told that this is not known (a gap of nobody), unless there are
-// none, which each session remembers from its beginning on, however short the log is.
+// An event id says nothing about other broadcasters' events: the client may have them or not. So it
+// gets a gap without a broadcaster, unless there are no others; each session remembers that from
+// its beginning, however short the log is (origins.c).
 
 #include <string.h>
 
@@ -204,7 +205,7 @@ bool bridge__catch_up(struct bridge_session *session, struct bridge_request *req
         return false;
     // The newest event needs no history; nor is anything owed of a gateway's presence.
     if (is_newest || bridge__is_presence_id(request->since)) {
-        // An event that a gateway sent says nothing of those that nobody here has heard of.
+        // A gateway's own event says nothing about broadcasters that this gateway has not met.
         if (bridge__has_others(&session->origins, request->since, UINT64_MAX) ||
             session->newest[0] == '\0')
             tell_unproven(bridge, request);
@@ -238,19 +239,22 @@ static void tell_missing_before(struct bridge_catch_up *catch_up, const talus_ga
 
 // A broadcaster that is lost while it answers leaves a gap after what came of it, any other
 // incomplete answer one before.
-static void tell_missing(struct bridge_catch_up *catch_up, const talus_gap_t *gap)
+static void tell_missing(struct bridge_catch_up *catch_up, const talus_gap_t *missing)
 {
     uint64_t after;
-    if (catch_up->is_lost && tl_event_id_split(gap->after, &after) && after < catch_up->last)
-        bridge_missed_truncate(&catch_up->found,
-                               0); // it had a hole, and all of it counts as missing
+    talus_gap_t gap = *missing;
+    if (catch_up->is_lost && tl_event_id_split(gap.after, &after) && after < catch_up->last) {
+        // What came has a hole: all of it counts as missing, also what came before the hole.
+        bridge_missed_truncate(&catch_up->found, 0);
+        gap.after = catch_up->request->since;
+    }
     if (!catch_up->is_lost || bridge_missed_count(&catch_up->found) == 0) {
-        tell_missing_before(catch_up, gap);
+        tell_missing_before(catch_up, &gap);
         return;
     }
     note_incomplete(catch_up->request, BRIDGE_NO_ANSWER);
     struct bridge_encoded *encoded =
-        encoder_gap(catch_up->session->bridge->encoder, catch_up->request->session, gap);
+        encoder_gap(catch_up->session->bridge->encoder, catch_up->request->session, &gap);
     catch_up->is_cut |= !encoded || !bridge_missed_add(&catch_up->found, encoded, COPY_CAUGHT_UP);
     if (encoded)
         bridge_encoded_unref(encoded);
@@ -296,7 +300,7 @@ void bridge__on_recovered(struct bridge *bridge, const talus_recovered_t *recove
         recovered->gap || (catch_up->is_lost &&
                            session_log_find(&catch_up->session->log, catch_up->request->since) > 0);
     if (is_of_another_session(catch_up)) {
-        if (catch_up->session->newest[0] != '\0') // else nobody has sent anything to it
+        if (catch_up->session->newest[0] != '\0') // else no broadcaster is known to have sent to it
             tell_unproven(bridge, catch_up->request);
         let_join(catch_up);
         return;

@@ -6,12 +6,12 @@
 
 #include "gateway/bridge/internal.h"
 
-// A broadcaster that joins name. It is there while a history of it is asked for, or is to be.
+// A broadcaster that waiting joins name. It exists while a history of it is requested, or is to be.
 struct bridge_source {
-    UT_hash_handle hh;
+    struct tl_node node;  // of bridge->sources
     struct tl_list link;  // of bridge->catch_up_sources, while the queue is not empty
-    struct tl_list queue; // of those still to be asked for
-    size_t asked;         // histories that are asked for
+    struct tl_list queue; // of joins whose history is to be requested
+    size_t asked;         // histories that are requested
     char origin[TALUS_ORIGIN_MAX + 1];
 };
 
@@ -24,7 +24,7 @@ struct bridge_catch_up {
     struct bridge_source *source;   // NULL: that of a join for what the log has
     struct bridge_request *request; // the join
     uint64_t after;                 // seq of the client's event
-    uint64_t id;                    // of the question to the broadcaster
+    uint64_t id;                    // of the request to the broadcaster
     bool is_asked;
     bool is_known;     // the client's event is known to be one of the session
     uint64_t asked_at; // index of the newest event when it was asked
@@ -35,9 +35,9 @@ struct bridge_catch_up {
     bool is_answered;
     bool is_lost;     // the broadcaster did not answer …
     bool is_followed; // … but the stream goes on after the event, or after `end`
-    bool is_over;     // the stream has told that it is lost without end
-    bool is_cut;      // more than a client may miss, or no use
-    bool is_unproven; // of the other broadcasters, and that is told
+    bool is_over;     // the stream has reported the loss of the broadcaster
+    bool is_cut;      // what was found is too much, or cannot be used
+    bool is_unproven; // there are other broadcasters, and the client is told so
     struct bridge_missed found;
     enum bridge_incomplete cut_for; // of is_cut, if that is known
     struct gw_deadline deadline;

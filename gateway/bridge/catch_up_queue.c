@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// The joins with `since` that wait for a history: those that are still to be asked for, and those
-// that have been.
+// The joins with `since` that wait: for their history to be requested, and for the response.
 //
-// A broadcaster that stands still answers nothing for seconds, and whoever knows one of its events
-// can have it asked. So each has a queue of its own, they are asked in turn, one is asked for so
-// many at a time, and the last quarter is kept for those that are asked for nothing.
+// A broadcaster that stands still answers nothing for seconds, and any client that knows one of its
+// events can cause a request to it. So each broadcaster has a queue and they take turns; one has a
+// bounded number of requests at a time, and the last quarter of all requests is for broadcasters
+// without any.
 //
-// Joins whose events the log has are answered at once, unless their worker is behind: each answer
-// takes as much memory as a client may miss, until its worker has taken it.
+// Joins whose events the log has are answered at once, unless their worker is behind: an answer may
+// take as much memory as a client may miss, until its worker has taken it.
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,24 +20,21 @@
 // That of an event id. NULL: out of memory.
 static struct bridge_source *get_source(struct bridge *bridge, const char *id)
 {
-    char origin[TALUS_ORIGIN_MAX + 1] = "";
-    struct bridge_source *source;
     uint64_t seq;
-    memcpy(origin, id, tl_event_id_split(id, &seq));
-    HASH_FIND_STR(bridge->sources, origin, source);
-    if (source)
-        return source;
-    source = calloc(1, sizeof *source);
+    size_t size = tl_event_id_split(id, &seq);
+    struct tl_node *node = tl_table_find(&bridge->sources, id, size);
+    if (node)
+        return TL_TABLE_ENTRY(node, struct bridge_source, node);
+    struct bridge_source *source = calloc(1, sizeof *source);
     if (!source)
         return NULL;
-    strcpy(source->origin, origin);
+    memcpy(source->origin, id, size);
     tl_list_init(&source->link);
     tl_list_init(&source->queue);
-    HASH_ADD_STR(bridge->sources, origin, source);
-    if (source->hh.tbl)
-        return source;
-    free(source);
-    return NULL;
+    source->node.name = source->origin;
+    source->node.name_size = size;
+    tl_table_insert(&bridge->sources, &source->node);
+    return source;
 }
 
 // One has left its queue, or is not asked for any more.
@@ -48,7 +45,7 @@ static void release_source(struct bridge *bridge, struct bridge_source *source)
     tl_list_remove(&source->link);
     if (source->asked > 0)
         return;
-    HASH_DEL(bridge->sources, source);
+    tl_table_remove(&bridge->sources, &source->node);
     free(source);
 }
 
@@ -292,6 +289,7 @@ void bridge__catch_ups_init(struct bridge *bridge)
     tl_list_init(&bridge->catch_ups);
     tl_list_init(&bridge->catch_up_paced);
     tl_list_init(&bridge->catch_up_sources);
+    tl_table_init(&bridge->sources);
     gw_deadline_queue_init(&bridge->catch_up_deadlines, bridge->loop,
                            bridge->options.catch_up_stream_ms);
     gw_deadline_queue_init(&bridge->catch_up_queue_deadlines, bridge->loop,
@@ -324,4 +322,5 @@ void bridge__catch_ups_fini(struct bridge *bridge)
     }
     gw_deadline_queue_fini(&bridge->catch_up_deadlines);
     gw_deadline_queue_fini(&bridge->catch_up_queue_deadlines);
+    tl_table_fini(&bridge->sources);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The workers' part of recovery: saying what is known of a client that was cut off, and putting one
-// that comes back where it was.
+// The workers' part of recovery: describes a client that is cut off, and restores one that comes
+// back.
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,15 +11,14 @@
 
 // ---- Suspension
 
-// A client that was told to go, or went of its own accord, does not come back.
+// A client that disconnected on purpose, or was disconnected, cannot be recovered.
 static bool is_cut_off(const char *reason)
 {
     return strcmp(reason, "client namespace disconnect") != 0 &&
            strcmp(reason, "server namespace disconnect") != 0 && strcmp(reason, "parse error") != 0;
 }
 
-// What the client asked for and was not answered would be in doubt: it starts anew then, and asks
-// again.
+// The outcome of an unanswered request is in doubt: such a client is not recovered, and asks again.
 static bool is_idle(const struct client *client)
 {
     for (struct tl_list *at = client->memberships.next; at != &client->memberships; at = at->next) {
@@ -216,7 +215,7 @@ static void note_offset(struct sio_socket *socket, const char *offset)
         return;
     struct client_past *past = bridge__past_of(client);
     if (!past) {
-        sio_socket_drop(socket); // it would name that offset again, and nobody would know why
+        sio_socket_drop(socket); // else its joins would miss that offset in silence
         return;
     }
     strcpy(past->stale, offset);

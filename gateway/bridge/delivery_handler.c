@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
-// What the bus thread does with each delivery of the subscriber: events, gaps and the presence of
-// other gateways go to the log and to the workers.
+// Handles the subscriber's deliveries on the bus thread: events and gaps go to the log and to the
+// workers, the presence of other gateways to the workers.
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "common/event_id.h"
 #include "gateway/base/log.h"
 #include "gateway/bridge/internal.h"
 
 static void on_live(struct bridge *bridge, const talus_delivery_t *delivery)
 {
     struct bridge_session *session = bridge__find_session(bridge, delivery->session);
-    if (!delivery->live.complete) // libtalus says which session, and who is missing
+    if (!delivery->live.complete) // libtalus logs the session and the broadcasters
         gw_metric_add(&bridge->metrics, GW_BUS_JOIN_INCOMPLETE, 1);
     if (!session)
         return;
@@ -39,10 +40,11 @@ static void on_gap(struct bridge *bridge, const char *name, const talus_gap_t *g
     if (!session || bridge__is_used(session))
         gw_metric_add(&bridge->metrics, GW_BUS_GAPS, 1);
     struct bridge_encoded *encoded = encoder_gap(bridge->encoder, name, gap);
-    // Who comes back is told it where it belongs.
+    // A recovered client receives it in its place.
     bridge__log(bridge, session, encoded, NULL);
     if (!encoded) {
-        gw_log(GW_LOG_ERROR, "bridge", "out of memory: a gap of session %s was not reported", name);
+        gw_log(GW_LOG_ERROR, "bridge",
+               "out of memory: clients of session %s were not told that events are missing", name);
         return;
     }
     bridge__fan_out(bridge, session, encoded, NULL);
@@ -51,15 +53,15 @@ static void on_gap(struct bridge *bridge, const char *name, const talus_gap_t *g
         bridge__catch_ups_on_gap(session, gap);
 }
 
-// An event that cannot be said to clients is a gap of one.
+// An event that cannot be sent to clients is a gap of one.
 static void tell_refused(struct bridge *bridge, const struct bridge_session *session,
                          const talus_event_t *event)
 {
     char after[TALUS_ID_MAX + 1];
     char first[TALUS_ID_MAX + 1];
     const uint64_t before = event->prev ? event->prev : event->seq - 1;
-    snprintf(after, sizeof after, "%s.%" PRIu64, event->origin, before);
-    snprintf(first, sizeof first, "%s.%" PRIu64, event->origin, event->seq + 1);
+    tl_event_id_format(after, event->origin, before);
+    tl_event_id_format(first, event->origin, event->seq + 1);
     const talus_gap_t gap = {
         .origin = event->origin,
         .after = after,
@@ -69,8 +71,8 @@ static void tell_refused(struct bridge *bridge, const struct bridge_session *ses
     on_gap(bridge, session ? session->name : "", &gap);
 }
 
-// What another gateway says of its clients is told as what this one does: without an id, which
-// official clients would name as their offset when they come back, and in no log.
+// Presence of another gateway's clients is sent like that of this one's: without an id, which
+// official clients would name as their offset when they reconnect, and not logged.
 static void tell_presence(struct bridge *bridge, const struct bridge_session *session,
                           const talus_event_t *event)
 {
@@ -136,8 +138,6 @@ void bridge__on_delivery(struct bridge *bridge, const talus_delivery_t *delivery
         break;
     case TALUS_DELIVERY_RECOVERED:
         bridge__on_recovered(bridge, &delivery->recovered);
-        break;
-    default: // nothing else was asked for
         break;
     }
 }

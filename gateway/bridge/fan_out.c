@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Fans an encoded event out to the workers that have members in its session: a room message to
-// each, with a reference to the bytes. Bus thread.
+// Sends an encoded event to the workers that have members in its session: one room message each,
+// with a reference to the bytes. Bus thread.
 
 #include <stdlib.h>
 

@@ -9,13 +9,13 @@
 #include <talus.h>
 
 #include "common/buffer.h"
+#include "common/table.h"
 #include "gateway/base/chunk.h"
-#include "gateway/base/hash.h"
 #include "gateway/base/random.h"
 #include "gateway/bridge/bridge.h"
-#include "gateway/bridge/encode.h"
-#include "gateway/bridge/event_log.h"
-#include "gateway/bridge/missed.h"
+#include "gateway/bridge/events/encode.h"
+#include "gateway/bridge/events/event_log.h"
+#include "gateway/bridge/events/missed.h"
 
 #define BRIDGE_WORKERS_MAX 64
 #define BRIDGE_PENDING_MAX ((size_t)8 << 20) // bytes that may be under way to one worker
@@ -36,7 +36,7 @@ enum bridge_status {
     BRIDGE_UNKNOWN,     // RECOVER: nothing is known of it any more, or too little
 };
 
-// Why a join with `since` is told a gap. Where there are several reasons, the last one counts.
+// Why a join with `since` is told a gap. Of several reasons the last one in this list counts.
 enum bridge_incomplete {
     BRIDGE_COMPLETE,
     BRIDGE_UNPROVEN,       // the event does not say what the client has of others' events
@@ -73,7 +73,7 @@ struct bridge_suspension {
     char client[GW_ID_SIZE + 1];
     char stale[TALUS_ID_MAX + 1];    // the offset that it had when it connected, "" for none
     bool is_stale_since;             // … from which on its joins bring what came
-    bool is_unsure;                  // … but for what nobody knows
+    bool is_unsure;                  // … where what it has is not known
     struct bridge_log_position left; // newest event of the sessions that it has left
     uint64_t reached;                // index up to which its worker had given out events
     uint64_t pending;                // events that it was to get by then, and that were not written
@@ -84,7 +84,7 @@ struct bridge_suspension {
 };
 
 // Travels to the bus thread, waits there with its session until the subscription is live, and
-// travels back to be answered. Owned by whoever holds it.
+// travels back to be answered. Its present holder owns it.
 struct bridge_request {
     struct gw_loop_message message;
     struct tl_list link; // of session->waiting
@@ -151,16 +151,16 @@ struct bridge_worker {
     atomic_bool is_lost;                 // it is on its way
 };
 
-// Who has sent to a session, as far as `since` has to know: see origins.c.
+// The broadcasters that have sent to a session, as far as `since` needs them: see origins.c.
 struct bridge_origins {
-    char first[TALUS_ORIGIN_MAX + 1]; // whom it was heard from first; "": nobody yet
+    char first[TALUS_ORIGIN_MAX + 1]; // the first one; "": none yet
     uint64_t others;                  // index of the first event of another one; 0: it was before
                                       // the session was live; UINT64_MAX: there is none
 };
 
 // A session of the bus that clients are in or were in a moment ago. Bus thread.
 struct bridge_session {
-    UT_hash_handle hh;
+    struct tl_node node; // of bridge->sessions
     struct bridge *bridge;
     struct tl_list waiting; // requests, until it is live
     bool is_live;
@@ -203,20 +203,20 @@ struct bridge {
     struct gw_task receive_task;
     struct gw_deadline_queue linger;
     size_t lingering_count;
-    bool is_publishing_stuck;        // presence found the queue full, and it did not empty in time
-    struct bridge_session *sessions; // by name
+    bool is_publishing_stuck; // presence found the queue full, and it did not empty in time
+    struct tl_table sessions; // by name
     struct encoder *encoder;
     struct event_log log;
     struct session_log everybody;
     struct gw_deadline_queue log_deadlines;
-    struct gw_deadline log_deadline;    // lets go what is too old
-    struct bridge_suspended *suspended; // by client
+    struct gw_deadline log_deadline; // lets go what is too old
+    struct tl_table suspended;       // by client
     struct gw_deadline_queue suspended_deadlines;
     size_t suspended_count;
     size_t suspended_bytes;
     struct tl_list catch_ups; // histories that are asked for, for joins: see catch_up.c
     size_t catch_up_count;
-    struct bridge_source *sources;   // by broadcaster: the queues of those still to be asked for
+    struct tl_table sources;         // by broadcaster: the queues of those still to be asked for
     struct tl_list catch_up_sources; // whose queue has some, in turn
     struct tl_list catch_up_paced;   // joins for what the log has, whose worker is behind
     size_t catch_up_waiting;         // joins that wait for one of all these
@@ -285,8 +285,6 @@ void bridge__presence(struct bridge_session *session, const char *type, const ch
 // the bus is told.
 void bridge__tell_gone(struct bridge *bridge, const char *session, const char *client);
 
-// ---- join.c, bus thread
-
 // Counts a client in, and answers; or refuses, where the request's status says so.
 void bridge__join(struct bridge_session *session, struct bridge_request *request);
 
@@ -333,22 +331,22 @@ void bridge__origins_note(struct bridge_origins *origins, const talus_event_t *e
 bool bridge__is_gateway_presence(const talus_event_t *event);
 // Whether an id is of a gateway's broadcaster, which tells of nothing but presence.
 bool bridge__is_presence_id(const char *id);
-// Whether another one than that of an event id sent something before that index.
+// Whether a broadcaster other than that of an event id sent something before that index.
 bool bridge__has_others(const struct bridge_origins *origins, const char *id, uint64_t index);
 
 // ---- catch_up.c and catch_up_queue.c, bus thread
 
 void bridge__catch_ups_init(struct bridge *bridge);
 void bridge__catch_ups_fini(struct bridge *bridge);
-// Looks for what a client that joins a live session missed. True: it waits, and bridge__join
+// Finds what a client that joins a live session missed. True: it waits, and bridge__join
 // follows when that is known; false: it is in the request, or a gap is.
 bool bridge__catch_up(struct bridge_session *session, struct bridge_request *request);
-// Answers those that the log has the events for, as long as their workers are not behind.
+// Answers waiting joins whose events the log has, while their workers are not behind.
 void bridge__catch_ups_resume(struct bridge *bridge);
-// Asks for the histories that wait for that, as many as may be asked for at a time. Not while the
-// histories that are asked for are walked through: some joins may end.
+// Requests waiting histories, as many as allowed at a time. Not to be called while the requested
+// histories are walked through: some joins may end.
 void bridge__catch_ups_request(struct bridge *bridge);
-// Deliveries of what was asked for.
+// Deliveries of requested histories.
 void bridge__on_replayed(struct bridge *bridge, const talus_replayed_t *replayed);
 void bridge__on_recovered(struct bridge *bridge, const talus_recovered_t *recovered);
 // An event of the session has come, and is in the log.
@@ -366,9 +364,9 @@ void bridge__log(struct bridge *bridge, struct bridge_session *session,
                  struct bridge_encoded *encoded, const talus_event_t *event);
 // Keeps the suspension of a client that its sessions do not count any more, and takes it over.
 void bridge__suspend(struct bridge *bridge, struct bridge_suspension *suspension);
-// Gives up the client that was cut off longest ago. False: there is none.
+// Drops the client that has been suspended longest. False: there is none.
 bool bridge__forget_oldest(struct bridge *bridge);
-// Whether a client of that id was cut off and may come back.
+// Whether a client of that id is suspended.
 bool bridge__is_suspended(const struct bridge *bridge, const char *client);
 // Finds what a client that comes back missed. True: the request carries it; the client is to be
 // counted in its sessions again.
@@ -379,7 +377,7 @@ bool bridge__recover(struct bridge *bridge, struct bridge_request *request);
 struct client;
 
 // Asks whether a client that connects was here before. False: it says nothing of that, it was not
-// here, or memory is out: it starts anew.
+// here, or memory is out: it is not recovered.
 bool bridge__ask_recovery(struct bridge_worker *worker, struct sio_socket *socket,
                           const json_t *auth);
 void bridge__on_recovery_answer(struct bridge_request *request);
@@ -388,7 +386,7 @@ void bridge__on_recovery_answer(struct bridge_request *request);
 void bridge__on_search(struct gw_loop_message *message);
 // The client is gone: hands the requests that take its place to the bus thread.
 void bridge__hand_over(struct client *client);
-// A client starts anew: notes what it says that it got last. `auth`: its CONNECT, or NULL.
+// A client is not recovered: notes the offset that it names. `auth`: its CONNECT, or NULL.
 void bridge__begin_anew(struct sio_socket *socket, const json_t *auth);
 // Tells the bus thread that a client was cut off which may come back, or leaves that to
 // bridge__hand_over. False: it may not.

@@ -58,7 +58,6 @@ void bridge__free_membership(struct client *client, struct membership *membershi
         struct bridge_request *request =
             TL_LIST_ENTRY(membership->waiting.next, struct bridge_request, link);
         tl_list_remove(&request->link);
-        client->waiting_count--;
         sio_ack_drop(request->ack);
         bridge__free_request(request);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a worker keeps of its clients: in which sessions they are, and what of that matters if they
-// are cut off. For the bridge's files on the workers' side.
+// What a worker knows of its clients: their sessions, and what recovery needs. For the bridge's
+// files on the workers' side.
 #ifndef TALUS_GATEWAY_BRIDGE_MEMBERSHIPS_H
 #define TALUS_GATEWAY_BRIDGE_MEMBERSHIPS_H
 
@@ -13,7 +13,7 @@ struct membership {
     bool is_under_way;                  // a request of it is
     uint64_t joined;                    // index of the newest event of all when it joined
     bool is_since;                      // older ones were sent to it then
-    struct bridge_exclusion *exclusion; // NULL: the client was left out of nothing
+    struct bridge_exclusion *exclusion; // NULL: no event excluded the client
     char session[];
 };
 
@@ -24,17 +24,17 @@ struct client {
     unsigned membership_count;
     unsigned waiting_count;
     uint64_t connected;       // index of the newest event that the worker had given out then
-    struct client_past *past; // NULL: there is nothing to say
+    struct client_past *past; // NULL: nothing of it is known
 };
 
 // Rarely there.
 struct client_past {
     struct bridge_log_position left;   // newest event of the sessions that it has left
     struct bridge_exclusion exclusion; // of the events for everybody
-    uint64_t recovered;                // index up to which it was given all that it was owed, or 0
-    struct tl_list takers; // requests to come back of this very client, on other connections
+    uint64_t recovered;    // index up to which recovery gave it all that it was owed, or 0
+    struct tl_list takers; // requests of the same client for recovery, on other connections
     int64_t since_until;   // loop time up to which joins bring what came after `stale`; 0: never
-    bool is_unsure;        // up to then joins may miss something, and nobody knows what
+    bool is_unsure;        // up to then joins may miss something unknown
     char stale[TALUS_ID_MAX + 1];
 };
 
@@ -56,7 +56,7 @@ struct client_past *bridge__past_of(struct client *client);
 // will not be recovered where that matters.
 void bridge__note_left(struct client *client, const struct membership *membership,
                        const struct bridge_log_position *newest);
-// Notes that a client is left out of an event.
+// Notes that an event excludes a client (`skip`).
 void bridge__note_exclusion(struct bridge_worker *worker, const struct bridge_encoded *encoded);
 
 #endif

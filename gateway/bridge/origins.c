@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which broadcasters have sent to a session, as far as a join with `since` has to know: one event
-// id says nothing of the events of others. See catch_up.c.
+// Which broadcasters have sent to a session, as far as a join with `since` needs it: one event id
+// says nothing about the events of others. See catch_up.c.
 #include <string.h>
 
 #include "common/event_id.h"
@@ -52,7 +52,7 @@ void bridge__origins_note(struct bridge_origins *origins, const talus_event_t *e
         hear(origins, event->id, index);
 }
 
-// Whether another one than that of an event id sent something before that index.
+// Whether a broadcaster other than that of an event id sent something before that index.
 bool bridge__has_others(const struct bridge_origins *origins, const char *id, uint64_t index)
 {
     return origins->others < index || (origins->first[0] && !tl_event_id_is_of(id, origins->first));

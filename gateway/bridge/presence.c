@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Presence: tells the bus and the clients of a session that a client joined or left it. Bus thread.
+// Clients that come into a session: counts them in, and tells the bus and the session's clients who
+// joined and who left. Bus thread.
 
 #include <string.h>
 
@@ -20,8 +21,8 @@ static void tell_bus(struct bridge *bridge, const char *type, const char *sessio
                      const char *client)
 {
     int error = emit_presence(bridge, type, session, client);
-    // All clients of a large gateway may go at once. Sending waits for no subscriber, so the queue
-    // is soon empty; if it once was not, nobody waits for it again until it takes something.
+    // All clients of a large gateway may leave at once. Sending waits for no subscriber, so the
+    // queue empties soon; if it once did not, do not wait again until it has taken something.
     if (error == TALUS_EQUEUEFULL && !bridge->is_publishing_stuck &&
         talus_broadcaster_flush(bridge->broadcaster, FLUSH_MS) == 0)
         error = emit_presence(bridge, type, session, client);
@@ -63,4 +64,39 @@ void bridge__tell_gone(struct bridge *bridge, const char *session, const char *c
         bridge__presence(found, talus_type_session_disconnected, client, NULL);
     else
         tell_bus(bridge, talus_type_session_disconnected, session, client);
+}
+
+// ---- The end of a join
+
+static void count_incomplete(struct bridge *bridge, const struct bridge_request *request)
+{
+    static const enum gw_metric metrics[] = {
+        [BRIDGE_UNPROVEN] = GW_SINCE_UNPROVEN,
+        [BRIDGE_NO_HISTORY] = GW_SINCE_HISTORY,
+        [BRIDGE_NO_ANSWER] = GW_SINCE_NO_ANSWER,
+        [BRIDGE_TOO_MUCH] = GW_SINCE_TOO_MUCH,
+        [BRIDGE_STREAM_TIMEOUT] = GW_SINCE_STREAM_TIMEOUT,
+        [BRIDGE_QUEUE_TIMEOUT] = GW_SINCE_QUEUE_TIMEOUT,
+        [BRIDGE_QUEUE_FULL] = GW_SINCE_QUEUE_FULL,
+    };
+    if (request->incomplete != BRIDGE_COMPLETE)
+        gw_metric_add(&bridge->metrics, metrics[request->incomplete], 1);
+}
+
+void bridge__join(struct bridge_session *session, struct bridge_request *request)
+{
+    if (request->status != BRIDGE_OK) {
+        bridge__answer(request, request->status);
+        bridge__linger_if_unused(session);
+        return;
+    }
+    count_incomplete(session->bridge, request);
+    if (!request->is_member) {
+        bridge__count_in(session, request->worker);
+        bridge__presence(session, talus_type_session_connected, request->client, request);
+    }
+    request->active_clients = session->clients;
+    request->index = session->bridge->log.newest;
+    strcpy(request->offset, session->newest);
+    bridge__answer(request, BRIDGE_OK);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What the bus thread does with the requests of the workers.
 //
-// A session that nobody has asked for yet is subscribed to, and its requests wait until the
-// subscription is live; from then on requests are handled at once.
+// The first request for a session subscribes to it; requests wait until the subscription is live,
+// and are handled at once from then on.
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +45,7 @@ static void suspend(struct bridge *bridge, struct bridge_request *request, enum 
     bridge__suspend(bridge, suspension);
 }
 
-// The client is in its sessions again, unless `presence` says that they never heard otherwise.
+// Counts the client in its sessions again; with QUIETLY they were not told that it had left.
 static void restore(struct bridge *bridge, struct bridge_request *request, enum presence presence)
 {
     const struct bridge_suspension *suspension = request->suspension;
@@ -67,7 +67,7 @@ static void recover_suspended(struct bridge *bridge, struct bridge_request *requ
         bridge__answer(request, BRIDGE_UNKNOWN);
 }
 
-// A client took its own place: the sessions hear of it only if it does not get it.
+// A client takes over its own connection: the sessions are told only if recovery fails.
 static void take_over(struct bridge *bridge, struct bridge_request *request)
 {
     struct bridge_suspension *left = request->suspension;
@@ -87,8 +87,8 @@ static void take_over(struct bridge *bridge, struct bridge_request *request)
     free(names);
 }
 
-// A client that is not known to be cut off may still have a connection that is dead: the workers
-// are asked, one after the other. The one that has it ends it.
+// A client that is not suspended may still have a connection that is dead: ask the workers, one
+// after the other; the one that has the connection ends it.
 static void recover(struct bridge *bridge, struct bridge_request *request)
 {
     if (request->suspension) {
@@ -118,7 +118,7 @@ void bridge__work_off(struct bridge_session *session, struct bridge_request *req
 // keep all others out for the whole window.
 static void make_room(struct bridge *bridge)
 {
-    while (HASH_COUNT(bridge->sessions) >= bridge->options.max_bus_sessions)
+    while (bridge->sessions.count >= bridge->options.max_bus_sessions)
         if (!bridge__evict_lingering(bridge) && !bridge__forget_oldest(bridge))
             return;
 }
@@ -133,7 +133,6 @@ void bridge__on_request(struct gw_loop_message *message)
 {
     struct bridge_request *request = TL_LIST_ENTRY(message, struct bridge_request, message);
     struct bridge *bridge = request->worker->bridge;
-    tl_list_init(&request->link);
     if (request->command == BRIDGE_SUSPEND || request->command == BRIDGE_RECOVER) {
         if (request->command == BRIDGE_RECOVER) {
             recover(bridge, request);

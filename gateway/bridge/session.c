@@ -12,9 +12,8 @@
 
 struct bridge_session *bridge__find_session(const struct bridge *bridge, const char *name)
 {
-    struct bridge_session *session;
-    HASH_FIND_STR(bridge->sessions, name, session);
-    return session;
+    struct tl_node *node = tl_table_find(&bridge->sessions, name, strlen(name));
+    return node ? TL_TABLE_ENTRY(node, struct bridge_session, node) : NULL;
 }
 
 static void stop_lingering(struct bridge_session *session)
@@ -30,7 +29,7 @@ void bridge__session_free(struct bridge_session *session)
     struct bridge *bridge = session->bridge;
     stop_lingering(session);
     session_log_fini(&bridge->log, &session->log);
-    HASH_DEL(bridge->sessions, session);
+    tl_table_remove(&bridge->sessions, &session->node);
     gw_metric_add(&bridge->metrics, GW_BUS_SESSIONS, -1);
     free(session);
 }
@@ -100,11 +99,9 @@ struct bridge_session *bridge__session_new(struct bridge *bridge, const char *na
     session_log_init(&session->log);
     bridge__origins_init(&session->origins);
     gw_deadline_init(&session->linger, on_linger_over);
-    HASH_ADD_KEYPTR(hh, bridge->sessions, session->name, name_size - 1, session);
-    if (!session->hh.tbl) {
-        free(session);
-        return NULL;
-    }
+    session->node.name = session->name;
+    session->node.name_size = name_size - 1;
+    tl_table_insert(&bridge->sessions, &session->node);
     gw_metric_add(&bridge->metrics, GW_BUS_SESSIONS, 1);
     talus_error_t error = talus_subscriber_join(bridge->subscriber, name);
     if (error) {

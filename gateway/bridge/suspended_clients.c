@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-// The bus thread's part of recovery: the log, and who was cut off and may come back.
+// The bus thread's part of recovery: the log, and the suspended clients.
 //
-// A session that a suspended client was in stays subscribed to and logged until the client comes or
-// its time is over. What it is owed is in each of its sessions what came after its join and after
-// its offset; if one of the logs does not reach back that far, or the offset is unknown, the client
-// starts anew and knows it.
+// A session that a suspended client was in stays subscribed to and logged until the client comes
+// back or its window is over. In each of its sessions the client is owed what came after its join
+// and after its offset. If one of the logs does not reach back that far, or the offset is unknown,
+// the client is not recovered, and sees that.
 //
-// Accounting: a suspended client is owed the events that it was given and that were not written,
-// and those that came to its sessions since; these are published when the suspension ends. Either
-// they are given to the client again, or they are dropped. What it gets beside them was written
+// Accounting: a suspended client is owed the events that were queued for it and not written, and
+// those that came to its sessions since, which count as published when the suspension ends. All of
+// them are either sent to the recovered client or dropped. Whatever else it is sent was written
 // before.
 
 #include <stdlib.h>
@@ -20,11 +20,18 @@
 #define LOG_PERIOD_MS 1000 // between two looks for what is too old, while nothing comes
 
 struct bridge_suspended {
-    UT_hash_handle hh; // of bridge->suspended
+    struct tl_node node; // of bridge->suspended
     struct gw_deadline deadline;
     struct bridge *bridge;
     struct bridge_suspension *suspension;
 };
+
+// NULL: nothing is kept of that client.
+static struct bridge_suspended *find_suspended(const struct bridge *bridge, const char *client)
+{
+    struct tl_node *node = tl_table_find(&bridge->suspended, client, strlen(client));
+    return node ? TL_TABLE_ENTRY(node, struct bridge_suspended, node) : NULL;
+}
 
 // ---- The log
 
@@ -45,14 +52,14 @@ static uint64_t *while_away_in(struct bridge_suspension *suspension, const char 
     return NULL;
 }
 
-// The event counts for all that may come back to the session, but for the one that it leaves out.
+// The event counts for all suspended clients of the session except the one that `skip` excludes.
 static void count_published(struct bridge *bridge, struct session_log *log,
                             const struct bridge_encoded *encoded)
 {
     struct bridge_suspended *suspended = NULL;
     log->published++;
     if (encoded->except[0] != '\0')
-        HASH_FIND_STR(bridge->suspended, encoded->except, suspended);
+        suspended = find_suspended(bridge, encoded->except);
     uint64_t *while_away =
         suspended ? while_away_in(suspended->suspension, encoded->session) : NULL;
     if (while_away)
@@ -135,13 +142,13 @@ static void end_counting(struct bridge *bridge, struct bridge_suspension *suspen
     suspension->reached = bridge->log.newest;
 }
 
-// Whom no session counts any more. Returns the suspension.
+// Takes a suspended client out of everything. Returns the suspension.
 static struct bridge_suspension *remove_suspended(struct bridge_suspended *suspended)
 {
     struct bridge *bridge = suspended->bridge;
     struct bridge_suspension *suspension = suspended->suspension;
     gw_deadline_stop(&suspended->deadline);
-    HASH_DEL(bridge->suspended, suspended);
+    tl_table_remove(&bridge->suspended, &suspended->node);
     end_counting(bridge, suspension);
     bridge->suspended_count--;
     bridge->suspended_bytes -= size_of(suspension);
@@ -152,7 +159,7 @@ static struct bridge_suspension *remove_suspended(struct bridge_suspended *suspe
     return suspension;
 }
 
-// Lets the sessions go where this was the last one.
+// Lets the sessions linger that were held for this client alone.
 static void release_sessions(struct bridge *bridge, const struct bridge_suspension *suspension)
 {
     for (unsigned i = 1; i < suspension->membership_count; i++) {
@@ -197,12 +204,10 @@ static struct bridge_suspended *add_suspended(struct bridge *bridge,
     suspended->bridge = bridge;
     suspended->suspension = suspension;
     gw_deadline_init(&suspended->deadline, on_window_over);
-    HASH_ADD_KEYPTR(hh, bridge->suspended, suspension->client, strlen(suspension->client),
-                    suspended);
-    if (suspended->hh.tbl)
-        return suspended;
-    free(suspended);
-    return NULL;
+    suspended->node.name = suspension->client;
+    suspended->node.name_size = strlen(suspension->client);
+    tl_table_insert(&bridge->suspended, &suspended->node);
+    return suspended;
 }
 
 void bridge__suspend(struct bridge *bridge, struct bridge_suspension *suspension)
@@ -230,7 +235,8 @@ void bridge__suspend(struct bridge *bridge, struct bridge_suspension *suspension
 
 // ---- Coming back
 
-// Who joined with `since` is known to have got what it was sent then if it got something newer.
+// Whether it is unknown that a client has what followed its join with `since`: it has if it
+// received something newer.
 static bool may_miss_older(const struct bridge_suspension *suspension, uint64_t offset)
 {
     for (unsigned i = 0; i < suspension->membership_count; i++)
@@ -245,7 +251,7 @@ static bool find_offset(struct bridge *bridge, const struct bridge_suspension *s
 {
     *index = 0;
     if (offset[0] == '\0' || strcmp(offset, suspension->stale) == 0)
-        return true; // it got nothing since it connected
+        return true; // it has received nothing since it connected
     if (strcmp(offset, suspension->left.id) == 0)
         *index = suspension->left.index;
     for (unsigned i = 0; i < suspension->membership_count && *index == 0; i++) {
@@ -271,7 +277,7 @@ static bool collect(struct bridge_request *request, const struct bridge_suspensi
     return true;
 }
 
-// What the client is owed and does not get is of sessions that it has left, or it says that it has
+// What the client is owed and not sent belongs to sessions that it has left, or it says that it has
 // it.
 static void account_recovered(struct bridge *bridge, struct bridge_suspension *suspension,
                               const struct bridge_missed *missed)
@@ -283,7 +289,8 @@ static void account_recovered(struct bridge *bridge, struct bridge_suspension *s
     if (recovered >
         suspension->pending) { // memory was out for a room message, whose copies were dropped then
         gw_log(GW_LOG_WARNING, "recovery",
-               "client %s is sent more copies than were counted as pending", suspension->client);
+               "client %s is sent more copies than were due to it: memory ran out before",
+               suspension->client);
         gw_metric_add(&bridge->metrics, GW_PUBLISHED, (int64_t)(recovered - suspension->pending));
     } else {
         gw_metrics_drop(&bridge->metrics, GW_DROPPED_LEFT, suspension->client,
@@ -292,7 +299,7 @@ static void account_recovered(struct bridge *bridge, struct bridge_suspension *s
     suspension->pending = recovered;
 }
 
-// What the client has of a session, or was never to have.
+// The index up to which the client has a session's events, or was excluded from them.
 static uint64_t first_pending_after(const struct bridge_suspended_membership *membership,
                                     uint64_t offset)
 {
@@ -324,15 +331,12 @@ static bool find_missed(struct bridge *bridge, const struct bridge_suspension *s
 
 bool bridge__is_suspended(const struct bridge *bridge, const char *client)
 {
-    struct bridge_suspended *suspended;
-    HASH_FIND_STR(bridge->suspended, client, suspended);
-    return suspended != NULL;
+    return find_suspended(bridge, client) != NULL;
 }
 
 bool bridge__recover(struct bridge *bridge, struct bridge_request *request)
 {
-    struct bridge_suspended *suspended;
-    HASH_FIND_STR(bridge->suspended, request->past, suspended);
+    struct bridge_suspended *suspended = find_suspended(bridge, request->past);
     bridge_missed_init(&request->missed, bridge->options.max_missed);
     bool is_found = suspended && find_missed(bridge, suspended->suspension, request);
     gw_metric_add(&bridge->metrics, is_found ? GW_RECOVERED : GW_NOT_RECOVERED, 1);
@@ -354,10 +358,11 @@ static int64_t window_of(const struct bridge *bridge)
 
 void bridge__recovery_init(struct bridge *bridge)
 {
-    // What a client has not got was sent at most so long before it was seen to be gone.
+    // What a client has not received was sent at most this long before it was suspended.
     event_log_init(&bridge->log, bridge->options.recovery_bytes,
                    window_of(bridge) + bridge->options.silence_ms);
     session_log_init(&bridge->everybody);
+    tl_table_init(&bridge->suspended);
     gw_deadline_init(&bridge->log_deadline, on_log_deadline);
     gw_deadline_queue_init(&bridge->log_deadlines, bridge->loop, LOG_PERIOD_MS);
     gw_deadline_queue_init(&bridge->suspended_deadlines, bridge->loop, window_of(bridge));
@@ -365,16 +370,16 @@ void bridge__recovery_init(struct bridge *bridge)
 
 void bridge__recovery_fini(struct bridge *bridge)
 {
-    struct bridge_suspended *suspended;
-    struct bridge_suspended *next;
-    HASH_ITER(hh, bridge->suspended, suspended, next)
-    {
-        struct bridge_suspension *suspension = remove_suspended(suspended);
+    for (struct tl_node *node = tl_table_first(&bridge->suspended), *next; node; node = next) {
+        next = tl_table_next(&bridge->suspended, node);
+        struct bridge_suspension *suspension =
+            remove_suspended(TL_TABLE_ENTRY(node, struct bridge_suspended, node));
         gw_metrics_drop(&bridge->metrics, GW_DROPPED_SHUTDOWN, suspension->client,
                         suspension->pending);
         free(suspension);
     }
     session_log_fini(&bridge->log, &bridge->everybody);
+    tl_table_fini(&bridge->suspended);
     gw_deadline_queue_fini(&bridge->log_deadlines);
     gw_deadline_queue_fini(&bridge->suspended_deadlines);
 }

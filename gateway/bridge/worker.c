@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The workers' side: what clients say in the two namespaces, and what they are told.
+// The workers' side: clients' requests in the two namespaces, and the answers.
 //
-// Each socket has a record of every session that it is in, or on its way into or out of. Of one
-// such record at most one request is under way at a time; what the client asks meanwhile waits its
-// turn. So the bus thread gets LEAVE and GONE only for clients that it counts.
+// Each socket has a record of every session that it is in, is joining or is leaving. A record has
+// at most one request under way; further requests wait. So the bus thread gets LEAVE and GONE only
+// for clients that it counts.
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +54,8 @@ static void refuse(struct sio_socket *socket, struct gw_metrics *metrics, const 
 
 // ---- Requests
 
-// Sends what waits at the membership, one after the other; a membership that nobody needs any more
-// goes.
+// Sends the membership's waiting requests, one after the other; frees a membership that is not
+// needed any more.
 static void pump(struct client *client, struct membership *membership)
 {
     while (!membership->is_under_way && !tl_list_is_empty(&membership->waiting)) {
@@ -77,8 +77,8 @@ static void pump(struct client *client, struct membership *membership)
         bridge__free_membership(client, membership);
 }
 
-// A client that could not be recovered said at its CONNECT what it got last. Pages that know
-// nothing of `since` are given what came after that.
+// A client that could not be recovered named its newest event at CONNECT. Pages that do not use
+// `since` receive what came after that.
 static void imply_since(const struct client *client, struct bridge_request *request)
 {
     const struct client_past *past = client->past;
@@ -147,7 +147,7 @@ static const char *since_of(const struct client *client, const struct sio_messag
     const json_t *since = json_object_get(json_array_get(message->args, 1), "since");
     if (!since || json_is_null(since))
         return "";
-    // It is said again in gaps, as it is.
+    // Gaps repeat it as it is.
     const char *text = json_string_value(since); // NULL: it is none
     if (text && tl_event_id_check(text, json_string_length(since)))
         return text;
@@ -239,7 +239,7 @@ static bool on_connect(struct sio_socket *socket, const json_t *auth, struct sio
 
 static void on_connection(struct sio_socket *socket, const json_t *auth, void *arg)
 {
-    // Without a record the client is told `unavailable` at each request.
+    // Without a record each request of the client is answered `unavailable`.
     bridge__new_client(arg, socket);
     bridge__begin_anew(socket, auth);
 }
@@ -266,7 +266,7 @@ static void on_disconnect(struct sio_socket *socket, const char *reason, void *a
     for (struct tl_list *at = client->memberships.next; at != &client->memberships; at = at->next) {
         const struct membership *membership = TL_LIST_ENTRY(at, struct membership, link);
         // While a LEAVE is under way the client is on its way out already. A JOIN under way, be it
-        // the first or one more, says GONE when it comes back and finds nobody here.
+        // the first or one more, says GONE when it comes back and the client is gone.
         if (!is_said && membership->is_joined && !membership->is_under_way)
             say_gone(client->worker, membership->session, sio_socket_id(socket));
     }
@@ -420,7 +420,8 @@ void bridge__on_room_message(struct gw_loop_message *message)
     work_off(worker, size);
 }
 
-// Whoever missed it comes back, and gets it from the log or hears that it starts anew.
+// Clients that missed it reconnect, and are given it from the log or see that they are not
+// recovered.
 void bridge__on_lost(struct gw_loop_message *message)
 {
     struct bridge_worker *worker = TL_LIST_ENTRY(message, struct bridge_worker, lost_message);

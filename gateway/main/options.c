@@ -16,6 +16,7 @@
 
 #include <talus/version.h>
 
+#include "common/option.h"
 #include "gateway/base/random.h"
 #include "gateway/main/config_file.h"
 #include "gateway/transport/address.h"
@@ -34,7 +35,8 @@ enum kind {
     LIST,    // of texts, joined with commas
     ORIGINS, // separate texts, and their number
     NUMBER,
-    SIZE,
+    TIME, // in milliseconds
+    SIZE, // in bytes
     PRESENCE,
     MODE, // octal
     LEVEL,
@@ -50,7 +52,7 @@ struct row {
     const char *help;
     const char *fallback; // the default; NULL: none
     enum kind kind;
-    unsigned long min; // NUMBER, SIZE
+    unsigned long min; // NUMBER, TIME, SIZE
     unsigned long max;
     size_t offset;       // in struct options
     size_t count_offset; // ORIGINS
@@ -59,7 +61,8 @@ struct row {
 #define AT(member) offsetof(struct options, member)
 
 static const struct row rows[] = {
-    {"listen", "HOST:PORT", "where to listen; also [IPV6]:PORT and unix:PATH; port 0 picks one",
+    {"listen", "HOST:PORT",
+     "where to listen; also [IPV6]:PORT and unix:PATH; port 0 means any free port",
      "127.0.0.1:3000", ADDRESS, 0, 0, AT(listen), 0},
     {"workers", "N", "event loops, each with a thread; by default one per core", NULL, NUMBER, 1,
      GW_ID_TAGS_MAX, AT(workers), 0},
@@ -76,12 +79,12 @@ static const struct row rows[] = {
     {"cors-origin", "ORIGIN",
      "origin whose pages may connect, repeatable; * for any, null for pages without one", NULL,
      ORIGINS, 0, 0, AT(cors_origins), AT(cors_origin_count)},
-    {"ping-interval", "MS", "time between heartbeats, milliseconds", "25000", NUMBER, 10, 86400000,
+    {"ping-interval", "MS", "time between heartbeats, milliseconds", "25000", TIME, 10, 86400000,
      AT(ping_interval_ms), 0},
-    {"ping-timeout", "MS", "how long a heartbeat may stay unanswered, milliseconds", "20000",
-     NUMBER, 10, 86400000, AT(ping_timeout_ms), 0},
+    {"ping-timeout", "MS", "how long a heartbeat may stay unanswered, milliseconds", "20000", TIME,
+     10, 86400000, AT(ping_timeout_ms), 0},
     {"connect-timeout", "MS", "how long a client may take to connect to a namespace, milliseconds",
-     "45000", NUMBER, 10, 86400000, AT(connect_timeout_ms), 0},
+     "45000", TIME, 10, 86400000, AT(connect_timeout_ms), 0},
     {"max-payload", "BYTES", "largest body or message that a client may send", "1000000", SIZE,
      1000, 100000000, AT(max_payload), 0},
     {"client-queue-bytes", "BYTES",
@@ -89,11 +92,12 @@ static const struct row rows[] = {
      1000000000, AT(client_queue_bytes), 0},
     {"max-sessions-per-client", "N", "sessions that one client may be in", "100", NUMBER, 1,
      1000000, AT(max_sessions_per_client), 0},
-    {"presence", "WHEN", "whether rooms are told of presence: always, never, or up to N clients",
+    {"presence", "WHEN",
+     "whether a room is told who joins and leaves: always, never, or only with up to N clients",
      "always", PRESENCE, 1, 1000000, AT(presence_limit), 0},
     {"recovery-window", "MS",
-     "how long a client that lost its connection can be recovered, milliseconds; 0: never",
-     "120000", NUMBER, 0, 86400000, AT(recovery_window_ms), 0},
+     "how long a client that lost its connection can be recovered, milliseconds; 0 disables it",
+     "120000", TIME, 0, 86400000, AT(recovery_window_ms), 0},
     {"recovery-bytes", "BYTES", "events kept for connection recovery, over all sessions",
      "67108864", SIZE, 0, 1000000000000, AT(recovery_bytes), 0},
     {"log-level", "LEVEL", "error, warning, info or debug", "info", LEVEL, 0, 0, AT(log_level), 0},
@@ -163,7 +167,7 @@ static void forget(struct texts *texts)
     texts->count = 0;
 }
 
-// Which of two was meant, nobody knows.
+// It cannot be known which of two was meant.
 static bool complain_twice(const char *name, const char *first, const char *second)
 {
     complain("%s: takes one value, and was given \"%s\" and \"%s\"", name, first, second);
@@ -237,9 +241,10 @@ static void print_help(void)
     printf("\n");
     print_words(
         0, "Each option can also be set by a variable, such as TALUS_GATEWAY_PING_INTERVAL, or "
-           "in the file. A flag beats a variable, a variable beats the file. Only what is "
-           "repeatable may be given twice in one of them. Several values of one variable are "
-           "separated by commas.");
+           "in the file. A flag overrides a variable, a variable overrides the file. Only a "
+           "repeatable option may be given twice in the same place. Several values of one "
+           "variable are separated by commas. MS may have a unit: 500ms, 5s, 2m, 1h. So may "
+           "BYTES: 64k is 64,000, 16MiB is 16,777,216.");
 }
 
 static enum options_result gather_flags(struct reading *reading, int argc, char **argv)
@@ -352,23 +357,36 @@ static bool gather_file(struct reading *reading)
 
 // ---- Checking and storing
 
-static bool parse_number(const char *text, unsigned long min, unsigned long max,
-                         unsigned long *number)
+// Reads a value of a kind that the command line has, too.
+static bool parse_value(const struct row *row, enum tl_option_kind kind, const char *text,
+                        const char *name, uint64_t *number)
 {
-    char *end;
-    errno = 0;
-    *number = strtoul(text, &end, 10);
-    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && *number >= min &&
-           *number <= max;
+    const struct tl_option taken = {.kind = kind, .min = (double)row->min, .max = (double)row->max};
+    struct tl_option_value value;
+    char why[2 * TEXT_MAX];
+    if (tl_option_parse(&taken, text, &value)) {
+        *number = value.integer;
+        return true;
+    }
+    tl_option_explain(&taken, text, why, sizeof why);
+    complain("%s %s", name, why);
+    return false;
 }
 
-static bool parse_mode(const char *text, unsigned long min, unsigned long max, unsigned *mode)
+// The clients of a session up to which presence is told.
+static bool parse_presence(const struct row *row, const char *text, const char *name, size_t *limit)
 {
-    size_t size = strlen(text);
-    if (size < 3 || size > 5 || strspn(text, "01234567") != size)
+    const struct tl_option taken = {
+        .kind = TL_OPTION_INTEGER, .min = (double)row->min, .max = (double)row->max};
+    struct tl_option_value value = {.integer = strcmp(text, "always") == 0 ? SIZE_MAX : 0};
+    bool is_word = value.integer > 0 || strcmp(text, "never") == 0;
+    if (!is_word && !tl_option_parse(&taken, text, &value)) {
+        complain("%s takes always, never or a number from %lu to %lu, not \"%s\"", name, row->min,
+                 row->max, text);
         return false;
-    *mode = (unsigned)strtoul(text, NULL, 8);
-    return *mode >= min && *mode <= max && (*mode & min) == min;
+    }
+    *limit = value.integer;
+    return true;
 }
 
 static bool check_address(const char *text, const char *name)
@@ -460,7 +478,8 @@ static bool store(const struct row *row, const struct texts *texts, const struct
     void *at = (char *)options + row->offset;
     const char *text = texts->count ? texts->values[texts->count - 1] : row->fallback;
     char name[NAME_SIZE];
-    unsigned long number = 0;
+    uint64_t number = 0;
+    bool is_good;
     if (!text)
         return true;
     name_at(row, texts->source, reading, name, sizeof name);
@@ -474,33 +493,23 @@ static bool store(const struct row *row, const struct texts *texts, const struct
     case ORIGINS:
         return check_origins(texts, name) && store_texts(row, at, texts, options);
     case NUMBER:
+        is_good = parse_value(row, TL_OPTION_INTEGER, text, name, &number);
+        *(unsigned *)at = (unsigned)number;
+        return is_good;
+    case TIME:
+        is_good = parse_value(row, TL_OPTION_MILLISECONDS, text, name, &number);
+        *(unsigned *)at = (unsigned)number;
+        return is_good;
     case SIZE:
-        if (!parse_number(text, row->min, row->max, &number)) {
-            complain("%s takes a number from %lu to %lu, not \"%s\"", name, row->min, row->max,
-                     text);
-            return false;
-        }
-        if (row->kind == SIZE)
-            *(size_t *)at = number;
-        else
-            *(unsigned *)at = (unsigned)number;
-        return true;
-    case PRESENCE:
-        if (strcmp(text, "always") == 0)
-            number = SIZE_MAX;
-        else if (strcmp(text, "never") != 0 && !parse_number(text, row->min, row->max, &number)) {
-            complain("%s takes always, never or a number from %lu to %lu, not \"%s\"", name,
-                     row->min, row->max, text);
-            return false;
-        }
+        is_good = parse_value(row, TL_OPTION_BYTES, text, name, &number);
         *(size_t *)at = number;
-        return true;
+        return is_good;
+    case PRESENCE:
+        return parse_presence(row, text, name, at);
     case MODE:
-        if (parse_mode(text, row->min, row->max, at))
-            return true;
-        complain("%s takes an octal mode from 0%lo to 0%lo, not \"%s\"", name, row->min, row->max,
-                 text);
-        return false;
+        is_good = parse_value(row, TL_OPTION_MODE, text, name, &number);
+        *(unsigned *)at = (unsigned)number;
+        return is_good;
     case LEVEL:
         if (gw_log_parse_level(text, at))
             return true;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The gateway's options: one table for flags, TALUS_GATEWAY_… variables, the configuration file and
-// --help. A flag beats a variable, a variable beats the file, the file beats the default.
+// --help. A flag overrides a variable, a variable the file, the file the default.
 #ifndef TALUS_GATEWAY_MAIN_OPTIONS_H
 #define TALUS_GATEWAY_MAIN_OPTIONS_H
 
@@ -28,7 +28,7 @@ struct options {
     size_t client_queue_bytes;
     unsigned max_sessions_per_client;
     size_t presence_limit;       // SIZE_MAX: always
-    unsigned recovery_window_ms; // 0: nobody comes back
+    unsigned recovery_window_ms; // 0: no recovery
     size_t recovery_bytes;
     enum gw_log_level log_level;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Invariants: what a worker has is touched by its own thread alone, while that runs; others write
 // to it by loop messages. No loop ends before all have drained or the time is up, so that what one
-// relays to another is answered, and nobody is counted in whom no worker knows any more. Loops are
+// relays to another is answered, and no client stays counted that no worker has any more. Loops are
 // destroyed after all servers, since servers write to loops.
 #include "gateway/main/workers.h"
 

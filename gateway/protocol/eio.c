@@ -3,52 +3,20 @@
 // base64 and text that needs repair go through the caller's scratch buffer.
 #include "gateway/protocol/eio.h"
 
-#include <limits.h>
-#include <openssl/evp.h>
 #include <string.h>
 
+#include "common/base64.h"
 #include "common/utf8.h"
 #include "gateway/protocol/ws.h"
 
-enum { BASE64_MARK = 'b', NO_DIGIT = -1 };
+enum { BASE64_MARK = 'b' };
 
-static int base64_digit(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    if (c == '+' || c == '-')
-        return 62;
-    if (c == '/' || c == '_')
-        return 63;
-    return NO_DIGIT;
-}
-
-// Decodes what libcrypto would refuse too; see the header. Six bits that are left over at the end
-// make no byte and are dropped.
 static bool append_base64_decoded(struct tl_buffer *out, const uint8_t *text, size_t size)
 {
-    uint8_t *to = tl_buffer_reserve(out, size / 4 * 3 + size % 4);
+    uint8_t *to = tl_buffer_reserve(out, tl_base64_decoded_max(size));
     if (!to)
         return false;
-    size_t count = 0;
-    uint32_t bits = 0;
-    unsigned bit_count = 0;
-    for (size_t at = 0; at < size && text[at] != '='; at++) {
-        int digit = base64_digit(text[at]);
-        if (digit == NO_DIGIT)
-            continue;
-        bits = bits << 6 | (uint32_t)digit;
-        bit_count += 6;
-        if (bit_count >= 8) {
-            bit_count -= 8;
-            to[count++] = (uint8_t)(bits >> bit_count);
-        }
-    }
-    tl_buffer_commit(out, count);
+    tl_buffer_commit(out, tl_base64_decode_leniently((const char *)text, size, to));
     return true;
 }
 
@@ -110,14 +78,11 @@ int eio_payload_next(const uint8_t *bytes, size_t size, size_t *position, struct
 
 static bool append_base64(struct tl_buffer *out, const uint8_t *bytes, size_t size)
 {
-    if (size > INT_MAX / 2)
-        return false;
-    size_t text_size = (size + 2) / 3 * 4;
-    uint8_t *to = tl_buffer_reserve(out, text_size + 1); // libcrypto ends it with a NUL
+    uint8_t *to =
+        size <= SIZE_MAX / 2 ? tl_buffer_reserve(out, tl_base64_encoded_size(size)) : NULL;
     if (!to)
         return false;
-    EVP_EncodeBlock(to, bytes, (int)size);
-    tl_buffer_commit(out, text_size);
+    tl_buffer_commit(out, tl_base64_encode(bytes, size, (char *)to));
     return true;
 }
 

@@ -4,6 +4,8 @@
 // a chunk size announces, before any of it is kept.
 #include "gateway/protocol/http_body.h"
 
+#include "common/hex.h"
+
 enum state {
     BY_LENGTH,
     CHUNK_SIZE,
@@ -63,17 +65,6 @@ bool http_body_drop(struct http_body *body, size_t max)
     return body->state == CHUNK_SIZE || announce(body);
 }
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 static enum http_result end_size_digits(struct http_body *body, enum state next)
 {
     if (body->digits == 0)
@@ -84,7 +75,7 @@ static enum http_result end_size_digits(struct http_body *body, enum state next)
 
 static enum http_result read_size_char(struct http_body *body, uint8_t c)
 {
-    int digit = hex_digit(c);
+    int digit = tl_hex_value((char)c);
     if (digit < 0)
         return c == '\r'  ? end_size_digits(body, CHUNK_SIZE_END)
                : c == ';' ? end_size_digits(body, CHUNK_EXTENSION)

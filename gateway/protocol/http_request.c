@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/hex.h"
 #include "gateway/protocol/http.h"
 
 enum { ABSENT = -1, UNUSABLE = -2 };
@@ -41,27 +42,13 @@ bool http_request_has_token(const struct http_request *request, const char *name
     return false;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 // Takes an escape (%XX), from *at on; -1 if it is none.
 static int decode_escape(const char **at)
 {
-    const char *text = *at;
-    int high = hex_digit(text[1]);
-    int low = high >= 0 ? hex_digit(text[2]) : -1;
-    if (low < 0)
-        return -1;
-    *at = text + 3;
-    return high << 4 | low;
+    int byte = tl_hex_byte(*at + 1);
+    if (byte >= 0)
+        *at += 3;
+    return byte;
 }
 
 // Takes one character of a form-encoded text, from *at on; -1 if it is badly encoded.

@@ -2,20 +2,16 @@
 // Socket.IO packets into text. JSON is written as JSON.stringify writes it (but for the order of
 // integer-like keys, which stays as it is): the shortest digits that give the same double, no
 // spaces, nothing escaped that need not be, and nothing that depends on the locale.
-#include <float.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/number.h"
 #include "common/utf8.h"
 #include "gateway/protocol/sio.h"
 
-enum {
-    MAX_DEPTH = 1024, // of what we write; a bound on the stack, not a rule
-    MAX_DIGITS = 17,  // that tell every double from the next
-};
+enum { MAX_DEPTH = 1024 }; // of what we write; a bound on the stack, not a rule
 
 bool sio_encode_head(struct tl_buffer *out, enum sio_type type, unsigned attachment_count,
                      const char *nsp, int64_t id)
@@ -34,68 +30,11 @@ bool sio_encode_head(struct tl_buffer *out, enum sio_type type, unsigned attachm
     return is_done;
 }
 
-// ---- Numbers
-
-struct decimal {
-    char digits[MAX_DIGITS + 1]; // without trailing zeros
-    int count;
-    int point; // the value is 0.DIGITS times ten to this
-};
-
-// Writes the number with `count` digits, and tells whether that reads as the same double. Whatever
-// stands between the digits is the locale's business, so it is skipped.
-static bool to_decimal(double value, int count, struct decimal *decimal)
-{
-    char text[64];
-    snprintf(text, sizeof text, "%.*e", count - 1, value);
-    const char *exponent = strrchr(text, 'e');
-    decimal->count = 0;
-    for (const char *at = text; at < exponent; at++)
-        if (*at >= '0' && *at <= '9')
-            decimal->digits[decimal->count++] = *at;
-    decimal->point = atoi(exponent + 1) + 1;
-    while (decimal->count > 1 && decimal->digits[decimal->count - 1] == '0')
-        decimal->count--;
-    decimal->digits[decimal->count] = '\0';
-    return strtod(text, NULL) == value;
-}
-
-static bool append_zeros(struct tl_buffer *out, int count)
-{
-    return tl_buffer_append(out, "000000000000000000000", (size_t)count);
-}
-
-// The layout of ECMAScript's Number::toString.
-static bool append_decimal(struct tl_buffer *out, const struct decimal *decimal)
-{
-    const char *digits = decimal->digits;
-    int count = decimal->count;
-    int point = decimal->point;
-    if (count <= point && point <= 21)
-        return tl_buffer_append_text(out, digits) && append_zeros(out, point - count);
-    if (point > 0 && point <= 21)
-        return tl_buffer_append_format(out, "%.*s.%s", point, digits, digits + point);
-    if (point > -6 && point <= 0)
-        return tl_buffer_append_text(out, "0.") && append_zeros(out, -point) &&
-               tl_buffer_append_text(out, digits);
-    return tl_buffer_append_format(out, "%c%s%se%+d", digits[0], count > 1 ? "." : "", digits + 1,
-                                   point - 1);
-}
-
 // jansson holds finite reals alone.
 static bool append_real(struct tl_buffer *out, double value)
 {
-    if (value == 0)
-        return tl_buffer_append_text(out, "0"); // and -0 too
-    if (value < 0 && !tl_buffer_append_text(out, "-"))
-        return false;
-    value = fabs(value);
-    // 15 digits are the shortest form of all that has so few; subnormals may be told by fewer.
-    int count = value < DBL_MIN ? 1 : DBL_DIG;
-    struct decimal decimal;
-    while (!to_decimal(value, count, &decimal) && count < MAX_DIGITS)
-        count++;
-    return append_decimal(out, &decimal);
+    char text[TL_NUMBER_MAX];
+    return tl_buffer_append(out, text, tl_format_double(value, text));
 }
 
 // ---- Strings

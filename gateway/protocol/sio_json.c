@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "common/hex.h"
 #include "gateway/protocol/sio.h"
 
 enum {
@@ -42,17 +43,6 @@ static size_t number_size(const struct text *text)
 
 // ---- Surrogates
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 // The code unit of an escape \uXXXX at `at`, or -1.
 static int escaped_unit(const char *at, const char *end)
 {
@@ -60,7 +50,7 @@ static int escaped_unit(const char *at, const char *end)
         return -1;
     int unit = 0;
     for (int i = 2; i < ESCAPE_SIZE; i++) {
-        int digit = hex_digit(at[i]);
+        int digit = tl_hex_value(at[i]);
         if (digit < 0)
             return -1;
         unit = unit << 4 | digit;

@@ -4,6 +4,8 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "common/base64.h"
+#include "common/utf8.h"
 #include "gateway/protocol/ws.h"
 
 #define HANDSHAKE_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" // RFC 6455 section 1.3
@@ -33,23 +35,11 @@ bool ws_append_frame(struct tl_buffer *out, enum ws_opcode opcode, const void *p
     return tl_buffer_append(out, header, header_size) && tl_buffer_append(out, payload, size);
 }
 
-// The length of `text` cut at `max` bytes, moved back to where a character begins.
-static size_t cut_length(const char *text, size_t max)
-{
-    size_t length = strnlen(text, max + 1);
-    if (length <= max)
-        return length;
-    length = max;
-    while (length > 0 && ((uint8_t)text[length] & 0xc0) == 0x80)
-        length--;
-    return length;
-}
-
 size_t ws_encode_close(uint8_t out[WS_CLOSE_FRAME_MAX], uint16_t code, const char *reason)
 {
     if (code == WS_CLOSE_NO_STATUS)
         return ws_encode_header(out, WS_CLOSE, 0);
-    size_t reason_size = reason ? cut_length(reason, CLOSE_REASON_MAX) : 0;
+    size_t reason_size = reason ? tl_utf8_cut(reason, CLOSE_REASON_MAX) : 0;
     uint8_t header[WS_HEADER_MAX];
     size_t at = ws_encode_header(header, WS_CLOSE, 2 + reason_size);
     memcpy(out, header, at);
@@ -83,18 +73,12 @@ size_t ws_split_server_frame(const uint8_t *bytes, size_t size, enum ws_opcode *
     return header_size + (size_t)length;
 }
 
-static bool is_base64(char c)
-{
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
-           c == '/';
-}
-
 bool ws_is_key(const char *key)
 {
     if (strnlen(key, KEY_LENGTH + 1) != KEY_LENGTH)
         return false;
     for (size_t i = 0; i < KEY_LENGTH - 2; i++)
-        if (!is_base64(key[i]))
+        if (tl_base64_value(key[i]) < 0)
             return false;
     return key[KEY_LENGTH - 2] == '=' && key[KEY_LENGTH - 1] == '=';
 }
@@ -112,6 +96,6 @@ bool ws_accept(const char *key, char out[WS_ACCEPT_SIZE])
     if (!EVP_Digest(text, key_size + sizeof HANDSHAKE_GUID - 1, digest, &digest_size, EVP_sha1(),
                     NULL))
         return false;
-    EVP_EncodeBlock((uint8_t *)out, digest, (int)digest_size);
+    out[tl_base64_encode(digest, digest_size, out)] = '\0';
     return true;
 }

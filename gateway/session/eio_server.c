@@ -179,8 +179,7 @@ static void handshake(struct eio_server *server, struct http_exchange *exchange,
     if (!transport)
         goto fail;
     tl_buffer_fini(&open);
-    if (!eio__session_open(session, transport))
-        gw_log(GW_LOG_WARNING, "engine", "a client was refused: out of memory");
+    eio__session_open(session, transport);
     return;
 fail:
     tl_buffer_fini(&open);
@@ -260,23 +259,30 @@ struct eio_server *eio_server_new(struct gw_loop *loop, struct gw_metrics *metri
     gw_deadline_queue_init(&server->ping_timeouts, loop, options->ping_timeout_ms);
     gw_deadline_queue_init(&server->upgrade_timeouts, loop, options->upgrade_timeout_ms);
     gw_deadline_queue_init(&server->releases, loop, RELEASE_MS);
+    tl_table_init(&server->by_id);
     tl_list_init(&server->sessions);
+    tl_list_init(&server->orphans);
     return server;
 }
 
 static void end_sessions(struct eio_server *server)
 {
-    struct eio_session *session, *next;
-    HASH_ITER(hh, server->by_id, session, next)
-    eio__session_end(session, EIO__SHUTTING_DOWN);
+    for (struct tl_list *at = server->sessions.next, *next; at != &server->sessions; at = next) {
+        next = at->next;
+        struct eio_session *session = TL_LIST_ENTRY(at, struct eio_session, link);
+        if (session->state != EIO_SESSION_OPENING)
+            eio__session_end(session, EIO__SHUTTING_DOWN);
+    }
 }
 
 void eio_server_stop(struct eio_server *server)
 {
-    struct eio_session *session, *next;
     server->is_stopping = true;
-    HASH_ITER(hh, server->by_id, session, next)
-    {
+    for (struct tl_list *at = server->sessions.next, *next; at != &server->sessions; at = next) {
+        next = at->next;
+        struct eio_session *session = TL_LIST_ENTRY(at, struct eio_session, link);
+        if (session->state == EIO_SESSION_OPENING)
+            continue;
         if (eio__upgrade_is_probed(session))
             eio_session_close(session, EIO__SHUTTING_DOWN);
         else
@@ -299,10 +305,12 @@ void eio_server_destroy(struct eio_server **handle)
     end_sessions(server);
     while (!tl_list_is_empty(&server->sessions))
         eio__session_destroy(TL_LIST_ENTRY(server->sessions.next, struct eio_session, link));
+    eio__upgrades_drop_orphans(server);
     transport_host_fini(&server->host);
     gw_deadline_queue_fini(&server->ping_intervals);
     gw_deadline_queue_fini(&server->ping_timeouts);
     gw_deadline_queue_fini(&server->upgrade_timeouts);
     gw_deadline_queue_fini(&server->releases);
+    tl_table_fini(&server->by_id);
     free(server);
 }

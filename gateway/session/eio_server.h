@@ -59,7 +59,7 @@ struct eio_server *eio_server_new(struct gw_loop *loop, struct gw_metrics *metri
 // New requests are refused with 503 from here on.
 void eio_server_stop(struct eio_server *server);
 // Whether there is no session, and no connection of one, any more. WebSocket clients have half a
-// minute to answer the close frame; whoever will not wait so long destroys the server.
+// minute to answer the close frame; a caller that does not wait that long destroys the server.
 bool eio_server_is_drained(const struct eio_server *server);
 // Ends what is left, without a word to WebSocket clients; on_close is called for each session.
 // NULL-safe through the pointer, which is set to NULL. Not from within a handler.

@@ -112,7 +112,7 @@ const struct transport_events eio__session_events = {.on_packet = on_packet, .on
 
 // ---- Sending
 
-// What a turn's flush left behind tells who is slow; the sender cannot know.
+// A client is slow if a turn's flush left too much behind; the sender cannot know.
 static void judge(struct eio_session *session)
 {
     const struct eio_server *server = session->server;
@@ -120,7 +120,8 @@ static void judge(struct eio_session *session)
     if (session->state != EIO_SESSION_OPEN || backlog <= server->options.max_queue)
         return;
     gw_metric_add(server->host.metrics, GW_SLOW_CLIENTS, 1);
-    gw_log(GW_LOG_INFO, "engine", "closed a slow client session=%s bytes=%zu", session->id,
+    gw_log(GW_LOG_INFO, "engine",
+           "closed a slow client: it does not read engine_session=%s bytes=%zu", session->id,
            backlog);
     session->is_behind = true;
     eio__session_end(session, "transport close");
@@ -219,11 +220,14 @@ void eio__session_end(struct eio_session *session, const char *reason)
         return;
     set_state(session, EIO_SESSION_ENDED);
     session->reason = reason;
-    HASH_DEL(server->by_id, session);
+    tl_table_remove(&server->by_id, &session->node);
     gw_deadline_stop(&session->heartbeat);
-    eio__upgrade_abandon(session);
     struct transport *transport = session->transport;
     session->transport = NULL;
+    if (transport)
+        eio__upgrade_orphan(session);
+    else
+        eio__upgrade_abandon(session); // the old transport has told its client
     if (transport) {
         transport->ops->take_unsent(transport, server->is_stopping, &session->unsent);
         transport->ops->drop(transport);
@@ -313,23 +317,19 @@ void eio__session_discard(struct eio_session *session)
     free(session);
 }
 
-bool eio__session_open(struct eio_session *session, struct transport *transport)
+void eio__session_open(struct eio_session *session, struct transport *transport)
 {
     struct eio_server *server = session->server;
     struct gw_metrics *metrics = server->host.metrics;
-    HASH_ADD(hh, server->by_id, id[0], GW_ID_SIZE, session);
-    if (!session->hh.tbl) {
-        transport->ops->drop(transport);
-        eio__session_discard(session);
-        return false;
-    }
+    session->node.name = session->id;
+    session->node.name_size = GW_ID_SIZE;
+    tl_table_insert(&server->by_id, &session->node);
     session->transport = transport;
     set_state(session, EIO_SESSION_OPEN);
     start_ping_interval(session);
     gw_metric_add(metrics, GW_EIO_SESSIONS, 1);
     gw_metric_add(metrics, GW_EIO_SESSIONS_TOTAL, 1);
     server->handler->on_open(session, server->arg);
-    return true;
 }
 
 int eio_id_worker(const char *id)
@@ -339,8 +339,8 @@ int eio_id_worker(const char *id)
 
 struct eio_session *eio__session_find(struct eio_server *server, const char *id)
 {
-    struct eio_session *session;
-    HASH_FIND(hh, server->by_id, id, strlen(id), session);
+    struct tl_node *node = tl_table_find(&server->by_id, id, strlen(id));
+    struct eio_session *session = node ? TL_TABLE_ENTRY(node, struct eio_session, node) : NULL;
     // Input comes before deadlines in a turn, and timers are a little late; but a request that
     // comes after the time is up, as its client counts, must not find the session.
     if (session && session->state == EIO_SESSION_OPEN && session->is_pong_awaited &&

@@ -14,9 +14,18 @@
 
 #define PROBE "probe"
 
+// The attempt is over. A session that waited with its end for the client's move waits no more once
+// its server refuses polls.
+static void give_up(struct eio_session *session)
+{
+    eio__upgrade_abandon(session);
+    if (session->state == EIO_SESSION_CLOSING && session->server->is_stopping)
+        eio__session_end(session, session->reason);
+}
+
 static void on_timeout(struct gw_deadline *deadline)
 {
-    eio__upgrade_abandon(TL_LIST_ENTRY(deadline, struct eio_upgrade, timeout)->session);
+    give_up(TL_LIST_ENTRY(deadline, struct eio_upgrade, timeout)->session);
 }
 
 static void release_poll(struct eio_upgrade *upgrade)
@@ -38,6 +47,7 @@ static void complete(struct eio_session *session)
     struct transport *from = session->transport;
     struct transport *to = session->upgrade->transport;
     if (!outq_move(to->ops->queue(to), from->ops->queue(from))) {
+        eio__upgrade_abandon(session); // the client has moved, and hears of it now
         eio__session_end(session, "transport error");
         return;
     }
@@ -65,7 +75,7 @@ static void on_packet(struct transport *transport, void *owner, const struct eio
     else if (is_probe(packet) && transport_send(transport, EIO_PONG, PROBE))
         release_poll(session->upgrade);
     else
-        eio__upgrade_abandon(session);
+        give_up(session);
 }
 
 static void on_end(struct transport *transport, void *owner, enum transport_end end)
@@ -74,6 +84,7 @@ static void on_end(struct transport *transport, void *owner, enum transport_end 
     (void)transport;
     (void)end;
     eio__upgrade_free(session->upgrade);
+    give_up(session);
 }
 
 static const struct transport_events probe_events = {.on_packet = on_packet, .on_end = on_end};
@@ -99,6 +110,7 @@ void eio__upgrade_begin(struct eio_session *session, const struct transport_ops 
         return;
     }
     upgrade->session = session;
+    tl_list_init(&upgrade->link);
     gw_deadline_init(&upgrade->timeout, on_timeout);
     gw_deadline_init(&upgrade->release, on_release);
     session->upgrade = upgrade;

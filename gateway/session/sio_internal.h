@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the files of the Socket.IO server share. Nobody else includes it.
+// Shared by the files of the Socket.IO server; no other file includes it.
 //
 // Objects: a server has namespaces and clients; a client is one Engine.IO session and has a socket
 // for each namespace that it connected to; a socket has memberships, one for each room that it is
@@ -12,7 +12,7 @@
 #ifndef TALUS_GATEWAY_SESSION_SIO_INTERNAL_H
 #define TALUS_GATEWAY_SESSION_SIO_INTERNAL_H
 
-#include "gateway/base/hash.h"
+#include "common/table.h"
 #include "gateway/base/random.h"
 #include "gateway/session/sio_server.h"
 
@@ -34,9 +34,9 @@ struct sio_namespace {
     struct sio_server *server;
     struct sio_handler handler;
     void *arg;
-    struct sio_socket *sockets; // by id
-    struct sio_room *rooms;     // by name
-    int64_t next_ack;           // ids of acknowledgements asked for
+    struct tl_table sockets; // by id
+    struct tl_table rooms;   // by name
+    int64_t next_ack;        // ids of acknowledgements asked for
     char name[];
 };
 
@@ -74,8 +74,14 @@ struct sio_socket {
     struct tl_list acks;                // struct sio_ack, both ways
     void *data;
     struct gw_task end_task;
-    UT_hash_handle hh;
+    struct tl_node node; // of nsp->sockets
 };
+
+// A socket of a walk over nsp->sockets.
+static inline struct sio_socket *sio__socket_at(struct tl_node *node)
+{
+    return TL_TABLE_ENTRY(node, struct sio_socket, node);
+}
 
 static inline struct sio_client *sio__client_of(const struct sio_socket *socket)
 {
@@ -102,7 +108,7 @@ struct sio_room {
     uint32_t counted;     // copies in them
     size_t next_capacity; // of the next chunk: grows with the room's traffic
     struct gw_task task;  // distributes
-    UT_hash_handle hh;
+    struct tl_node node;  // of nsp->rooms
     char name[];
 };
 

@@ -61,9 +61,8 @@ void *sio_socket_data(const struct sio_socket *socket)
 
 struct sio_socket *sio_namespace_find(struct sio_namespace *nsp, const char *id)
 {
-    struct sio_socket *socket;
-    HASH_FIND_STR(nsp->sockets, id, socket);
-    return socket;
+    struct tl_node *node = tl_table_find(&nsp->sockets, id, strlen(id));
+    return node ? sio__socket_at(node) : NULL;
 }
 
 struct sio_socket *sio__client_socket(const struct sio_client *client,

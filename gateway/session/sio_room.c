@@ -12,9 +12,8 @@
 
 static struct sio_room *find_room(const struct sio_namespace *nsp, const char *name)
 {
-    struct sio_room *room;
-    HASH_FIND_STR(nsp->rooms, name, room);
-    return room;
+    struct tl_node *node = tl_table_find(&nsp->rooms, name, strlen(name));
+    return node ? TL_TABLE_ENTRY(node, struct sio_room, node) : NULL;
 }
 
 static void on_distribute(struct gw_task *task)
@@ -34,18 +33,16 @@ static struct sio_room *new_room(struct sio_namespace *nsp, const char *name)
     tl_list_init(&room->multi);
     gw_task_init(&room->task, on_distribute);
     memcpy(room->name, name, size + 1);
-    HASH_ADD_KEYPTR(hh, nsp->rooms, room->name, size, room);
-    if (!room->hh.tbl) {
-        free(room);
-        return NULL;
-    }
+    room->node.name = room->name;
+    room->node.name_size = size;
+    tl_table_insert(&nsp->rooms, &room->node);
     gw_metric_add(nsp->server->metrics, GW_ROOMS, 1);
     return room;
 }
 
 static void free_room(struct sio_room *room)
 {
-    HASH_DEL(room->nsp->rooms, room);
+    tl_table_remove(&room->nsp->rooms, &room->node);
     gw_metric_add(room->nsp->server->metrics, GW_ROOMS, -1);
     gw_task_cancel(&room->task);
     if (room->chunk)
@@ -103,7 +100,7 @@ bool sio_join(struct sio_socket *socket, const char *name)
         return false;
     }
     sio__socket_distribute(socket);
-    sio__room_distribute(room); // what came before the join is not for the one who joins
+    sio__room_distribute(room); // a member gets nothing from before its join
     bool was_in_one = is_in_one(socket);
     *membership = (struct sio_membership){.socket = socket, .room = room};
     tl_list_init(&membership->link);
@@ -223,9 +220,10 @@ static void publish(const struct sio_namespace *nsp, size_t count)
 
 void sio_namespace_give_up(struct sio_namespace *nsp)
 {
-    struct sio_socket *socket, *next;
-    HASH_ITER(hh, nsp->sockets, socket, next)
-    eio_session_fail(socket->session);
+    for (struct tl_node *node = tl_table_first(&nsp->sockets), *next; node; node = next) {
+        next = tl_table_next(&nsp->sockets, node);
+        eio_session_fail(sio__socket_at(node)->session);
+    }
 }
 
 static size_t append_to_room(struct sio_room *room, const struct sio_encoded *encoded,
@@ -287,11 +285,12 @@ static size_t send_to_all(struct sio_namespace *nsp, struct chunk *chunk, const 
                           size_t except_count)
 {
     size_t count = 0;
-    struct sio_socket *socket;
-    struct sio_socket *next;
-    HASH_ITER(hh, nsp->sockets, socket, next)
-    if (!is_excepted(socket, except, except_count))
-        count += sio__socket_send(socket, chunk);
+    for (struct tl_node *node = tl_table_first(&nsp->sockets), *next; node; node = next) {
+        next = tl_table_next(&nsp->sockets, node);
+        struct sio_socket *socket = sio__socket_at(node);
+        if (!is_excepted(socket, except, except_count))
+            count += sio__socket_send(socket, chunk);
+    }
     return count;
 }
 
@@ -340,13 +339,12 @@ static size_t send_encoded_to_all(struct sio_namespace *nsp, const struct sio_en
     struct chunk *chunk = chunk_of(encoded);
     size_t count = 0;
     size_t sent = 0;
-    struct sio_socket *socket;
-    struct sio_socket *next;
     if (!chunk)
         gw_log(GW_LOG_ERROR, "room", "out of memory: a message of %zu bytes to all clients is lost",
                encoded->size);
-    HASH_ITER(hh, nsp->sockets, socket, next)
-    {
+    for (struct tl_node *node = tl_table_first(&nsp->sockets), *next; node; node = next) {
+        next = tl_table_next(&nsp->sockets, node);
+        struct sio_socket *socket = sio__socket_at(node);
         if (socket->state != SIO_SOCKET_CONNECTED || (except && strcmp(socket->id, except) == 0))
             continue;
         count++;

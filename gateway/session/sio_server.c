@@ -42,6 +42,8 @@ struct sio_namespace *sio_server_add_namespace(struct sio_server *server, const 
     nsp->handler = *handler;
     nsp->arg = arg;
     memcpy(nsp->name, name, size);
+    tl_table_init(&nsp->sockets);
+    tl_table_init(&nsp->rooms);
     tl_list_append(&server->namespaces, &nsp->link);
     return nsp;
 }
@@ -60,8 +62,8 @@ static void on_open(struct eio_session *session, void *arg)
     server->client_count++;
 }
 
-// Counts what nobody has taken over. `id`: of a socket of the client that was there to the end; "":
-// there was none, so all it missed came before its disconnect.
+// Counts as dropped what no suspension has taken along. `id`: of a socket of the client that was
+// there to the end; "": there was none, so all it missed came before its disconnect.
 static void drop_unsent(struct sio_server *server, struct eio_session *session, const char *id)
 {
     struct unsent *unsent = eio_session_unsent(session);
@@ -239,6 +241,8 @@ void sio_server_destroy(struct sio_server **handle)
         struct sio_namespace *nsp =
             TL_LIST_ENTRY(server->namespaces.next, struct sio_namespace, link);
         tl_list_remove(&nsp->link);
+        tl_table_fini(&nsp->sockets);
+        tl_table_fini(&nsp->rooms);
         free(nsp);
     }
     sio_decoder_destroy(&server->decoder);

@@ -217,8 +217,8 @@ size_t sio_room_emit(struct sio_namespace *nsp, const char *room, const struct s
 size_t sio_room_emit_encoded(struct sio_namespace *nsp, const char *room,
                              const struct sio_encoded *encoded, const char *except);
 
-// Closes the connections of all sockets of a namespace at once, for whoever could not even make the
-// message.
+// Closes the connections of all sockets of a namespace at once, for a caller that cannot even make
+// the message.
 void sio_namespace_give_up(struct sio_namespace *nsp);
 
 #endif

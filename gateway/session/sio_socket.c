@@ -49,12 +49,16 @@ static void free_socket(struct sio_socket *socket)
     free(socket);
 }
 
-// Takes the socket out of the table, where it is not if memory was out while its id was changed.
+static void remember_id(struct sio_socket *socket)
+{
+    socket->node.name = socket->id;
+    socket->node.name_size = strlen(socket->id);
+    tl_table_insert(&socket->nsp->sockets, &socket->node);
+}
+
 static void forget_id(struct sio_socket *socket)
 {
-    if (socket->hh.tbl)
-        HASH_DEL(socket->nsp->sockets, socket);
-    socket->hh.tbl = NULL;
+    tl_table_remove(&socket->nsp->sockets, &socket->node);
 }
 
 static void on_end_task(struct gw_task *task)
@@ -76,11 +80,7 @@ static struct sio_socket *new_socket(struct sio_client *client, struct sio_names
     socket->nsp = nsp;
     tl_list_init(&socket->acks);
     gw_task_init(&socket->end_task, on_end_task);
-    HASH_ADD_STR(nsp->sockets, id, socket);
-    if (!socket->hh.tbl) {
-        free(socket);
-        return NULL;
-    }
+    remember_id(socket);
     tl_list_append(&client->sockets, &socket->link);
     client->socket_count++;
     return socket;
@@ -139,20 +139,13 @@ void sio_socket_defer(struct sio_socket *socket)
 
 bool sio_socket_resume(struct sio_socket *socket, const char *id)
 {
-    struct sio_namespace *nsp = socket->nsp;
-    char own[sizeof socket->id];
     if (socket->state != SIO_SOCKET_DEFERRED || strlen(id) >= sizeof socket->id ||
-        sio_namespace_find(nsp, id))
+        sio_namespace_find(socket->nsp, id))
         return false;
-    strcpy(own, socket->id);
     forget_id(socket);
     strcpy(socket->id, id);
-    HASH_ADD_STR(nsp->sockets, id, socket);
-    if (socket->hh.tbl)
-        return true;
-    strcpy(socket->id, own);
-    HASH_ADD_STR(nsp->sockets, id, socket);
-    return false;
+    remember_id(socket);
+    return true;
 }
 
 struct chunk *sio_missed_chunk(const struct sio_missed *missed)
@@ -264,7 +257,7 @@ void sio__socket_receive(struct sio_socket *socket, const struct sio_packet *pac
         sio__acks_receive(socket, packet);
         return;
     }
-    // An event without a name (no JSON at all) is legal, and nobody's.
+    // An event without a name (no JSON at all) is legal, and has no handler.
     if (!packet->data || !handler->on_event)
         return;
     struct sio_ack *ack = NULL;

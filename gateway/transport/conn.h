@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A connection: a descriptor watched by a loop, its output queue, and whoever handles its bytes.
+// A connection: a descriptor watched by a loop, its output queue, and the handler of its bytes.
 // HTTP and WebSocket are handlers on top of it; an upgrade replaces the handler.
 //
 // Output is written once a turn (phase flush), with one system call for all that has gathered.

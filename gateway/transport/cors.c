@@ -42,7 +42,7 @@ static size_t size_without_default_port(const char *origin, const char *authorit
                                                                  : NULL;
     size_t size = strlen(authority);
     size_t port_size = port ? strlen(port) : 0;
-    // Behind the last colon of an IPv6 address is no port: that comes after the bracket.
+    // The last colon inside an IPv6 address does not begin a port: the port follows the bracket.
     if (!port || size <= port_size || strcmp(authority + size - port_size, port) != 0)
         return size;
     return size - port_size;

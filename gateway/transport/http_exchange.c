@@ -24,7 +24,7 @@ struct http_exchange *http__exchange_new(struct http_connection *http,
     exchange->http = http;
     exchange->minor = (uint8_t)request->minor;
     exchange->is_head = request->method == HTTP_METHOD_HEAD;
-    // Whoever asked for another protocol and does not get it may go on in either.
+    // A client that asked for another protocol and did not get it may continue in either.
     exchange->keep_alive = request->keep_alive && !request->is_upgrade;
     outq_init(&exchange->answer);
     tl_list_append(&http->exchanges, &exchange->link);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the files of the HTTP server share. Nobody else includes it.
+// Shared by the files of the HTTP server; no other file includes it.
 //
 // A connection reads requests (http_connection.c), each of which becomes an exchange; exchanges are
 // answered in any order, and their answers leave in the order of the requests (http_exchange.c). A
@@ -123,7 +123,7 @@ struct http_exchange *http__exchange_new(struct http_connection *http,
 void http__drop_queue(struct gw_metrics *metrics, struct outq *queue);
 // Frees one without a word to its handler.
 void http__exchange_free(struct http_exchange *exchange);
-// Gives a whole request to whoever is to have it.
+// Gives a whole request to its handler.
 void http__exchange_handle(struct http_server *server, struct http_exchange *exchange,
                            const struct http_request *request);
 // Takes the connection away from a request for an upgrade, with the bytes that followed it and
@@ -135,7 +135,7 @@ int http__detach(struct http_exchange *exchange, struct tl_buffer *rest, struct 
 void http__abort_exchanges(struct http_connection *http);
 // Has the client told that the body is welcome, when its turn is there.
 void http__send_continue(struct http_exchange *exchange);
-// Answers, behind what is owed, what is no good request, and closes then.
+// Answers an invalid request, after the answers still owed, and then closes.
 void http__refuse(struct http_connection *http, int status, const char *text);
 
 // ---- http_relay.c

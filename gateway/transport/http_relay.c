@@ -266,7 +266,7 @@ static bool post_request(struct http_relay *relay, const struct http_request *re
 {
     struct http_server *to = relay->remote;
     if (atomic_load_explicit(&to->arrears, memory_order_relaxed) > ARREARS_MAX) {
-        gw_log(GW_LOG_WARNING, "http", "refused a request: the worker that it is for is behind");
+        gw_log(GW_LOG_WARNING, "http", "refused a request with 503: its worker is too far behind");
         return false;
     }
     size_t size;

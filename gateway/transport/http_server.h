@@ -9,7 +9,7 @@
 // when it takes nothing of that for request_timeout_ms. A request for an upgrade waits until all
 // before it are answered.
 //
-// What is no valid request, too large or too slow is answered here (400, 408, 417, 431, 503, 505;
+// A request that is invalid, too large or too slow is answered here (400, 408, 417, 431, 503, 505;
 // 413 of upgrades), and the connection closed such that the client can read the answer.
 //
 // All of it is for the loop's thread alone; nothing blocks. A request that is for a server of
@@ -75,7 +75,7 @@ void http_server_take(struct http_server *server, int fd);
 // ---- Exchanges
 
 // Called if the connection ends before the exchange was answered; the exchange is gone when it
-// returns. It must not be answered any more from within. NULL: nobody is to be told.
+// returns. It must not be answered any more from within. NULL: not wanted.
 void http_exchange_on_abort(struct http_exchange *exchange,
                             void (*on_abort)(struct http_exchange *exchange, void *arg), void *arg);
 

@@ -140,7 +140,7 @@ static int bind_host(const struct address *address, enum sharing sharing, const 
     return fd >= 0 ? fd : fail(error, error_size, text, text_of(reason));
 }
 
-// Whether the path is a socket that nobody listens on.
+// Whether the path is a socket without a listener.
 static bool is_stale(const struct sockaddr_un *path)
 {
     struct stat status;
@@ -186,7 +186,7 @@ static void note_failure(struct listener *listener, int reason)
         listener->unlogged++;
         return;
     }
-    gw_log(GW_LOG_WARNING, "listener", "%s: a connection could not be taken: %s", listener->address,
+    gw_log(GW_LOG_WARNING, "listener", "%s: a connection was not accepted: %s", listener->address,
            strerror(reason));
     gw_deadline_start(&listener->silences, &listener->silence);
 }
@@ -195,7 +195,7 @@ static void on_silence_over(struct gw_deadline *deadline)
 {
     struct listener *listener = TL_LIST_ENTRY(deadline, struct listener, silence);
     if (listener->unlogged > 0)
-        gw_log(GW_LOG_WARNING, "listener", "%s: %llu more connections could not be taken",
+        gw_log(GW_LOG_WARNING, "listener", "%s: %llu more connections were not accepted",
                listener->address, (unsigned long long)listener->unlogged);
     listener->unlogged = 0;
 }

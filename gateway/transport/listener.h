@@ -22,8 +22,8 @@ typedef void listener_accept_fn(int fd, void *arg);
 
 // Binds and listens. `address` as above; a HOST may be a name (looking it up blocks), of whose
 // addresses the first that can be bound is taken; port 0 picks a free one. A Unix socket's stale
-// file is removed if nobody listens on it. NULL on failure, with a text for people in `error`, of
-// `error_size` bytes: "cannot listen on 127.0.0.1:80: permission denied".
+// file is removed if no process listens on it. NULL on failure, with a text for people in `error`,
+// of `error_size` bytes: "cannot listen on 127.0.0.1:80: permission denied".
 struct listener *listener_open(struct gw_loop *loop, struct gw_metrics *metrics,
                                const char *address, listener_accept_fn *on_accept, void *arg,
                                char *error, size_t error_size);

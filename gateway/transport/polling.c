@@ -29,7 +29,7 @@
 // python-engineio refuses a payload of more packets and drops the connection.
 #define PYTHON_MAX_PACKETS 16
 
-// U+FFFD takes three bytes, and may stand for one byte that is no UTF-8.
+// U+FFFD takes three bytes, and may replace one byte that is not UTF-8.
 #define REPAIR_FACTOR 3
 
 struct polling {
@@ -218,7 +218,7 @@ static void on_flush(struct gw_task *task)
         end(polling, EIO_CLOSE, TRANSPORT_END_CLOSED);
 }
 
-// Nobody came to fetch the close packet.
+// The client did not fetch the close packet.
 static void polling_expire(struct transport *transport)
 {
     end(polling_of(transport), EIO_CLOSE, TRANSPORT_END_CLOSED);
@@ -396,7 +396,8 @@ static void polling_release(struct transport *transport)
 {
     const struct polling *polling = polling_of(transport);
     if (polling->poll && outq_is_empty(&polling->queue) && !transport_send(transport, EIO_NOOP, ""))
-        gw_log(GW_LOG_WARNING, "polling", "out of memory: a poll was not released");
+        gw_log(GW_LOG_WARNING, "polling",
+               "out of memory: a poll stays open, and the upgrade of its client waits");
 }
 
 static void polling_close(struct transport *transport)

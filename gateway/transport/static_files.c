@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/hex.h"
 #include "gateway/base/log.h"
 
 enum {
@@ -41,7 +42,7 @@ struct static_files {
     char root[PATH_MAX]; // resolved; while loading
 };
 
-// ---- What is said about a file
+// ---- Headers of a file
 
 static const char *content_type(const char *name)
 {
@@ -161,8 +162,8 @@ static const char *add_entry(struct static_files *files, const char *path, int d
 {
     struct stat status;
     if (leads_out(files, path)) {
-        gw_log(GW_LOG_WARNING, "page", "%s is left out: it leads nowhere or out of the folder",
-               path);
+        gw_log(GW_LOG_WARNING, "page",
+               "%s is not served: the link is broken or leads out of the folder", path);
         return NULL;
     }
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -240,15 +241,6 @@ void static_files_destroy(struct static_files **files_pointer)
 
 // ---- Answering
 
-static int hex_value(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    if (digit >= 'a' && digit <= 'f')
-        return digit - 'a' + 10;
-    return digit >= 'A' && digit <= 'F' ? digit - 'A' + 10 : -1;
-}
-
 // Resolves percent-encoding; false if there is none such file in any case.
 static bool decode_path(const char *path, char out[NAME_MAX_BYTES])
 {
@@ -256,10 +248,8 @@ static bool decode_path(const char *path, char out[NAME_MAX_BYTES])
     for (; *path; path++) {
         int byte = (unsigned char)*path;
         if (*path == '%') {
-            int high = hex_value(path[1]);
-            int low = high >= 0 ? hex_value(path[2]) : -1;
-            byte = high * 16 + low;
-            if (low < 0 || byte == 0)
+            byte = tl_hex_byte(path + 1);
+            if (byte <= 0)
                 return false;
             path += 2;
         }

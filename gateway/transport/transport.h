@@ -28,7 +28,7 @@ struct transport;
 enum transport_end {
     TRANSPORT_END_CLOSED,    // by the client, or after `close`
     TRANSPORT_END_ERROR,     // the client broke the rules of the transport
-    TRANSPORT_END_MALFORMED, // the client sent what is no Engine.IO packet
+    TRANSPORT_END_MALFORMED, // the client sent something that is not an Engine.IO packet
     TRANSPORT_END_SLOW,      // the client makes us answer and does not read
 };
 
@@ -60,7 +60,7 @@ struct transport_ops {
     // Makes a transport of a request, which it answers (polling: with `open`; WebSocket: with 101,
     // then `open` as the first packet). `open` is the open packet's text, NULL for a transport that
     // a session may move to. `events` NULL: it has no owner; drop it. Consumes the exchange.
-    // NULL: the request is no good or memory is out, and was answered so.
+    // NULL: the request is invalid or memory is out, and was answered accordingly.
     struct transport *(*accept)(struct transport_host *host, struct http_exchange *exchange,
                                 const struct http_request *request, const struct tl_buffer *open,
                                 const struct transport_events *events, void *owner);
@@ -84,8 +84,8 @@ struct transport_ops {
     void (*close)(struct transport *transport);
     // Before the owner is done with it, or told of its end: writes what the client's kernel takes
     // now, and adds the copies that were not written. With such a rest the client is behind, and is
-    // cut off without a goodbye, so that none is written later. `is_last`: nobody can make up for
-    // the rest; it goes on being written, and the transport itself counts what is left at its end.
+    // cut off without a goodbye, so that none is written later. `is_last`: the rest cannot be made
+    // good; it goes on being written, and the transport itself counts what is left at its end.
     void (*take_unsent)(struct transport *transport, bool is_last, struct unsent *unsent);
     // The owner is done with it: tells a client that listens, without waiting for one that does
     // not.

@@ -15,7 +15,7 @@
 #include "gateway/transport/conn.h"
 
 #define HEAD_MAX  ((size_t)32 << 10) // bytes of a 101 response
-#define LINGER_MS 5000               // to write out what is queued, once the client said goodbye
+#define LINGER_MS 5000               // to write out what is queued, once the client has closed
 
 struct websocket {
     struct transport base;
@@ -48,7 +48,7 @@ static void say_close(struct websocket *ws, uint16_t code, const char *reason)
     transport_start_goodbye(&ws->base);
 }
 
-// Our side is said; what is queued goes out and that is all.
+// Our close frame is queued: write what is queued, then close.
 static void hang_up(struct websocket *ws)
 {
     transport_stop_goodbye(&ws->base);

@@ -104,7 +104,7 @@ static int decode_and_check(const void *bytes, size_t size)
     struct talus__body body;
     int error = talus__body_decode(copy.ptr, size, &defaults, &body);
     if (error != TALUS_EBODY && error != TALUS_EMSGPACK) {
-        assert_true(talus__is_origin(body.origin, body.origin_size));
+        assert_true(tl_is_origin(body.origin, body.origin_size));
         assert_true(body.seq > 0 && body.prev < body.seq);
         assert_true(body.skip_size <= TALUS_SKIP_MAX);
     }
@@ -115,7 +115,7 @@ static int decode_and_check(const void *bytes, size_t size)
     }
     struct talus__head head;
     if (talus__head_decode(copy.ptr, size, &head) == 0) {
-        assert_true(talus__is_origin(head.origin, head.origin_size));
+        assert_true(tl_is_origin(head.origin, head.origin_size));
         assert_true(head.replay_size <= TALUS__REPLAY_MAX);
     }
     free(copy.ptr);

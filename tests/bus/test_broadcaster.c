@@ -249,7 +249,7 @@ static void test_broadcaster_many_share_a_directory(void **state)
     for (int i = 0; i < 4; i++) {
         buses[i] = open_bus(bus_endpoint);
         const char *origin = talus_broadcaster_origin(buses[i]);
-        assert_true(talus__is_origin(origin, strlen(origin)));
+        assert_true(tl_is_origin(origin, strlen(origin)));
         for (int k = 0; k < i; k++)
             assert_string_not_equal(origin, talus_broadcaster_origin(buses[k]));
     }

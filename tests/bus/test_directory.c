@@ -773,7 +773,7 @@ static int claim_often(const char *path)
         struct names names = {.count = 0};
         char name[13];
 
-        if (tl_random_name(name, 12) != 0 ||
+        if (!tl_random_name(name, 12) ||
             talus__directory_claim(path, TALUS__ROLE_PUBLISHER, name, &claim) != 0)
             return 1;
         if (talus__directory_scan(path, TALUS__ROLE_PUBLISHER, on_name, &names, NULL) != 0 ||

@@ -14,6 +14,7 @@
 #include <talus/error.h>
 #include <talus/json.h>
 
+#include "tests/common/utf8_repairs.h"
 #include "vectors.h"
 
 enum { OUTPUT_MAX = 4096, BINS_MAX = 64 };
@@ -308,6 +309,24 @@ static void test_json_special_bytes_in_every_place(void **state)
     }
 }
 
+static void test_json_repairs_utf8(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < UTF8_REPAIR_COUNT; i++) {
+        uint8_t packed[32];
+        char json[128] = "";
+        char expected[128];
+        size_t size = strlen(UTF8_REPAIRS[i].in), written;
+        assert_true(size < sizeof packed);
+        packed[0] = (uint8_t)(0xa0 | size); // fixstr
+        memcpy(packed + 1, UTF8_REPAIRS[i].in, size);
+        snprintf(expected, sizeof expected, "\"%s\"", UTF8_REPAIRS[i].out);
+        assert_int_equal(
+            talus_json_encode(packed, size + 1, NULL, NULL, json, sizeof json - 1, &written), 0);
+        assert_string_equal(json, expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_json_trailing_byte_is_refused),
         cmocka_unit_test(test_json_keys_in_keys_stay_small),
         cmocka_unit_test(test_json_special_bytes_in_every_place),
+        cmocka_unit_test(test_json_repairs_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,7 +25,7 @@ static struct talus__ready ready;
 static int setup(void **state)
 {
     (void)state;
-    assert_int_equal(talus__ready_init(&ready), 0);
+    talus__ready_init(&ready);
     return 0;
 }
 

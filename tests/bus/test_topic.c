@@ -13,7 +13,6 @@
 #include <talus/error.h>
 #include <talus/topic.h>
 
-#include "bus/src/codec/wire.h"
 #include "vectors.h"
 
 typedef int check_fn(const char *text, size_t size);
@@ -79,27 +78,12 @@ static void test_topic_null_is_invalid(void **state)
     assert_int_equal(talus_type_check(NULL, 0), TALUS_ETYPE);
 }
 
-static void test_topic_origins(void **state)
-{
-    (void)state;
-    assert_true(talus__is_origin("k3v9q2mx", 8));
-    assert_true(talus__is_origin("abcdefgh01234567", 16));
-    assert_false(talus__is_origin("k3v9q2mx", 7));
-    assert_false(talus__is_origin("abcdefgh012345678", 17));
-    for (int byte = 0; byte < 256; byte++) {
-        char text[8] = {'a', 'a', 'a', 'a', 'a', 'a', 'a', (char)byte};
-        bool is_origin = (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9');
-        assert_int_equal(talus__is_origin(text, 8), is_origin);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_topic_vectors),
         cmocka_unit_test(test_topic_every_byte_in_every_place),
         cmocka_unit_test(test_topic_null_is_invalid),
-        cmocka_unit_test(test_topic_origins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

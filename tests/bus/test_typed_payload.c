@@ -35,9 +35,9 @@ static void check_encoded(talus_value_t value, const char *hex)
     static const char head[] = "\x82\xaa"
                                "session_id"
                                "\xa1s\xa1v";
-    assert_int_equal(buffer.size, sizeof(head) - 1 + expected.size);
-    assert_memory_equal(buffer.bytes, head, sizeof(head) - 1);
-    assert_memory_equal(buffer.bytes + sizeof(head) - 1, expected.ptr, expected.size);
+    assert_int_equal(buffer.out.size, sizeof(head) - 1 + expected.size);
+    assert_memory_equal(buffer.out.bytes, head, sizeof(head) - 1);
+    assert_memory_equal(buffer.out.bytes + sizeof(head) - 1, expected.ptr, expected.size);
     free(expected.ptr);
     talus__pack_buffer_fini(&buffer);
 }
@@ -114,7 +114,7 @@ static void test_typed_payload_needs_a_session(void **state)
     assert_int_equal(encode(NULL, NULL, 0, MAX, &buffer, storage), TALUS_ESESSION);
     assert_int_equal(encode("", NULL, 0, MAX, &buffer, storage), TALUS_ESESSION);
     assert_int_equal(encode("s", NULL, 0, MAX, &buffer, storage), 0);
-    assert_int_equal(buffer.size, 14);
+    assert_int_equal(buffer.out.size, 14);
     talus__pack_buffer_fini(&buffer);
 }
 
@@ -128,19 +128,20 @@ static void test_typed_payload_grows_up_to_the_bound(void **state)
     uint8_t *storage = malloc(STORAGE);
     struct talus__pack_buffer buffer;
     assert_int_equal(encode("s", fields, 2, MAX, &buffer, storage), 0);
-    size_t size = buffer.size;
+    size_t size = buffer.out.size;
     assert_true(size > 2 * (sizeof(text) - 1));
-    assert_true(buffer.bytes != storage);
+    assert_true(buffer.out.bytes != storage);
     talus__pack_buffer_fini(&buffer);
     for (size_t max = 0; max < size; max += 7) {
         assert_int_equal(encode("s", fields, 2, max, &buffer, storage), TALUS_ETOOLARGE);
-        assert_true(buffer.size <= max && (buffer.bytes == storage || buffer.capacity <= max));
+        assert_true(buffer.out.size <= max &&
+                    (buffer.out.bytes == storage || buffer.out.capacity <= max));
         talus__pack_buffer_fini(&buffer);
     }
     assert_int_equal(encode("s", fields, 2, size - 1, &buffer, storage), TALUS_ETOOLARGE);
     talus__pack_buffer_fini(&buffer);
     assert_int_equal(encode("s", fields, 2, size, &buffer, storage), 0);
-    assert_int_equal(buffer.size, size);
+    assert_int_equal(buffer.out.size, size);
     talus__pack_buffer_fini(&buffer);
     free(storage);
 }

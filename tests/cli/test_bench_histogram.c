@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Quantiles are known to 1.6 %, whatever the values.
-#include "cmocka_includes.h"
+#include "tests/common/cmocka_all.h"
 
 #include <stdlib.h>
 

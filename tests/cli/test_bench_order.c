@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The bench's checker tells loss, disorder and strays apart.
-#include "cmocka_includes.h"
+#include "tests/common/cmocka_all.h"
 
 #include "clients/cli/bench/emitter.h"
 #include "clients/cli/bench/order.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the bench's clients read: packets, and the frames around them.
-#include "cmocka_includes.h"
+#include "tests/common/cmocka_all.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

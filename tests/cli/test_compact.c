@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The compact payload: readable, unambiguous where it leaves something out, and safe.
-#include "cmocka_includes.h"
+#include "tests/common/cmocka_all.h"
 
 #include <string.h>
 
@@ -13,7 +13,7 @@ static void expect(const char *type, const char *json, const char *expected)
     compact_append(&text, type, "s-1", json, strlen(json));
     text_append(&text, "", 1);
     assert_false(text.has_failed);
-    assert_string_equal(text.bytes, expected);
+    assert_string_equal(text_bytes(&text), expected);
     text_fini(&text);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // JSON to msgpack, by bytes, and back by libtalus's own encoder: tap and emit must agree.
-#include "cmocka_includes.h"
+#include "tests/common/cmocka_all.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,43 +12,43 @@
 
 static void expect_bytes(const char *json, const void *bytes, size_t size)
 {
-    msgpack_bytes_t out;
+    struct tl_buffer out;
     char error[JSON_ERROR_SIZE] = "";
-    msgpack_bytes_init(&out, 1000);
+    tl_buffer_init(&out, 1000);
     if (!json_to_msgpack(json, strlen(json), &out, error))
         fail_msg("%s: %s", json, error);
     assert_int_equal(out.size, size);
     assert_memory_equal(out.bytes, bytes, size);
-    msgpack_bytes_fini(&out);
+    tl_buffer_fini(&out);
 }
 #define EXPECT_BYTES(json, bytes) expect_bytes(json, bytes, sizeof(bytes) - 1)
 
 static void expect_round_trip(const char *json)
 {
-    msgpack_bytes_t out;
+    struct tl_buffer out;
     char error[JSON_ERROR_SIZE] = "", back[512];
     size_t size;
-    msgpack_bytes_init(&out, 1000);
+    tl_buffer_init(&out, 1000);
     if (!json_to_msgpack(json, strlen(json), &out, error))
         fail_msg("%s: %s", json, error);
     assert_int_equal(
         talus_json_encode(out.bytes, out.size, NULL, NULL, back, sizeof(back) - 1, &size), 0);
     back[size] = '\0';
     assert_string_equal(back, json);
-    msgpack_bytes_fini(&out);
+    tl_buffer_fini(&out);
 }
 
 static void expect_error(const char *json, size_t max, const char *part)
 {
-    msgpack_bytes_t out;
+    struct tl_buffer out;
     char error[JSON_ERROR_SIZE] = "";
-    msgpack_bytes_init(&out, max);
+    tl_buffer_init(&out, max);
     if (json_to_msgpack(json, strlen(json), &out, error))
         fail_msg("%s was taken", json);
     if (!strstr(error, part))
         fail_msg("%s: \"%s\" says nothing of \"%s\"", json, error, part);
     assert_true(out.size <= max);
-    msgpack_bytes_fini(&out);
+    tl_buffer_fini(&out);
 }
 
 static void test_json_to_msgpack_bytes(void **state)
@@ -113,26 +113,26 @@ static void test_json_to_msgpack_bounds_depth(void **state)
             expect_error(json, 10000, "too deep");
             continue;
         }
-        msgpack_bytes_t out;
+        struct tl_buffer out;
         char error[JSON_ERROR_SIZE];
-        msgpack_bytes_init(&out, 1000);
+        tl_buffer_init(&out, 1000);
         assert_true(json_to_msgpack(json, strlen(json), &out, error));
-        msgpack_bytes_fini(&out);
+        tl_buffer_fini(&out);
     }
 }
 
 static void test_json_to_msgpack_uses_the_buffer_again(void **state)
 {
     (void)state;
-    msgpack_bytes_t out;
+    struct tl_buffer out;
     char error[JSON_ERROR_SIZE];
-    msgpack_bytes_init(&out, 1000);
+    tl_buffer_init(&out, 1000);
     assert_true(json_to_msgpack("[1,2,3]", 7, &out, error));
     assert_false(json_to_msgpack("[1,", 3, &out, error));
     assert_true(json_to_msgpack("5", 1, &out, error));
     assert_int_equal(out.size, 1);
     assert_int_equal(out.bytes[0], 5);
-    msgpack_bytes_fini(&out);
+    tl_buffer_fini(&out);
 }
 
 int main(void)

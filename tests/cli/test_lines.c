@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Lines from a pipe: in any split, too long, and with a signal in between.
-#include "cmocka_includes.h"
+#include "tests/common/cmocka_all.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The option table: each kind, each refusal with its one line, and the help that comes from it.
-#include "cmocka_includes.h"
+#include "tests/common/cmocka_all.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,6 +19,8 @@ struct values {
     int shape;
     uint64_t count;
     double wait;
+    double rest;
+    uint64_t size;
     unsigned mode;
 };
 
@@ -58,6 +60,20 @@ static const option_spec_t options[] = {
      .min = 0,
      .max = 60,
      .help = "A time."},
+    {.name = "rest",
+     .kind = OPTION_TIME,
+     .offset = offsetof(struct values, rest),
+     .argument = "SECONDS",
+     .min = 0,
+     .max = 60,
+     .help = "Another time."},
+    {.name = "size",
+     .kind = OPTION_SIZE,
+     .offset = offsetof(struct values, size),
+     .argument = "BYTES",
+     .min = 1,
+     .max = 1e6,
+     .help = "A size."},
     {.name = "mode",
      .kind = OPTION_MODE,
      .offset = offsetof(struct values, mode),
@@ -133,6 +149,22 @@ static void test_options_of_every_kind(void **state)
     assert_string_equal(outcome.argv[outcome.operands], "one");
     assert_string_equal(outcome.argv[outcome.operands + 1], "two");
     assert_string_equal(outcome.errors, "");
+    release(&outcome);
+}
+
+static void test_options_with_units(void **state)
+{
+    (void)state;
+    struct outcome outcome;
+    PARSE(&outcome, "one", "--rest", "500ms", "--size", "64KiB");
+    assert_int_equal(outcome.result, OPTIONS_PARSED);
+    assert_true(outcome.values.rest == 0.5);
+    assert_int_equal(outcome.values.size, 65536);
+    release(&outcome);
+    PARSE(&outcome, "one", "--rest=2", "--size=64000");
+    assert_int_equal(outcome.result, OPTIONS_PARSED);
+    assert_true(outcome.values.rest == 2);
+    assert_int_equal(outcome.values.size, 64000);
     release(&outcome);
 }
 
@@ -287,6 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_options_of_every_kind),
+        cmocka_unit_test(test_options_with_units),
         cmocka_unit_test(test_options_keep_defaults_and_dashes),
         cmocka_unit_test(test_options_refuse_bad_values),
         cmocka_unit_test(test_options_take_octal_modes),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Lines of the tap: their form, their colours, their width, and what they must not let through.
-#include "cmocka_includes.h"
+#include "tests/common/cmocka_all.h"
 
 #include <locale.h>
 #include <stdbool.h>
@@ -14,7 +14,7 @@
 
 #define UUID "8f14e45f-ceea-467f-a0e6-b3c2a01d77e9"
 
-static msgpack_bytes_t payload;
+static struct tl_buffer payload;
 
 // 2023-11-14 22:13:20.123456 UTC
 static talus_event_t event_of(const char *session, const char *type, const char *json)
@@ -300,14 +300,14 @@ static int set_up(void **state)
     setenv("TZ", "UTC", 1);
     tzset();
     setlocale(LC_CTYPE, "C.UTF-8");
-    msgpack_bytes_init(&payload, 1000000);
+    tl_buffer_init(&payload, 1000000);
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    msgpack_bytes_fini(&payload);
+    tl_buffer_fini(&payload);
     return 0;
 }
 

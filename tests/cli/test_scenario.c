@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The demo's story, checked by a listener that knows nothing but the events: whoever follows them
 // must never be told of a node, link, value or command that cannot be.
-#include "cmocka_includes.h"
+#include "tests/common/cmocka_all.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

@@ -52,14 +52,34 @@ static void test_event_id_refuses_what_is_none(void **state)
 
 static void test_event_id_is_formatted(void **state)
 {
-    char id[TALUS_ID_MAX + 1];
+    char id[TL_EVENT_ID_MAX + 1];
     (void)state;
     tl_event_id_format(id, "abcdefgh.1", UINT64_MAX);
     assert_string_equal(id, "abcdefgh.18446744073709551615");
+    assert_int_equal(tl_event_id_write(id, "abcdefgh01234567", 16, UINT64_MAX), TL_EVENT_ID_MAX);
+    assert_string_equal(id, "abcdefgh01234567.18446744073709551615");
+    assert_int_equal(tl_event_id_write(id, "abcdefghi", 8, 0), 10);
+    assert_string_equal(id, "abcdefgh.0");
+    tl_event_id_format(id, "abcdefgh", 10);
+    assert_string_equal(id, "abcdefgh.10");
     assert_true(tl_event_id_is_of(id, "abcdefgh"));
     assert_true(tl_event_id_is_of(id, "abcdefgh.2"));
     assert_false(tl_event_id_is_of(id, "abcdefgh1.2"));
     assert_false(tl_event_id_is_of("abcdefgh1.2", id));
+}
+
+static void test_event_id_origins(void **state)
+{
+    (void)state;
+    assert_true(tl_is_origin("k3v9q2mx", 8));
+    assert_true(tl_is_origin("abcdefgh01234567", 16));
+    assert_false(tl_is_origin("k3v9q2mx", 7));
+    assert_false(tl_is_origin("abcdefgh012345678", 17));
+    for (int byte = 0; byte < 256; byte++) {
+        char text[8] = {'a', 'a', 'a', 'a', 'a', 'a', 'a', (char)byte};
+        bool is_origin = (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9');
+        assert_int_equal(tl_is_origin(text, 8), is_origin);
+    }
 }
 
 int main(void)
@@ -68,6 +88,7 @@ int main(void)
         cmocka_unit_test(test_event_id_is_split),
         cmocka_unit_test(test_event_id_refuses_what_is_none),
         cmocka_unit_test(test_event_id_is_formatted),
+        cmocka_unit_test(test_event_id_origins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/utf8.h"
+#include "tests/common/utf8_repairs.h"
 
 static size_t encode(uint32_t point, uint8_t out[4])
 {
@@ -84,42 +85,54 @@ static void test_utf8_error_is_found_at_every_place(void **state)
 static void test_utf8_repair_replaces_maximal_subparts(void **state)
 {
     (void)state;
-#define U "\xef\xbf\xbd"
-    // What the reference's platform makes of the same bytes.
-    static const struct {
-        const char *in;
-        const char *out;
-    } CASES[] = {
-        {"", ""},
-        {"whole \xe2\x82\xac", "whole \xe2\x82\xac"},
-        {"a\xff"
-         "b",
-         "a" U "b"},
-        {"\xc3", U},
-        {"\xc3"
-         "A",
-         U "A"},
-        {"\xe2\x82", U},
-        {"\xe2\x82x", U "x"},
-        {"\xf0\x9f\x98z", U "z"},
-        {"\xf0\x9f\xf0\x9f\x98\x80", U "\xf0\x9f\x98\x80"},
-        {"\xed\xa0\x80", U U U},
-        {"\xc0\x80", U U},
-        {"\xe0\x80\x80", U U U},
-        {"\xf4\x90\x80\x80", U U U U},
-        {"\x80\x80tail", U U "tail"},
-    };
-#undef U
-    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+    for (size_t i = 0; i < UTF8_REPAIR_COUNT; i++) {
         struct tl_buffer out;
         tl_buffer_init(&out, 100);
-        assert_true(
-            tl_utf8_append_repaired(&out, (const uint8_t *)CASES[i].in, strlen(CASES[i].in)));
-        assert_int_equal(out.size, strlen(CASES[i].out));
+        assert_true(tl_utf8_append_repaired(&out, (const uint8_t *)UTF8_REPAIRS[i].in,
+                                            strlen(UTF8_REPAIRS[i].in)));
+        assert_int_equal(out.size, strlen(UTF8_REPAIRS[i].out));
         if (out.size > 0)
-            assert_memory_equal(out.bytes, CASES[i].out, out.size);
+            assert_memory_equal(out.bytes, UTF8_REPAIRS[i].out, out.size);
         tl_buffer_fini(&out);
     }
+}
+
+static void test_utf8_decode_gives_the_code_point(void **state)
+{
+    (void)state;
+    for (uint32_t point = 0; point < 0x110000; point++) {
+        uint8_t bytes[5];
+        size_t size = encode(point, bytes);
+        size_t length;
+        bytes[size] = 0x80; // belongs to the next
+        bool is_surrogate = point >= 0xd800 && point <= 0xdfff;
+        assert_int_equal(tl_utf8_decode(bytes, size + 1, &length),
+                         is_surrogate ? TL_UTF8_INVALID : point);
+        assert_int_equal(length, is_surrogate ? 1 : size);
+        if (size > 1) {
+            assert_int_equal(tl_utf8_decode(bytes, size - 1, &length), TL_UTF8_INVALID);
+            assert_int_equal(length, is_surrogate ? 1 : size - 1);
+        }
+    }
+}
+
+static void test_utf8_cut_keeps_characters_whole(void **state)
+{
+    (void)state;
+    static const char text[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z"; // 1, 2, 3, 4 and 1 bytes
+    static const size_t ends[] = {0, 1, 3, 6, 10, 11};
+    for (size_t max = 0, end = 0; max < sizeof text + 2; max++) {
+        if (end + 1 < sizeof ends / sizeof *ends && ends[end + 1] <= max)
+            end++;
+        assert_int_equal(tl_utf8_cut(text, max), ends[end]);
+        if (max < sizeof text)
+            assert_int_equal(tl_utf8_whole(text, max), ends[end]);
+    }
+    // What is no beginning of a character is not cut off.
+    static const char *const OTHERS[] = {"",      "a\xff", "\x80\x80\x80\x80",
+                                         "a\xc0", "\xe2x", "a\xbf"};
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)
+        assert_int_equal(tl_utf8_whole(OTHERS[i], strlen(OTHERS[i])), strlen(OTHERS[i]));
 }
 
 static void test_utf8_repair_keeps_the_bound(void **state)
@@ -139,6 +152,8 @@ int main(void)
         cmocka_unit_test(test_utf8_feed_stops_and_goes_on_anywhere),
         cmocka_unit_test(test_utf8_error_is_found_at_every_place),
         cmocka_unit_test(test_utf8_repair_replaces_maximal_subparts),
+        cmocka_unit_test(test_utf8_decode_gives_the_code_point),
+        cmocka_unit_test(test_utf8_cut_keeps_characters_whole),
         cmocka_unit_test(test_utf8_repair_keeps_the_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

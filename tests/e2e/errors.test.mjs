@@ -225,7 +225,7 @@ test('bad options are one line and status 2', async () => {
     [['--listen'], /--listen needs a value/],
     [['--nonsense'], /--nonsense is no option/],
     [['extra'], /extra is no option/],
-    [['--ping-interval', 'soon'], /--ping-interval takes a number from 10 to 86400000, not "soon"/],
+    [['--ping-interval', 'soon'], /--ping-interval takes a number of milliseconds from 10 to 86400000, or a time such as 500ms, 5s or 2m, not "soon"/],
     [['--max-payload', '1'], /--max-payload takes a number/],
     [['--log-level', 'loud'], /--log-level takes error, warning, info or debug, not "loud"/],
     [['--path', 'x'], /--path takes a name that starts with \//],
@@ -246,7 +246,7 @@ test('a configuration file is read, and what is wrong in one is said with its pl
     ['presence = never\n  log-level = info\n', /gateway\.cfg, line 2: not of the form/],
     ['presence = never\n    log-level = info\n', /gateway\.cfg: presence has indented lines below it/],
     ['pong = 3\n', /gateway\.cfg: pong is no option/],
-    ['ping-interval = 1\n', /gateway\.cfg: ping-interval takes a number from 10 to 86400000, not "1"/],
+    ['ping-interval = 1\n', /gateway\.cfg: ping-interval takes a number of milliseconds from 10 to 86400000, or a time such as 500ms, 5s or 2m, not "1"/],
     ['\u0001\u001b[2J\n', /gateway\.cfg, line 1: not of the form/],
   ]) {
     await writeFile(file, text);

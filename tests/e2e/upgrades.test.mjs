@@ -4,9 +4,9 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { ask, connected, upgraded } from './support/client.mjs';
-import { next } from './support/deadline.mjs';
-import { startAll, stopAll } from './support/program.mjs';
+import { ask, client, connected, settled, upgraded } from './support/client.mjs';
+import { next, within } from './support/deadline.mjs';
+import { startAll, startGateway, stopAll } from './support/program.mjs';
 
 const UPGRADES = Number(process.env.TALUS_UPGRADES ?? 200);
 const WAVE = 100;
@@ -52,4 +52,51 @@ test(`${UPGRADES} upgrades while ${RATE} events a second flow`, { timeout: 1_200
   assert.ok(events >= UPGRADES * 20);
   const metrics = await (await fetch(`${gateway.url}/metrics`)).text();
   assert.ok(Number(metrics.match(/^talus_engine_upgrades_total (\d+)$/m)[1]) >= UPGRADES);
+});
+
+/**
+ * A client that has paused its polling for the upgrade and does not move before `move` is called: a client
+ * on a slow network, at a moment that would else be short.
+ */
+async function paused(url) {
+  const socket = client(url);
+  const moving = new Promise((resolve) => {
+    socket.io.on('open', () => {
+      const { engine } = socket.io;
+      const { transport } = engine;
+      const pause = transport.pause.bind(transport);
+      transport.pause = (onPause) => pause(() => resolve(onPause));
+      socket.closed = new Promise((closed) => engine.once('close', closed));
+    });
+  });
+  await next(socket, 'connect');
+  socket.move = await within(moving, 'pause of the polling');
+  return socket;
+}
+
+test('a client on the move hears that its place was taken', async () => {
+  const socket = await paused(gateway.url);
+  const { _pid, _lastOffset } = socket;
+  const heir = client(gateway.url, { transports: ['websocket'] });
+  Object.assign(heir, { _pid, _lastOffset });
+  await next(heir, 'connect');
+  // Whatever the gateway tells the other one at once has arrived by then.
+  for (let i = 0; i < 50; i++) await settled(heir);
+  socket.move();
+  assert.equal(await within(socket.closed, 'end of the client that moved'), 'transport close');
+  socket.disconnect();
+  heir.disconnect();
+});
+
+test('a client on the move hears that the gateway ends', async (t) => {
+  const own = await startGateway(bus, ['--workers', '2']);
+  t.after(() => own.stop());
+  const socket = await paused(own.url);
+  const ended = own.stop();
+  // Refused only when the gateway has begun to end.
+  while (await fetch(`${own.url}/api/v1/health`).then(() => true, () => false));
+  socket.move();
+  assert.equal(await within(socket.closed, 'end of the client that moved'), 'transport close');
+  assert.deepEqual(await ended, { code: 0, signal: null });
+  socket.disconnect();
 });

@@ -22,7 +22,7 @@ static void check_topic(const uint8_t *bytes, size_t size)
     struct talus__subscription_topic subscription;
     talus__subscription_topic_parse(bytes, size, &subscription);
     if (subscription.kind == TALUS__SUBSCRIPTION_READY)
-        CHECK(talus__is_origin(subscription.origin, subscription.origin_size));
+        CHECK(tl_is_origin(subscription.origin, subscription.origin_size));
     if (talus__topic_parse(bytes, size, &topic) != 0)
         return;
     CHECK(topic.session == (const char *)bytes);
@@ -38,7 +38,7 @@ static void check_request(const uint8_t *bytes, size_t size)
     struct talus__request request;
     struct talus__end end;
     if (talus__end_decode(bytes, size, &end) == 0)
-        CHECK(talus__is_origin(end.origin, end.origin_size));
+        CHECK(tl_is_origin(end.origin, end.origin_size));
     if (talus__request_decode(bytes, size, &request) != 0)
         return;
     const char *name;
@@ -110,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct talus__body body;
     int error = talus__body_decode(bytes, body_size, &limits, &body);
     if (error != TALUS_EBODY && error != TALUS_EMSGPACK) {
-        CHECK(talus__is_origin(body.origin, body.origin_size));
+        CHECK(tl_is_origin(body.origin, body.origin_size));
         CHECK(body.seq > 0 && body.prev < body.seq && body.skip_size <= TALUS_SKIP_MAX);
     }
     if (error == 0) {

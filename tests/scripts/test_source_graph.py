@@ -84,7 +84,8 @@ class SourceGraph(unittest.TestCase):
                  ("bus/src/subscriber", "bus/src/broadcaster", True), ("bus/src/zmq/pub", "bus/src/zmq", False),
                  ("bus/src/zmq", "bus/src/zmq/sub", False), ("bus/src/zmq/pub", "bus/src/subscriber", True),
                  ("common", "bus/src/base", True), ("gateway/base", "common", False),
-                 ("gateway/main", "clients/cli", True), ("gateway/intake", "bus/include/talus", False),
+                 ("gateway/main", "clients/cli", True), ("gateway/bridge", "bus/include/talus", False),
+                 ("gateway/bridge/events", "gateway/bridge", True), ("gateway/bridge", "gateway/bridge/events", False),
                  ("bus/src/api", "gateway/base", True), ("gateway/session", "gateway/main", True)]
         for user, used, is_upward in cases:
             graph = graph_of({**module(used, "used"), **module(user, "user", [f"{used}/used"])})

@@ -60,7 +60,7 @@ const ALLOWED = {
   'since its origin is gone': [[...resumed, ...events(4, 6, 7, 8, 9), cut, connect, [950, 'ask', 's', 'o.9'], [960, 'joined', 's', ''], gap('s', 'o.9', '')]],
   'join whose answer was lost': [[connect, [50, 'ask', 's'], cut, [1000, 'connect', 'id', true], gap('s', 'o.0', 'o.10')]],
   'lost before the join': [[connect, ...join('s', 950, ''), gap('s', 'o.0', 'o.10')]],
-  'met after the join': [[connect, ...join('s', 20_000, ''), gap('s', 'o.0', 'o.8', 'history')], { fate: 'alive', isRemote: true }],
+  'met after the join': [[connect, ...join('s', 30_000, ''), gap('s', 'o.0', 'o.8', 'history')], { fate: 'alive', isRemote: true }],
   'offset of a CONNECT': [[...all, cut, connect, ...join('other', 950, ''), gap('other', 'o.9', '')]],
   unproven: [[connect, ...join('s', 150, 'o.1'), ...events(2, 3, 4, 6, 7, 8, 9), cut, connect, [950, 'ask', 's', 'o.9'], [960, 'joined', 's', ''], [961, 'gap', 's', '', '', 'history']], { fate: 'alive' }],
 };
@@ -85,11 +85,28 @@ test('a loss told twice where the answer to the join was lost: beyond the bound'
 });
 
 test('a gap for somebody who joined long after all of it: needless', () =>
-  assert.deepEqual(account([connect, ...join('s', 20_000, ''), gap('s', 'o.0', '')]).counts, { 'origin_lost on ipc': 1 }));
+  assert.deepEqual(account([connect, ...join('s', 30_000, ''), gap('s', 'o.0', '')]).counts, { 'origin_lost on ipc': 1 }));
+
+test('a gap of an origin that fell silent long ago, and died shortly before the join: counted', () => {
+  const told = (died) => account([connect, ...join('s', 30_000, ''), gap('s', 'o.0', 'o.10')], { died });
+  assert.deepEqual([told(29_000).counts, told(29_000).beyond], [{ 'lost before the join': 1 }, []]);
+  assert.deepEqual(told(9000).beyond, ['needless gaps: origin_lost on ipc']);
+  assert.deepEqual(told(31_000).beyond, ['needless gaps: origin_lost on ipc']);
+});
+
+test('a join whose answer was lost, and that the client gave up meanwhile: counted as that', () => {
+  const left = [[50, 'ask', 's'], cut, [1000, 'connect', 'id', true], [1000, 'leave', 's']];
+  assert.deepEqual(account([connect, ...left, gap('s', 'o.0', 'o.10')]).counts, { 'join whose answer was lost': 1 });
+});
+
+test('an answer to an offset that is a gap without end, and at once what the origin had sent: two causes', () => {
+  const told = account([...all, cut, connect, ...join('other', 950, ''), gap('other', 'o.4', ''), gap('other', 'o.0', 'o.9')], { died: 940 });
+  assert.deepEqual([told.counts, told.beyond], [{ 'offset of a CONNECT': 1, 'lost before the join': 1 }, []]);
+});
 
 test('all of one that was met after it had counted as gone: two causes', () => {
-  const late = [[20_000, 'gap', 's', 'o.9', '', 'origin_lost'], [20_001, 'gap', 's', 'o.0', 'o.3', 'history']];
-  const again = [connect, ...join('s', 20_000, '')];
+  const late = [[30_000, 'gap', 's', 'o.9', '', 'origin_lost'], [30_001, 'gap', 's', 'o.0', 'o.3', 'history']];
+  const again = [connect, ...join('s', 30_000, '')];
   assert.deepEqual(account([...all, cut, ...again, ...late], { fate: 'alive', isRemote: true }).counts, { 'offset of a CONNECT': 1, 'met after the join': 1 });
 });
 
@@ -102,7 +119,7 @@ test('an answer to an offset, and the loss of that origin later: two causes; at 
 });
 
 test('all of it told again to one that had joined long before: beyond the bound', () => {
-  const twice = [connect, ...join('s', 20_000, ''), gap('s', 'o.0', 'o.8', 'history'), gap('s', 'o.0', 'o.6', 'history')];
+  const twice = [connect, ...join('s', 30_000, ''), gap('s', 'o.0', 'o.8', 'history'), gap('s', 'o.0', 'o.6', 'history')];
   assert.deepEqual(account(twice, { fate: 'alive', isRemote: true }).beyond, ['needless gaps: met after the join']);
   assert.deepEqual(account(twice, { fate: 'alive' }).beyond, ['needless gaps: history']);
 });

@@ -82,12 +82,13 @@ static int check_options(const talus_broadcaster_options_t *options)
 static int name_origin(char *origin, bool is_presence_only)
 {
     const size_t size = sizeof TALUS_PRESENCE_ORIGIN - 1;
-    int error = tl_random_name(origin, TALUS__ORIGIN_SIZE);
-    if (!error && is_presence_only)
+    if (!tl_random_name(origin, TALUS__ORIGIN_SIZE))
+        return TALUS_ESYSTEM;
+    if (is_presence_only)
         memcpy(origin, TALUS_PRESENCE_ORIGIN, size);
-    else if (!error && memcmp(origin, TALUS_PRESENCE_ORIGIN, size) == 0)
+    else if (memcmp(origin, TALUS_PRESENCE_ORIGIN, size) == 0)
         origin[0] = 'h';
-    return error;
+    return 0;
 }
 
 static int init(talus_broadcaster_t *broadcaster, const talus_broadcaster_options_t *options,

@@ -14,6 +14,7 @@
 #include "bus/src/codec/payload.h"
 #include "bus/src/transport/message.h"
 #include "common/clock.h"
+#include "common/event_id.h"
 
 static const uint8_t empty_map = 0x80;
 
@@ -67,24 +68,6 @@ void talus__broadcaster_count_refusal(talus_broadcaster_t *broadcaster, int erro
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-static void write_id(const talus_broadcaster_t *broadcaster, uint64_t seq, talus_event_id_t *id)
-{
-    char digits[20];
-    size_t count = 0;
-    char *at = id->text;
-
-    memcpy(at, broadcaster->origin, TALUS__ORIGIN_SIZE);
-    at += TALUS__ORIGIN_SIZE;
-    *at++ = '.';
-    do {
-        digits[count++] = (char)('0' + seq % 10);
-        seq /= 10;
-    } while (seq > 0);
-    while (count > 0)
-        *at++ = digits[--count];
-    *at = '\0';
-}
-
 static void run_callbacks(talus_broadcaster_t *broadcaster, const talus_event_id_t *id,
                           uint64_t seq, const struct talus__message_parts *parts)
 {
@@ -134,7 +117,7 @@ talus_error_t talus_emit(talus_broadcaster_t *broadcaster, const talus_emit_t *e
     bool has_callbacks = talus__callbacks_any(&broadcaster->callbacks);
     talus_event_id_t own_id;
     if (id || has_callbacks) {
-        write_id(broadcaster, seq, &own_id);
+        tl_event_id_write(own_id.text, broadcaster->origin, TALUS__ORIGIN_SIZE, seq);
         if (id)
             *id = own_id;
     }

@@ -67,7 +67,7 @@ static bool is_time(int ms, int least)
 static int check_options(const talus_subscriber_options_t *options)
 {
     const char *ignored = options->ignore_origin;
-    bool is_valid = (!ignored || !*ignored || talus__is_origin(ignored, strlen(ignored))) &&
+    bool is_valid = (!ignored || !*ignored || tl_is_origin(ignored, strlen(ignored))) &&
                     options->max_body >= MAX_BODY_LEAST && options->max_body <= MAX_BODY_MOST &&
                     options->max_depth >= 1 && options->max_depth <= TALUS__DEPTH_LIMIT &&
                     options->max_sessions >= 1 && options->max_sessions <= SESSIONS_MOST &&
@@ -99,11 +99,10 @@ static int init(talus_subscriber_t *subscriber, const talus_subscriber_options_t
                                           .max_depth = options->max_depth,
                                           .max_bin = options->max_bin};
     talus__receive_own(subscriber);
-    int error = talus__publishers_init(&core->publishers, options->max_origins,
-                                       options->ignore_origin, publisher_size);
-    if (!error)
-        error = talus__subscriptions_init(&core->subscriptions);
-    return error ? error : talus__wake_open(&core->wake);
+    talus__publishers_init(&core->publishers, options->max_origins, options->ignore_origin,
+                           publisher_size);
+    talus__subscriptions_init(&core->subscriptions);
+    return talus__wake_open(&core->wake);
 }
 
 static int start(talus_subscriber_t *subscriber, const struct talus__receive_ops *ops,

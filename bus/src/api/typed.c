@@ -26,8 +26,10 @@ static int emit_typed(talus_broadcaster_t *broadcaster, const char *type, const 
     if (error) {
         talus__broadcaster_count_refusal(broadcaster, error);
     } else {
-        talus_emit_t emit = {
-            .session = session_id, .type = type, .data = payload.bytes, .data_size = payload.size};
+        talus_emit_t emit = {.session = session_id,
+                             .type = type,
+                             .data = payload.out.bytes,
+                             .data_size = payload.out.size};
         error = talus_emit(broadcaster, &emit, id);
     }
     talus__pack_buffer_fini(&payload);

@@ -12,10 +12,10 @@ struct name {
     char text[];
 };
 
-int talus__names_init(struct talus__names *names, size_t max)
+void talus__names_init(struct talus__names *names, size_t max)
 {
     names->max = max;
-    return tl_table_init(&names->table);
+    tl_table_init(&names->table);
 }
 
 static void ignore(const char *name, size_t size, void *arg)

@@ -13,8 +13,7 @@ struct talus__names {
     size_t max;
 };
 
-// Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.
-int talus__names_init(struct talus__names *names, size_t max);
+void talus__names_init(struct talus__names *names, size_t max);
 void talus__names_fini(struct talus__names *names);
 
 // Returns 0, also when it is there already (then `is_new` is false); TALUS_ELIMIT; TALUS_ENOMEM.

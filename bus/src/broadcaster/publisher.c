@@ -43,9 +43,7 @@ int talus__bus_thread_init(struct talus__bus_thread *publisher,
     error = talus__wakeup_init(&publisher->wakeup);
     if (error)
         goto fail_queue;
-    error = talus__sessions_init(&publisher->sessions, options->max_sessions);
-    if (error)
-        goto fail_wakeup;
+    talus__sessions_init(&publisher->sessions, options->max_sessions);
     publisher->sessions.state_size = options->session_size;
     publisher->sessions.on_forget = on_forget;
     publisher->sessions.arg = publisher;
@@ -55,8 +53,6 @@ int talus__bus_thread_init(struct talus__bus_thread *publisher,
     talus__waiters_init(&publisher->flushers);
     return 0;
 
-fail_wakeup:
-    talus__wakeup_fini(&publisher->wakeup);
 fail_queue:
     talus__queue_fini(&publisher->queue);
     return error;

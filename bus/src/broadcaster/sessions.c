@@ -10,61 +10,39 @@ _Static_assert(sizeof(struct talus__session) ==
                    offsetof(struct talus__session, publish) + sizeof(struct talus__publish_session),
                "what stands behind the session stands behind its last member");
 
-int talus__sessions_init(struct talus__sessions *sessions, size_t max)
+static struct talus__session *session_at(struct tl_list *used)
 {
-    sessions->newest = NULL;
-    sessions->oldest = NULL;
+    return TL_LIST_ENTRY(used, struct talus__session, used);
+}
+
+void talus__sessions_init(struct talus__sessions *sessions, size_t max)
+{
+    tl_list_init(&sessions->used);
     sessions->max = max;
     sessions->state_size = 0;
     sessions->watermark = 0;
     sessions->on_forget = NULL;
     sessions->arg = NULL;
-    return tl_table_init(&sessions->table);
+    tl_table_init(&sessions->table);
 }
 
 void talus__sessions_fini(struct talus__sessions *sessions)
 {
-    struct talus__session *session = sessions->oldest;
-
-    while (session) {
-        struct talus__session *newer = session->newer;
-        free(session);
-        session = newer;
+    for (struct tl_list *at = sessions->used.next, *next; at != &sessions->used; at = next) {
+        next = at->next;
+        free(session_at(at));
     }
     tl_table_fini(&sessions->table);
 }
 
-static void unlink_session(struct talus__sessions *sessions, struct talus__session *session)
-{
-    if (session->newer)
-        session->newer->older = session->older;
-    else
-        sessions->newest = session->older;
-    if (session->older)
-        session->older->newer = session->newer;
-    else
-        sessions->oldest = session->newer;
-}
-
-static void link_newest(struct talus__sessions *sessions, struct talus__session *session)
-{
-    session->newer = NULL;
-    session->older = sessions->newest;
-    if (sessions->newest)
-        sessions->newest->newer = session;
-    else
-        sessions->oldest = session;
-    sessions->newest = session;
-}
-
 static void forget_oldest(struct talus__sessions *sessions)
 {
-    struct talus__session *session = sessions->oldest;
+    struct talus__session *session = session_at(sessions->used.next);
 
     sessions->watermark = session->last;
     if (sessions->on_forget)
         sessions->on_forget(session, sessions->arg);
-    unlink_session(sessions, session);
+    tl_list_remove(&session->used);
     tl_table_remove(&sessions->table, &session->node);
     free(session);
 }
@@ -89,7 +67,7 @@ static struct talus__session *add(struct talus__sessions *sessions, const char *
     session->last = seq;
     session->low = prev;
     tl_table_insert(&sessions->table, &session->node);
-    link_newest(sessions, session);
+    tl_list_append(&sessions->used, &session->used);
     return session;
 }
 
@@ -110,9 +88,9 @@ struct talus__session *talus__sessions_advance(struct talus__sessions *sessions,
     }
     *prev = session->last;
     session->last = seq;
-    if (session != sessions->newest) {
-        unlink_session(sessions, session);
-        link_newest(sessions, session);
+    if (sessions->used.prev != &session->used) {
+        tl_list_remove(&session->used);
+        tl_list_append(&sessions->used, &session->used);
     }
     return session;
 }

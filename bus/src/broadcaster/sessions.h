@@ -14,13 +14,13 @@
 
 #include "bus/src/transport/message.h"
 #include "bus/src/transport/publish.h"
+#include "common/list.h"
 #include "common/table.h"
 
 struct talus__session {
     struct tl_node node; // first, so that a node is its session
-    struct talus__session *newer;
-    struct talus__session *older;
-    uint64_t last; // seq of its newest event
+    struct tl_list used; // of sessions->used
+    uint64_t last;       // seq of its newest event
 
     // history.c's
     uint64_t low; // every event of it with a higher seq is kept
@@ -35,8 +35,7 @@ struct talus__session {
 
 struct talus__sessions {
     struct tl_table table;
-    struct talus__session *newest; // a list in order of their last events
-    struct talus__session *oldest;
+    struct tl_list used; // in order of their last events, the oldest first
     size_t max;
     size_t state_size; // bytes of the transport's own for each; 0 at first
     uint64_t watermark;
@@ -44,8 +43,8 @@ struct talus__sessions {
     void *arg;
 };
 
-// `max` is at least 1. Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.
-int talus__sessions_init(struct talus__sessions *sessions, size_t max);
+// `max` is at least 1.
+void talus__sessions_init(struct talus__sessions *sessions, size_t max);
 
 // Forgets all, without on_forget.
 void talus__sessions_fini(struct talus__sessions *sessions);

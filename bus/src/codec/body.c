@@ -84,7 +84,7 @@ size_t talus__head_encode(uint8_t *out, size_t capacity, const struct talus__hea
         msgpack_pack_str_with_body(&packer, "every", strlen("every"));
         msgpack_pack_uint64(&packer, head->every);
     }
-    return buffer.error ? 0 : buffer.size;
+    return buffer.error ? 0 : buffer.out.size;
 }
 
 // ---- Decoding
@@ -156,7 +156,7 @@ static bool read_origin(struct talus__msgpack_reader *reader, const char **origi
         return false;
     *origin = (const char *)value.as.bytes;
     *size = value.size;
-    return talus__is_origin(*origin, *size);
+    return tl_is_origin(*origin, *size);
 }
 
 // Text that users get NUL-terminated, so that a NUL inside would change its meaning; nil is none.

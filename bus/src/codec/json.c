@@ -15,7 +15,9 @@
 
 #include "bus/src/codec/event_limits.h"
 #include "bus/src/codec/json_text.h"
+#include "bus/src/codec/json_time.h"
 #include "bus/src/codec/msgpack_reader.h"
+#include "common/base64.h"
 #include "common/number.h"
 
 struct writer {
@@ -98,10 +100,11 @@ static void put_string(struct writer *writer, const uint8_t *text, size_t size)
 
 static void put_base64(struct writer *writer, const uint8_t *bytes, size_t size)
 {
-    for (size_t i = 0; i < size; i += 3) {
-        char quad[4];
-        talus__base64_quad(bytes + i, size - i, quad);
-        put_raw(writer, quad, sizeof(quad));
+    enum { PIECE = 192 }; // bytes, a multiple of three: only the last piece is padded
+    char text[PIECE / 3 * 4];
+    for (size_t i = 0; i < size; i += PIECE) {
+        size_t piece = size - i < PIECE ? size - i : PIECE;
+        put_raw(writer, text, tl_base64_encode(bytes + i, piece, text));
     }
 }
 

@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/hex.h"
+#include "common/utf8.h"
+
 #define EVERY_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
 
 static bool is_plain_ascii(uint8_t byte)
@@ -23,44 +26,6 @@ static uint64_t has_special(uint64_t word)
     uint64_t found =
         word | (word - EVERY_BYTE(0x20)) | (quote - EVERY_BYTE(1)) | (backslash - EVERY_BYTE(1));
     return found & EVERY_BYTE(0x80);
-}
-
-static bool is_continuation(uint8_t byte)
-{
-    return (byte & 0xc0) == 0x80;
-}
-
-// Whether `second` may follow `lead`: no overlong form, no surrogate, nothing above U+10FFFF.
-static bool is_second(uint8_t lead, uint8_t second)
-{
-    switch (lead) {
-    case 0xe0:
-        return second >= 0xa0 && second <= 0xbf;
-    case 0xed:
-        return second >= 0x80 && second <= 0x9f;
-    case 0xf0:
-        return second >= 0x90 && second <= 0xbf;
-    case 0xf4:
-        return second >= 0x80 && second <= 0x8f;
-    default:
-        return is_continuation(second);
-    }
-}
-
-// Looks at the sequence that starts with a byte above 0x7f. Gives its length, or, with `is_whole`
-// false, the length of what one U+FFFD stands for.
-static size_t scan_sequence(const uint8_t *text, size_t size, bool *is_whole)
-{
-    uint8_t lead = text[0];
-    size_t length = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
-    *is_whole = false;
-    if (length == 0)
-        return 1;
-    for (size_t i = 1; i < length; i++)
-        if (i == size || !(i == 1 ? is_second(lead, text[1]) : is_continuation(text[i])))
-            return i;
-    *is_whole = true;
-    return length;
 }
 
 static bool is_plain_word(const uint8_t *text)
@@ -87,7 +52,7 @@ size_t talus__json_plain_run(const uint8_t *text, size_t size)
             continue;
         }
         bool is_whole = false;
-        size_t length = text[i] >= 0x80 ? scan_sequence(text + i, size - i, &is_whole) : 0;
+        size_t length = text[i] >= 0x80 ? tl_utf8_scan(text + i, size - i, &is_whole) : 0;
         if (!is_whole)
             break;
         i += length;
@@ -97,7 +62,6 @@ size_t talus__json_plain_run(const uint8_t *text, size_t size)
 
 static size_t escape_ascii(uint8_t byte, char *out)
 {
-    static const char hexadecimal[] = "0123456789abcdef";
     static const char letters[] = "btn\0fr"; // from 0x08 on; 0x0b has none
     out[0] = '\\';
     if (byte == '"' || byte == '\\') {
@@ -111,8 +75,7 @@ static size_t escape_ascii(uint8_t byte, char *out)
     out[1] = 'u';
     out[2] = '0';
     out[3] = '0';
-    out[4] = hexadecimal[byte >> 4];
-    out[5] = hexadecimal[byte & 0x0f];
+    tl_hex_write(byte, out + 4);
     return 6;
 }
 
@@ -123,24 +86,8 @@ size_t talus__json_escape(const uint8_t *text, size_t size, char out[TALUS__ESCA
         *consumed = 1;
         return escape_ascii(text[0], out);
     }
-    static const uint8_t replacement[] = {0xef, 0xbf, 0xbd}; // U+FFFD
     bool is_whole;
-    *consumed = scan_sequence(text, size, &is_whole);
-    memcpy(out, replacement, sizeof(replacement));
-    return sizeof(replacement);
-}
-
-void talus__base64_quad(const uint8_t *bytes, size_t size, char out[4])
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint32_t bits = (uint32_t)bytes[0] << 16;
-    if (size > 1)
-        bits |= (uint32_t)bytes[1] << 8;
-    if (size > 2)
-        bits |= bytes[2];
-    out[0] = alphabet[bits >> 18];
-    out[1] = alphabet[bits >> 12 & 63];
-    out[2] = size > 1 ? alphabet[bits >> 6 & 63] : '=';
-    out[3] = size > 2 ? alphabet[bits & 63] : '=';
+    *consumed = tl_utf8_scan(text, size, &is_whole);
+    memcpy(out, TL_UTF8_REPLACEMENT, sizeof TL_UTF8_REPLACEMENT - 1);
+    return sizeof TL_UTF8_REPLACEMENT - 1;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Text and bytes inside JSON: escaping, repair of UTF-8, base64. Pure; the caller's buffers.
+// Text and bytes inside JSON: escaping, repair of UTF-8. Pure; the caller's buffers.
 #ifndef TALUS__JSON_TEXT_H
 #define TALUS__JSON_TEXT_H
 
@@ -12,13 +12,9 @@
 size_t talus__json_plain_run(const uint8_t *text, size_t size);
 
 // Writes what stands for the bytes at the start of `text` (not empty) that cannot be held as they
-// are: an escape, or U+FFFD for the longest beginning of a UTF-8 sequence, or else the byte, that
-// is not continued rightly (what browsers' decoders do). Gives the bytes written, and in `consumed`
-// those of `text` that are done.
+// are: an escape, or U+FFFD (common/utf8.h has the rule). Gives the bytes written, and in
+// `consumed` those of `text` that are done.
 size_t talus__json_escape(const uint8_t *text, size_t size, char out[TALUS__ESCAPE_MAX],
                           size_t *consumed);
-
-// Writes up to three bytes as four characters of base64, padded.
-void talus__base64_quad(const uint8_t *bytes, size_t size, char out[4]);
 
 #endif

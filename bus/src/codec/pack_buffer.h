@@ -7,13 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/buffer.h"
+
 struct talus__pack_buffer {
-    uint8_t *bytes; // the caller's storage, or owned
+    struct tl_buffer out; // in the caller's storage, or on the heap
     uint8_t *storage;
-    size_t size;
-    size_t capacity;
-    size_t max; // bytes
-    int error;  // 0; TALUS_ETOOLARGE: max was reached; TALUS_ENOMEM
+    int error; // 0; TALUS_ETOOLARGE: the bound was reached; TALUS_ENOMEM
 };
 
 // `storage` holds `capacity` bytes and outlives the buffer; with `max` not above that, nothing is

@@ -41,7 +41,7 @@ size_t talus__request_encode_replay(uint8_t *out, const char *session, uint64_t 
     msgpack_pack_uint64(&packer, after);
     pack_text(&packer, "max");
     msgpack_pack_uint64(&packer, max);
-    return buffer.error ? 0 : buffer.size;
+    return buffer.error ? 0 : buffer.out.size;
 }
 
 size_t talus__request_encode_heads(uint8_t *out, size_t capacity, const char *const *sessions,
@@ -58,7 +58,7 @@ size_t talus__request_encode_heads(uint8_t *out, size_t capacity, const char *co
     msgpack_pack_array(&packer, count);
     for (size_t i = 0; i < count; i++)
         pack_text(&packer, sessions[i]);
-    return buffer.error ? 0 : buffer.size;
+    return buffer.error ? 0 : buffer.out.size;
 }
 
 size_t talus__end_encode(uint8_t *out, const struct talus__end *end)
@@ -79,7 +79,7 @@ size_t talus__end_encode(uint8_t *out, const struct talus__end *end)
         msgpack_pack_true(&packer);
     else
         msgpack_pack_false(&packer);
-    return buffer.error ? 0 : buffer.size;
+    return buffer.error ? 0 : buffer.out.size;
 }
 
 // ---- Decoding
@@ -222,7 +222,7 @@ int talus__end_decode(const void *bytes, size_t size, struct talus__end *end)
             return TALUS_EBODY;
         }
     }
-    bool is_whole = end->origin && talus__is_origin(end->origin, end->origin_size) && has_first &&
+    bool is_whole = end->origin && tl_is_origin(end->origin, end->origin_size) && has_first &&
                     has_head && has_complete && reader.at == reader.end;
     return is_whole ? 0 : TALUS_EBODY;
 }

@@ -87,13 +87,3 @@ bool talus__is_marker(const char *type, size_t size)
             return false;
     return true;
 }
-
-bool talus__is_origin(const char *origin, size_t size)
-{
-    if (size < TALUS__ORIGIN_MIN || size > TALUS_ORIGIN_MAX)
-        return false;
-    for (size_t i = 0; i < size; i++)
-        if (!((origin[i] >= 'a' && origin[i] <= 'z') || (origin[i] >= '0' && origin[i] <= '9')))
-            return false;
-    return true;
-}

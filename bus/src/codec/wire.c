@@ -7,6 +7,9 @@
 
 #include <talus/error.h>
 
+_Static_assert(TALUS_ORIGIN_MAX == TL_ORIGIN_MAX && TALUS_ID_MAX == TL_EVENT_ID_MAX,
+               "the public header has the bounds of common/event_id.h");
+
 static bool equals(const char *text, size_t size, const char *expected)
 {
     return size == strlen(expected) && memcmp(text, expected, size) == 0;
@@ -78,7 +81,7 @@ static const char *parse_subscriber(const char *text, size_t size, const char *p
         return NULL;
     const char *name = text + strlen(prefix);
     const char *slash = find_slash(name, size - strlen(prefix));
-    if (!slash || !talus__is_origin(name, (size_t)(slash - name)))
+    if (!slash || !tl_is_origin(name, (size_t)(slash - name)))
         return NULL;
     subscription->name = name;
     subscription->name_size = (size_t)(slash - name);
@@ -91,7 +94,7 @@ static bool parse_ready(const char *text, size_t size,
 {
     size_t origin_size;
     const char *origin = parse_subscriber(text, size, TALUS__READY, subscription, &origin_size);
-    if (!origin || !talus__is_origin(origin, origin_size))
+    if (!origin || !tl_is_origin(origin, origin_size))
         return false;
     subscription->kind = TALUS__SUBSCRIPTION_READY;
     subscription->origin = origin;

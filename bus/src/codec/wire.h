@@ -23,6 +23,8 @@
 
 #include <talus/topic.h>
 
+#include "common/event_id.h"
+
 #define TALUS__HEAD        "$head"
 #define TALUS__END         "$end"
 #define TALUS__EVERYTHING  "*"
@@ -36,7 +38,6 @@
 #define TALUS__EVERY_MOST_MS (24 * 60 * 60 * 1000) // between beats
 
 #define TALUS__TOPIC_MAX     (TALUS_SESSION_MAX + 1 + TALUS_TYPE_MAX)
-#define TALUS__ORIGIN_MIN    8  // characters of an origin, at least
 #define TALUS__SUBSCRIBER_ID 12 // characters of our subscribers' ids, of the kind an origin has
 
 enum talus__topic_kind {
@@ -83,9 +84,6 @@ struct talus__subscription_topic {
 
 void talus__subscription_topic_parse(const void *bytes, size_t size,
                                      struct talus__subscription_topic *subscription);
-
-// Whether `origin` is TALUS__ORIGIN_MIN to TALUS_ORIGIN_MAX characters of a-z 0-9.
-bool talus__is_origin(const char *origin, size_t size);
 
 // Whether `type` is formed like a marker of the bus: `$`, then what a type may hold.
 bool talus__is_marker(const char *type, size_t size);

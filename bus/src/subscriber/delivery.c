@@ -6,6 +6,7 @@
 
 #include "bus/src/base/log.h"
 #include "bus/src/base/probes.h"
+#include "common/event_id.h"
 
 static void copy_text(char *out, const char *text, size_t size)
 {
@@ -29,38 +30,19 @@ const char *talus_gap_reason_name(talus_gap_reason_t reason)
     return "unknown";
 }
 
+// Splits an event id. False: it is none, or nothing can come after it.
 bool talus__parse_id(const char *text, size_t size, char origin[TALUS_ORIGIN_MAX + 1],
                      uint64_t *seq)
 {
-    const char *dot = memchr(text, '.', size);
-    size_t origin_size = dot ? (size_t)(dot - text) : 0;
+    char id[TALUS_ID_MAX + 1];
+    size_t origin_size;
 
-    if (!dot || !talus__is_origin(text, origin_size) || dot + 1 == text + size)
+    if (size >= sizeof id)
         return false;
+    copy_text(id, text, size);
+    origin_size = tl_event_id_check(id, size) ? tl_event_id_split(id, seq) : 0;
     copy_text(origin, text, origin_size);
-    *seq = 0;
-    for (const char *digit = dot + 1; digit < text + size; digit++) {
-        if (*digit < '0' || *digit > '9' || *seq > (UINT64_MAX - 9) / 10)
-            return false;
-        *seq = *seq * 10 + (uint64_t)(*digit - '0');
-    }
-    return true;
-}
-
-void talus__format_id(char id[TALUS_ID_MAX + 1], const char *origin, uint64_t seq)
-{
-    char digits[20];
-    size_t count = 0, size = strlen(origin);
-
-    do {
-        digits[count++] = (char)('0' + seq % 10);
-        seq /= 10;
-    } while (seq > 0);
-    memcpy(id, origin, size);
-    id[size++] = '.';
-    while (count > 0)
-        id[size++] = digits[--count];
-    id[size] = '\0';
+    return origin_size > 0 && *seq < UINT64_MAX;
 }
 
 static void set_event(struct talus__delivery *delivery, const struct talus__topic *topic,
@@ -70,7 +52,7 @@ static void set_event(struct talus__delivery *delivery, const struct talus__topi
     copy_text(delivery->type, topic->type, topic->type_size);
     copy_text(delivery->origin, body->origin, body->origin_size);
     copy_text(delivery->skip, body->skip, body->skip_size);
-    talus__format_id(delivery->id, delivery->origin, body->seq);
+    tl_event_id_write(delivery->id, delivery->origin, body->origin_size, body->seq);
     delivery->event = (talus_event_t){
         .session = delivery->session,
         .type = delivery->type,
@@ -111,7 +93,7 @@ void talus__delivery_live(struct talus__delivery *delivery, const char *session,
     copy_text(delivery->session, session, strlen(session));
     delivery->id[0] = '\0';
     if (newest_seq > 0)
-        talus__format_id(delivery->id, newest_origin, newest_seq);
+        tl_event_id_format(delivery->id, newest_origin, newest_seq);
     delivery->given = (talus_delivery_t){
         .kind = TALUS_DELIVERY_LIVE,
         .session = delivery->session,
@@ -123,10 +105,10 @@ void talus__delivery_live(struct talus__delivery *delivery, const char *session,
 static talus_gap_t make_gap(struct talus__delivery *delivery, uint64_t after, uint64_t first,
                             talus_gap_reason_t reason)
 {
-    talus__format_id(delivery->after, delivery->origin, after);
+    tl_event_id_format(delivery->after, delivery->origin, after);
     delivery->first[0] = '\0';
     if (first > 0)
-        talus__format_id(delivery->first, delivery->origin, first);
+        tl_event_id_format(delivery->first, delivery->origin, first);
     return (talus_gap_t){.origin = delivery->origin,
                          .after = delivery->after,
                          .first = delivery->first,
@@ -159,7 +141,7 @@ void talus__delivery_recovered(struct talus__delivery *delivery, const char *ses
 {
     copy_text(delivery->session, session, strlen(session));
     copy_text(delivery->origin, origin, strlen(origin));
-    talus__format_id(delivery->id, origin, newest);
+    tl_event_id_format(delivery->id, origin, newest);
     delivery->given = (talus_delivery_t){
         .kind = TALUS_DELIVERY_RECOVERED,
         .session = delivery->session,

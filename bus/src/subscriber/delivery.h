@@ -34,12 +34,9 @@ struct talus__delivery {
     char first[TALUS_ID_MAX + 1];
 };
 
-// Reads ORIGIN.SEQ. False: it is none.
+// Splits ORIGIN.SEQ. False: it is no event id, or nothing can come after it.
 bool talus__parse_id(const char *text, size_t size, char origin[TALUS_ORIGIN_MAX + 1],
                      uint64_t *seq);
-
-// Writes ORIGIN.SEQ, as an event id has it.
-void talus__format_id(char id[TALUS_ID_MAX + 1], const char *origin, uint64_t seq);
 
 // Set the delivery to an event, whose payload is borrowed from `body`.
 void talus__delivery_event(struct talus__delivery *delivery, const struct talus__topic *topic,

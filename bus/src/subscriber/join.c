@@ -14,6 +14,7 @@
 #include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/catch_up.h"
 #include "common/clock.h"
+#include "common/event_id.h"
 
 #define LINGERING_MOST 4096 // sessions; beyond, the one left first is ended at once
 

@@ -7,6 +7,8 @@
 
 #include <talus/error.h>
 
+#include "common/event_id.h"
+
 #define RECOVERIES_MOST 10000
 
 // A recovery that ended without an answer, until it is told. The members are as in

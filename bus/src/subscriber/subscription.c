@@ -17,10 +17,10 @@
 
 #define FIRST_CURSORS 2
 
-int talus__subscriptions_init(struct talus__subscriptions *set)
+void talus__subscriptions_init(struct talus__subscriptions *set)
 {
     memset(set, 0, sizeof *set);
-    return tl_table_init(&set->table);
+    tl_table_init(&set->table);
 }
 
 static void free_joined(struct talus__subscription *subscription)

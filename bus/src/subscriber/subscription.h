@@ -74,8 +74,7 @@ struct talus__subscriptions {
     struct talus__subscription *everything;                    // "*", if joined or lingering
 };
 
-// Returns 0, TALUS_ENOMEM, TALUS_ESYSTEM.
-int talus__subscriptions_init(struct talus__subscriptions *set);
+void talus__subscriptions_init(struct talus__subscriptions *set);
 void talus__subscriptions_fini(struct talus__subscriptions *set);
 
 // NULL: there is none. Lingering ones are found, too.

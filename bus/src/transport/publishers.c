@@ -12,16 +12,17 @@
 #define NO_SLOT     UINT32_MAX
 #define FIRST_SLOTS 16
 
-int talus__publishers_init(struct talus__publishers *publishers, size_t max, const char *ignored,
-                           size_t state_size)
+void talus__publishers_init(struct talus__publishers *publishers, size_t max, const char *ignored,
+                            size_t state_size)
 {
     memset(publishers, 0, sizeof *publishers);
     publishers->max = max;
     publishers->state_size = state_size;
     publishers->first_free = NO_SLOT;
+    tl_list_init(&publishers->used);
     if (ignored)
         strncpy(publishers->ignored, ignored, TALUS_ORIGIN_MAX);
-    return tl_table_init(&publishers->table);
+    tl_table_init(&publishers->table);
 }
 
 void talus__publishers_fini(struct talus__publishers *publishers)
@@ -34,29 +35,11 @@ void talus__publishers_fini(struct talus__publishers *publishers)
 
 // ---- The order of last use
 
-static void unlink_used(struct talus__publishers *publishers, struct talus__publisher *publisher)
+// Makes it the one that was used last; also where it was not in the order.
+static void use(struct talus__publishers *publishers, struct talus__publisher *publisher)
 {
-    if (publisher->newer)
-        publisher->newer->older = publisher->older;
-    else
-        publishers->newest = publisher->older;
-    if (publisher->older)
-        publisher->older->newer = publisher->newer;
-    else
-        publishers->oldest = publisher->newer;
-    publisher->newer = NULL;
-    publisher->older = NULL;
-}
-
-static void link_used(struct talus__publishers *publishers, struct talus__publisher *publisher)
-{
-    publisher->newer = NULL;
-    publisher->older = publishers->newest;
-    if (publishers->newest)
-        publishers->newest->newer = publisher;
-    else
-        publishers->oldest = publisher;
-    publishers->newest = publisher;
+    tl_list_remove(&publisher->used);
+    tl_list_append(&publishers->used, &publisher->used);
 }
 
 // Brings its place in the order up to date.
@@ -65,9 +48,9 @@ static void update_kept(struct talus__publishers *publishers, struct talus__publ
     bool is_kept = publisher->pins > 0 || publisher->standing.is_held;
 
     if (is_kept && !publisher->is_kept)
-        unlink_used(publishers, publisher);
+        tl_list_remove(&publisher->used);
     else if (!is_kept && publisher->is_kept)
-        link_used(publishers, publisher);
+        use(publishers, publisher);
     publisher->is_kept = is_kept;
 }
 
@@ -112,7 +95,7 @@ static void remove_publisher(struct talus__publishers *publishers,
         publishers->on_remove(publisher, publishers->arg);
     if (publishers->recent == publisher)
         publishers->recent = NULL;
-    unlink_used(publishers, publisher);
+    tl_list_remove(&publisher->used);
     tl_table_remove(&publishers->table, &publisher->node);
     free_slot(publishers, publisher->slot);
     free(publisher);
@@ -122,9 +105,10 @@ static struct talus__publisher *add(struct talus__publishers *publishers, const 
                                     size_t size)
 {
     if (publishers->table.count >= publishers->max) {
-        if (!publishers->oldest)
+        if (tl_list_is_empty(&publishers->used))
             return NULL;
-        remove_publisher(publishers, publishers->oldest);
+        remove_publisher(publishers,
+                         TL_LIST_ENTRY(publishers->used.next, struct talus__publisher, used));
     }
     struct talus__publisher *publisher = calloc(1, sizeof *publisher + publishers->state_size);
     if (!publisher)
@@ -140,7 +124,8 @@ static struct talus__publisher *add(struct talus__publishers *publishers, const 
     publisher->node.name_size = size;
     publishers->slots[publisher->slot].publisher = publisher;
     tl_table_insert(&publishers->table, &publisher->node);
-    link_used(publishers, publisher);
+    tl_list_init(&publisher->used);
+    use(publishers, publisher);
     return publisher;
 }
 
@@ -155,8 +140,7 @@ struct talus__publisher *talus__publishers_get(struct talus__publishers *publish
     if (!publisher) {
         publisher = add(publishers, name, size);
     } else if (!publisher->is_kept) {
-        unlink_used(publishers, publisher);
-        link_used(publishers, publisher);
+        use(publishers, publisher);
     }
     publishers->recent = publisher;
     return publisher;

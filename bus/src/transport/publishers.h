@@ -15,6 +15,7 @@
 
 #include <talus/topic.h>
 
+#include "common/list.h"
 #include "common/table.h"
 
 // What the transport knows of a publisher. All false at first.
@@ -28,8 +29,7 @@ struct talus__standing {
 
 struct talus__publisher {
     struct tl_node node;
-    struct talus__publisher *newer; // in the order of last use, unless it is kept
-    struct talus__publisher *older;
+    struct tl_list used; // of talus__publishers.used, unless it is kept
     uint32_t slot;
     unsigned pins; // who point at it, also when it is dead
     bool is_kept;  // pinned, or held by the transport: on no list
@@ -79,8 +79,7 @@ struct talus__publishers {
     size_t max;
     size_t state_size; // bytes behind each publisher
     uint32_t first_free;
-    struct talus__publisher *newest;
-    struct talus__publisher *oldest;
+    struct tl_list used;             // in the order of last use, the oldest first
     struct talus__publisher *recent; // the last one that was asked for
     size_t waited;                   // those for which joins wait
     size_t away;                     // those that are
@@ -92,11 +91,11 @@ struct talus__publishers {
 };
 
 // `max`: publishers known at once; `ignored`: NULL or "" for none; `state_size`: bytes of the
-// transport's own. Returns 0, TALUS_ENOMEM, TALUS_ESYSTEM.
-int talus__publishers_init(struct talus__publishers *publishers, size_t max, const char *ignored,
-                           size_t state_size);
+// transport's own.
+void talus__publishers_init(struct talus__publishers *publishers, size_t max, const char *ignored,
+                            size_t state_size);
 
-// The transport has ended what it has of each publisher. NULL-safe in one that is all zero.
+// The transport has ended what it has of each publisher.
 void talus__publishers_fini(struct talus__publishers *publishers);
 
 // Finds the publisher or adds it. NULL: memory is short, or `max` living ones are known already.

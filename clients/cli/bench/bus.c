@@ -165,10 +165,9 @@ static int run_bench_bus(int argc, char **argv)
 
 static const option_spec_t options[] = {
     {.name = "seconds",
-     .kind = OPTION_DECIMAL,
+     .kind = OPTION_TIME,
      .offset = offsetof(bus_values_t, seconds),
      .argument = "SECONDS",
-     .unit = "seconds",
      .min = 0.1,
      .max = 600,
      .help = "How long each measurement takes; there are fourteen. Default: 2."},
@@ -200,9 +199,9 @@ const command_t bench_bus_command = {
     .summary = "Measure the bus: libtalus beside bare libzmq, one publisher to one subscriber.",
     .details =
         "It uses a bus of its own. An emit call is timed in bursts of 10,000 that its queue holds, "
-        "and the median burst is told. Then one sender and one receiver, two processes (over "
-        "inproc "
-        "two threads), pass messages flat out, and at a steady rate for the latency. CPU time is "
+        "and the median burst is reported. Then one sender and one receiver, two processes "
+        "(over inproc two threads), pass messages flat out, and at a steady rate for the latency. "
+        "CPU time is "
         "of "
         "each side for each message. Any loss makes the exit status 1.",
     .options = options,

@@ -363,10 +363,9 @@ static const option_spec_t options[] = {
      .max = EVENTS_MAX,
      .help = "With --rate max: events that may be on their way at once. Default: two bursts."},
     {.name = "size",
-     .kind = OPTION_INTEGER,
+     .kind = OPTION_SIZE,
      .offset = offsetof(gateway_values_t, size),
      .argument = "BYTES",
-     .unit = "bytes",
      .min = PACKET_PAYLOAD_MIN,
      .max = SINK_PAYLOAD_MAX,
      .help = "Of each event's payload, as JSON. Default: 200."},
@@ -377,26 +376,23 @@ static const option_spec_t options[] = {
      .choices = transport_names,
      .help = "websocket (default) or polling."},
     {.name = "seconds",
-     .kind = OPTION_DECIMAL,
+     .kind = OPTION_TIME,
      .offset = offsetof(gateway_values_t, seconds),
      .argument = "SECONDS",
-     .unit = "seconds",
      .min = 0.1,
      .max = 3600,
      .help = "How long to measure. Default: 5."},
     {.name = "warmup",
-     .kind = OPTION_DECIMAL,
+     .kind = OPTION_TIME,
      .offset = offsetof(gateway_values_t, warmup),
      .argument = "SECONDS",
-     .unit = "seconds",
      .min = 0,
      .max = 3600,
      .help = "How long to emit before that. Default: 1."},
     {.name = "connect-timeout",
-     .kind = OPTION_DECIMAL,
+     .kind = OPTION_TIME,
      .offset = offsetof(gateway_values_t, connect_timeout),
      .argument = "SECONDS",
-     .unit = "seconds",
      .min = 0.1,
      .max = 3600,
      .help = "How long connecting and joining may take. Default: 60."},
@@ -433,9 +429,9 @@ const command_t bench_gateway_command = {
         "client "
         "gets each event of its room, once and in order: if not, the exit status is 1. Latency is "
         "from the emit call to the client's read, on one clock. CPU time is the server's whole "
-        "process, over all deliveries of the measured time. Start the gateway with --presence "
-        "never "
-        "for many clients in few rooms: else each join is told to everybody there.\n"
+        "process, over all deliveries of the measured time. With many "
+        "clients in few rooms, start the gateway with --presence never: otherwise each join is "
+        "sent to the whole room.\n"
         "\n"
         "Examples:\n"
         "  talus bench gateway --clients 1000 --rate 100\n"

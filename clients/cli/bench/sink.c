@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -23,6 +22,8 @@
 #include "clients/cli/clock.h"
 #include "clients/cli/report.h"
 #include "clients/cli/text.h"
+#include "common/event_id.h"
+#include "common/random.h"
 
 enum { SEND_TIMEOUT_S = 10, GATHERED_MAX = 64 << 20, TIME_DIGITS = 13, FLUSH_BYTES = 1 << 20 };
 
@@ -106,14 +107,9 @@ sink_t *sink_open_bus(const char *endpoint, size_t size, int *status)
 // Of the shape that a broadcaster's has, so that events are of the same size.
 static void choose_origin(char origin[20])
 {
-    static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz012345";
-    unsigned char random[12] = {0};
-    // Of no consequence if it fails: the origin then is "aaaaaaaaaaaa".
-    ssize_t size = getrandom(random, sizeof(random), GRND_NONBLOCK);
-    (void)size;
-    for (size_t i = 0; i < sizeof(random); i++)
-        origin[i] = alphabet[random[i] % 32];
-    origin[sizeof(random)] = '\0';
+    // Of no consequence if it fails.
+    if (!tl_random_name(origin, 12))
+        strcpy(origin, "aaaaaaaaaaaa");
 }
 
 static int connect_unix(const char *path)
@@ -283,21 +279,24 @@ static sink_result_t send_message(sink_t *sink, const char *room, const char *id
 
 static sink_result_t emit_to_server(sink_t *sink, const char *room, uint64_t time)
 {
-    char id[64];
-    int size = snprintf(id, sizeof(id), "%s.%" PRIu64 "\"]", sink->origin, sink->number + 1);
+    static const char end[] = "\"]";
+    char id[TL_EVENT_ID_MAX + sizeof(end)];
+    size_t size = tl_event_id_write(id, sink->origin, strlen(sink->origin), sink->number + 1);
+    memcpy(id + size, end, sizeof(end));
+    size += sizeof(end) - 1;
     write_time(sink, time);
     if (sink->publisher)
-        return send_message(sink, room, id, (size_t)size);
+        return send_message(sink, room, id, size);
     text_append_string(&sink->gathered, room);
     text_append(&sink->gathered, " ", 1);
     text_append(&sink->gathered, sink->payload, sink->payload_size);
-    text_append(&sink->gathered, id, (size_t)size);
+    text_append(&sink->gathered, id, size);
     text_append(&sink->gathered, "\n", 1);
     if (sink->gathered.has_failed) {
         report("out of memory");
         return SINK_FAILED;
     }
-    return sink->gathered.size < FLUSH_BYTES ? SINK_DONE : sink_flush(sink);
+    return text_size(&sink->gathered) < FLUSH_BYTES ? SINK_DONE : sink_flush(sink);
 }
 
 sink_result_t sink_emit(sink_t *sink, const char *room, uint64_t time)
@@ -310,9 +309,9 @@ sink_result_t sink_emit(sink_t *sink, const char *room, uint64_t time)
 
 sink_result_t sink_flush(sink_t *sink)
 {
-    for (size_t sent = 0; sent < sink->gathered.size;) {
-        ssize_t size =
-            send(sink->descriptor, sink->gathered.bytes + sent, sink->gathered.size - sent, 0);
+    for (size_t sent = 0; sent < text_size(&sink->gathered);) {
+        ssize_t size = send(sink->descriptor, text_bytes(&sink->gathered) + sent,
+                            text_size(&sink->gathered) - sent, 0);
         if (size < 0 && errno == EINTR)
             continue;
         if (size < 0) {

@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <talus.h>
 
@@ -16,6 +15,7 @@
 #include "clients/cli/endpoint.h"
 #include "clients/cli/report.h"
 #include "clients/cli/signals.h"
+#include "common/random.h"
 
 #define SEED_MAX 4294967295.0
 
@@ -143,9 +143,7 @@ static uint64_t choose_seed(const demo_values_t *values)
     if ((double)values->seed <= SEED_MAX)
         return values->seed;
     // Of no consequence if it fails: the demo then plays the story of seed 0.
-    ssize_t size = getrandom(&seed, sizeof(seed), GRND_NONBLOCK);
-    (void)size;
-    return seed;
+    return tl_random_bytes(&seed, sizeof(seed)) ? seed : 0;
 }
 
 static int run_demo(int argc, char **argv)
@@ -183,16 +181,15 @@ static const option_spec_t options[] = {
      .kind = OPTION_LIST,
      .offset = offsetof(demo_values_t, buses),
      .argument = "ENDPOINT",
-     .help =
-         "Publish there: ipc://DIRECTORY/* or a ZeroMQ endpoint, which is bound unless > before "
-         "it says to connect. May be repeated. Default: $TALUS_BUS, else the user's bus "
-         "directory."},
+     .help = "Endpoint to publish on, repeatable: ipc://DIRECTORY/* or a ZeroMQ endpoint, which is "
+             "bound, or connected to if it starts with >. Default: $TALUS_BUS, else the user's bus "
+             "directory."},
     {.name = "directory-mode",
      .kind = OPTION_MODE,
      .offset = offsetof(demo_values_t, directory_mode),
      .argument = "MODE",
-     .help = "Who may use a bus directory that this command makes, as an octal mode: 0770 for a "
-             "group. Default: 0700."},
+     .help = "Octal mode of a bus directory that this command creates: 0770 for a group. "
+             "Default: 0700."},
     {.name = "session",
      .kind = OPTION_TEXT,
      .offset = offsetof(demo_values_t, session),
@@ -219,16 +216,15 @@ static const option_spec_t options[] = {
      .argument = "N",
      .min = 0,
      .max = SEED_MAX,
-     .help = "The same seed plays the same events. Default: another each time; it is told."},
+     .help = "The same seed plays the same events. Default: a random one, which is printed."},
     {.name = "wait-subscriber",
-     .kind = OPTION_DECIMAL,
+     .kind = OPTION_TIME,
      .offset = offsetof(demo_values_t, wait),
      .argument = "SECONDS",
-     .unit = "seconds",
      .min = 0,
      .max = 1e6,
-     .help = "How long to wait at first for the subscribers that live on the bus; the demo then "
-             "plays whether they came or not. Default: 0.5."},
+     .help = "How long to wait at first for running subscribers; the demo plays with or without "
+             "them. Default: 0.5."},
 };
 
 const command_t demo_command = {

@@ -270,6 +270,34 @@ static void test_recovery_that_fails_is_told_of_sessions_that_are_let_go_with_it
     talus_subscriber_destroy(&ear.subscriber);
 }
 
+// A suspended client keeps its sessions while there are empty ones to let go.
+static void test_lingering_sessions_go_before_suspended_clients(void **state)
+{
+    struct fixture *fixture = *state;
+    struct identity away = {0}, here = {0};
+    struct bridge_options options;
+    bridge_options_init(&options);
+    options.max_bus_sessions = 2;
+    start_bridge(fixture, &options);
+    struct client *client = connect_client(fixture, &away);
+    read_connect(client, &away);
+    join(client, "a");
+    cut(fixture, client);
+    client = connect_client(fixture, &here);
+    read_connect(client, &here);
+    join(client, "b");
+    ws_send(client, "42/graph,[\"leave_session\",{\"session_id\":\"b\"}]");
+    read_message(client, "42/graph,[\"left\"");
+    join(client, "c");
+    assert_null(bridge__find_session(fixture->bridge, "b"));
+    assert_non_null(bridge__find_session(fixture->bridge, "a"));
+    assert_int_equal(metric(fixture, GW_SUSPENDED), 1);
+    join(client, "d");
+    assert_null(bridge__find_session(fixture->bridge, "a"));
+    assert_int_equal(metric(fixture, GW_SUSPENDED), 0);
+    client_close(client);
+}
+
 static void test_recovery_can_be_off(void **state)
 {
     struct fixture *fixture = *state;
@@ -362,6 +390,45 @@ static void test_event_without_memory_to_pass_it_on_closes_clients(void **state)
     wait_metric(fixture, GW_SUSPENDED, 1);
     client = connect_client(fixture, &identity);
     assert_true(read_connect(client, &identity));
+    client_close(client);
+}
+
+// The sum of docs/gateway.md, when nothing waits.
+static void expect_accounts(const struct fixture *fixture, int64_t published, int64_t recovered,
+                            int64_t resent)
+{
+    const struct bed *bed = &fixture->base.bed;
+    assert_int_equal(bed_metric(bed, GW_PUBLISHED) + metric(fixture, GW_PUBLISHED), published);
+    assert_int_equal(bed_metric(bed, GW_RECOVERED_COPIES), recovered);
+    assert_int_equal(bed_metric(bed, GW_RESENT), resent);
+    assert_int_equal(bed_metric(bed, GW_DELIVERED), published - recovered);
+    assert_int_equal(metric(fixture, GW_DROPPED_LEFT), 0);
+}
+
+// What came while the client was away is recovered; what it had been sent before, and says that it
+// has not, is sent once more.
+static void test_recovery_accounts_for_each_copy(void **state)
+{
+    struct fixture *fixture = *state;
+    struct identity identity = {0};
+    struct identity forgetful;
+    struct client *client = connect_client(fixture, &identity);
+    read_connect(client, &identity);
+    join(client, "s");
+    int64_t before = bed_metric(&fixture->base.bed, GW_PUBLISHED); // presence
+    emit(fixture, "s", NULL);
+    read_step(client, &identity, 1);
+    expect_accounts(fixture, before + 1, 0, 0);
+    cut(fixture, client);
+    emit(fixture, "s", NULL);
+    emit(fixture, "s", NULL);
+    forgetful = identity;
+    forgetful.offset[0] = '\0';
+    client = connect_client(fixture, &forgetful);
+    for (unsigned seq = 1; seq <= 3; seq++)
+        read_step(client, &identity, seq);
+    assert_true(read_connect(client, &forgetful));
+    expect_accounts(fixture, before + 3, 2, 1);
     client_close(client);
 }
 
@@ -464,6 +531,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_recovery_of_a_session_that_was_quiet_for_long),
         TEST(test_recovery_ends_with_its_window),
+        TEST(test_recovery_accounts_for_each_copy),
         TEST(test_event_without_memory_to_pass_it_on_closes_clients),
         TEST(test_recovery_keeps_what_was_sent_before_the_cut_was_noticed),
         TEST(test_recovery_of_one_that_was_left_out_of_everything_newer),
@@ -475,6 +543,7 @@ int main(void)
         TEST_BOUND(test_recovery_is_bounded_by_the_sessions_of_those_who_went),
         TEST_BOUND(test_recovery_keeps_no_session_from_those_who_are_here),
         TEST_BOUND(test_recovery_that_fails_is_told_of_sessions_that_are_let_go_with_it),
+        TEST_BOUND(test_lingering_sessions_go_before_suspended_clients),
         TEST_BOUND(test_recovery_can_be_off),
         TEST_BOUND(test_since_holds_a_session_that_lingers),
     };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/common/faults.h"
 #include "tests/gateway/bridge/bridge_fixture.h"
 
 #define WAITING_MAX 64 // requests of one client, as in worker.c
@@ -127,6 +128,55 @@ static void test_requests_that_wait_have_a_bound(void **state)
     client_close(client);
 }
 
+static bool is_idle(void *arg)
+{
+    return bridge_is_idle(((const struct fixture *)arg)->bridge, 0);
+}
+
+// The join that is under way is answered to nobody, and undone; what waits behind it is dropped.
+static void test_client_that_goes_while_its_requests_wait(void **state)
+{
+    struct fixture *fixture = *state;
+    struct identity identity = {0}, other = {0};
+    struct client *witness = connected(fixture, &other);
+    join(witness, "s");
+    struct client *client = connected(fixture, &identity);
+    hold_bus_up(fixture);
+    for (int i = 0; i < 3; i++) {
+        ws_send(client, "42/graph,1[\"join_session\",{\"session_id\":\"new\"}]");
+        ws_send(client, "42/graph,2[\"leave_session\",{\"session_id\":\"new\"}]");
+    }
+    ws_send(client, "42/graph,3[\"join_session\",{\"session_id\":\"s\"}]");
+    read_message(witness, "42/graph,[\"session-connected\"");
+    client_close(client);
+    read_message(witness, "42/graph,[\"session-disconnected\"");
+    let_bus_go_on(fixture);
+    bed_wait(&fixture->base.bed, is_idle, fixture);
+    harness_settle(&fixture->base);
+    assert_int_equal(count_clients(fixture, "new"), 0);
+    assert_int_equal(count_clients(fixture, "s"), 1);
+    assert_int_equal(metric(fixture, GW_SUSPENDED), 0);
+    client_close(witness);
+}
+
+static void test_rooms_may_be_in_the_main_namespace(void **state)
+{
+    struct fixture *fixture = *state;
+    struct bridge_options options;
+    bridge_options_init(&options);
+    options.nsp = "/";
+    start_bridge(fixture, &options);
+    struct client *client = open_client(fixture);
+    ws_send(client, "40");
+    read_message(client, "40{\"sid\":\"");
+    ws_send(client, "42[\"join_session\",{\"session_id\":\"s\"}]");
+    read_message(client, "42[\"session-connected\"");
+    read_message(client, "42[\"joined\"");
+    emit(fixture, "s", NULL);
+    read_message(client, "42[\"step\",");
+    client_close(client);
+}
+
 static void test_presence_of_another_gateway_has_no_id(void **state)
 {
     struct fixture *fixture = *state;
@@ -216,6 +266,88 @@ static void test_bus_that_cannot_be_opened_is_named(void **state)
     start_bridge(fixture, &options);
 }
 
+// Sets a variable, or removes it, and gives a copy of what it was, to be freed.
+static char *set_variable(const char *name, const char *value)
+{
+    const char *before = getenv(name);
+    char *copy = before ? strdup(before) : NULL;
+    assert_int_equal(value ? setenv(name, value, 1) : unsetenv(name), 0);
+    return copy;
+}
+
+// People have to look where the default is, so it is named.
+static void test_default_bus_that_cannot_be_opened_is_named(void **state)
+{
+    struct fixture *fixture = *state;
+    struct bridge_options options;
+    static char folder[8192];
+    int bus_error = 0;
+    bridge_options_init(&options);
+    options.loop = fixture->base.bed.loop;
+    options.bus_error = &bus_error;
+    char *bus = set_variable("TALUS_BUS", "nonsense");
+    expect_no_bus(&options, "cannot publish on the default bus (TALUS_BUS) nonsense: ");
+    free(set_variable("TALUS_BUS", NULL));
+    char *runtime = set_variable("XDG_RUNTIME_DIR", "/dev/null/missing");
+    expect_no_bus(&options,
+                  "cannot publish on the default bus ipc:///dev/null/missing/talus/bus/*: ");
+    memset(folder, 'x', sizeof folder - 1);
+    folder[0] = '/';
+    folder[sizeof folder - 1] = '\0';
+    free(set_variable("XDG_RUNTIME_DIR", folder));
+    expect_no_bus(&options, "cannot publish on the default bus (XDG_RUNTIME_DIR is too long): ");
+    free(set_variable("XDG_RUNTIME_DIR", runtime));
+    free(set_variable("TALUS_BUS", bus));
+    free(runtime);
+    free(bus);
+    bridge_options_init(&options);
+    start_bridge(fixture, &options);
+}
+
+struct waiting {
+    struct client *client;
+    const struct fixture *fixture;
+};
+
+static bool is_answered(void *arg)
+{
+    const struct waiting *waiting = arg;
+    return (waiting->client->in.size > 0 || waiting->client->is_over) &&
+           bridge_is_idle(waiting->fixture->bridge, 0);
+}
+
+static bool is_nobody_in(void *arg)
+{
+    return count_clients(arg, "s") == 0 && count_clients(arg, "t") == 0;
+}
+
+// Every allocation fails in turn, while a client joins one session and leaves another. It is
+// answered, or its connection is ended; and it is counted nowhere when it is gone.
+static void test_requests_without_memory_are_answered(void **state)
+{
+    enum { ALLOCATIONS_MAX = 300 };
+    struct fixture *fixture = *state;
+    bool has_failed = true;
+    unsigned at = 0;
+    for (; has_failed && at < ALLOCATIONS_MAX; at++) {
+        struct identity identity = {0};
+        struct client *client = connected(fixture, &identity);
+        join(client, "t");
+        harness_settle(&fixture->base);
+        assert_non_null(tl_buffer_reserve(&client->in, 65536)); // so that the test needs no more
+        struct waiting waiting = {client, fixture};
+        static const char leave_t[] = "42/graph,[\"leave_session\",{\"session_id\":\"t\"}]";
+        put_join(client, "s", NULL);
+        ws_put_frame(client, 0x80 | WS_TEXT, leave_t, strlen(leave_t));
+        faults_fail_allocation_after(at);
+        bed_wait(&fixture->base.bed, is_answered, &waiting);
+        has_failed = faults_stop();
+        client_close(client);
+        bed_wait(&fixture->base.bed, is_nobody_in, fixture);
+    }
+    assert_in_range(at, 10, ALLOCATIONS_MAX - 1); // there was something to fail, and an end of it
+}
+
 int main(void)
 {
 #define TEST(name)       cmocka_unit_test_setup_teardown(name, bridge_setup, bridge_teardown)
@@ -225,9 +357,13 @@ int main(void)
         TEST(test_sessions_are_in_their_namespace),
         TEST(test_join_and_leave_are_acknowledged),
         TEST(test_requests_that_wait_have_a_bound),
+        TEST(test_client_that_goes_while_its_requests_wait),
         TEST(test_presence_of_another_gateway_has_no_id),
+        TEST_BOUND(test_rooms_may_be_in_the_main_namespace),
         TEST_BOUND(test_client_may_be_in_so_many_sessions),
         TEST_BOUND(test_bus_that_cannot_be_opened_is_named),
+        TEST_BOUND(test_default_bus_that_cannot_be_opened_is_named),
+        TEST(test_requests_without_memory_are_answered),
         TEST_BOUND(test_sessions_linger_for_a_while_and_in_a_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

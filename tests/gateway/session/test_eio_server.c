@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Requests to the Engine.IO server: the handshake, who is refused and how, CORS, the server's end.
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gateway/protocol/http.h"
 #include "tests/gateway/session/eio_harness.h"
@@ -320,7 +322,77 @@ static void test_preflight(void **state)
     assert_false(response_has(last_response(), "Access-Control-Allow-Credentials", NULL));
 }
 
+// Standard error of what `act` does.
+static const char *logged_by(struct harness *harness, void (*act)(struct harness *harness))
+{
+    static char output[4096];
+    int ends[2];
+    int before = dup(STDERR_FILENO);
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[1]);
+    act(harness);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    ssize_t size = read(ends[0], output, sizeof output - 1);
+    close(ends[0]);
+    output[size > 0 ? size : 0] = '\0';
+    return output;
+}
+
+static void be_refused(struct harness *harness)
+{
+    once(harness, "GET", POLL, "Origin: https://evil.example\r\n", NULL, 403);
+}
+
+// Any page of the internet can cause it.
+static void test_refused_origins_are_logged_now_and_then(void **state)
+{
+    struct harness *harness = *state;
+    assert_non_null(strstr(logged_by(harness, be_refused), "\"https://evil.example\""));
+    assert_string_equal(logged_by(harness, be_refused), "");
+    harness_advance(harness, 9999);
+    assert_string_equal(logged_by(harness, be_refused), "");
+    harness_advance(harness, 1);
+    assert_non_null(strstr(logged_by(harness, be_refused), "unlogged=2\n"));
+    assert_string_equal(logged_by(harness, be_refused), "");
+}
+
+static void test_session_id_names_its_worker(void **state)
+{
+    struct harness *harness = *state;
+    struct sid sid = polling_open(harness);
+    assert_int_equal(eio_id_worker(sid.text), 0);
+    assert_int_equal(eio_id_worker("unknown"), -1);
+    sid.text[3] = sid.text[3] == 'a' ? 'b' : 'a';
+    assert_int_not_equal(eio_id_worker(sid.text), 0);
+}
+
 // ---- The server's end
+
+// The head says nothing yet; the whole request is refused like any other.
+static void test_stop_while_a_post_is_coming_in(void **state)
+{
+    struct harness *harness = *state;
+    struct client *known, *unknown;
+    struct sid sid = polling_open(harness);
+    client_open(&known, harness);
+    client_open(&unknown, harness);
+    eio_server_stop(harness->eio);
+    harness_expect_log(harness, "close:server shutting down\n");
+    client_request(known, "POST", poll_target(&sid), "Content-Length: 2\r\n", NULL);
+    client_request(unknown, "POST", POLL "&sid=unknown", "Content-Length: 2\r\n", NULL);
+    client_expect_silence(known);
+    client_expect_silence(unknown);
+    client_send(known, "4x", 2);
+    client_response(known);
+    assert_int_equal(last_response()->status, 503);
+    client_send(unknown, "4x", 2);
+    client_response(unknown);
+    assert_int_equal(last_response()->status, 503);
+    client_close(known);
+    client_close(unknown);
+}
 
 static void test_stop_closes_sessions_at_the_engine_level(void **state)
 {
@@ -408,6 +480,9 @@ int main(void)
         TEST(test_other_origin_is_forbidden),
         TEST(test_own_origin_is_allowed_without_configuration),
         TEST(test_preflight),
+        TEST(test_refused_origins_are_logged_now_and_then),
+        TEST(test_session_id_names_its_worker),
+        TEST(test_stop_while_a_post_is_coming_in),
         TEST(test_stop_closes_sessions_at_the_engine_level),
         TEST(test_silent_websocket_is_given_up_after_half_a_minute),
         TEST(test_destroy_ends_what_is_left),

@@ -123,6 +123,88 @@ static void test_client_on_the_move_hears_that_the_server_stops(void **state)
     client_close(polling);
 }
 
+// A client that has paused its polling moves to the WebSocket and nowhere else, so it hears of the
+// end there, once it has moved.
+static void test_client_on_the_move_hears_that_its_session_was_ended(void **state)
+{
+    struct harness *harness = *state;
+    struct client *moves, *stays;
+    struct sid sid = polling_open(harness);
+    ws_open_probe(&moves, harness, &sid);
+    probe(moves);
+    eio_session_abort(harness->session, "forced close");
+    harness_expect_log(harness, "close:forced close\n");
+    assert_string_equal(fetch(harness, &sid, 400), SID_UNKNOWN);
+    client_expect_silence(moves);
+    ws_send(moves, "5");
+    ws_expect_close(moves, 0);
+    assert_int_equal(bed_metric(&harness->bed, GW_EIO_UPGRADES), 0);
+
+    sid = polling_open(harness);
+    ws_open_probe(&stays, harness, &sid);
+    probe(stays);
+    eio_session_abort(harness->session, "forced close");
+    harness_advance(harness, UPGRADE_TIMEOUT - 1);
+    client_expect_silence(stays);
+    harness_advance(harness, 1);
+    ws_expect_close(stays, 0);
+    harness_expect_log(harness, "close:forced close\n");
+    ws_send_frame(moves, 0x88, "", 0);
+    ws_send_frame(stays, 0x88, "", 0);
+    client_close(moves);
+    client_close(stays);
+    harness_settle(harness);
+    assert_true(eio_server_is_drained(harness->eio));
+}
+
+static void test_ended_session_leaves_nothing_when_its_client_does_not_move(void **state)
+{
+    struct harness *harness = *state;
+    struct client *says, *goes, *waits;
+    struct client **const clients[] = {&says, &goes, &waits};
+    for (size_t i = 0; i < sizeof clients / sizeof clients[0]; i++) {
+        struct sid sid = polling_open(harness);
+        ws_open_probe(clients[i], harness, &sid);
+        probe(*clients[i]);
+        eio_session_abort(harness->session, "forced close");
+        harness_expect_log(harness, "close:forced close\n");
+    }
+    ws_send(says, "4anything");
+    ws_expect_close(says, 0);
+    ws_send_frame(says, 0x88, "", 0);
+    client_close(says);
+    client_close(goes);
+    harness_settle(harness);
+    assert_false(eio_server_is_drained(harness->eio)); // the third one; the server ends with it
+    harness_expect_log(harness, "");
+    eio_server_destroy(&harness->eio);
+    client_wait_over(waits);
+    client_close(waits);
+}
+
+// Its client has seen the gateway's end by another way, and will not move.
+static void test_server_that_stops_does_not_wait_for_an_upgrade_that_was_broken_off(void **state)
+{
+    struct harness *harness = *state;
+    struct client *websocket, *other;
+    struct sid sid = polling_open(harness);
+    ws_open_probe(&websocket, harness, &sid);
+    probe(websocket);
+    struct sid second = polling_open(harness);
+    ws_open_probe(&other, harness, &second);
+    probe(other);
+    eio_server_stop(harness->eio);
+    harness_expect_log(harness, "");
+    client_close(websocket);
+    harness_expect_log(harness, "close:server shutting down\n");
+    ws_send(other, "4anything");
+    ws_expect_close(other, 0);
+    harness_expect_log(harness, "close:server shutting down\n");
+    client_close(other);
+    harness_settle(harness);
+    assert_true(eio_server_is_drained(harness->eio));
+}
+
 static void send_numbered(struct harness *harness, int number)
 {
     char text[16];
@@ -412,6 +494,22 @@ static void test_close_during_the_upgrade(void **state)
     client_close(websocket);
 }
 
+// It may still poll, so the session waits with its end until it does.
+static void test_close_during_an_upgrade_that_fails(void **state)
+{
+    struct harness *harness = *state;
+    struct client *websocket;
+    struct sid sid = polling_open(harness);
+    ws_open_probe(&websocket, harness, &sid);
+    probe(websocket);
+    send_numbered(harness, 1);
+    eio_session_close(harness->session, "forced close");
+    client_close(websocket);
+    harness_expect_log(harness, "");
+    assert_string_equal(fetch(harness, &sid, 200), "41" RS "1");
+    harness_expect_log(harness, "close:forced close\n");
+}
+
 static void test_heartbeat_goes_on_across_the_upgrade(void **state)
 {
     struct harness *harness = *state;
@@ -470,6 +568,9 @@ int main(void)
         TEST(test_pending_poll_is_released_by_the_probe),
         TEST(test_poll_that_still_waits_at_the_upgrade_is_closed),
         TEST(test_client_on_the_move_hears_that_the_server_stops),
+        TEST(test_client_on_the_move_hears_that_its_session_was_ended),
+        TEST(test_ended_session_leaves_nothing_when_its_client_does_not_move),
+        TEST(test_server_that_stops_does_not_wait_for_an_upgrade_that_was_broken_off),
         TEST(test_nothing_is_lost_or_reordered),
         TEST(test_message_and_upgrade_in_one_turn),
         TEST(test_every_interleaving_keeps_all_messages_in_order),
@@ -478,6 +579,7 @@ int main(void)
         TEST(test_second_attempt_beside_the_first_is_turned_away),
         TEST(test_end_of_the_session_ends_the_attempt),
         TEST(test_close_during_the_upgrade),
+        TEST(test_close_during_an_upgrade_that_fails),
         TEST(test_heartbeat_goes_on_across_the_upgrade),
         TEST(test_upgrade_of_a_client_without_binary),
         TEST(test_session_that_began_on_websocket_cannot_upgrade),

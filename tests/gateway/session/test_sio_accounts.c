@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "gateway/protocol/sio_frames.h"
+#include "gateway/session/sio_internal.h"
 #include "tests/gateway/session/sio_harness.h"
 
 enum {
@@ -216,6 +217,33 @@ static void test_an_answer_that_is_not_taken_is_dropped(void **state)
     expect_counts(harness, published, delivered, published - delivered);
 }
 
+// A copy that nobody can make good is dropped for the reason of its client's end.
+static void test_a_drop_has_the_reason_of_the_end(void **state)
+{
+    static const struct {
+        const char *reason;
+        enum gw_metric metric;
+    } ends[] = {
+        {"ping timeout", GW_DROPPED_PING_TIMEOUT}, {"transport error", GW_DROPPED_ERROR},
+        {"parse error", GW_DROPPED_ERROR},         {"forced close", GW_DROPPED_FORCED_CLOSE},
+        {"transport close", GW_DROPPED_CLOSE},
+    };
+    struct sio_harness *harness = *state;
+    const struct bed *bed = &harness->base.bed;
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        struct sid sid;
+        struct sio_socket *socket = sio_polling_open(&sid, harness);
+        int64_t before = bed_metric(bed, ends[i].metric);
+        sio_join(socket, "a");
+        sio_room_emit_frames(harness->main, "a", "[1]", NULL);
+        harness_settle(&harness->base);
+        eio_session_abort(socket->session, ends[i].reason);
+        sio_forget_log(harness);
+        assert_int_equal(bed_metric(bed, ends[i].metric), before + 1);
+    }
+    expect_counts(harness, 5, 0, 5);
+}
+
 static void test_an_upgrade_counts_nothing_twice(void **state)
 {
     struct sio_harness *harness = *state;
@@ -338,6 +366,7 @@ int main(void)
         TEST(test_what_was_not_written_can_be_taken_over),
         TEST(test_what_no_log_has_cannot_be_taken_over),
         TEST(test_polling_counts_with_the_answer),
+        TEST(test_a_drop_has_the_reason_of_the_end),
         TEST(test_an_answer_that_is_not_taken_is_dropped),
         TEST(test_an_upgrade_counts_nothing_twice),
         TEST(test_a_client_without_binary_frames_is_counted_alike),

@@ -104,6 +104,29 @@ static void test_sio_deferred_takes_the_id_of_one_that_is_gone(void **state)
     client_close(client);
 }
 
+// What a client is recovered by: only this process can make it, and reads the id out of it.
+static void test_sio_pid_cannot_be_guessed(void **state)
+{
+    struct sio_harness *harness = *state;
+    struct client *client;
+    char pid[SIO_PID_SIZE + 1];
+    char id[GW_ID_SIZE + 1];
+    const struct sio_socket *socket = sio_ws_open(&client, harness);
+    assert_true(sio_socket_pid(socket, pid));
+    assert_int_equal(strlen(pid), SIO_PID_SIZE);
+    assert_true(sio_pid_id(pid, id));
+    assert_string_equal(id, sio_socket_id(socket));
+    for (size_t i = 0; i < SIO_PID_SIZE; i++) {
+        char guess[SIO_PID_SIZE + 1];
+        strcpy(guess, pid);
+        guess[i] = guess[i] == 'a' ? 'b' : 'a';
+        assert_false(sio_pid_id(guess, id));
+    }
+    assert_false(sio_pid_id(sio_socket_id(socket), id));
+    assert_false(sio_pid_id("", id));
+    client_close(client);
+}
+
 static void test_sio_deferred_can_be_refused(void **state)
 {
     struct sio_harness *harness = *state;
@@ -171,6 +194,7 @@ int main(void)
         TEST(test_sio_deferred_is_found_and_gets_nothing),
         TEST(test_sio_deferred_gets_first_what_is_sent_ahead),
         TEST(test_sio_deferred_takes_the_id_of_one_that_is_gone),
+        TEST(test_sio_pid_cannot_be_guessed),
         TEST(test_sio_deferred_can_be_refused),
         TEST(test_sio_deferred_that_does_not_wait_is_closed),
         TEST(test_sio_deferred_whose_connect_timeout_is_over_is_closed),

@@ -10,6 +10,7 @@
 
 #include "gateway/base/log.h"
 #include "gateway/protocol/sio_frames.h"
+#include "gateway/session/eio_internal.h"
 #include "gateway/session/sio_internal.h"
 #include "tests/common/faults.h"
 #include "tests/gateway/session/sio_harness.h"
@@ -149,27 +150,41 @@ static void step_enter_polling(struct scene *scene)
             "42[\"ab\"]");
 }
 
+// The sockets in the order of their sessions, so that a step does the same each time. Steps that
+// failed may have left none.
+static unsigned sockets_of(const struct sio_namespace *nsp, struct sio_socket *sockets[CONNECTIONS])
+{
+    struct tl_list *sessions = &nsp->server->engine->sessions;
+    unsigned count = 0;
+    for (struct tl_list *at = sessions->next; at != sessions; at = at->next) {
+        const struct eio_session *session = TL_LIST_ENTRY(at, struct eio_session, link);
+        for (struct tl_node *node = tl_table_first(&nsp->sockets); node;
+             node = tl_table_next(&nsp->sockets, node))
+            if (sio__socket_at(node)->session == session)
+                sockets[count++] = sio__socket_at(node);
+    }
+    return count;
+}
+
 static void step_join(struct scene *scene)
 {
-    struct sio_socket *socket, *next;
-    HASH_ITER(hh, scene->harness->main->sockets, socket, next)
-    sio_join(socket, "a");
-    HASH_ITER(hh, scene->harness->main->sockets, socket, next)
-    {
-        sio_join(socket, "b");
-        break;
-    }
+    struct sio_socket *sockets[CONNECTIONS];
+    unsigned count = sockets_of(scene->harness->main, sockets);
+    for (unsigned i = 0; i < count; i++)
+        sio_join(sockets[i], "a");
+    if (count > 0)
+        sio_join(sockets[0], "b");
     turn(scene);
 }
 
 static void step_emit(struct scene *scene)
 {
     struct sio_namespace *nsp = scene->harness->main;
-    struct sio_socket *socket, *next;
-    HASH_ITER(hh, nsp->sockets, socket, next)
-    {
-        sio_emit(socket, &scene->text);
-        sio_emit(socket, &scene->binary);
+    struct sio_socket *sockets[CONNECTIONS];
+    unsigned count = sockets_of(scene->harness->main, sockets);
+    for (unsigned i = 0; i < count; i++) {
+        sio_emit(sockets[i], &scene->text);
+        sio_emit(sockets[i], &scene->binary);
     }
     sio_room_emit(nsp, "a", &scene->text, NULL, 0);
     sio_room_emit(nsp, NULL, &scene->binary, NULL, 0);
@@ -183,18 +198,20 @@ static void step_emit_encoded(struct scene *scene)
     const struct sio_encoded large = {scene->large_frames.bytes, scene->large_frames.size};
     sio_room_emit_encoded(nsp, "a", &small, NULL);
     sio_room_emit_encoded(nsp, "b", &small, NULL);
-    sio_room_emit_encoded(nsp, "a", &large, nsp->sockets ? sio_socket_id(nsp->sockets) : NULL);
+    struct sio_socket *sockets[CONNECTIONS];
+    bool is_any = sockets_of(scene->harness->main, sockets) > 0;
+    sio_room_emit_encoded(nsp, "a", &large, is_any ? sio_socket_id(sockets[0]) : NULL);
     sio_room_emit_encoded(nsp, NULL, &small, NULL);
     turn(scene);
 }
 
 static void step_ask(struct scene *scene)
 {
-    struct sio_socket *socket, *next;
-    HASH_ITER(hh, scene->harness->main->sockets, socket, next)
-    {
-        scene->asked += sio_emit_with_ack(socket, &scene->text, 50, on_ack, scene);
-        scene->asked += sio_emit_with_ack(socket, &scene->binary, 60, on_ack, scene);
+    struct sio_socket *sockets[CONNECTIONS];
+    unsigned count = sockets_of(scene->harness->main, sockets);
+    for (unsigned i = 0; i < count; i++) {
+        scene->asked += sio_emit_with_ack(sockets[i], &scene->text, 50, on_ack, scene);
+        scene->asked += sio_emit_with_ack(sockets[i], &scene->binary, 60, on_ack, scene);
     }
     turn(scene);
     write_frame(scene, WS_TEXT, "430");
@@ -208,18 +225,20 @@ static void step_poll(struct scene *scene)
 
 static void step_leave(struct scene *scene)
 {
-    if (scene->harness->main->sockets)
-        sio_leave(scene->harness->main->sockets, "b");
+    struct sio_socket *sockets[CONNECTIONS];
+    if (sockets_of(scene->harness->main, sockets) > 0)
+        sio_leave(sockets[0], "b");
     write_frame(scene, WS_TEXT, "41");
 }
 
 static void step_disconnect(struct scene *scene)
 {
-    if (scene->harness->custom->sockets)
-        sio_socket_disconnect(scene->harness->custom->sockets, false);
+    struct sio_socket *sockets[CONNECTIONS];
+    if (sockets_of(scene->harness->custom, sockets) > 0)
+        sio_socket_disconnect(sockets[0], false);
     turn(scene);
-    if (scene->harness->main->sockets)
-        sio_socket_disconnect(scene->harness->main->sockets, true);
+    if (sockets_of(scene->harness->main, sockets) > 0)
+        sio_socket_disconnect(sockets[0], true);
     turn(scene);
 }
 

@@ -30,9 +30,8 @@ static void expect_silence(const struct people *people)
 
 static struct sio_room *room_of(struct sio_namespace *nsp, const char *name)
 {
-    struct sio_room *room;
-    HASH_FIND_STR(nsp->rooms, name, room);
-    return room;
+    struct tl_node *node = tl_table_find(&nsp->rooms, name, strlen(name));
+    return node ? TL_TABLE_ENTRY(node, struct sio_room, node) : NULL;
 }
 
 static struct outq *queue_of(const struct sio_socket *socket)

@@ -39,7 +39,7 @@ import { GapAccounts } from './gaps.mjs';
 // either, if its life was that short, and the connection to it was cut or silent in that time.
 const UNMET_MS = 12_000;
 const NAMED_MS = 4_000; // less than the shortest --recovery-window: so long a CONNECT's offset counts
-const REPAIR_MS = 12_000; // the longest until a loss is told: the time-outs of the bus together
+const REPAIR_MS = 20_000; // the longest until a loss is told: the time-outs of the bus, and of the plan's stops of a gateway
 const CLOCK_MS = 2; // by how much the two sides' readings of one clock may differ
 const EVERYBODY = '';
 const EVERYTHING = '*';
@@ -335,7 +335,7 @@ export class Consumer {
     if (position?.gap === text && seat.wasRecovered) return; // a gap has no id that would be an offset: it may come again
     this.counts.gaps[reason] = (this.counts.gaps[reason] ?? 0) + 1;
     const isFirst = !position?.gaps.length || position.toldAt === `${time} ${seat.newest}`; // an answer is told at once
-    const isAnswer = isFirst && seat.resumed !== '' && name === seat.resumed && position?.received === position?.resumedAt;
+    const isAnswer = isFirst && !position?.isOver && seat.resumed !== '' && name === seat.resumed && position?.received === position?.resumedAt;
     const account = (missing) => this.accounts.take({ consumer: this.name, session, origin, reason, text, missing, seat, isAnswer, isImplied: seat.isImplied, isOlder: missing === 0 && this.wasLostBefore(origin, session, seat, lower, upper, time) });
     if (position?.isOver && first === '') {
       this.counts.empty++; // that it is lost has been told
@@ -365,13 +365,15 @@ export class Consumer {
   }
 
   /**
-   * Whether a gap names what was emitted shortly before its consumer came, and was still asked for then;
-   * or before `time`, where the answer to its join was lost and it was recovered: when it came is not known.
+   * Whether a gap names what was emitted before its consumer came, and may have been asked for still:
+   * either shortly before, or by an origin that died shortly before. Where the answer to its join was
+   * lost and it was recovered, it is not known when it came, only that it was before `time`.
    */
   wasLostBefore(origin, session, seat, lower, upper, time) {
     const from = Math.max(lower, seat.positions.get(origin.name)?.upTo ?? 0);
-    const came = seat.state === 'asked' && seat.wasRecovered ? time : seat.since;
-    return origin.since(session, came - REPAIR_MS, upper - 1).some((seq) => seq > from);
+    const came = seat.since === Infinity && seat.wasRecovered ? time : seat.since;
+    const isFreshlyDead = came - REPAIR_MS < origin.died && origin.died <= came;
+    return origin.since(session, isFreshlyDead ? 0 : came - REPAIR_MS, upper - 1).some((seq) => seq > from);
   }
 
   /** What others than `since`'s origin sent may be missing. */

@@ -41,7 +41,7 @@ export class GapAccounts {
       this.needed++;
       return;
     }
-    const cause = causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder, isUnheard: seat?.state === 'asked', isWhole: text.startsWith(`${origin?.name}.0 `) });
+    const cause = causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder, isUnheard: seat?.since === Infinity, isWhole: text.startsWith(`${origin?.name}.0 `) });
     let account = this.causes.get(cause);
     if (!account) this.causes.set(cause, (account = { count: 0, seats: new Map(), examples: [] }));
     account.count++;

@@ -210,7 +210,7 @@ static int make_named(const struct making *making)
 {
     char name[TALUS__MAKING_SUFFIX + 1], path[PATH_MAX];
 
-    if (tl_random_name(name, TALUS__MAKING_SUFFIX) != 0)
+    if (!tl_random_name(name, TALUS__MAKING_SUFFIX))
         return -1;
     if ((size_t)snprintf(path, sizeof path, "%s.%s", making->lock_path, name) >= sizeof path) {
         errno = ENAMETOOLONG;

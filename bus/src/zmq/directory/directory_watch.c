@@ -32,7 +32,7 @@ static bool parse_lock_name(const char *file, struct lock_name *lock)
     const char *dot = strchr(file, '.');
     size_t size = dot ? (size_t)(dot - file) : 0;
 
-    if (!dot || !talus__is_origin(file, size))
+    if (!dot || !tl_is_origin(file, size))
         return false;
     lock->is_dead = strcmp(dot, TALUS__PUBLISHER_DEAD) == 0;
     if (lock->is_dead || strncmp(dot, TALUS__PUBLISHER_LOCK, strlen(TALUS__PUBLISHER_LOCK)) == 0) {

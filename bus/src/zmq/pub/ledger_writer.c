@@ -12,13 +12,13 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "bus/src/base/log.h"
 #include "bus/src/codec/ledger.h"
 #include "bus/src/codec/ledger_format.h"
 #include "bus/src/zmq/directory/lock_file.h"
+#include "common/random.h"
 
 #define FIRST_BITS 8u // log2 of the first table's slots: one page
 
@@ -82,7 +82,7 @@ bool talus__ledger_create(struct talus__ledger_writer *writer, int fd, const cha
     void *at = map(fd, 0, bytes);
     void *slots = at ? map(fd, bytes, table) : NULL;
     uint64_t key;
-    if (!slots || getrandom(&key, sizeof key, 0) != (ssize_t)sizeof key) {
+    if (!slots || !tl_random_bytes(&key, sizeof key)) {
         talus__log(TALUS_LOG_WARNING, "there is no ledger: %s", strerror(errno));
         if (at)
             munmap(at, bytes);

@@ -30,7 +30,7 @@
 
 // ---- Opening
 
-static int init(struct talus__zmq_publish *bus, const struct talus__publish_options *options)
+static void init(struct talus__zmq_publish *bus, const struct talus__publish_options *options)
 {
     const talus_broadcaster_options_t *given = options->options;
 
@@ -47,27 +47,10 @@ static int init(struct talus__zmq_publish *bus, const struct talus__publish_opti
                                                   .newest = &bus->newest,
                                                   .stall_ms = given->replay_stall_ms}};
     talus__repeats_init(&bus->repeats, FIRST_REPEAT_MS, given->history_age_ms);
-    int error = talus__ready_init(&bus->ready);
-    if (error)
-        return error;
-    error = talus__names_init(&bus->heads_due, TALUS__SUBSCRIPTIONS_PER_TURN);
-    if (error)
-        goto fail_ready;
-    error = talus__names_init(&bus->awaited, AWAITED_MOST);
-    if (error)
-        goto fail_heads_due;
-    error = talus__replay_init(&bus->replay);
-    if (error)
-        goto fail_awaited;
-    return 0;
-
-fail_awaited:
-    talus__names_fini(&bus->awaited);
-fail_heads_due:
-    talus__names_fini(&bus->heads_due);
-fail_ready:
-    talus__ready_fini(&bus->ready);
-    return error;
+    talus__ready_init(&bus->ready);
+    talus__names_init(&bus->heads_due, TALUS__SUBSCRIPTIONS_PER_TURN);
+    talus__names_init(&bus->awaited, AWAITED_MOST);
+    talus__replay_init(&bus->replay);
 }
 
 static void fini(struct talus__zmq_publish *bus)
@@ -182,8 +165,9 @@ static int open_bus(struct talus__publish_transport **transport,
     if (error)
         return error;
     struct talus__zmq_publish *bus = malloc(sizeof *bus);
-    error = bus ? init(bus, options) : TALUS_ENOMEM;
+    error = bus ? 0 : TALUS_ENOMEM;
     if (!error) {
+        init(bus, options);
         error = open_sockets(bus, &endpoints, options->options);
         if (error)
             fini(bus);

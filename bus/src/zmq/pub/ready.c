@@ -22,17 +22,14 @@ struct subscriber {
     char name[];
 };
 
-int talus__ready_init(struct talus__ready *ready)
+void talus__ready_init(struct talus__ready *ready)
 {
-    int error = tl_table_init(&ready->table);
-    if (error)
-        return error;
+    tl_table_init(&ready->table);
     pthread_mutex_init(&ready->mutex, NULL);
     ready->silent_count = 0;
     atomic_init(&ready->count, 0);
     atomic_init(&ready->silent, 0);
     talus__waiters_init(&ready->waiters);
-    return 0;
 }
 
 void talus__ready_fini(struct talus__ready *ready)

@@ -29,8 +29,7 @@ struct talus__ready {
     struct talus__waiters waiters; // woken at each change
 };
 
-// Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.
-int talus__ready_init(struct talus__ready *ready);
+void talus__ready_init(struct talus__ready *ready);
 void talus__ready_fini(struct talus__ready *ready);
 
 // ---- For the bus thread

@@ -62,9 +62,9 @@ static void add(_Atomic uint64_t *counter)
     atomic_store_explicit(counter, value + 1, memory_order_relaxed);
 }
 
-int talus__replay_init(struct talus__replay *replay)
+void talus__replay_init(struct talus__replay *replay)
 {
-    return tl_table_init(&replay->clients);
+    tl_table_init(&replay->clients);
 }
 
 // ---- Clients and their requests

@@ -45,8 +45,7 @@ struct talus__replay {
 };
 
 // Everything but the socket, its endpoint and `newest` is the caller's to set before.
-// Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM.
-int talus__replay_init(struct talus__replay *replay);
+void talus__replay_init(struct talus__replay *replay);
 
 // Drops open requests, with their cursors. Does not close the socket.
 void talus__replay_fini(struct talus__replay *replay);

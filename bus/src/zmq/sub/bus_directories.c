@@ -267,7 +267,7 @@ static void on_overflow(struct talus__peers *peers, const struct talus__bus_dire
                "%s: more happened than its watch keeps: broadcasters that came and died meanwhile "
                "are not known, so each session is told of a loss",
                directory->path);
-    if (tl_random_name(name, SOMEBODY) == 0)
+    if (tl_random_name(name, SOMEBODY))
         publisher = talus__publishers_get(peers->presences->publishers, name, SOMEBODY);
     if (!publisher)
         return;

@@ -182,16 +182,14 @@ int talus__peers_init(struct talus__peers *peers, const struct talus__endpoints 
                                    .epoll = options->epoll,
                                    .max = options->max,
                                    .mode = options->mode};
-    int error = tl_table_init(&peers->table);
-    if (!error)
-        error = tl_random_name(peers->id, TALUS__SUBSCRIBER_ID);
-    if (error)
-        return error;
+    tl_table_init(&peers->table);
+    if (!tl_random_name(peers->id, TALUS__SUBSCRIBER_ID))
+        return TALUS_ESYSTEM;
     peers->directories = calloc(endpoints->count, sizeof *peers->directories);
     peers->locks = calloc(endpoints->count, sizeof *peers->locks);
     if (!peers->directories || !peers->locks)
         return TALUS_ENOMEM;
-    error = talus__monitor_open(&peers->monitor, options->context, options->socket, peers->id);
+    int error = talus__monitor_open(&peers->monitor, options->context, options->socket, peers->id);
     if (error)
         return error;
     int fd = talus__monitor_descriptor(&peers->monitor);

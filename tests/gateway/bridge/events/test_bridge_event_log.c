@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/bridge/event_log.h"
+#include "gateway/bridge/events/event_log.h"
 #include "tests/common/cmocka_all.h"
 #include "tests/common/faults.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Invariant: the last copy's end is the size of the frames.
-#include "gateway/bridge/missed.h"
+#include "gateway/bridge/events/missed.h"
 
 void bridge_missed_init(struct bridge_missed *missed, size_t max)
 {

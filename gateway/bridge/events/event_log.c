@@ -3,7 +3,7 @@
 // their session; so the oldest of all is the oldest of its session, too. A session's newest event
 // is its last entry, or `gone`, which never steps back.
 
-#include "gateway/bridge/event_log.h"
+#include "gateway/bridge/events/event_log.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -106,7 +106,7 @@ void session_log_newest(const struct session_log *session, struct bridge_log_pos
 static uint64_t find(const struct session_log *session, const char *id, uint64_t after,
                      size_t entries_max)
 {
-    // From the newest on: who comes back was not away for long.
+    // From the newest on: most clients come back soon.
     for (struct tl_list *at = session->entries.prev; at != &session->entries; at = at->prev) {
         const struct event_log_entry *entry =
             TL_LIST_ENTRY(at, struct event_log_entry, session_link);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What a client missed: encoded events in a row, and which bytes are which event.
-#ifndef TALUS_GATEWAY_BRIDGE_MISSED_H
-#define TALUS_GATEWAY_BRIDGE_MISSED_H
+#ifndef TALUS_GATEWAY_BRIDGE_EVENTS_MISSED_H
+#define TALUS_GATEWAY_BRIDGE_EVENTS_MISSED_H
 
 #include "common/buffer.h"
-#include "gateway/bridge/encode.h"
+#include "gateway/bridge/events/encode.h"
 #include "gateway/session/sio_server.h"
 
 struct bridge_missed {

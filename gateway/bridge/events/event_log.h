@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
-// The recovery log: what was sent to the sessions' clients in the last while, so that clients that
-// come back get what they missed. Kept on the bus thread, as references to the encoded bytes that
+// The recovery log: what was sent to the sessions' clients recently, so that recovered clients get
+// what they missed. Kept on the bus thread, as references to the encoded bytes that
 // the workers deliver: no second copy.
 //
 // Every event gets an index, which counts the events of all sessions from 1. A client has one
 // offset (an event id) for all its sessions: the index behind it says, for each of them, what it is
 // owed.
 //
-// Bounded by age and by bytes over all sessions, the oldest going first. What was let go is not
-// forgotten: a session's `gone` is the index up to which its log may have holes, and since the id
-// of that event is kept, whoever has just that one is owed what follows, however long ago it was.
-#ifndef TALUS_GATEWAY_BRIDGE_EVENT_LOG_H
-#define TALUS_GATEWAY_BRIDGE_EVENT_LOG_H
+// Bounded by age and by bytes over all sessions, the oldest going first. A session's
+// `gone` is the index up to which its log may have holes. The id of that event is kept, so a client
+// that has just that one can still be given what follows, however long ago it was.
+#ifndef TALUS_GATEWAY_BRIDGE_EVENTS_EVENT_LOG_H
+#define TALUS_GATEWAY_BRIDGE_EVENTS_EVENT_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@
 #include <talus/topic.h>
 
 #include "common/list.h"
-#include "gateway/bridge/encode.h"
+#include "gateway/bridge/events/encode.h"
 
 struct event_log {
     size_t max_bytes;   // of entries, with what they hold
@@ -57,7 +57,8 @@ void session_log_fini(struct event_log *log, struct session_log *session);
 
 // Adds an event, lets go what is over the bounds, and returns the event's index. `now`: loop time
 // in ms, never less than before. `encoded` gets a reference of the log's; NULL notes an event that
-// is not kept. If memory is out, the event is noted too, so that nobody takes the log for complete.
+// is not kept. If memory is out, the event is noted too, so that the log does not count as
+// complete.
 uint64_t event_log_append(struct event_log *log, struct session_log *session,
                           struct bridge_encoded *encoded, const char *id, int64_t now);
 // Lets go what is too old.
@@ -73,7 +74,7 @@ uint64_t session_log_find_after(const struct session_log *session, const char *i
 // The session's newest event; index 0: none.
 void session_log_newest(const struct session_log *session, struct bridge_log_position *newest);
 
-// What is owed to somebody who is in several sessions and has everything up to an index in each.
+// What is owed to a client that is in several sessions and has everything up to an index in each.
 struct event_log_cursor {
     struct session_log *session;
     uint64_t after;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Encodes an event once, as the WebSocket frames of the Socket.IO packet that every client of its
 // session gets: `[TYPE, data, EVENT_ID]`.
-#ifndef TALUS_GATEWAY_BRIDGE_ENCODE_H
-#define TALUS_GATEWAY_BRIDGE_ENCODE_H
+#ifndef TALUS_GATEWAY_BRIDGE_EVENTS_ENCODE_H
+#define TALUS_GATEWAY_BRIDGE_EVENTS_ENCODE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/bridge/encode.h"
+#include "gateway/bridge/events/encode.h"
 #include "gateway/protocol/ws.h"
 #include "tests/common/cmocka_all.h"
 #include "tests/common/faults.h"

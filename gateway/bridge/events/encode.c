@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-#include "gateway/bridge/encode.h"
+#include "gateway/bridge/events/encode.h"
 
 #include <stdlib.h>
 #include <string.h>
