@@ -217,6 +217,9 @@ static int tend(talus_subscriber_t *subscriber, int timeout_ms, bool is_drained)
     if (is_drained)
         talus__wake_clear(wake, transport->ops->was_woken(transport));
     arm_timer(subscriber);
+    // Clearing may have taken what a call of talus_subscriber_wake had written meanwhile.
+    if (talus__wake_is_called(wake))
+        timeout_ms = 0;
     talus__leave(subscriber);
     int count = epoll_wait(wake->epoll, events, EVENTS_PER_TURN, timeout_ms);
     int saved = errno;
@@ -291,6 +294,8 @@ int talus__receive(talus_subscriber_t *subscriber, int timeout_ms,
             int told = tend(subscriber, is_drained ? left : 0, is_drained);
             if (told < 0 && is_drained)
                 return errno == EINTR ? timed_out(EINTR) : TALUS_ESYSTEM;
+            if (is_drained && talus__wake_is_called(&subscriber->core.wake))
+                continue;
             if (taken != TALUS__TAKEN_EVENT && left == 0 && (told == 0 || !is_drained)) {
                 if (!is_drained)
                     talus__wake_set(

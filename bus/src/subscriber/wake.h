@@ -46,6 +46,12 @@ void talus__wake_clear(struct talus__wake *wake, bool is_knocked);
 // talus_subscriber_wake. Any thread, or a signal handler.
 void talus__wake_call(struct talus__wake *wake);
 
+// Whether it was called, and that is not told yet.
+static inline bool talus__wake_is_called(const struct talus__wake *wake)
+{
+    return atomic_load_explicit(&wake->is_called, memory_order_seq_cst);
+}
+
 // Whether it was called since the last time that this was asked.
 static inline bool talus__wake_take_call(struct talus__wake *wake)
 {
