@@ -6,7 +6,7 @@
 #include <czmq.h>
 
 // Reads the file, of 1 MiB at most. Returns its tree, for zconfig_destroy; NULL: it cannot be read,
-// or is none, and `error` says why and in which line. Not while other threads use standard output.
+// or is malformed, and `error` says why and in which line.
 zconfig_t *config_file_load(const char *name, char *error, size_t error_size);
 
 #endif

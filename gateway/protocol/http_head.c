@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Reads a head. The parser tells the texts; the rules about what a request may mean (RFC 9112: one
-// Host, one length, no two framings, forms of the target) are applied here, the same with either
-// parser.
+// Reads a head. The parser finds the texts; the rules about what a request may mean (RFC 9112: one
+// Host, one length, no two framings, forms of the target) are applied here.
 #include "gateway/protocol/http_head.h"
 
 #include <stdlib.h>
@@ -38,7 +37,7 @@ struct request_line {
     size_t target_size;
 };
 
-// Exactly `METHOD SP TARGET SP HTTP/D.D`: the parsers let more spaces pass.
+// Exactly `METHOD SP TARGET SP HTTP/D.D`: the parser lets more spaces pass.
 static enum http_result split_request_line(char *bytes, size_t size, struct request_line *line,
                                            unsigned *minor)
 {
@@ -123,7 +122,7 @@ static bool read_target(const struct request_line *line, struct http_request *re
 
 static const char *terminate(const struct http_text *text, char *bytes)
 {
-    // An empty value has no place of its own: parsers point at what comes next.
+    // An empty value has no place of its own: the parser points at what comes next.
     if (text->size == 0)
         return "";
     size_t size = text->size;
@@ -152,7 +151,7 @@ static unsigned count_headers(const struct http_request *request, const char *na
     return count;
 }
 
-// The two parsers draw the line elsewhere beyond 18 digits; we draw it here.
+// Refuses more than 18 digits, which no body can have and which could overflow.
 static bool read_length(const char *text, uint64_t *value)
 {
     size_t digits = strspn(text, "0123456789");

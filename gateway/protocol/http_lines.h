@@ -2,8 +2,8 @@
 // Finds the end of a request's head, or of the trailers of a chunked body, and refuses lines that
 // RFC 9112 lets no client send. Internal to the HTTP reader.
 //
-// The parsers that we stand on differ in what they let pass (bare line feeds, folded lines, spaces
-// before the colon). Behind this scanner they cannot: every line ends with CRLF, a head holds
+// The parser behind it is laxer (bare line feeds, folded lines, spaces before the colon). After
+// this scanner nothing of that is left: every line ends with CRLF, a head holds
 // nothing but visible ASCII in its request line, field names are tokens directly before the colon,
 // and values have no control characters but tabs.
 #ifndef TALUS_GATEWAY_PROTOCOL_HTTP_LINES_H

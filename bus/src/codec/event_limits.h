@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The bounds of an event, checked at emit and again at intake.
+// The bounds of an event, checked at emit and again when it is received.
 #ifndef TALUS__EVENT_LIMITS_H
 #define TALUS__EVENT_LIMITS_H
 

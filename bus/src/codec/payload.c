@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The check that every payload passes, at emit and at intake. One pass, no allocation: what is
-// beyond the depth bound is still walked for well-formedness, by counting instead of by a stack.
+// The check that every payload passes when it is emitted and when it is received. One pass, no
+// allocation: what is beyond the depth bound is still walked for well-formedness, by counting
+// instead of by a stack.
 #include "bus/src/codec/payload.h"
 
 #include <string.h>

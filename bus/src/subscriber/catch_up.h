@@ -53,7 +53,7 @@ bool talus__catch_up_take_gap(struct talus__core *core, struct talus__subscripti
 // The newest event that LIVE names: what is still held back comes after it. 0: none.
 uint64_t talus__catch_up_newest(struct talus__subscription *subscription);
 
-// "*" is subscription, whose streams do not go on after the owner's events.
+// "*" is joined: its streams do not continue after the owner's events, so catching up ends.
 void talus__catch_up_give_up(struct talus__subscriptions *set);
 
 // The session is left. It may be joined again without an event to go on after.

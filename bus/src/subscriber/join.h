@@ -5,7 +5,7 @@
 
 #include "bus/src/subscriber/instance.h"
 
-// talus_subscriber_join and _leave, for the post's holder. `since`: where the session goes on,
+// talus_subscriber_join and _leave, on the owner's thread. `since`: where the session continues,
 // which must be valid, and neither it nor "*" joined; consumed. NULL: nothing older is owed.
 int talus__join_session(talus_subscriber_t *subscriber, const char *session,
                         struct talus__since *since);

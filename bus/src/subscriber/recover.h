@@ -24,7 +24,7 @@ struct talus__recover {
 
 void talus__recover_fini(struct talus__recover *recover);
 
-// talus_subscriber_recover, for the post's holder.
+// talus_subscriber_recover, on the owner's thread.
 int talus__recover_start(struct talus__recover *recover, const char *session, const char *since,
                          uint64_t *request);
 
