@@ -24,9 +24,9 @@ enum { LINE_MAX_BYTES = 8 << 20, SLICE_MS = 50 };
 
 typedef struct emit_values {
     option_list_t buses;
-    const char *skip; // NULL: none
-    double wait;      // seconds
-    double timeout;   // seconds
+    const char *except; // NULL: none
+    double wait;        // seconds
+    double timeout;     // seconds
     unsigned directory_mode;
 } emit_values_t;
 
@@ -125,7 +125,7 @@ static int emit_payload(emit_t *emit, const char *where)
         .type = emit->type,
         .data = emit->payload.size ? emit->payload.bytes : NULL,
         .data_size = emit->payload.size,
-        .skip = emit->values->skip,
+        .except = emit->values->except,
     };
     talus_event_id_t id;
     talus_error_t error = emit_when_there_is_room(emit, &event, &id);
@@ -285,9 +285,9 @@ static bool check_names(const emit_t *emit)
         report("TYPE \"%s\": %s", emit->type, talus_strerror(error));
         return false;
     }
-    const char *skip = emit->values->skip;
-    if (skip && (!skip[0] || strlen(skip) > TALUS_SKIP_MAX)) {
-        report("--skip takes a client id of 1 to %d bytes, not \"%s\"", TALUS_SKIP_MAX, skip);
+    const char *except = emit->values->except;
+    if (except && (!except[0] || strlen(except) > TALUS_EXCEPT_MAX)) {
+        report("--skip takes a client id of 1 to %d bytes, not \"%s\"", TALUS_EXCEPT_MAX, except);
         return false;
     }
     return true;
@@ -346,7 +346,7 @@ static const option_spec_t options[] = {
              "Default: 0700."},
     {.name = "skip",
      .kind = OPTION_TEXT,
-     .offset = offsetof(emit_values_t, skip),
+     .offset = offsetof(emit_values_t, except),
      .argument = "CLIENT_ID",
      .help = "The Socket.IO client that must not receive it."},
     {.name = "wait-subscriber",

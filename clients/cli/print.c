@@ -86,9 +86,9 @@ static void format_json(text_t *line, const talus_event_t *event, const text_t *
     text_append_json_string(line, event->session);
     text_append_string(line, ",\"type\":");
     text_append_json_string(line, event->type);
-    if (event->skip[0]) {
+    if (event->except[0]) {
         text_append_string(line, ",\"skip\":");
-        text_append_json_string(line, event->skip);
+        text_append_json_string(line, event->except);
     }
     text_append_string(line, ",\"data\":");
     text_append_safe(line, text_bytes(payload), text_size(payload));
@@ -177,12 +177,12 @@ static void append_session(printer_t *printer, const char *session)
     append_column(printer, "", text, most, &printer->session_width);
 }
 
-static void append_skip(text_t *line, const char *skip)
+static void append_skip(text_t *line, const char *except)
 {
-    if (!skip[0])
+    if (!except[0])
         return;
     text_append_string(line, "skip=");
-    text_append_safe(line, skip, strlen(skip));
+    text_append_safe(line, except, strlen(except));
     text_append(line, " ", 1);
 }
 
@@ -258,7 +258,7 @@ static void format_pretty(printer_t *printer, const talus_event_t *event)
     append_session(printer, event->session);
     append_type(printer, event);
     append_column(printer, DIM, event->id, strlen(event->id), &printer->id_width);
-    append_skip(line, event->skip);
+    append_skip(line, event->except);
     size_t columns = line->has_failed ? 0 : visible_columns(text_bytes(line), text_size(line));
     append_payload(printer, event, columns);
 }

@@ -45,10 +45,10 @@ static void show_stats(struct bridge *bridge)
 {
     talus_subscriber_stats_t stats;
     talus_subscriber_stats(bridge->subscriber, &stats);
-    gw_metric_set(&bridge->metrics, GW_BUS_HOLES, (int64_t)stats.holes);
-    gw_metric_set(&bridge->metrics, GW_BUS_HEALED, (int64_t)stats.healed);
+    gw_metric_set(&bridge->metrics, GW_BUS_HOLES, (int64_t)stats.gaps_opened);
+    gw_metric_set(&bridge->metrics, GW_BUS_HEALED, (int64_t)stats.repaired);
     gw_metric_set(&bridge->metrics, GW_BUS_RECEIVE_DROPPED,
-                  (int64_t)(stats.receive_dropped + stats.answers_dropped));
+                  (int64_t)(stats.receive_dropped + stats.replay_dropped));
     gw_metric_set(&bridge->metrics, GW_BUS_DIRECTORY_OVERFLOWS, (int64_t)stats.directory_overflows);
     gw_metric_set(&bridge->metrics, GW_BUS_MALFORMED, (int64_t)stats.malformed);
     gw_metric_set(&bridge->metrics, GW_BUS_OVER_BOUNDS, (int64_t)stats.refused_bounds);

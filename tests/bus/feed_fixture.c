@@ -25,7 +25,7 @@ int feed_set_up(void **state)
     talus_subscriber_options_init(&fixture.options);
     fixture.options.live_timeout_ms = 100;
     fixture.options.head_wait_ms = 20;
-    fixture.options.heal_timeout_ms = 100;
+    fixture.options.repair_timeout_ms = 100;
     *state = &fixture;
     return 0;
 }

@@ -324,7 +324,7 @@ static uint64_t dropped(const struct talus__receive_transport *transport)
 static void stats(const struct talus__receive_transport *transport, talus_subscriber_stats_t *stats)
 {
     (void)transport;
-    stats->asked = feed_count.requests;
+    stats->replay_requests = feed_count.requests;
     stats->receive_dropped = feed.dropped;
 }
 

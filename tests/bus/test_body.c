@@ -45,7 +45,7 @@ static void check_event(const json_t *item, const struct vectors_bytes *bytes)
     if (error)
         return;
     expect_text(item, "origin", body.origin, body.origin_size);
-    expect_text(item, "skip", body.skip, body.skip_size);
+    expect_text(item, "skip", body.except, body.except_size);
     assert_int_equal(body.seq, vectors_number(item, "seq"));
     assert_int_equal(body.prev, vectors_number(item, "prev"));
     assert_int_equal(body.ts, vectors_number(item, "ts"));
@@ -106,7 +106,7 @@ static int decode_and_check(const void *bytes, size_t size)
     if (error != TALUS_EBODY && error != TALUS_EMSGPACK) {
         assert_true(tl_is_origin(body.origin, body.origin_size));
         assert_true(body.seq > 0 && body.prev < body.seq);
-        assert_true(body.skip_size <= TALUS_SKIP_MAX);
+        assert_true(body.except_size <= TALUS_EXCEPT_MAX);
     }
     if (!error) {
         const uint8_t *data = body.data;
@@ -147,20 +147,20 @@ static void test_body_truncated_and_corrupted(void **state)
     for_each("heads", damage);
 }
 
-static size_t encode(uint8_t *out, const char *origin, const char *skip, size_t *seq_offset,
+static size_t encode(uint8_t *out, const char *origin, const char *except, size_t *seq_offset,
                      size_t *prev_offset)
 {
-    size_t skip_size = skip ? strlen(skip) : 0;
-    return talus__body_encode_header(out, origin, UINT64_MAX, skip, skip_size, seq_offset,
+    size_t except_size = except ? strlen(except) : 0;
+    return talus__body_encode_header(out, origin, UINT64_MAX, except, except_size, seq_offset,
                                      prev_offset);
 }
 
-static void check_round_trip(const char *origin, const char *skip)
+static void check_round_trip(const char *origin, const char *except)
 {
     uint8_t out[TALUS__BODY_HEADER_MAX + 1];
     size_t seq_offset;
     size_t prev_offset;
-    size_t size = encode(out, origin, skip, &seq_offset, &prev_offset);
+    size_t size = encode(out, origin, except, &seq_offset, &prev_offset);
     assert_true(size <= TALUS__BODY_HEADER_MAX);
     talus__body_patch(out + seq_offset, UINT64_MAX);
     talus__body_patch(out + prev_offset, UINT64_C(0x0123456789abcdef));
@@ -173,9 +173,9 @@ static void check_round_trip(const char *origin, const char *skip)
     assert_true(body.seq == UINT64_MAX);
     assert_true(body.prev == UINT64_C(0x0123456789abcdef));
     assert_true(body.ts == UINT64_MAX);
-    assert_int_equal(body.skip_size, skip ? strlen(skip) : 0);
-    if (skip)
-        assert_memory_equal(body.skip, skip, body.skip_size);
+    assert_int_equal(body.except_size, except ? strlen(except) : 0);
+    if (except)
+        assert_memory_equal(body.except, except, body.except_size);
     assert_int_equal(body.data_size, 1);
     free(copy.ptr);
 }
@@ -183,13 +183,13 @@ static void check_round_trip(const char *origin, const char *skip)
 static void test_body_header_round_trip(void **state)
 {
     (void)state;
-    char skip[TALUS_SKIP_MAX + 1];
+    char except[TALUS_EXCEPT_MAX + 1];
     check_round_trip("k3v9q2mx", NULL);
     check_round_trip("abcdefgh01234567", NULL);
-    for (size_t size = 1; size <= TALUS_SKIP_MAX; size++) {
-        memset(skip, 's', size);
-        skip[size] = '\0';
-        check_round_trip("abcdefgh01234567", skip);
+    for (size_t size = 1; size <= TALUS_EXCEPT_MAX; size++) {
+        memset(except, 's', size);
+        except[size] = '\0';
+        check_round_trip("abcdefgh01234567", except);
     }
 }
 
@@ -264,7 +264,7 @@ static void test_body_fields_are_valid_after_a_refusal(void **state)
     assert_int_equal(talus__body_decode(bytes, size, &defaults, &body), TALUS_ETOODEEP);
     assert_int_equal(body.seq, 7);
     assert_int_equal(body.prev, 0);
-    assert_memory_equal(body.skip, "client", body.skip_size);
+    assert_memory_equal(body.except, "client", body.except_size);
     assert_true(body.ts == UINT64_MAX);
 }
 

@@ -122,7 +122,7 @@ static void test_emit_carries_everything(void **state)
                                 .type = "node-created",
                                 .data = data,
                                 .data_size = sizeof data - 1,
-                                .skip = "client-1"};
+                                .except = "client-1"};
     talus_event_id_t id;
     char expected[64];
     struct timespec now;
@@ -138,8 +138,8 @@ static void test_emit_carries_everything(void **state)
     uint64_t after = (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
     expect("s/node-created", 1, 0);
     assert_in_range(raw.body.ts, before, after);
-    assert_int_equal(raw.body.skip_size, 8);
-    assert_memory_equal(raw.body.skip, "client-1", 8);
+    assert_int_equal(raw.body.except_size, 8);
+    assert_memory_equal(raw.body.except, "client-1", 8);
     assert_int_equal(raw.body.data_size, sizeof data - 1);
     assert_memory_equal(raw.body.data, data, sizeof data - 1);
 }
@@ -147,11 +147,11 @@ static void test_emit_carries_everything(void **state)
 static void test_emit_without_data_sends_an_empty_map(void **state)
 {
     (void)state;
-    const talus_emit_t event = {.session = "s", .type = "t", .skip = ""};
+    const talus_emit_t event = {.session = "s", .type = "t", .except = ""};
 
     assert_int_equal(talus_emit(bus, &event, NULL), 0);
     expect("s/t", 1, 0);
-    assert_null(raw.body.skip);
+    assert_null(raw.body.except);
     assert_int_equal(raw.body.data_size, 1);
     assert_memory_equal(raw.body.data, EMPTY_MAP, 1);
 }
@@ -160,13 +160,13 @@ static void test_emit_refuses_what_is_not_valid(void **state)
 {
     (void)state;
     char long_session[TALUS_SESSION_MAX + 2], long_type[TALUS_TYPE_MAX + 2],
-        long_skip[TALUS_SKIP_MAX + 2];
+        long_except[TALUS_EXCEPT_MAX + 2];
     memset(long_session, 's', sizeof long_session);
     memset(long_type, 't', sizeof long_type);
-    memset(long_skip, 'k', sizeof long_skip);
+    memset(long_except, 'k', sizeof long_except);
     long_session[sizeof long_session - 1] = '\0';
     long_type[sizeof long_type - 1] = '\0';
-    long_skip[sizeof long_skip - 1] = '\0';
+    long_except[sizeof long_except - 1] = '\0';
     const struct {
         talus_emit_t event;
         int error;
@@ -182,7 +182,7 @@ static void test_emit_refuses_what_is_not_valid(void **state)
         {{.session = "s", .type = "$head"}, TALUS_ERESERVED},
         {{.session = "s", .type = "disconnect"}, TALUS_ERESERVED},
         {{.session = "s", .type = "gap"}, TALUS_ERESERVED},
-        {{.session = "s", .type = "t", .skip = long_skip}, TALUS_EINVAL},
+        {{.session = "s", .type = "t", .except = long_except}, TALUS_EINVAL},
         {{.session = "s", .type = "t", .data = "", .data_size = 0}, TALUS_EMSGPACK},
         {{.session = "s", .type = "t", .data = "\x81\xa1k", .data_size = 3}, TALUS_EMSGPACK},
         {{.session = "s", .type = "t", .data = "\x80\x80", .data_size = 2}, TALUS_EMSGPACK},
@@ -370,7 +370,7 @@ static int on_outer(const talus_event_t *event, void *arg)
 
     assert_string_equal(event->session, "s");
     assert_string_equal(event->type, "outer");
-    assert_string_equal(event->skip, "me");
+    assert_string_equal(event->except, "me");
     assert_string_equal(event->origin, talus_broadcaster_origin(bus));
     assert_int_equal(event->seq, 1);
     assert_int_equal(event->prev, 0);
@@ -390,7 +390,7 @@ static void test_emit_runs_callbacks_before_it_returns(void **state)
     char record[64] = "";
     uint64_t outer, inner;
     const talus_emit_t event = {
-        .session = "s", .type = "outer", .skip = "me", .data = "\x81\xa1k\x07", .data_size = 4};
+        .session = "s", .type = "outer", .except = "me", .data = "\x81\xa1k\x07", .data_size = 4};
 
     assert_int_equal(talus_broadcaster_on(bus, "$head", on_inner, NULL, record, &outer),
                      TALUS_ERESERVED);

@@ -35,13 +35,13 @@ static void test_gap_repair_brings_what_was_lost_in_its_place(void **state)
     feed_expect_seqs(subscriber, A, 1, 1);
     feed_expect_nothing(subscriber);
     assert_int_equal(feed_stats(fixture).held, 2);
-    assert_int_equal(feed_stats(fixture).holes, 1);
+    assert_int_equal(feed_stats(fixture).gaps_opened, 1);
     assert_int_equal(feed_counts().after, 1);
     feed_respond();
     feed_expect_seqs(subscriber, A, 2, 5);
     feed_expect_nothing(subscriber);
     assert_int_equal(feed_stats(fixture).held, 0);
-    assert_int_equal(feed_stats(fixture).healed, 2); // the others were there
+    assert_int_equal(feed_stats(fixture).repaired, 2); // the others were there
     assert_int_equal(feed_stats(fixture).gaps, 0);
     assert_int_equal(feed_counts().open_requests, 0);
 }
@@ -275,7 +275,7 @@ static void test_gap_repair_waits_longer_where_marks_may_have_been_dropped(void 
     feed_publish(a, "s");
     expect_gap(subscriber, "s", A ".0", A ".2", TALUS_GAP_HISTORY);
     feed_expect_seqs(subscriber, A, 2, 2);
-    assert_true(tl_monotonic_ms() - begin_at >= fixture->options.heal_timeout_ms);
+    assert_true(tl_monotonic_ms() - begin_at >= fixture->options.repair_timeout_ms);
 }
 
 static void test_gap_repair_tells_that_a_publisher_does_not_answer(void **state)

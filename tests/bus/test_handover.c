@@ -186,7 +186,7 @@ static bool silent_are(const talus_broadcaster_stats_t *stats, uint64_t value)
 
 static bool beats_reach(const talus_broadcaster_stats_t *stats, uint64_t value)
 {
-    return stats->beats >= value;
+    return stats->heartbeats >= value;
 }
 
 static void serve_until(bool (*is_so)(const talus_broadcaster_stats_t *stats, uint64_t value),

@@ -24,7 +24,7 @@ static void expect_lost_then_events(struct heal_fixture *fixture)
 {
     expect_gap(fixture->subscriber, "s", "origin01.5", "origin01.8", TALUS_GAP_ORIGIN_LOST);
     heal_expect_seqs(fixture->subscriber, 8, 9);
-    assert_true(heal_stats_of(fixture).ask_timeouts > 0);
+    assert_true(heal_stats_of(fixture).replay_timeouts > 0);
     assert_int_equal(heal_stats_of(fixture).held, 0);
 }
 
@@ -33,7 +33,7 @@ static void test_heal_gives_up_on_one_that_does_not_answer(void **state)
     struct heal_fixture *fixture = *state;
     struct raw_publisher raw;
 
-    fixture->options.heal_timeout_ms = 300;
+    fixture->options.repair_timeout_ms = 300;
     miss_events(fixture, &raw, "tcp://127.0.0.1:1");
     expect_lost_then_events(fixture);
     raw_publish(&raw, "s/t", 10, 9);
@@ -43,7 +43,7 @@ static void test_heal_gives_up_on_one_that_does_not_answer(void **state)
 
 static bool has_asked(const talus_subscriber_stats_t *stats, uint64_t value)
 {
-    return stats->asked >= value;
+    return stats->replay_requests >= value;
 }
 
 static void test_heal_gives_up_on_one_that_answers_nonsense(void **state)
@@ -61,7 +61,7 @@ static void test_heal_gives_up_on_one_that_answers_nonsense(void **state)
     zmq_setsockopt(router, ZMQ_LINGER, &no_linger, sizeof no_linger);
     assert_int_equal(zmq_bind(router, TCP), 0);
     assert_int_equal(zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, endpoint, &size), 0);
-    fixture->options.heal_timeout_ms = 5000; // the nonsense comes sooner
+    fixture->options.repair_timeout_ms = 5000; // the nonsense comes sooner
     miss_events(fixture, &raw, endpoint);
     pump_until(fixture->subscriber, has_asked, 1);
     int identity_size = zmq_recv(router, identity, sizeof identity, 0);
@@ -105,7 +105,7 @@ static void test_heal_holds_back_a_bounded_number(void **state)
 
     replay_open(&replay);
     fixture->options.held_events = HELD;
-    fixture->options.heal_timeout_ms = EXPECT_DEADLINE_MS;
+    fixture->options.repair_timeout_ms = EXPECT_DEADLINE_MS;
     miss_events(fixture, &raw, replay.endpoint); // 6 and 7; 8 and 9 have come
     for (uint64_t seq = 10; seq <= LAST; seq++)
         raw_publish(&raw, "s/t", seq, seq - 1);
@@ -153,7 +153,7 @@ static void test_heal_everything_takes_over_from_sessions(void **state)
     struct raw_publisher raw;
 
     replay_open(&replay);
-    fixture->options.heal_timeout_ms = EXPECT_DEADLINE_MS;
+    fixture->options.repair_timeout_ms = EXPECT_DEADLINE_MS;
     miss_events(fixture, &raw, replay.endpoint); // 6 and 7; 8 and 9 have come
     assert_int_equal(replay_expect_request(&replay, fixture->subscriber), 5);
     assert_int_equal(talus_subscriber_join(fixture->subscriber, "*"), 0);
@@ -199,7 +199,7 @@ static void test_heal_asks_for_heads(void **state)
         assert_true(delivery->live.complete);
         lives++;
     }
-    assert_true(heal_stats_of(fixture).asked > 0);
+    assert_true(heal_stats_of(fixture).replay_requests > 0);
 }
 
 // ---- Recovery
@@ -325,7 +325,7 @@ static void test_recovery_without_an_answer_says_what_deliveries_bring(void **st
                  {"x", "origin01.3", "origin01.3", "", false}};
     uint64_t request;
 
-    fixture->options.heal_timeout_ms = 100;
+    fixture->options.repair_timeout_ms = 100;
     join_raw(fixture, &raw, "tcp://127.0.0.1:1");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_int_equal(talus_subscriber_recover(fixture->subscriber, cases[i].session,

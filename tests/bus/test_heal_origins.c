@@ -57,7 +57,7 @@ static void test_heal_several_broadcasters_of_one_session(void **state)
         assert_int_equal(event->seq, next[which]);
         next[which]++;
     }
-    assert_true(heal_stats_of(fixture).healed > 0);
+    assert_true(heal_stats_of(fixture).repaired > 0);
     assert_int_equal(heal_stats_of(fixture).gaps, 0);
 }
 

@@ -85,12 +85,12 @@ static bool silent_are(const talus_broadcaster_stats_t *stats, uint64_t value)
 
 static bool beats_reach(const talus_broadcaster_stats_t *stats, uint64_t value)
 {
-    return stats->beats >= value;
+    return stats->heartbeats >= value;
 }
 
 static bool ignored_reach(const talus_broadcaster_stats_t *stats, uint64_t value)
 {
-    return stats->beats_ignored >= value;
+    return stats->heartbeats_ignored >= value;
 }
 
 static void start_and_hear(struct heal_fixture *fixture, talus_broadcaster_t *broadcaster,
@@ -120,7 +120,7 @@ static void stop_and_go_on(struct heal_fixture *fixture, talus_broadcaster_t *br
     assert_int_equal(talus_broadcaster_wait_subscribers(broadcaster, 1, EXPECT_DEADLINE_MS, &ready),
                      0);
     assert_int_equal(ready, 1);
-    wait_until(beats_reach, before.beats + MANY, broadcaster, NULL);
+    wait_until(beats_reach, before.heartbeats + MANY, broadcaster, NULL);
     talus_broadcaster_stats_t after = stats_of(broadcaster);
     assert_int_equal(after.subscriptions, before.subscriptions); // heartbeats are none
     assert_int_equal(after.silent, 0);
@@ -183,7 +183,7 @@ static void test_heartbeat_of_an_owner_that_does_not_call(void **state)
     start_and_hear(fixture, broadcaster, "rest", fixture->bus);
     child_tell(&fixture->child);
     child_wait_said(&fixture->child);
-    wait_until(beats_reach, stats_of(broadcaster).beats + MANY, broadcaster, NULL);
+    wait_until(beats_reach, stats_of(broadcaster).heartbeats + MANY, broadcaster, NULL);
     assert_int_equal(stats_of(broadcaster).subscribers, 1);
     assert_int_equal(stats_of(broadcaster).silent, 0);
 }
@@ -208,7 +208,7 @@ static void test_heartbeat_of_strangers_is_counted(void **state)
     }
     wait_until(ignored_reach, STRANGERS, broadcaster, NULL);
     talus_broadcaster_stats_t stats = stats_of(broadcaster);
-    assert_int_equal(stats.beats_ignored, STRANGERS);
+    assert_int_equal(stats.heartbeats_ignored, STRANGERS);
     assert_int_equal(stats.subscriptions, 1);
     assert_int_equal(stats.subscribers, 1); // it has never beaten, and is not missed
     assert_int_equal(stats.silent, 0);
@@ -247,7 +247,7 @@ static void test_heartbeat_ends_beside_a_stopped_broadcaster(void **state)
     child_wait_said(&fixture->child);
     wait_until(beats_reach, 2, broadcaster, subscriber);
     exhaust(subscriber); // all is well: that is found at once
-    wait_until(beats_reach, stats_of(broadcaster).beats + 2, broadcaster, subscriber);
+    wait_until(beats_reach, stats_of(broadcaster).heartbeats + 2, broadcaster, subscriber);
     assert_false(is_withdrawn(subscriber));
 
     assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
@@ -259,15 +259,15 @@ static void test_heartbeat_ends_beside_a_stopped_broadcaster(void **state)
         assert_int_equal(stats.subscribers, 1);
         // Within the bound it beats on.
         if (seen == 0)
-            seen = stats.beats;
-        if (stats.beats >= seen + MANY)
+            seen = stats.heartbeats;
+        if (stats.heartbeats >= seen + MANY)
             exhaust(subscriber);
     }
-    uint64_t beats = stats_of(broadcaster).beats;
+    uint64_t beats = stats_of(broadcaster).heartbeats;
     long long until = tl_monotonic_ms() + 3 * TIMEOUT_MS;
     while (tl_monotonic_ms() < until)
         serve(subscriber);
-    assert_in_range(stats_of(broadcaster).beats, beats, beats + 2); // the last, and the leave
+    assert_in_range(stats_of(broadcaster).heartbeats, beats, beats + 2); // the last, and the leave
     assert_int_equal(stats_of(broadcaster).subscribers, 1);
     assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
     wait_until(beats_reach, beats + MANY, broadcaster, subscriber);

@@ -245,7 +245,7 @@ static void test_join_since_beyond_what_is_held_back_and_kept(void **state)
 
     replay_open(&replay);
     fixture->options.held_events = HELD;
-    fixture->options.heal_timeout_ms = EXPECT_DEADLINE_MS;
+    fixture->options.repair_timeout_ms = EXPECT_DEADLINE_MS;
     raw_publisher_open(&raw, ZMQ_XPUB, RAW, NULL);
     raw_publisher_bind(&raw, NULL);
     talus_subscriber_t *subscriber = heal_subscribe(fixture, raw.endpoint);
@@ -404,7 +404,7 @@ static void test_join_since_one_whose_history_is_silent(void **state)
     struct heal_fixture *fixture = *state;
     struct raw_publisher raw;
 
-    fixture->options.heal_timeout_ms = 100;
+    fixture->options.repair_timeout_ms = 100;
     raw_publisher_open(&raw, ZMQ_XPUB, RAW, NULL);
     raw_publisher_bind(&raw, NULL);
     talus_subscriber_t *subscriber = heal_subscribe(fixture, raw.endpoint);

@@ -162,8 +162,8 @@ static void test_lost_the_dead_are_not_asked(void **state)
     pump_until(subscriber, origins_are, 0);
     talus_subscriber_stats_t stats = heal_stats_of(fixture);
     assert_int_equal(stats.gaps, SESSIONS);
-    assert_int_equal(stats.asked, 0);
-    assert_int_equal(stats.ask_timeouts, 0);
+    assert_int_equal(stats.replay_requests, 0);
+    assert_int_equal(stats.replay_timeouts, 0);
 }
 
 // ---- The child

@@ -32,9 +32,9 @@
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
 
-static uint64_t answers_dropped(const talus_subscriber_stats_t *stats)
+static uint64_t replay_dropped(const talus_subscriber_stats_t *stats)
 {
-    return stats->answers_dropped;
+    return stats->replay_dropped;
 }
 
 static uint64_t malformed(const talus_subscriber_stats_t *stats)
@@ -100,7 +100,7 @@ static void test_recoveries_are_whole(void **state)
         snprintf(session, sizeof session, "session-%02d", i);
         assert_int_equal(talus_subscriber_recover(subscriber, session, since, &requests[i]), 0);
     }
-    stand_still_until(fixture, answers_dropped, 0);
+    stand_still_until(fixture, replay_dropped, 0);
     while (recovered < SESSIONS) {
         const talus_delivery_t *delivery;
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
@@ -117,7 +117,7 @@ static void test_recoveries_are_whole(void **state)
         assert_int_equal(replayed[i], EVENTS);
         recovered++;
     }
-    assert_int_equal(heal_stats_of(fixture).ask_timeouts, 0); // it had answered
+    assert_int_equal(heal_stats_of(fixture).replay_timeouts, 0); // it had answered
 }
 
 // Answers with all events of "s" after `after`. They are large, but for the last few, for which
@@ -150,7 +150,7 @@ static void test_a_heal_needs_no_gap(void **state)
     publish_head(&raw, "s/$head", LAST, replay.endpoint);
     assert_int_equal(replay_expect_request(&replay, fixture->subscriber), 5);
     answer_large(&replay, raw.origin, 5, LAST);
-    stand_still_until(fixture, answers_dropped, 0);
+    stand_still_until(fixture, replay_dropped, 0);
     long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
     for (int requests = 1; seq < LAST;) {
         uint64_t after;
@@ -294,7 +294,7 @@ static void test_heads_are_asked_for_once_more(void **state)
     int lives = 0;
 
     fixture->options.live_timeout_ms = 20000; // of which half passes before they are asked for
-    fixture->options.heal_timeout_ms = EXPECT_DEADLINE_MS;
+    fixture->options.repair_timeout_ms = EXPECT_DEADLINE_MS;
     replay_open(&replay);
     join_raw(fixture, &raw, replay.endpoint);
     for (size_t i = 0; i < 3; i++)
@@ -454,7 +454,7 @@ static void test_held_bytes_bounds_memory(void **state)
 
     fixture->options.held_bytes = WAITING_BYTES;
     fixture->options.held_events = 1000000;
-    fixture->options.heal_timeout_ms = 10 * EXPECT_DEADLINE_MS;
+    fixture->options.repair_timeout_ms = 10 * EXPECT_DEADLINE_MS;
     replay_open(&replay); // it does not answer
     miss_events(fixture, &raw, replay.endpoint);
     size_t before = memory_bytes();

@@ -30,7 +30,7 @@ static int set_up(void **state)
     int error = heal_set_up(state);
     struct heal_fixture *fixture = *state;
 
-    fixture->options.heal_timeout_ms = EXPECT_DEADLINE_MS; // the nonsense comes sooner
+    fixture->options.repair_timeout_ms = EXPECT_DEADLINE_MS; // the nonsense comes sooner
     replay_open(&replay);
     return error;
 }
@@ -227,7 +227,7 @@ static void test_responses_cannot_come_of_one_that_offers_none_after_all(void **
     raw_publish(&raw, "s/t", 8, 7);
     expect_gap(fixture->subscriber, "s", ORIGIN ".5", ORIGIN ".8", TALUS_GAP_HISTORY);
     heal_expect_seqs(fixture->subscriber, 8, 8);
-    assert_int_equal(heal_stats_of(fixture).asked, 0);
+    assert_int_equal(heal_stats_of(fixture).replay_requests, 0);
 }
 
 static void test_responses_come_from_where_the_newest_mark_says(void **state)
@@ -247,11 +247,11 @@ static void test_responses_cannot_come_from_an_impossible_endpoint(void **state)
 {
     struct heal_fixture *fixture = *state;
 
-    fixture->options.heal_timeout_ms = 200;
+    fixture->options.repair_timeout_ms = 200;
     miss_events(fixture, &raw, "tcp://no host:5");
     expect_gap(fixture->subscriber, "s", ORIGIN ".5", ORIGIN ".8", TALUS_GAP_ORIGIN_LOST);
     heal_expect_seqs(fixture->subscriber, 8, 9);
-    assert_int_equal(heal_stats_of(fixture).asked, 0);
+    assert_int_equal(heal_stats_of(fixture).replay_requests, 0);
 }
 
 int main(void)

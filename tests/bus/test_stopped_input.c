@@ -125,7 +125,7 @@ static void test_stopped_input_and_a_cut_connection(void **state)
     tcp_proxy_cut(&fixture->proxy, true);
     stand_still();
     heal_expect_seqs(subscriber, 1, 900);
-    assert_true(heal_stats_of(fixture).healed > 0);
+    assert_true(heal_stats_of(fixture).repaired > 0);
 }
 
 // ---- A publisher that speaks ZMTP by hand
@@ -298,7 +298,7 @@ static void test_a_stopped_broadcaster_in_a_bus_directory(void **state)
     const talus_delivery_t *delivery;
 
     fixture->options.origin_timeout_ms = 100;
-    fixture->options.heal_timeout_ms = EXPECT_DEADLINE_MS;
+    fixture->options.repair_timeout_ms = EXPECT_DEADLINE_MS;
     fixture->options.live_timeout_ms = 10 * EXPECT_DEADLINE_MS; // no join may wait for so long
     talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
     child_start(&fixture->child, "stop", fixture->bus);

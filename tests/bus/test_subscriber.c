@@ -196,7 +196,7 @@ static void test_subscriber_ignored_broadcaster_is_not_waited_for(void **state)
     raw_publish_head(&fixture->raw, "s/$head", 5);
     raw_publish(&fixture->raw, "s/a", 6, 5);
     EXPECT_COUNTED(fixture, ignored, 1);
-    assert_int_equal(stats_of(fixture).holes, 0);
+    assert_int_equal(stats_of(fixture).gaps_opened, 0);
 }
 
 static void test_subscriber_joined_again_is_live_again(void **state)
@@ -266,7 +266,7 @@ static void test_subscriber_left_session_is_unsubscribed_in_the_end(void **state
     expect_end_while_receiving(fixture, "s/");
     // One that is left for long is new when it is joined again.
     join_with_head(fixture, "s", "s/", "s/$head", 9);
-    assert_int_equal(stats_of(fixture).holes, 0);
+    assert_int_equal(stats_of(fixture).gaps_opened, 0);
 }
 
 static void test_subscriber_joined_soon_again_goes_on_where_it_was(void **state)
@@ -281,7 +281,7 @@ static void test_subscriber_joined_soon_again_goes_on_where_it_was(void **state)
     join_live(fixture->subscriber, "s");
     raw_publish(&fixture->raw, "s/a", 2, 1);
     expect_event(fixture->subscriber, ORIGIN ".2", "s", "a");
-    assert_int_equal(stats_of(fixture).holes, 0);
+    assert_int_equal(stats_of(fixture).gaps_opened, 0);
 }
 
 static void test_subscriber_left_before_live_still_waits_when_joined_again(void **state)
@@ -319,11 +319,11 @@ static void test_subscriber_delivers_events_before_the_head(void **state)
     assert_int_equal(event->prev, 41);
     assert_int_equal(event->ts, 1);
     assert_string_equal(event->origin, ORIGIN);
-    assert_string_equal(event->skip, "");
+    assert_string_equal(event->except, "");
     assert_int_equal(event->data_size, 1);
     assert_string_equal(expect_live(fixture->subscriber, "s", true)->newest, ORIGIN ".43");
     expect_event(fixture->subscriber, ORIGIN ".50", "s", "c");
-    assert_int_equal(stats_of(fixture).holes, 0);
+    assert_int_equal(stats_of(fixture).gaps_opened, 0);
     assert_int_equal(stats_of(fixture).delivered, 3);
 }
 
@@ -352,16 +352,16 @@ static void test_subscriber_tells_holes_of_prev_and_heads(void **state)
     raw_publish(&fixture->raw, "s/a", 9, 7); // 7 is missing
     expect_gap(fixture->subscriber, "s", ORIGIN ".5", ORIGIN ".8", TALUS_GAP_HISTORY);
     expect_event(fixture->subscriber, ORIGIN ".9", NULL, NULL);
-    assert_int_equal(stats_of(fixture).holes, 1);
+    assert_int_equal(stats_of(fixture).gaps_opened, 1);
     raw_publish_head(&fixture->raw, "s/$head", 9); // a repeat with no news
     raw_publish_head(&fixture->raw, "s/$head", 12);
     expect_gap(fixture->subscriber, "s", ORIGIN ".9", ORIGIN ".13", TALUS_GAP_HISTORY);
     assert_int_equal(stats_of(fixture).heads, 3);
     assert_int_equal(stats_of(fixture).gaps, 2);
-    assert_int_equal(stats_of(fixture).holes, 2);
+    assert_int_equal(stats_of(fixture).gaps_opened, 2);
     raw_publish(&fixture->raw, "s/a", 13, 12); // told already
     expect_event(fixture->subscriber, ORIGIN ".13", NULL, NULL);
-    assert_int_equal(stats_of(fixture).holes, 2);
+    assert_int_equal(stats_of(fixture).gaps_opened, 2);
 }
 
 static void test_subscriber_is_owed_everything_of_a_new_broadcaster(void **state)
@@ -373,7 +373,7 @@ static void test_subscriber_is_owed_everything_of_a_new_broadcaster(void **state
     raw_publisher_expect(&fixture->raw, "s/");
     raw_publish_head(&fixture->raw, "s/$head", 3); // emitted before we were connected
     expect_gap(fixture->subscriber, "s", ORIGIN ".0", ORIGIN ".4", TALUS_GAP_HISTORY);
-    assert_int_equal(stats_of(fixture).holes, 1);
+    assert_int_equal(stats_of(fixture).gaps_opened, 1);
 }
 
 static void test_subscriber_keeps_origins_apart(void **state)
@@ -390,7 +390,7 @@ static void test_subscriber_keeps_origins_apart(void **state)
     expect_event(fixture->subscriber, OTHER ".6", NULL, NULL); // after a short wait for its head
     assert_int_equal(stats_of(fixture).unproven, 1);
     assert_int_equal(stats_of(fixture).origins, 2);
-    assert_int_equal(stats_of(fixture).holes, 0);
+    assert_int_equal(stats_of(fixture).gaps_opened, 0);
 }
 
 static void test_subscriber_plain_publisher_is_welcome(void **state)
@@ -415,10 +415,10 @@ static void test_subscriber_plain_publisher_is_welcome(void **state)
     while (strcmp(delivery->event->type, "last") != 0)
         assert_int_equal(
             talus_subscriber_receive(fixture->subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
-    assert_int_equal(stats_of(fixture).holes, 0);
+    assert_int_equal(stats_of(fixture).gaps_opened, 0);
     expect_gap(fixture->subscriber, "s", NULL, NULL, TALUS_GAP_HISTORY);
     expect_event(fixture->subscriber, NULL, "s", "hole");
-    assert_int_equal(stats_of(fixture).holes, 1);
+    assert_int_equal(stats_of(fixture).gaps_opened, 1);
     assert_int_equal(stats_of(fixture).unproven, stats_of(fixture).delivered);
     assert_int_equal(stats_of(fixture).duplicates, 0);
     join_live(fixture->subscriber, "t"); // nobody waits for its heads
@@ -443,7 +443,7 @@ static void test_subscriber_takes_nobody_for_plain_after_a_drop(void **state)
     const talus_delivery_t *delivery;
 
     fixture->options.receive_high_water_mark = 1;
-    fixture->options.heal_timeout_ms = 500;
+    fixture->options.repair_timeout_ms = 500;
     start_known(fixture);
     join_with_head(fixture, "s", "s/", "s/$head", 5);
     for (uint64_t seq = 6; stats_of(fixture).receive_dropped == 0; seq++)
@@ -476,10 +476,10 @@ static void test_subscriber_everything_is_judged_by_seq(void **state)
     raw_publish(&fixture->raw, "t/a", 9, 0);
     expect_event(fixture->subscriber, ORIGIN ".6", "s", "a");
     expect_event(fixture->subscriber, ORIGIN ".7", "", "all");
-    assert_int_equal(stats_of(fixture).holes, 0);
+    assert_int_equal(stats_of(fixture).gaps_opened, 0);
     expect_gap(fixture->subscriber, "*", ORIGIN ".7", ORIGIN ".9", TALUS_GAP_HISTORY);
     expect_event(fixture->subscriber, ORIGIN ".9", "t", "a");
-    assert_int_equal(stats_of(fixture).holes, 1);
+    assert_int_equal(stats_of(fixture).gaps_opened, 1);
 }
 
 static void test_subscriber_everything_beside_sessions_delivers_once(void **state)
@@ -494,7 +494,7 @@ static void test_subscriber_everything_beside_sessions_delivers_once(void **stat
     expect_gap(fixture->subscriber, "*", ORIGIN ".5", ORIGIN ".8", TALUS_GAP_HISTORY);
     expect_event(fixture->subscriber, ORIGIN ".8", "s", "a");
     expect_event(fixture->subscriber, ORIGIN ".9", "t", "a");
-    assert_int_equal(stats_of(fixture).holes, 1);
+    assert_int_equal(stats_of(fixture).gaps_opened, 1);
     assert_int_equal(talus_subscriber_leave(fixture->subscriber, "*"), 0);
     raw_publish(&fixture->raw, "t/a", 10, 9);
     raw_publish(&fixture->raw, "s/a", 11, 8);
@@ -607,7 +607,7 @@ static void test_subscriber_drops_events_beyond_its_bounds(void **state)
     expect_gap(fixture->subscriber, "s", ORIGIN ".2", ORIGIN ".4", TALUS_GAP_REFUSED);
     expect_event(fixture->subscriber, ORIGIN ".4", "s", "good");
     assert_int_equal(stats_of(fixture).refused_bounds, 3);
-    assert_int_equal(stats_of(fixture).holes, 0); // they came, if not to the caller
+    assert_int_equal(stats_of(fixture).gaps_opened, 0); // they came, if not to the caller
 }
 
 // ---- Bounds
@@ -673,7 +673,7 @@ static void test_subscriber_positions_stay_few_with_many_origins(void **state)
     raw_publish(&fixture->raw, "s/a", 3, 2); // the known one kept its place
     expect_gap(fixture->subscriber, "s", ORIGIN ".0", ORIGIN ".3", TALUS_GAP_HISTORY);
     expect_event(fixture->subscriber, ORIGIN ".3", NULL, NULL);
-    assert_int_equal(stats_of(fixture).holes, 1);
+    assert_int_equal(stats_of(fixture).gaps_opened, 1);
 }
 
 static void test_subscriber_join_is_checked_and_bounded(void **state)

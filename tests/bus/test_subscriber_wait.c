@@ -251,7 +251,7 @@ static void test_subscriber_descriptor_misses_no_wake_up(void **state)
     talus_subscriber_stats_t stats;
     talus_subscriber_stats(fixture->subscriber, &stats);
     assert_int_equal(stats.delivered, BATCHED_EVENTS);
-    assert_int_equal(stats.holes, 0);
+    assert_int_equal(stats.gaps_opened, 0);
     assert_int_equal(stats.live_incomplete, 0);
 }
 

@@ -27,7 +27,7 @@ static talus_event_t event_of(const char *session, const char *type, const char 
         .type = type,
         .id = "k3v9q2mx.47",
         .origin = "k3v9q2mx",
-        .skip = "",
+        .except = "",
         .seq = 47,
         .prev = 45,
         .ts = 1700000000123456,
@@ -108,7 +108,7 @@ static void test_print_json(void **state)
                 "\"session\":\"s-1\",\"type\":\"node-created\",\"data\":{\"a\":[1,null],"
                 "\"b\":\"x\"}}");
     event.session = "";
-    event.skip = "a\"\x1b";
+    event.except = "a\"\x1b";
     event.seq = event.ts = UINT64_MAX;
     expect_line(&printer, &event,
                 "{\"origin\":\"k3v9q2mx\",\"seq\":18446744073709551615,\"prev\":45,"
@@ -126,7 +126,7 @@ static void test_print_pretty(void **state)
     expect_line(&printer, &event,
                 "22:13:20.123 s-1    node-created      k3v9q2mx.47      {\"a\":1}");
     event.session = "";
-    event.skip = "cl\x1b";
+    event.except = "cl\x1b";
     expect_line(&printer, &event,
                 "22:13:20.123 (all)  node-created      k3v9q2mx.47      skip=cl\\u001b {\"a\":1}");
     printer_fini(&printer);

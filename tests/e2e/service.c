@@ -26,14 +26,14 @@ static void say(talus_error_t error, const talus_event_id_t *id)
 }
 
 static int emit(const char *session, const char *type, const void *data, size_t size,
-                const char *skip, talus_event_id_t *id)
+                const char *except, talus_event_id_t *id)
 {
     const talus_emit_t event = {
         .session = strcmp(session, "-") == 0 ? NULL : session,
         .type = type,
         .data = data,
         .data_size = size,
-        .skip = skip,
+        .except = except,
     };
     return talus_emit(bus, &event, id);
 }

@@ -60,8 +60,8 @@ static void check_encodes_again(const struct talus__body *body)
     size_t prev_offset;
     struct talus__body again;
     memcpy(origin, body->origin, body->origin_size);
-    size_t size = talus__body_encode_header(bytes, origin, body->ts, body->skip, body->skip_size,
-                                            &seq_offset, &prev_offset);
+    size_t size = talus__body_encode_header(bytes, origin, body->ts, body->except,
+                                            body->except_size, &seq_offset, &prev_offset);
     CHECK(size <= TALUS__BODY_HEADER_MAX && body->data_size <= 2000);
     talus__body_patch(bytes + seq_offset, body->seq);
     talus__body_patch(bytes + prev_offset, body->prev);
@@ -70,8 +70,8 @@ static void check_encodes_again(const struct talus__body *body)
     wider.max_body = sizeof(bytes);
     CHECK(talus__body_decode(bytes, size + body->data_size, &wider, &again) == 0);
     CHECK(again.seq == body->seq && again.prev == body->prev && again.ts == body->ts);
-    CHECK(again.skip_size == body->skip_size && again.data_size == body->data_size);
-    CHECK(again.skip_size == 0 || memcmp(again.skip, body->skip, again.skip_size) == 0);
+    CHECK(again.except_size == body->except_size && again.data_size == body->data_size);
+    CHECK(again.except_size == 0 || memcmp(again.except, body->except, again.except_size) == 0);
 }
 
 static void count_bin(const void *bytes, size_t size, void *arg)
@@ -111,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int error = talus__body_decode(bytes, body_size, &limits, &body);
     if (error != TALUS_EBODY && error != TALUS_EMSGPACK) {
         CHECK(tl_is_origin(body.origin, body.origin_size));
-        CHECK(body.seq > 0 && body.prev < body.seq && body.skip_size <= TALUS_SKIP_MAX);
+        CHECK(body.seq > 0 && body.prev < body.seq && body.except_size <= TALUS_EXCEPT_MAX);
     }
     if (error == 0) {
         check_encodes_again(&body);

@@ -309,7 +309,7 @@ static struct bridge_encoded *encode(struct encoder *encoder)
                                     .type = "guard",
                                     .id = "aaaaaaaaaaaa.1234567",
                                     .origin = "aaaaaaaaaaaa",
-                                    .skip = "",
+                                    .except = "",
                                     .seq = 1234567,
                                     .data = payload,
                                     .data_size = sizeof payload};

@@ -132,7 +132,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "chaos_subscriber: %s\n", talus_strerror(error));
     } else {
         talus_subscriber_stats(bus, &stats);
-        printf("healed %" PRIu64 " gaps %" PRIu64 "\n", stats.healed, stats.gaps);
+        printf("healed %" PRIu64 " gaps %" PRIu64 "\n", stats.repaired, stats.gaps);
     }
     talus_subscriber_destroy(&bus);
     fclose(out);

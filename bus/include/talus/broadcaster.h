@@ -11,11 +11,11 @@
 //         fprintf(stderr, "node-7 was not told: %s\n", talus_strerror(error));
 //
 // Emitting puts the encoded event into a bounded queue; one thread inside, started by
-// talus_broadcaster_new, owns the ZeroMQ socket and sends. What is emitted in the first half second
-// waits in the queue until the subscribers that lived in the bus directory at the start are ready:
-// half a second at most, and no longer than half of the queue is free. All functions may be called
-// from any thread, except that nothing may be called while or after talus_broadcaster_destroy runs.
-// After fork(), the child's calls return TALUS_EFORKED.
+// talus_broadcaster_new, owns the socket and sends. Events that are emitted in the first half
+// second wait in the queue until the subscribers that lived in the bus directory at the start are
+// ready: half a second at most, and only while half of the queue is free. All functions may be
+// called from any thread, except that nothing may be called while or after
+// talus_broadcaster_destroy runs. After fork(), the child's calls return TALUS_EFORKED.
 #ifndef TALUS_BROADCASTER_H
 #define TALUS_BROADCASTER_H
 
@@ -43,35 +43,35 @@ typedef struct talus_broadcaster_options {
     size_t max_body;       // bytes of an event's body; default 1,000,000; at least 1,024
     unsigned max_depth;    // nesting of a payload; default 32, at most 64
     unsigned max_bin;      // `bin` values in a payload; default 10
-    size_t max_sessions;   // sessions whose last event is remembered; default 100,000: the
-                           // longest quiet are let go first, and nothing is lost by it
-    size_t history_events; // events kept of each session for those who missed them; default
+    size_t max_sessions;   // sessions whose last event is remembered; default 100,000. The
+                           // longest quiet are evicted first; no event is lost by it
+    size_t history_events; // events kept of each session for replays; default
                            // 1,000; 0: none
     size_t history_session_bytes; // memory that they take, of each session; default 1 MiB
     size_t history_bytes;         // … and of all; default 64 MiB; the oldest go first
     int history_age_ms;           // how long they are kept; default 600,000
-    const char *replay;           // where those who missed events ask: endpoints to bind, as in
+    const char *replay;           // where replay clients connect: endpoints to bind, as in
                                   // talus_broadcaster_new. NULL: beside each that is bound: the
                                   // same directory, the same path or name with `.replay`, the next
                                   // tcp port (any, if that is taken); nowhere for those that are
                                   // connected. "": nowhere at all. Copied
-    int replay_high_water_mark;   // messages of answers that may wait for one asker; default 1,000
-    int replay_stall_ms; // an asker that reads no answers for so long is dropped; default 10,000
+    int replay_high_water_mark;   // messages that may wait for one replay client; default 1,000
+    int replay_stall_ms;      // a replay client that reads nothing for so long is dropped; default
+                              // 10,000
     int send_high_water_mark; // messages a subscriber may lag behind; default 100,000
-    int heartbeat_ms;         // how often it says that it lives, and looks whether its subscribers
-                              // do; default 500; 0: never, and kernels do not ask silent tcp
-                              // connections for a sign of life either
+    int heartbeat_ms; // how often it sends a heartbeat, and checks those of its subscribers;
+                      // default 500; 0: never, and TCP keep-alive is off, too
     int heartbeat_timeout_ms; // a subscriber whose heartbeats stop for longer, and for three of
                               // them, does not count as ready until they come again; default
-                              // 1,500. Counted is the time in which this process runs. One that
-                              // has sent none counts as long as it is connected
-    int reconnect_ms;         // first wait before a lost connection is made anew, where this side
-    int reconnect_max_ms;     // connects; default 100; it doubles up to this; default 5,000
+                              // 1,500. Only the time in which this process runs counts. One that
+                              // has sent none counts as ready as long as it is connected
+    int reconnect_ms;         // first wait before this side reconnects a lost connection; default
+    int reconnect_max_ms;     // 100; it doubles up to this; default 5,000
     int linger_ms;            // how long close and destroy may take to hand over what was emitted;
-                              // default 1,000; at least 1. ZeroMQ may take 100 ms more
+                              // default 1,000; at least 1. The transport may take 100 ms more
     unsigned directory_mode;  // of the bus directory, if it must be made; default 0700
-    bool is_presence_only; // it sends nothing but who comes and goes (a gateway): its origin starts
-                           // with TALUS_PRESENCE_ORIGIN; default false
+    bool is_presence_only;    // it sends only presence events (a gateway): its origin starts
+                              // with TALUS_PRESENCE_ORIGIN; default false
 } talus_broadcaster_options_t;
 
 // Fills in the defaults of the members that lie within the first `size` bytes. For bindings; others
@@ -101,21 +101,22 @@ talus_broadcaster_new(talus_broadcaster_t **broadcaster, const char *endpoint,
 
 // Hands over what was emitted, and frees the broadcaster, whatever it returns. On a bus directory
 // it waits until every subscriber that lives there is ready (see
-// talus_broadcaster_wait_subscribers), if anything was emitted; then it sends what is queued, says
-// farewell, removes the broadcaster's files and releases its callbacks. `broadcaster`: consumed and
-// set to NULL. NULL-safe. Returns 0; TALUS_ETIMEOUT: something may not have been handed over to
-// every subscriber, and no farewell was said: on a bus directory those that miss events are told
-// which (a gap with reason TALUS_GAP_ORIGIN_LOST), subscribers at its other endpoints that they may
-// have missed some (such a gap without end, after their origin_timeout_ms). 0 does not say that a
-// subscriber which reads slowly has read: it is told what it misses, too. Not from one of its
-// callbacks. Blocks up to linger_ms, which a signal does not shorten, and 100 ms more for ZeroMQ;
-// while another broadcaster or subscriber of this process lives, what ZeroMQ has taken is sent in
-// the background instead, for as long. In a forked child it frees what it can, leaves files and
-// sockets to the parent, and returns 0.
+// talus_broadcaster_wait_subscribers), if anything was emitted; then it sends the queued events and
+// a graceful leave, removes the broadcaster's files and releases its callbacks. `broadcaster`:
+// consumed and set to NULL. NULL-safe.
+// Returns 0; TALUS_ETIMEOUT: some events may not have been handed over to every subscriber, and
+// the graceful leave was not sent. Subscribers on a bus directory then get a gap over exactly the
+// events that they miss (TALUS_GAP_ORIGIN_LOST); those at its other endpoints get such a gap
+// without end, after their origin_timeout_ms. 0 does not mean that a slow subscriber has read
+// everything: it gets a gap over the events that it misses, too.
+// Not from one of its callbacks. Blocks up to linger_ms, which a signal does not shorten, and 100
+// ms more for the transport; while another broadcaster or subscriber of this process lives, what
+// the transport has taken is sent in the background instead, for as long. In a forked child it
+// frees what it can, leaves files and sockets to the parent, and returns 0.
 TALUS_API talus_error_t talus_broadcaster_close(talus_broadcaster_t **broadcaster);
 
-// The same for those who do not ask: what could not be handed over is logged as a warning. Blocks
-// as long. NULL-safe.
+// Like talus_broadcaster_close, but logs a warning where that returns an error. Blocks as long.
+// NULL-safe.
 TALUS_API void talus_broadcaster_destroy(talus_broadcaster_t **broadcaster);
 
 // The origin: lives as long as the broadcaster. Any thread. Does not block.
@@ -131,22 +132,22 @@ typedef struct talus_event_id {
     char text[TALUS_ID_MAX + 1]; // ORIGIN.SEQ
 } talus_event_id_t;
 
-// What talus_emit takes; the caller makes it. It stays as it is: what an event may have beside this
-// in later versions gets a function of its own.
+// What talus_emit takes; the caller makes it. It never gets more members: further parts of an event
+// get a function of their own in later versions.
 typedef struct talus_emit {
     const char *session; // NULL or "": to everybody
     const char *type;    // required
     const void *data;    // the payload: exactly one encoded msgpack value; NULL: an empty map
     size_t data_size;    // bytes
-    const char *skip;    // the Socket.IO client that must not receive it; NULL: none
+    const char *except;  // the Socket.IO client that must not receive it; NULL: none
 } talus_emit_t;
 
 // Emits an event of any type.
 // `id`: receives the event id if not NULL.
 // Returns 0: the event is queued, and the local callbacks for it have run on this thread, with no
 // lock held, before the call returns; what they return does not matter to the emitter.
-// TALUS_ESESSION, TALUS_ETYPE, TALUS_ERESERVED; TALUS_EINVAL: `skip` is longer than
-// TALUS_SKIP_MAX; TALUS_EMSGPACK, TALUS_ETOOLARGE, TALUS_ETOODEEP, TALUS_ETOOMANYBIN,
+// TALUS_ESESSION, TALUS_ETYPE, TALUS_ERESERVED; TALUS_EINVAL: `except` is longer than
+// TALUS_EXCEPT_MAX; TALUS_EMSGPACK, TALUS_ETOOLARGE, TALUS_ETOODEEP, TALUS_ETOOMANYBIN,
 // TALUS_EPLACEHOLDER: the payload breaks a bound; TALUS_EQUEUEFULL: nothing was queued, and the
 // call may be repeated; TALUS_EFORKED; TALUS_ENOMEM. After an error the event does not exist: it
 // took no sequence number and no callback ran. Each error but TALUS_EFORKED is counted.
@@ -181,8 +182,8 @@ TALUS_API talus_error_t talus_emit(talus_broadcaster_t *broadcaster, const talus
 // not end with one. For example, with `name` of `size` bytes:
 //   talus_emit_node_created_values(bus, "session", talus_str("node-7"), talus_nil(),
 //                                  talus_str("blueprint"), talus_strn(name, size), &id);
-// TALUS_EINVAL also: a TALUS_FIELD_STR field is no TALUS_STR value, a TALUS_FIELD_OPT field
-// neither that nor TALUS_NIL, or a TALUS_FIELD_BOOL field no TALUS_BOOL value.
+// TALUS_EINVAL also: a TALUS_FIELD_STR field is not a TALUS_STR value, a TALUS_FIELD_OPT field
+// neither that nor TALUS_NIL, or a TALUS_FIELD_BOOL field not a TALUS_BOOL value.
 #define TALUS_FIELD_STR(name)  talus_value_t name,
 #define TALUS_FIELD_OPT(name)  talus_value_t name,
 #define TALUS_FIELD_ANY(name)  talus_value_t name,
@@ -224,8 +225,9 @@ typedef int talus_callback_fn(const talus_event_t *event, void *arg);
 // Calls `fn` for each event of `type` (NULL: of every type) emitted through this broadcaster, in
 // the order in which callbacks were added.
 // `release`: called with `arg` once the callback will never run again; NULL if not needed. It runs
-// with no lock held, on the thread that let go last: one that ended a callback, one that emitted
-// meanwhile, or the one that destroys the broadcaster. It is not called when this call fails.
+// with no lock held, on the last thread that used the callback: one that ended a callback, one that
+// emitted meanwhile, or the one that destroys the broadcaster. It is not called when this call
+// fails.
 // An emit that is under way on another thread may miss the new callback.
 // Returns 0 with a handle in `*callback`; TALUS_ETYPE, TALUS_ERESERVED, TALUS_ENOMEM,
 // TALUS_EFORKED. Any thread. Does not block.
@@ -234,8 +236,7 @@ TALUS_API talus_error_t talus_broadcaster_on(talus_broadcaster_t *broadcaster, c
                                              void *arg, uint64_t *callback) TALUS_MUST_USE;
 
 // Ends a callback: emits that begin after this returns do not call it, nor does one that is under
-// way on this thread. One on another thread may be in it, or about to be: `release` tells when that
-// is over.
+// way on this thread. An emit on another thread may still call it; `release` runs when none can.
 // Returns 0; TALUS_ENOTFOUND. Any thread. Does not block.
 TALUS_API talus_error_t talus_broadcaster_off(talus_broadcaster_t *broadcaster, uint64_t callback);
 
@@ -243,25 +244,25 @@ TALUS_API talus_error_t talus_broadcaster_off(talus_broadcaster_t *broadcaster, 
 
 // Waits until the bus has at least `at_least` talus subscribers that are ready for this
 // broadcaster's events (their subscriptions have arrived here), and, on a bus directory, until all
-// that live there are. One whose heartbeats stay away (see heartbeat_timeout_ms), as it is stopped
+// that live there are. One whose heartbeats stop (see heartbeat_timeout_ms), because it is stopped
 // or cut off, is not ready until they come again.
-// `timeout_ms`: 0 asks without waiting; -1 waits for ever.
+// `timeout_ms`: 0 returns at once; -1 waits without a time-out.
 // `ready`: receives their number, if not NULL, also when the time runs out.
-// Returns 0; TALUS_ETIMEOUT: some live, not all or not enough are ready; interrupted by a signal
-// while it waited, before that was so: TALUS_ETIMEOUT with errno EINTR (also where SA_RESTART is
-// set), so that a service can end at a Ctrl-C, or call again; TALUS_ENOSUBSCRIBER: none is ready,
-// and none lives in a bus directory; TALUS_EACCESS, TALUS_ESYSTEM: the bus directory cannot be read
-// any more, or no descriptor is left to wait with; TALUS_ENOMEM; TALUS_EFORKED. Any thread. Blocks
+// Returns 0; TALUS_ETIMEOUT: there are subscribers, but not all or not enough are ready; a signal
+// interrupted the wait: TALUS_ETIMEOUT with errno EINTR (also where SA_RESTART is set), so that a
+// service can end at a Ctrl-C, or call again; TALUS_ENOSUBSCRIBER: none is ready, and none lives in
+// a bus directory; TALUS_EACCESS, TALUS_ESYSTEM: the bus directory can no longer
+// be read, or no descriptor is left to wait with; TALUS_ENOMEM; TALUS_EFORKED. Any thread. Blocks
 // up to the time-out.
 TALUS_API talus_error_t talus_broadcaster_wait_subscribers(talus_broadcaster_t *broadcaster,
                                                            size_t at_least, int timeout_ms,
                                                            size_t *ready) TALUS_MUST_USE;
 
-// Waits until everything emitted before the call has been handed to ZeroMQ.
+// Waits until every event emitted before the call has been handed to the transport.
 // Returns 0; TALUS_ETIMEOUT, with errno EINTR if a signal interrupted the wait; TALUS_ESYSTEM: no
-// descriptor is left to wait with; TALUS_EFORKED. In a broadcaster's first half second less time
-// than that may not do: beside a subscriber that is stopped, first events wait for so long.
-// Any thread. Blocks up to the time-out (-1: for ever).
+// descriptor is left to wait with; TALUS_EFORKED. In a broadcaster's first half second, use a
+// time-out of at least that: a subscriber that is stopped delays the first events for so long.
+// Any thread. Blocks up to the time-out (-1: without a time-out).
 TALUS_API talus_error_t talus_broadcaster_flush(talus_broadcaster_t *broadcaster,
                                                 int timeout_ms) TALUS_MUST_USE;
 
@@ -269,26 +270,26 @@ TALUS_API talus_error_t talus_broadcaster_flush(talus_broadcaster_t *broadcaster
 // Read without a lock: each is exact, the set is not a snapshot of one moment.
 typedef struct talus_broadcaster_stats {
     uint64_t emitted;         // events queued
-    uint64_t sent;            // events handed to ZeroMQ
-    uint64_t send_failed;     // events that ZeroMQ refused (memory); each is logged
-    uint64_t refused_invalid; // emits refused: a bad session, type, skip or payload
+    uint64_t sent;            // events handed to the transport
+    uint64_t send_failed;     // events that the transport refused (memory); each is logged
+    uint64_t refused_invalid; // emits refused: a bad session, type, `except` or payload
     uint64_t refused_bounds;  // emits refused: too large, too deep, too many bin values
     uint64_t refused_full;    // emits refused: the queue was full
     uint64_t refused_memory;  // emits refused: out of memory
     uint64_t callback_failed; // local callbacks that returned an error
     uint64_t heads;           // $head markers sent
     uint64_t subscriptions;   // subscriptions that arrived, but for heartbeats
-    uint64_t replay_requests; // requests for older events or heads that arrived
-    uint64_t replay_refused;  // … of them, no valid ones, or beyond a bound: not answered
+    uint64_t replay_requests; // replay requests that arrived
+    uint64_t replay_refused;  // … of them, invalid or beyond a bound: not answered
     uint64_t replay_events;   // events sent again in answer to them
-    uint64_t replay_stalled;  // askers dropped since they did not read
+    uint64_t replay_stalled;  // replay clients dropped since they did not read
     uint64_t history_events;  // events kept now
     uint64_t history_bytes;   // memory that they take now
     uint64_t sessions;        // sessions remembered now
     uint64_t subscribers;     // talus subscribers that are ready now
     uint64_t silent;          // … that are connected and were ready, but send no heartbeats now
-    uint64_t beats;           // heartbeats of subscribers that are ready, which arrived
-    uint64_t beats_ignored;   // heartbeats of others: not ready yet, or made up
+    uint64_t heartbeats;      // heartbeats that arrived from subscribers that are ready
+    uint64_t heartbeats_ignored; // … from others: not ready yet, or unknown
 } talus_broadcaster_stats_t;
 
 // Writes the members that lie within the first `size` bytes; those that this version of the library

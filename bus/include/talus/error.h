@@ -7,7 +7,7 @@
 
 TALUS_BEGIN_DECLS
 
-// X(name, number, text). The number of an error that is gone is not used again: -13.
+// X(name, number, text). Numbers of errors that are gone are not used again: -13.
 #define TALUS_ERROR_MAP(X)                                                                         \
     X(NOMEM, -1, "out of memory")                                                                  \
     X(INVAL, -2, "an argument is not valid")                                                       \
@@ -43,13 +43,13 @@ typedef enum talus_error { TALUS_OK = 0, TALUS_ERROR_MAP(TALUS_ERROR_ENUM) } tal
 
 #undef TALUS_ERROR_ENUM
 
-// The text of an error, for people. `error`: any number, such as an exit status that was one; what
-// is no error of ours is "unknown error". The text lives for ever. Any thread. Does not block.
+// The text of an error, for people. `error`: any number, such as an exit status that was one; any
+// other number gives "unknown error". The text is static. Any thread. Does not block.
 TALUS_API const char *talus_strerror(int error);
 
 // The name of an error, such as "TALUS_EQUEUEFULL", for logs and counters. `error`: any number;
-// "TALUS_OK" for 0, "TALUS_EUNKNOWN" for one that is no error of ours. The text lives for ever. Any
-// thread. Does not block.
+// "TALUS_OK" for 0, "TALUS_EUNKNOWN" for any other number. The text is static. Any thread. Does not
+// block.
 TALUS_API const char *talus_error_name(int error);
 
 TALUS_END_DECLS

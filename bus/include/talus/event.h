@@ -12,14 +12,14 @@
 
 TALUS_BEGIN_DECLS
 
-// A read-only view; the library makes it, and says beside each function how long it lives. Later
+// A read-only view; the library makes it, and each function says how long it lives. Later
 // versions may add members at the end.
 typedef struct talus_event {
     const char *session; // "" for an event to everybody
     const char *type;    // e.g. "node-created"
     const char *id;      // ORIGIN.SEQ, the event id
     const char *origin;  // the broadcaster instance
-    const char *skip;    // the Socket.IO client that must not receive it; "" for none
+    const char *except;  // the Socket.IO client that must not receive it; "" for none
     uint64_t seq;        // counts every event of this origin, from 1
     uint64_t prev;       // seq of the event before it in the same session and origin; 0: first
     uint64_t ts;         // microseconds since the Unix epoch, taken in the emit call
@@ -28,7 +28,7 @@ typedef struct talus_event {
 } talus_event_t;
 
 // Finds `key` in the payload's top map and gives its value, which borrows from the event.
-// Returns 0; TALUS_ENOTFOUND: the payload is no map or has no such key.
+// Returns 0; TALUS_ENOTFOUND: the payload is not a map, or does not have the key.
 // Any thread. Does not block.
 TALUS_API talus_error_t talus_event_field(const talus_event_t *event, const char *key,
                                           talus_value_t *value) TALUS_MUST_USE;

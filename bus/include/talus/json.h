@@ -15,19 +15,17 @@ TALUS_BEGIN_DECLS
 typedef void talus_json_bin_fn(const void *bytes, size_t size, void *arg);
 
 // Writes one msgpack value as JSON text, in UTF-8 and without spaces.
-// `data`, of `size` bytes: as an event's is, or any other bytes, which are checked.
+// `data`, of `size` bytes: an event's payload, or any other bytes; they are checked.
 // `on_bin`, `arg`: what takes the `bin` values, each of which becomes
-// {"_placeholder":true,"num":N};
-//   with `on_bin` NULL a `bin` becomes {"base64":"…"}.
+//   {"_placeholder":true,"num":N}; with `on_bin` NULL a `bin` becomes {"base64":"…"}.
 // `buffer`, of `capacity` bytes: receives the text, without a NUL. NULL is allowed with 0.
-// `written`: receives the bytes that the whole text takes, also when `capacity` is smaller: then
-// the
-//   text is cut and the call is to be repeated with a larger buffer (on_bin was called all the
-//   same).
+// `written`: receives the bytes that the whole text takes, also when `capacity` is smaller: the
+//   text is cut then, and the call is to be repeated with a larger buffer (on_bin was called all
+//   the same).
 //
 // Maps become objects, integers stay as they are, NaN and infinities become null, other floats are
 // written as JavaScript does, invalid UTF-8 becomes U+FFFD, the timestamp extension becomes ISO
-// 8601 text. A key that is no string becomes its JSON text as a string, with a `bin` in it as
+// 8601 text. A key that is not a string becomes its JSON text as a string, with a `bin` in it as
 // base64; a container, `bin` or extension that is a key inside such a key becomes the base64 text
 // of its msgpack bytes.
 //

@@ -13,11 +13,11 @@ TALUS_BEGIN_DECLS
 #define TALUS_SESSION_MAX 128 // bytes of a session id
 #define TALUS_TYPE_MAX    64  // bytes of an event type
 #define TALUS_ORIGIN_MAX  16  // characters of an origin
-// How the origins of broadcasters start that send nothing but the presence of their clients
-// (session-connected, session-disconnected), as gateways do. No other origin starts so.
+// The prefix of the origins of broadcasters that send only the presence of their clients
+// (session-connected, session-disconnected), as gateways do. No other origin has it.
 #define TALUS_PRESENCE_ORIGIN "gw00"
 #define TALUS_ID_MAX          37 // characters of an event id: ORIGIN.SEQ
-#define TALUS_SKIP_MAX        64 // bytes of a client id in `skip`
+#define TALUS_EXCEPT_MAX      64 // bytes of a client id in `except`
 
 // Checks a session id of `size` bytes. The empty id, which stands for everybody, is not one.
 // Returns 0 or TALUS_ESESSION. Any thread. Does not block.

@@ -37,9 +37,9 @@ static int check_emit(const talus_broadcaster_t *broadcaster, const talus_emit_t
     if (error)
         return error;
 
-    parts->skip = emit->skip && emit->skip[0] ? emit->skip : NULL;
-    parts->skip_size = parts->skip ? strnlen(parts->skip, TALUS_SKIP_MAX + 1) : 0;
-    if (parts->skip_size > TALUS_SKIP_MAX)
+    parts->except = emit->except && emit->except[0] ? emit->except : NULL;
+    parts->except_size = parts->except ? strnlen(parts->except, TALUS_EXCEPT_MAX + 1) : 0;
+    if (parts->except_size > TALUS_EXCEPT_MAX)
         return TALUS_EINVAL;
 
     parts->data = emit->data ? emit->data : &empty_map;
@@ -76,7 +76,7 @@ static void run_callbacks(talus_broadcaster_t *broadcaster, const talus_event_id
         .type = parts->type,
         .id = id->text,
         .origin = broadcaster->origin,
-        .skip = parts->skip ? parts->skip : "",
+        .except = parts->except ? parts->except : "",
         .seq = seq,
         .prev = 0,
         .ts = parts->ts,

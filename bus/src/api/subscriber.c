@@ -46,7 +46,7 @@ void talus_subscriber_options_init_sized(talus_subscriber_options_t *options, si
         .live_timeout_ms = 1000,
         .held_events = 10000,
         .held_bytes = 16u << 20,
-        .heal_timeout_ms = 5000,
+        .repair_timeout_ms = 5000,
         .origin_timeout_ms = 10000,
         .head_wait_ms = 250,
         .heartbeat_ms = TALUS__HEARTBEAT_MS,
@@ -74,7 +74,7 @@ static int check_options(const talus_subscriber_options_t *options)
                     options->max_origins >= 1 && options->max_origins <= ORIGINS_MOST &&
                     options->receive_high_water_mark >= 0 && options->receive_bytes >= 1 &&
                     options->receive_bytes <= BYTES_MOST && is_time(options->live_timeout_ms, 0) &&
-                    is_time(options->heal_timeout_ms, 1) &&
+                    is_time(options->repair_timeout_ms, 1) &&
                     is_time(options->origin_timeout_ms, 0) && is_time(options->head_wait_ms, 0) &&
                     is_time(options->heartbeat_ms, 0) &&
                     is_time(options->heartbeat_timeout_ms, 1) &&

@@ -50,19 +50,19 @@ void talus__body_patch(uint8_t *at, uint64_t value)
         at[i] = (uint8_t)(value >> (56 - 8 * i));
 }
 
-size_t talus__body_encode_header(uint8_t *out, const char *origin, uint64_t ts, const char *skip,
-                                 size_t skip_size, size_t *seq_offset, size_t *prev_offset)
+size_t talus__body_encode_header(uint8_t *out, const char *origin, uint64_t ts, const char *except,
+                                 size_t except_size, size_t *seq_offset, size_t *prev_offset)
 {
     uint8_t *at = out;
-    *at++ = (uint8_t)(0x80 | (skip ? 6 : 5));
+    *at++ = (uint8_t)(0x80 | (except ? 6 : 5));
     at = put_text(put_key(at, "origin"), origin, strlen(origin));
     at = put_number(put_key(at, "seq"), 0);
     *seq_offset = (size_t)(at - out) - sizeof(uint64_t);
     at = put_number(put_key(at, "prev"), 0);
     *prev_offset = (size_t)(at - out) - sizeof(uint64_t);
     at = put_number(put_key(at, "ts"), ts);
-    if (skip)
-        at = put_text(put_key(at, "skip"), skip, skip_size);
+    if (except)
+        at = put_text(put_key(at, "skip"), except, except_size);
     at = put_key(at, "data");
     return (size_t)(at - out);
 }
@@ -95,7 +95,7 @@ enum field {
     FIELD_SEQ = 1 << 1,
     FIELD_PREV = 1 << 2,
     FIELD_TS = 1 << 3,
-    FIELD_SKIP = 1 << 4,
+    FIELD_EXCEPT = 1 << 4,
     FIELD_DATA = 1 << 5,
     FIELD_REPLAY = 1 << 6,
     FIELD_EVERY = 1 << 7,
@@ -115,7 +115,7 @@ static enum field field_of(const uint8_t *name, size_t size)
     case 4:
         return IS("prev")   ? FIELD_PREV
                : IS("data") ? FIELD_DATA
-               : IS("skip") ? FIELD_SKIP
+               : IS("skip") ? FIELD_EXCEPT
                             : FIELD_UNKNOWN;
     case 5:
         return IS("every") ? FIELD_EVERY : FIELD_UNKNOWN;
@@ -190,8 +190,8 @@ static bool read_header_field(struct talus__msgpack_reader *reader, enum field f
         return read_number(reader, &body->prev);
     case FIELD_TS:
         return read_number(reader, &body->ts);
-    case FIELD_SKIP:
-        return read_optional_text(reader, TALUS_SKIP_MAX, &body->skip, &body->skip_size);
+    case FIELD_EXCEPT:
+        return read_optional_text(reader, TALUS_EXCEPT_MAX, &body->except, &body->except_size);
     default:
         return talus__msgpack_skip(reader, 1);
     }

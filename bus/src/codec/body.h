@@ -24,18 +24,18 @@ struct talus__body {
     uint64_t seq;
     uint64_t prev;
     uint64_t ts;
-    const char *skip; // NULL: none (absent, nil or empty); holds no NUL
-    size_t skip_size;
+    const char *except; // NULL: none (absent, nil or empty); holds no NUL
+    size_t except_size;
     const void *data;
     size_t data_size;
 };
 
 // Writes everything up to and including the key `data` into `out`, which holds
 // TALUS__BODY_HEADER_MAX bytes; seq and prev are 0 until patched. `origin` is NUL-terminated, of
-// TALUS_ORIGIN_MAX characters at most; `skip` NULL: none; at most TALUS_SKIP_MAX bytes. Returns the
-// bytes written.
-size_t talus__body_encode_header(uint8_t *out, const char *origin, uint64_t ts, const char *skip,
-                                 size_t skip_size, size_t *seq_offset, size_t *prev_offset);
+// TALUS_ORIGIN_MAX characters at most; `except` NULL: none; at most TALUS_EXCEPT_MAX bytes. Returns
+// the bytes written.
+size_t talus__body_encode_header(uint8_t *out, const char *origin, uint64_t ts, const char *except,
+                                 size_t except_size, size_t *seq_offset, size_t *prev_offset);
 
 // Writes the 8 big-endian bytes of a patched integer at `at`.
 void talus__body_patch(uint8_t *at, uint64_t value);

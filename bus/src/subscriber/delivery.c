@@ -51,14 +51,14 @@ static void set_event(struct talus__delivery *delivery, const struct talus__topi
     copy_text(delivery->session, topic->session, topic->session_size);
     copy_text(delivery->type, topic->type, topic->type_size);
     copy_text(delivery->origin, body->origin, body->origin_size);
-    copy_text(delivery->skip, body->skip, body->skip_size);
+    copy_text(delivery->except, body->except, body->except_size);
     tl_event_id_write(delivery->id, delivery->origin, body->origin_size, body->seq);
     delivery->event = (talus_event_t){
         .session = delivery->session,
         .type = delivery->type,
         .id = delivery->id,
         .origin = delivery->origin,
-        .skip = delivery->skip,
+        .except = delivery->except,
         .seq = body->seq,
         .prev = body->prev,
         .ts = body->ts,

@@ -29,7 +29,7 @@ struct talus__delivery {
     char type[TALUS_TYPE_MAX + 1];
     char origin[TALUS_ORIGIN_MAX + 1];
     char id[TALUS_ID_MAX + 1];
-    char skip[TALUS_SKIP_MAX + 1];
+    char except[TALUS_EXCEPT_MAX + 1];
     char after[TALUS_ID_MAX + 1];
     char first[TALUS_ID_MAX + 1];
 };

@@ -220,7 +220,7 @@ int talus__gap_repair_replayed(struct talus__gap_repair *repairs, struct talus__
         talus__sequencer_replayed(&repairs->sequencer, &context.place, event->seq);
     talus__gaps_wake(repairs);
     if (event->seq > before)
-        repairs->core->stats.healed++;
+        repairs->core->stats.repaired++;
     talus__catch_up_check(repairs->core, gap->subscription);
     if (verdict == TALUS__VERDICT_DELIVER)
         return deliver(repairs, &context, before);

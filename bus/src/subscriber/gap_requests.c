@@ -121,7 +121,7 @@ static bool has_dropped(struct talus__gap_repair *repairs, long long now)
 
     if (dropped != repairs->dropped) {
         repairs->dropped = dropped;
-        repairs->trusted_at = now + repairs->core->options.heal_timeout_ms;
+        repairs->trusted_at = now + repairs->core->options.repair_timeout_ms;
     }
     return now < repairs->trusted_at;
 }
@@ -131,7 +131,7 @@ static bool has_dropped(struct talus__gap_repair *repairs, long long now)
 static void wait_longer(struct talus__gap_repair *repairs, struct talus__gap *gap, long long now)
 {
     if (gap->give_up_at == 0)
-        gap->give_up_at = now + repairs->core->options.heal_timeout_ms;
+        gap->give_up_at = now + repairs->core->options.repair_timeout_ms;
     gap->deadline = gap->give_up_at;
     if (now < gap->give_up_at)
         tend_by(repairs, gap->deadline);

@@ -59,7 +59,7 @@ static void log_hole(struct talus__gap_repair *repairs, const struct talus__gap 
 {
     unsigned long long held_back;
 
-    repairs->core->stats.holes++;
+    repairs->core->stats.gaps_opened++;
     if (talus__may_log(&repairs->hole_gate, &held_back))
         talus__log(TALUS_LOG_INFO,
                    "session '%s' misses events of %s after %llu up to %llu (and %llu more holes)",

@@ -13,8 +13,8 @@ int talus__message_new(struct talus__message **out, const struct talus__message_
 {
     uint8_t header[TALUS__BODY_HEADER_MAX];
     size_t seq_at, prev_at;
-    size_t header_size = talus__body_encode_header(header, parts->origin, parts->ts, parts->skip,
-                                                   parts->skip_size, &seq_at, &prev_at);
+    size_t header_size = talus__body_encode_header(header, parts->origin, parts->ts, parts->except,
+                                                   parts->except_size, &seq_at, &prev_at);
     if (parts->data_size > parts->max_body || header_size > parts->max_body - parts->data_size)
         return TALUS_ETOOLARGE;
 

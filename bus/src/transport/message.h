@@ -50,8 +50,8 @@ struct talus__message_parts {
     size_t session_size;
     const char *type;
     size_t type_size;
-    const char *skip; // NULL: none
-    size_t skip_size;
+    const char *except; // NULL: none
+    size_t except_size;
     const void *data;
     size_t data_size;
     uint64_t ts;

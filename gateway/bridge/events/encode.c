@@ -143,7 +143,7 @@ struct bridge_encoded *encoder_event(struct encoder *encoder, const talus_event_
                                    encoder->attachment_count ? SIO_BINARY_EVENT : SIO_EVENT,
                                    encoder->nsp, SIO_NO_ID, parts, sizeof parts / sizeof *parts,
                                    encoder->attachments, encoder->attachment_count))
-            encoded = take_frames(encoder, event->session, event->skip);
+            encoded = take_frames(encoder, event->session, event->except);
     }
     give_back_memory(encoder);
     return encoded;

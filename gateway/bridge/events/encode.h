@@ -24,9 +24,9 @@ struct bridge_encoded {
     atomic_uint refs;
     size_t size;
     uint64_t index;                      // of the event; 0: presence
-    struct bridge_log_position before;   // with `skip`: the session's event before it
+    struct bridge_log_position before;   // with `except`: the session's event before it
     char session[TALUS_SESSION_MAX + 1]; // "": everybody
-    char except[TALUS_SKIP_MAX + 1];     // "": nobody
+    char except[TALUS_EXCEPT_MAX + 1];   // "": nobody
     char gap_end[TALUS_ID_MAX + 1];      // of a gap: the event before which it ends; "": none
     uint8_t bytes[];
 };

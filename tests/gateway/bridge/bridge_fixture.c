@@ -104,10 +104,10 @@ void wait_metric(struct fixture *fixture, enum gw_metric which, int64_t value)
     bed_wait(&fixture->base.bed, is_reached, &goal);
 }
 
-void emit(struct fixture *fixture, const char *session, const char *skip)
+void emit(struct fixture *fixture, const char *session, const char *except)
 {
     talus_event_id_t id;
-    const talus_emit_t event = {.session = session, .type = "step", .skip = skip};
+    const talus_emit_t event = {.session = session, .type = "step", .except = except};
     int64_t events = metric(fixture, GW_BUS_EVENTS);
     assert_int_equal(talus_emit(fixture->bus, &event, &id), 0);
     wait_metric(fixture, GW_BUS_EVENTS, events + 1);

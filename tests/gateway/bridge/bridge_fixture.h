@@ -41,7 +41,7 @@ void hold_bus_up(struct fixture *fixture);
 void let_bus_go_on(struct fixture *fixture);
 
 // Emits an event, whose sequence number is its name, and waits until the bridge has it.
-void emit(struct fixture *fixture, const char *session, const char *skip);
+void emit(struct fixture *fixture, const char *session, const char *except);
 
 // A connection, and the CONNECT with what a client knows of itself; `put` leaves it unread.
 struct client *open_client(struct fixture *fixture);

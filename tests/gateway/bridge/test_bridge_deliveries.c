@@ -35,7 +35,7 @@ static talus_event_t event_of(const char *session, uint64_t seq)
         .type = "step",
         .id = id_of(seq),
         .origin = ORIGIN,
-        .skip = "",
+        .except = "",
         .seq = seq,
         .prev = seq - 1,
         .data = nil,

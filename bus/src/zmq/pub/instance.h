@@ -39,8 +39,8 @@ struct talus__zmq_publish {
     _Atomic uint64_t send_failed;
     _Atomic uint64_t heads;
     _Atomic uint64_t subscriptions;
-    _Atomic uint64_t beats;         // of subscribers that are ready
-    _Atomic uint64_t beats_ignored; // of others
+    _Atomic uint64_t beats;              // of subscribers that are ready
+    _Atomic uint64_t heartbeats_ignored; // of others
 
     void *socket;             // XPUB
     int socket_fd;            // ZeroMQ's, of `socket`

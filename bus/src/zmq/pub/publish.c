@@ -405,8 +405,8 @@ static void stats(struct talus__publish_transport *transport, talus_broadcaster_
     stats->replay_stalled = value_of(&bus->replay.stalled);
     stats->subscribers = value_of(&bus->ready.count);
     stats->silent = value_of(&bus->ready.silent);
-    stats->beats = value_of(&bus->beats);
-    stats->beats_ignored = value_of(&bus->beats_ignored);
+    stats->heartbeats = value_of(&bus->beats);
+    stats->heartbeats_ignored = value_of(&bus->heartbeats_ignored);
 }
 
 static int wait_subscribers(struct talus__publish_transport *transport, size_t at_least,

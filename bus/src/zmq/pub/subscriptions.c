@@ -63,7 +63,7 @@ static void note_heartbeat(struct talus__zmq_publish *bus,
 {
     if (!talus__ready_beat(&bus->ready, subscription->name, subscription->name_size,
                            subscription->every_ms)) {
-        talus__count_one(&bus->beats_ignored);
+        talus__count_one(&bus->heartbeats_ignored);
         return;
     }
     talus__count_one(&bus->beats);

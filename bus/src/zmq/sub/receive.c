@@ -316,11 +316,11 @@ static void stats(const struct talus__receive_transport *transport, talus_subscr
     const struct talus__zmq_receive *receive = (const struct talus__zmq_receive *)transport;
     const struct talus__replay_client *client = &receive->replay_client;
 
-    stats->asked = client->requests;
-    stats->ask_timeouts = client->timeouts;
+    stats->replay_requests = client->requests;
+    stats->replay_timeouts = client->timeouts;
     stats->malformed += inboxes_malformed(receive) - receive->malformed_told;
     stats->receive_dropped = dropped(transport);
-    stats->answers_dropped = atomic_load_explicit(&client->waiting.dropped, memory_order_relaxed);
+    stats->replay_dropped = atomic_load_explicit(&client->waiting.dropped, memory_order_relaxed);
     stats->directory_overflows = receive->peers.overflows;
 }
 

@@ -114,7 +114,7 @@ static void tend_connection_by(struct talus__replay_client *client,
                                const struct talus__replay_connection *connection)
 {
     tend_by(client, connection->asked_at + REPEAT_MS);
-    tend_by(client, connection->progress_at + client->receive->options->heal_timeout_ms);
+    tend_by(client, connection->progress_at + client->receive->options->repair_timeout_ms);
 }
 
 static struct talus__replay_connection *add_connection(struct talus__replay_client *client,
@@ -436,7 +436,7 @@ void talus__replay_client_tend(struct talus__replay_client *client, long long no
             close_connection(client, connection);
         } else if (!connection->first) {
             tend_by(client, connection->progress_at + IDLE_MS);
-        } else if (now >= connection->progress_at + client->receive->options->heal_timeout_ms) {
+        } else if (now >= connection->progress_at + client->receive->options->repair_timeout_ms) {
             client->timeouts++;
             fail_all(client, connection);
             close_connection(client, connection);

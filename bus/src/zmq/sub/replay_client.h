@@ -5,7 +5,7 @@
 // A publisher answers the requests of one socket in order, so the response that arrives is that of
 // the first request. A publisher that does not answer for REPEAT_MS is asked again over a new
 // connection, since a request may have been lost with the old one. One that says nothing for
-// `heal_timeout_ms` has failed: its requests fail. The responses that wait for a slow owner have
+// `repair_timeout_ms` has failed: its requests fail. The responses that wait for a slow owner have
 // one bound over all connections; what does not fit is requested again once the owner has taken the
 // rest.
 #ifndef TALUS__REPLAY_CLIENT_H

@@ -32,7 +32,7 @@ static talus_event_t event_of(const void *data, size_t size)
                            .type = "node-created",
                            .id = ID,
                            .origin = "k3v9q2mx",
-                           .skip = "",
+                           .except = "",
                            .seq = 4711,
                            .data = data,
                            .data_size = size};
@@ -84,18 +84,18 @@ static void test_event_becomes_one_frame(void **state)
 static void test_who_an_event_is_for(void **state)
 {
     char session[TALUS_SESSION_MAX + 1];
-    char skip[TALUS_SKIP_MAX + 1];
+    char except[TALUS_EXCEPT_MAX + 1];
     memset(session, 's', TALUS_SESSION_MAX);
-    memset(skip, 'k', TALUS_SKIP_MAX);
+    memset(except, 'k', TALUS_EXCEPT_MAX);
     session[TALUS_SESSION_MAX] = '\0';
-    skip[TALUS_SKIP_MAX] = '\0';
+    except[TALUS_EXCEPT_MAX] = '\0';
     talus_event_t event = event_of("\xc0", 1);
     event.session = session;
-    event.skip = skip;
+    event.except = except;
     struct bridge_encoded *encoded = encoder_event(*state, &event);
     expect_text(encoded, "42/graph,[\"node-created\",null,\"" ID "\"]");
     assert_string_equal(encoded->session, session);
-    assert_string_equal(encoded->except, skip);
+    assert_string_equal(encoded->except, except);
     bridge_encoded_unref(encoded);
     event.session = "";
     encoded = encoder_event(*state, &event);

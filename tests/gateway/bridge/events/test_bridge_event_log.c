@@ -43,7 +43,7 @@ static void append(struct session_log *session, const char *id, int64_t now)
     const talus_event_t event = {.session = "s",
                                  .type = "node-created",
                                  .id = id,
-                                 .skip = "",
+                                 .except = "",
                                  .data = "\xc0",
                                  .data_size = 1};
     struct bridge_encoded *encoded = encoder_event(fixture.encoder, &event);
@@ -172,7 +172,7 @@ static void test_event_log_is_incomplete_when_memory_was_out(void **state)
 {
     (void)state;
     const talus_event_t event = {
-        .session = "s", .type = "t", .id = "o.1", .skip = "", .data = "\xc0", .data_size = 1};
+        .session = "s", .type = "t", .id = "o.1", .except = "", .data = "\xc0", .data_size = 1};
     struct bridge_encoded *encoded = encoder_event(fixture.encoder, &event);
     faults_fail_allocation_after(0);
     event_log_append(&fixture.log, &fixture.a, encoded, "o.1", 0);
