@@ -19,6 +19,7 @@
 
 #include "bus/src/codec/ledger.h"
 #include "bus/src/codec/ledger_format.h"
+#include "bus/src/zmq/directory/ledger_file.h"
 #include "bus/src/zmq/pub/ledger_writer.h"
 #include "scratch.h"
 
