@@ -100,7 +100,7 @@ static bool make_etag(const struct chunk *content, char out[ETAG_SIZE + 1])
     char *at = out;
     *at++ = '"';
     for (int i = 0; i < 16; i++, at += 2)
-        snprintf(at, 3, "%02x", digest[i]);
+        tl_hex_write(digest[i], at);
     strcpy(at, "\"");
     return true;
 }

@@ -26,7 +26,7 @@ static void on_forget(struct talus__session *session, void *arg)
 {
     (void)arg;
     talus__history_drop(&history, session);
-    talus__repeats_drop(&repeats, talus__publish_state(&session->publish));
+    talus__repeats_drop(talus__publish_state(&session->publish));
 }
 
 static void on_evict(struct talus__message *message, void *arg)

@@ -53,12 +53,10 @@ void talus__losses_tell(struct talus__gap_repair *repairs, const struct talus__l
         lose_cursor(repairs, subscriptions->everything, loss);
         return;
     }
-    for (size_t i = 0; i <= subscriptions->table.mask; i++) {
-        struct tl_node *node = subscriptions->table.buckets[i];
-        for (; node; node = node->next) {
-            struct talus__subscription *subscription = (struct talus__subscription *)node;
-            if (!talus__subscription_is_left(subscription))
-                lose_cursor(repairs, subscription, loss);
-        }
+    for (struct tl_node *node = tl_table_first(&subscriptions->table); node;
+         node = tl_table_next(&subscriptions->table, node)) {
+        struct talus__subscription *subscription = (struct talus__subscription *)node;
+        if (!talus__subscription_is_left(subscription))
+            lose_cursor(repairs, subscription, loss);
     }
 }

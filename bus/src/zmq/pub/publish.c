@@ -262,7 +262,7 @@ static void forget(struct talus__publish_transport *transport,
     struct talus__zmq_publish *bus = talus__zmq_publish_of(transport);
     struct talus__zmq_session *state = talus__publish_state(session);
 
-    talus__repeats_drop(&bus->repeats, &state->repeat);
+    talus__repeats_drop(&state->repeat);
     talus__ledger_forget(&bus->ledger,
                          talus__ledger_hash(bus->ledger.key, session->name, session->name_size),
                          state->ledger_slot, watermark);

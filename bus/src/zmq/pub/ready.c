@@ -149,14 +149,13 @@ bool talus__ready_tick(struct talus__ready *ready, int tick_ms, int timeout_ms)
 {
     bool is_any = false;
 
-    for (size_t i = 0; i <= ready->table.mask; i++) {
-        for (struct tl_node *node = ready->table.buckets[i]; node; node = node->next) {
-            struct subscriber *subscriber = (struct subscriber *)node;
-            if (subscriber->every_ms == 0 || subscriber->is_silent)
-                continue;
-            is_any = true;
-            miss(ready, subscriber, tick_ms, timeout_ms);
-        }
+    for (struct tl_node *node = tl_table_first(&ready->table); node;
+         node = tl_table_next(&ready->table, node)) {
+        struct subscriber *subscriber = (struct subscriber *)node;
+        if (subscriber->every_ms == 0 || subscriber->is_silent)
+            continue;
+        is_any = true;
+        miss(ready, subscriber, tick_ms, timeout_ms);
     }
     return is_any;
 }

@@ -6,23 +6,19 @@
 #ifndef TALUS__REPEATS_H
 #define TALUS__REPEATS_H
 
+#include "common/list.h"
+
 #define TALUS__REPEAT_STAGES 32u // more than any age allows
 
 // A session's place among them, zero at first.
 struct talus__repeat {
-    struct talus__repeat *next;
-    struct talus__repeat *before;
-    long long last_at; // when its last event was sent, on the monotonic clock in milliseconds
-    unsigned stage;    // which repeat is due; TALUS__REPEAT_STAGES: none
-};
-
-struct talus__repeat_list {
-    struct talus__repeat *first;
-    struct talus__repeat *last;
+    struct tl_list link; // first; in its stage
+    long long last_at;   // when its last event was sent, on the monotonic clock in milliseconds
+    unsigned stage;      // which repeat is due; TALUS__REPEAT_STAGES: none
 };
 
 struct talus__repeats {
-    struct talus__repeat_list stages[TALUS__REPEAT_STAGES];
+    struct tl_list stages[TALUS__REPEAT_STAGES]; // not to be moved in memory
     long long first_ms; // after the last event; each later one after twice the time
     long long age_ms;   // after which a session has aged out
     unsigned used;      // stages below this may have sessions
@@ -35,7 +31,7 @@ void talus__repeats_note(struct talus__repeats *repeats, struct talus__repeat *r
                          long long now);
 
 // The session is to be forgotten.
-void talus__repeats_drop(struct talus__repeats *repeats, struct talus__repeat *repeat);
+void talus__repeats_drop(struct talus__repeat *repeat);
 
 // Takes a session whose head is due, and has it wait for its next time. NULL: none is.
 struct talus__repeat *talus__repeats_take(struct talus__repeats *repeats, long long now);

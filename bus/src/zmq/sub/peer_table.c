@@ -76,10 +76,9 @@ bool talus__peers_are_linked(const struct talus__peers *peers, size_t *connectio
 {
     size_t attached = 0, outgoing;
 
-    for (size_t i = 0; i <= peers->table.mask; i++) {
-        for (const struct tl_node *node = peers->table.buckets[i]; node; node = node->next)
-            attached += ((const struct talus__peer *)node)->is_attached;
-    }
+    for (const struct tl_node *node = tl_table_first(&peers->table); node;
+         node = tl_table_next(&peers->table, node))
+        attached += ((const struct talus__peer *)node)->is_attached;
     *connections = talus__monitor_count(&peers->monitor, &outgoing);
     return outgoing >= attached;
 }
@@ -100,12 +99,11 @@ void talus__peer_connect_anew(struct talus__peers *peers, struct talus__peer *pe
 void talus__peers_each(struct talus__peers *peers, struct talus__bus_directory *directory,
                        long long now, talus__peer_fn *fn)
 {
-    for (size_t i = 0; i <= peers->table.mask; i++) {
-        struct tl_node *node = peers->table.buckets[i];
-        while (node) {
-            struct tl_node *next = node->next; // as `fn` may remove the peer
-            fn(peers, directory, (struct talus__peer *)node, now);
-            node = next;
-        }
+    struct tl_node *node = tl_table_first(&peers->table);
+
+    while (node) {
+        struct tl_node *next = tl_table_next(&peers->table, node); // as `fn` may remove the peer
+        fn(peers, directory, (struct talus__peer *)node, now);
+        node = next;
     }
 }
