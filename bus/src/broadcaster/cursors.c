@@ -22,7 +22,8 @@ static void on_evict(struct talus__message *message, void *arg)
 {
     const struct talus__cursors *cursors = arg;
 
-    for (struct talus__cursor *cursor = cursors->first; cursor; cursor = cursor->next) {
+    for (struct tl_list *link = cursors->open.next; link != &cursors->open; link = link->next) {
+        struct talus__cursor *cursor = TL_LIST_ENTRY(link, struct talus__cursor, link);
         if (cursor->message != message)
             continue;
         if (message->seq > cursor->after && !cursor->is_everything)
@@ -65,11 +66,8 @@ static void open_cursor(void *arg, struct talus__cursor *cursor, const char *nam
     *cursor = (struct talus__cursor){.after = after,
                                      .session = name,
                                      .session_size = size,
-                                     .is_everything = size == 1 && *name == '*',
-                                     .next = cursors->first};
-    if (cursor->next)
-        cursor->next->before = cursor;
-    cursors->first = cursor;
+                                     .is_everything = size == 1 && *name == '*'};
+    tl_list_append(&cursors->open, &cursor->link);
 
     const struct talus__session *session =
         cursor->is_everything ? NULL : session_of(cursors, cursor);
@@ -115,15 +113,9 @@ static uint64_t missing_to(void *arg, const struct talus__cursor *cursor)
 
 static void close_cursor(void *arg, struct talus__cursor *cursor)
 {
-    struct talus__cursors *cursors = arg;
-
+    (void)arg;
     set_message(cursor, NULL);
-    if (cursor->next)
-        cursor->next->before = cursor->before;
-    if (cursor->before)
-        cursor->before->next = cursor->next;
-    else
-        cursors->first = cursor->next;
+    tl_list_remove(&cursor->link);
 }
 
 void talus__cursors_init(struct talus__cursors *cursors, struct talus__history *history,
@@ -138,6 +130,7 @@ void talus__cursors_init(struct talus__cursors *cursors, struct talus__history *
                                        .history = history,
                                        .sessions = sessions,
                                        .newest = newest};
+    tl_list_init(&cursors->open);
     history->on_evict = on_evict;
     history->arg = cursors;
 }

@@ -14,7 +14,7 @@
 
 struct talus__cursors {
     struct talus__publish_source source; // what a transport gets
-    struct talus__cursor *first;         // those that are open
+    struct tl_list open;                 // those that are open
     struct talus__history *history;
     const struct talus__sessions *sessions;
     const uint64_t *newest; // seq of the newest event that was sent

@@ -25,6 +25,7 @@
 #include <talus/broadcaster.h>
 
 #include "bus/src/transport/message.h"
+#include "common/list.h"
 
 #define TALUS__PUBLISH_FDS 4 // descriptors of a transport
 
@@ -96,8 +97,7 @@ struct talus__cursor {
     const char *session;
     size_t session_size;
     bool is_everything;
-    struct talus__cursor *next;
-    struct talus__cursor *before;
+    struct tl_list link; // among those that are open
 };
 
 // What a transport may ask of its broadcaster. The bus thread's alone, within `turn` and `finish`.

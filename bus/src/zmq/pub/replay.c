@@ -46,7 +46,8 @@ struct request {
 
 struct talus__replay_client {
     struct tl_node node;
-    struct talus__replay_client *next; // in the ring
+    // In the ring, which is no tl_list: it has no head, and `turn` goes around in it.
+    struct talus__replay_client *next;
     struct talus__replay_client *before;
     struct request *first; // the one that is being answered
     struct request *last;

@@ -382,6 +382,7 @@ static void init(struct talus__zmq_receive *receive, const struct talus__receive
                                       .post = &receive->post,
                                       .is_emptied = true,
                                       .max_message = MESSAGE_MAX(options->options->max_body)};
+    tl_list_init(&receive->replay_client.connections);
     talus__frames_init(&receive->frames);
 }
 

@@ -103,6 +103,11 @@ static void close_socket(struct talus__replay_client *client,
 
 // ---- Connections
 
+static struct talus__replay_connection *connection_at(struct tl_list *link)
+{
+    return TL_LIST_ENTRY(link, struct talus__replay_connection, link);
+}
+
 static void tend_by(struct talus__replay_client *client, long long at)
 {
     if (client->tend_at == 0 || at < client->tend_at)
@@ -128,12 +133,7 @@ static struct talus__replay_connection *add_connection(struct talus__replay_clie
     connection->inbox.bound = &client->waiting;
     connection->inbox.least_bytes = LEAST_BYTES;
     connection->inbox.is_stream = true;
-    connection->before = client->last;
-    if (client->last)
-        client->last->next = connection;
-    else
-        client->first = connection;
-    client->last = connection;
+    tl_list_append(&client->connections, &connection->link);
     client->count++;
     talus__presence_of(publisher)->replay_connection = connection;
     talus__publisher_pin(client->receive->publishers, publisher);
@@ -149,27 +149,14 @@ static void free_requests(struct talus__replay_connection *connection)
     }
 }
 
-static void unlink_connection(struct talus__replay_client *client,
-                              struct talus__replay_connection *connection)
-{
-    if (connection->before)
-        connection->before->next = connection->next;
-    else
-        client->first = connection->next;
-    if (connection->next)
-        connection->next->before = connection->before;
-    else
-        client->last = connection->before;
-    client->count--;
-}
-
 static void close_connection(struct talus__replay_client *client,
                              struct talus__replay_connection *connection)
 {
     struct talus__publisher *publisher = connection->publisher;
 
     close_socket(client, connection);
-    unlink_connection(client, connection);
+    tl_list_remove(&connection->link);
+    client->count--;
     free(connection);
     talus__presence_of(publisher)->replay_connection = NULL;
     talus__publisher_unpin(client->receive->publishers, publisher);
@@ -177,23 +164,24 @@ static void close_connection(struct talus__replay_client *client,
 
 void talus__replay_client_fini(struct talus__replay_client *client, bool is_forked)
 {
-    while (client->first) {
-        struct talus__replay_connection *connection = client->first;
+    while (!tl_list_is_empty(&client->connections)) {
+        struct talus__replay_connection *connection = connection_at(client->connections.next);
         free_requests(connection);
         talus__inbox_fini(&connection->inbox);
         if (connection->socket && !is_forked)
             zmq_close(connection->socket);
-        unlink_connection(client, connection);
+        tl_list_remove(&connection->link);
+        client->count--;
         free(connection);
     }
 }
 
 static struct talus__replay_connection *find_idle(struct talus__replay_client *client)
 {
-    for (struct talus__replay_connection *connection = client->first; connection;
-         connection = connection->next) {
-        if (!connection->first)
-            return connection;
+    for (struct tl_list *link = client->connections.next; link != &client->connections;
+         link = link->next) {
+        if (!connection_at(link)->first)
+            return connection_at(link);
     }
     return NULL;
 }
@@ -356,8 +344,9 @@ struct talus__replay_connection *talus__replay_client_receive(struct talus__repl
     if (!client->may_have_responses)
         return NULL;
     talus__zmq_release(zmq_msg_data(&frames->body)); // of the message before
-    for (struct talus__replay_connection *connection = client->first; connection;
-         connection = connection->next) {
+    for (struct tl_list *link = client->connections.next; link != &client->connections;
+         link = link->next) {
+        struct talus__replay_connection *connection = connection_at(link);
         if (connection->inbox.count == 0 && connection->inbox.is_cut) {
             is_requested_again |= connection->first != NULL;
             request_again(client, connection);
@@ -367,14 +356,8 @@ struct talus__replay_connection *talus__replay_client_receive(struct talus__repl
             !receive_from(client, connection, &frames->topic, &frames->body, source))
             continue;
         // To the end of the list, so that the others have their turn.
-        if (connection != client->last) {
-            unlink_connection(client, connection);
-            client->count++;
-            connection->next = NULL;
-            connection->before = client->last;
-            client->last->next = connection;
-            client->last = connection;
-        }
+        tl_list_remove(&connection->link);
+        tl_list_append(&client->connections, &connection->link);
         talus__zmq_acquire(zmq_msg_data(&frames->body));
         return connection;
     }
@@ -387,8 +370,9 @@ bool talus__replay_client_pull(struct talus__replay_client *client, size_t most)
 {
     bool is_emptied = true;
 
-    for (struct talus__replay_connection *connection = client->first; connection;
-         connection = connection->next) {
+    for (struct tl_list *link = client->connections.next; link != &client->connections;
+         link = link->next) {
+        struct talus__replay_connection *connection = connection_at(link);
         if (!connection->socket)
             continue;
         talus__inbox_pull(&connection->inbox, most / client->count + 1);
@@ -422,13 +406,14 @@ static void fail_all(struct talus__replay_client *client,
 
 void talus__replay_client_tend(struct talus__replay_client *client, long long now)
 {
-    struct talus__replay_connection *connection = client->first;
+    struct tl_list *link = client->connections.next;
 
     if (client->tend_at == 0 || now < client->tend_at)
         return;
     client->tend_at = 0;
-    while (connection) {
-        struct talus__replay_connection *next = connection->next;
+    while (link != &client->connections) {
+        struct talus__replay_connection *connection = connection_at(link);
+        link = link->next; // as the connection may be closed
         if (connection->inbox.count > 0 || connection->inbox.is_cut)
             connection->progress_at = connection->asked_at =
                 now; // it has answered: its owner was away
@@ -446,7 +431,6 @@ void talus__replay_client_tend(struct talus__replay_client *client, long long no
         } else {
             tend_connection_by(client, connection);
         }
-        connection = next;
     }
 }
 

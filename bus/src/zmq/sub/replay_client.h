@@ -20,6 +20,7 @@
 #include "bus/src/zmq/sub/guard.h"
 #include "bus/src/zmq/sub/inbox.h"
 #include "bus/src/zmq/sub/presence.h"
+#include "common/list.h"
 
 // The transport's own request, for high-water marks that did not come.
 struct talus__mark_request {
@@ -37,8 +38,7 @@ talus__mark_request_of(struct talus__replay_request *request)
 }
 
 struct talus__replay_connection {
-    struct talus__replay_connection *next;
-    struct talus__replay_connection *before;
+    struct tl_list link;                 // first; in the client's
     struct talus__publisher *publisher;  // pinned
     void *socket;                        // NULL: to be opened
     struct talus__inbox inbox;           // of `socket`
@@ -54,9 +54,8 @@ struct talus__replay_connection {
 struct talus__replay_client {
     void *context;
     const struct talus__receive_options *receive; // borrowed: the publishers, the times, …
-    struct talus__replay_connection *first;
-    struct talus__replay_connection *last;
-    struct talus__inbox_bound waiting; // of the inboxes
+    struct tl_list connections;                   // the one that waits longest for its turn first
+    struct talus__inbox_bound waiting;            // of the inboxes
     size_t count;
     size_t open_requests;
     bool may_have_responses;
@@ -71,8 +70,8 @@ struct talus__replay_client {
 // The event data of what the client adds to the epoll descriptor.
 #define TALUS__REPLAY_SOURCE 9u
 
-// `context`, `receive`, `post`, `max_message` and the bound are set, the rest is zero. Closes
-// sockets and frees requests, and tells nobody.
+// `context`, `receive`, `post`, `max_message` and the bound are set, `connections` is empty, the
+// rest is zero. Closes sockets and frees requests, and tells nobody.
 void talus__replay_client_fini(struct talus__replay_client *client, bool is_forked);
 
 // talus__receive_ops.request and request_marks.
