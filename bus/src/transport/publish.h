@@ -4,7 +4,7 @@
 // Above it the broadcaster has the emit queue, the sequence numbers, each session's `prev`, the
 // history, the local callbacks and the bus thread's loop, and does not know what carries its
 // events. Behind it a transport has its connections and all that it says and hears on them by
-// itself. bus/src/zmq/pub is one; tests/bus/memory_publish.c another.
+// itself. bus/src/zmq/pub is one; tests/bus/support/memory_publish.c another.
 //
 // The life of a transport: `open`, on the thread of the broadcaster's maker; then the bus thread
 // starts, and calls what stands under "the bus thread"; `await_subscribers`, on the thread that

@@ -5,7 +5,7 @@
 // sequencer), gap repair, recoveries, deliveries, and the descriptor that its owner watches. It
 // does not know what brings its events. Behind it a transport has its connections, all that it says
 // and hears on them by itself, and knows which publishers are there. bus/src/zmq/sub is one;
-// tests/bus/memory_receive.c another.
+// tests/bus/support/memory_receive.c another.
 //
 // A transport is called by one thread at a time, the one that uses the subscriber. None of its
 // functions blocks, but `open` and `close`, which may for file and socket set-up. What it tells its

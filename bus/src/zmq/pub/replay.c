@@ -22,7 +22,7 @@
 
 // Faster than they can come in: what waits in ZeroMQ has no bound of its own. While the bus thread
 // stands still it grows with what is sent (TALUS__REQUEST_MAX bytes each, at most). A high-water
-// mark would bound it, and let any peer end the process: see tests/bus/test_stopped_replay.c.
+// mark would bound it, and let any peer end the process: see tests/bus/zmq/test_stopped_replay.c.
 #define REQUESTS_PER_TURN 1024
 #define STEPS_PER_TURN    1024 // messages passed over or sent, heads sent, for all clients
 #define BYTES_PER_TURN    ((size_t)1 << 20)
