@@ -20,8 +20,8 @@ void lines_fini(lines_t *lines)
     lines->bytes = NULL;
 }
 
-// Makes room behind what is there. One byte more than a line may have: its end. Not a tl_buffer: what
-// is read leaves at the front, and the bound is a line's, not the buffer's.
+// Makes room behind what is there. One byte more than a line may have: its end. Not a tl_buffer:
+// what is read leaves at the front, and the bound is a line's, not the buffer's.
 static bool make_room(lines_t *lines)
 {
     if (lines->begin > 0)

@@ -70,9 +70,9 @@ typedef struct talus_subscriber_options {
                               // default 500; 0: never
     int heartbeat_timeout_ms; // a broadcaster whose heartbeats stop for so long, and for three of
                               // them, counts as away, until it is heard again; default 1,500
-    int reconnect_ms;        // first wait before this side reconnects a lost connection; default
-    int reconnect_max_ms;    // 100; it doubles up to this; default 5,000
-    unsigned directory_mode; // of the bus directory, if it must be made; default 0700
+    int reconnect_ms;         // first wait before this side reconnects a lost connection; default
+    int reconnect_max_ms;     // 100; it doubles up to this; default 5,000
+    unsigned directory_mode;  // of the bus directory, if it must be made; default 0700
     size_t receive_bytes; // bytes of the messages that may wait to be received, with 256 for each;
                           // default 64 MiB. This bound and receive_high_water_mark are kept to
                           // within a tenth of a second

@@ -158,8 +158,8 @@ static void on_connected(fleet_t *fleet, client_t *client)
     fleet->transport->start(fleet, client);
 }
 
-// Keeps what is left for the next read. `rest` may lie in the buffer alone. Not a tl_buffer: each of
-// very many clients keeps exactly what it needs, and mostly nothing.
+// Keeps what is left for the next read. `rest` may lie in the buffer alone. Not a tl_buffer: each
+// of very many clients keeps exactly what it needs, and mostly nothing.
 static bool stash(fleet_t *fleet, client_t *client, const char *rest, size_t size)
 {
     if (size == 0) {
