@@ -141,7 +141,7 @@ static void test_memory_receiving(void **state)
 }
 
 // Whatever fails while events are asked for and held back: in the end they are there, in order.
-static void test_memory_healing(void **state)
+static void test_memory_repair(void **state)
 {
     struct fixture *fixture = *state;
     const talus_delivery_t *delivery;
@@ -214,7 +214,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_memory_making_a_subscriber), TEST(test_memory_joining),
-        TEST(test_memory_receiving),           TEST(test_memory_healing),
+        TEST(test_memory_receiving),           TEST(test_memory_repair),
         TEST(test_memory_joining_since),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

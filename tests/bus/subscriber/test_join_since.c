@@ -20,8 +20,8 @@
 #include "common/clock.h"
 
 #include "tests/bus/support/expect.h"
-#include "tests/bus/support/heal_fixture.h"
 #include "tests/bus/support/raw_publisher.h"
+#include "tests/bus/support/repair_fixture.h"
 #include "tests/bus/support/replay_socket.h"
 
 #define RAW "origin01"
@@ -40,7 +40,7 @@ static const char *id_of(const talus_broadcaster_t *broadcaster, unsigned seq)
 static void emit(talus_broadcaster_t *broadcaster, const char *session, int count)
 {
     for (int i = 0; i < count; i++)
-        heal_emit(broadcaster, session);
+        repair_emit(broadcaster, session);
     assert_int_equal(talus_broadcaster_flush(broadcaster, EXPECT_DEADLINE_MS), 0);
 }
 
@@ -60,53 +60,53 @@ static void expect_nothing(talus_subscriber_t *subscriber)
 
 static void test_join_since_gives_what_was_missed(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     emit(broadcaster, "s", 10);
     emit(broadcaster, "t", 1);
     join_since(subscriber, "s", id_of(broadcaster, 4));
-    heal_expect_seqs(subscriber, 5, 10);
+    repair_expect_seqs(subscriber, 5, 10);
     const talus_live_t *live = expect_live(subscriber, "s", true);
     assert_string_equal(live->newest, id_of(broadcaster, 10));
     assert_true(live->is_only_origin);
     emit(broadcaster, "s", 1);
-    heal_expect_seqs(subscriber, 12, 12);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    repair_expect_seqs(subscriber, 12, 12);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
 static void test_join_since_the_beginning(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     emit(broadcaster, "", 3);
     join_since(subscriber, "", id_of(broadcaster, 0));
-    heal_expect_seqs(subscriber, 1, 3);
+    repair_expect_seqs(subscriber, 1, 3);
     expect_live(subscriber, "", true);
 }
 
 static void test_join_since_the_newest(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     emit(broadcaster, "s", 3);
     join_since(subscriber, "s", id_of(broadcaster, 3));
     assert_string_equal(expect_live(subscriber, "s", true)->newest, id_of(broadcaster, 3));
     emit(broadcaster, "s", 1);
-    heal_expect_seqs(subscriber, 4, 4);
+    repair_expect_seqs(subscriber, 4, 4);
 }
 
 // What counts is what came after it; also of one that the broadcaster has not reached.
 static void test_join_since_an_event_of_another_session(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     static const unsigned since[] = {4, 999999999};
 
     emit(broadcaster, "s", 1);
@@ -114,7 +114,7 @@ static void test_join_since_an_event_of_another_session(void **state)
     emit(broadcaster, "s", 1);
     emit(broadcaster, "t", 1);
     join_since(subscriber, "s", id_of(broadcaster, 2));
-    heal_expect_seqs(subscriber, 3, 3);
+    repair_expect_seqs(subscriber, 3, 3);
     expect_live(subscriber, "s", true);
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(talus_subscriber_leave(subscriber, "s"), 0);
@@ -122,39 +122,39 @@ static void test_join_since_an_event_of_another_session(void **state)
         assert_string_equal(expect_live(subscriber, "s", true)->newest,
                             id_of(broadcaster, 3 + 2 * i));
         emit(broadcaster, "s", 1);
-        heal_expect_seqs(subscriber, 5 + 2 * i, 5 + 2 * i);
+        repair_expect_seqs(subscriber, 5 + 2 * i, 5 + 2 * i);
         emit(broadcaster, "t", 1);
     }
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
 static void test_join_since_more_than_the_history_has(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
     fixture->publishing.history_events = 5;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     emit(broadcaster, "s", 20);
     join_since(subscriber, "s", id_of(broadcaster, 3));
     expect_gap(subscriber, "s", id_of(broadcaster, 3), id_of(broadcaster, 16), TALUS_GAP_HISTORY);
-    heal_expect_seqs(subscriber, 16, 20);
+    repair_expect_seqs(subscriber, 16, 20);
     expect_live(subscriber, "s", true);
 }
 
 static void test_join_since_one_that_keeps_no_history(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
     fixture->publishing.history_events = 0;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     emit(broadcaster, "s", 7);
     join_since(subscriber, "s", id_of(broadcaster, 3));
     expect_gap(subscriber, "s", id_of(broadcaster, 3), id_of(broadcaster, 8), TALUS_GAP_HISTORY);
     expect_live(subscriber, "s", true);
     emit(broadcaster, "s", 1);
-    heal_expect_seqs(subscriber, 8, 8);
+    repair_expect_seqs(subscriber, 8, 8);
 }
 
 // ---- While events come all the time
@@ -199,15 +199,15 @@ static bool follows(talus_subscriber_t *subscriber, uint64_t *live_at)
     return lives == 1;
 }
 
-static void follow_stream(struct heal_fixture *fixture)
+static void follow_stream(struct repair_fixture *fixture)
 {
     uint64_t live_at = 0;
     pthread_t thread;
 
     fixture->publishing.history_events = STREAM;
     fixture->publishing.history_session_bytes = 64u << 20;
-    struct stream stream = {.broadcaster = heal_broadcast(fixture, 0, fixture->bus)};
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct stream stream = {.broadcaster = repair_broadcast(fixture, 0, fixture->bus)};
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     emit(stream.broadcaster, "s", BEFORE);
     assert_int_equal(pthread_create(&thread, NULL, emit_stream, &stream), 0);
     join_since(subscriber, "s", id_of(stream.broadcaster, SINCE));
@@ -216,8 +216,8 @@ static void follow_stream(struct heal_fixture *fixture)
     pthread_join(thread, NULL);
     assert_true(is_whole);
     assert_true(live_at >= BEFORE); // everything that was sent before the join came before it
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
-    assert_int_equal(heal_stats_of(fixture).held, 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
+    assert_int_equal(repair_stats_of(fixture).held, 0);
 }
 
 static void test_join_since_while_events_come(void **state)
@@ -228,7 +228,7 @@ static void test_join_since_while_events_come(void **state)
 // What does not fit is let go and asked for again.
 static void test_join_since_with_little_room_to_hold_back(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
     fixture->options.held_events = 8;
     follow_stream(fixture);
@@ -237,7 +237,7 @@ static void test_join_since_with_little_room_to_hold_back(void **state)
 // What was let go, and has left the history by the time that it is asked for, is a gap.
 static void test_join_since_beyond_what_is_held_back_and_kept(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct raw_publisher raw;
     struct replay_socket replay;
     uint8_t body[TALUS__END_MAX];
@@ -248,7 +248,7 @@ static void test_join_since_beyond_what_is_held_back_and_kept(void **state)
     fixture->options.repair_timeout_ms = EXPECT_DEADLINE_MS;
     raw_publisher_open(&raw, ZMQ_XPUB, RAW, NULL);
     raw_publisher_bind(&raw, NULL);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, raw.endpoint);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, raw.endpoint);
     raw_publisher_expect(&raw, "$bus/");
     publish_head(&raw, "$bus/$hello", 7, replay.endpoint);
     pump_until(subscriber, origins_are, 1);
@@ -259,19 +259,19 @@ static void test_join_since_beyond_what_is_held_back_and_kept(void **state)
         raw_publish(&raw, "s/t", seq, seq - 1);
     assert_int_equal(replay_expect_request(&replay, subscriber), 5);
     replay_answer(&replay, raw.origin, 6, 7);
-    heal_expect_seqs(subscriber, 6, 7);
+    repair_expect_seqs(subscriber, 6, 7);
     expect_live(subscriber, "s", true); // which does not wait for more than was sent before it
-    heal_expect_seqs(subscriber, 8, 7 + HELD);
+    repair_expect_seqs(subscriber, 8, 7 + HELD);
     uint64_t after = replay_expect_request(&replay, subscriber);
     const struct talus__end end = {
         .origin = raw.origin, .origin_size = strlen(raw.origin), .first = LAST + 1, .head = LAST};
     replay_send(&replay, "s/$end", body, talus__end_encode(body, &end));
     assert_in_range(after, 7, 7 + HELD);
     if (after < 7 + HELD)
-        heal_expect_seqs(subscriber, 8 + HELD, 7 + HELD);
+        repair_expect_seqs(subscriber, 8 + HELD, 7 + HELD);
     expect_gap(subscriber, "s", RAW ".10", RAW ".21", TALUS_GAP_HISTORY);
     raw_publish(&raw, "s/t", LAST + 1, LAST);
-    heal_expect_seqs(subscriber, LAST + 1, LAST + 1);
+    repair_expect_seqs(subscriber, LAST + 1, LAST + 1);
     raw_publisher_close(&raw);
     replay_close(&replay);
 }
@@ -280,28 +280,28 @@ static void test_join_since_beyond_what_is_held_back_and_kept(void **state)
 
 static void test_join_since_one_that_is_gone(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *gone = heal_broadcast(fixture, 0, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *gone = repair_broadcast(fixture, 0, fixture->bus);
     char since[TALUS_ID_MAX + 1];
 
     emit(gone, "s", 3);
     strcpy(since, id_of(gone, 2));
     talus_broadcaster_destroy(&fixture->broadcasters[0]);
-    talus_broadcaster_t *other = heal_broadcast(fixture, 1, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_broadcaster_t *other = repair_broadcast(fixture, 1, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     join_since(subscriber, "s", since);
     expect_gap(subscriber, "s", since, "", TALUS_GAP_ORIGIN_LOST);
     assert_string_equal(expect_live(subscriber, "s", true)->newest, "");
     emit(other, "s", 1);
-    heal_expect_seqs(subscriber, 1, 1);
-    assert_int_equal(heal_stats_of(fixture).gaps, 1);
+    repair_expect_seqs(subscriber, 1, 1);
+    assert_int_equal(repair_stats_of(fixture).gaps, 1);
 }
 
 // It comes after all: what it sends after the event is delivered, and nothing before it.
 static void test_join_since_one_that_comes_later(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, "@" TCP);
+    struct repair_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, "@" TCP);
     struct raw_publisher raw;
 
     join_since(subscriber, "s", RAW ".5");
@@ -314,20 +314,20 @@ static void test_join_since_one_that_comes_later(void **state)
     raw_publish_head(&raw, "s/$head", 5);
     raw_publish(&raw, "s/t", 5, 4);
     raw_publish(&raw, "s/t", 6, 5);
-    heal_expect_seqs(subscriber, 6, 6);
+    repair_expect_seqs(subscriber, 6, 6);
     raw_publisher_close(&raw);
 }
 
 // LIVE does not wait for ever. What came since the event is told once it answers.
 static void test_join_since_one_that_does_not_answer_in_time(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct raw_publisher raw;
 
     fixture->options.live_timeout_ms = 100;
     raw_publisher_open(&raw, ZMQ_XPUB, RAW, NULL);
     raw_publisher_bind(&raw, NULL);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, raw.endpoint);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, raw.endpoint);
     raw_publisher_expect(&raw, "$bus/");
     raw_publish_head(&raw, "$bus/$hello", 7);
     pump_until(subscriber, origins_are, 1);
@@ -340,8 +340,8 @@ static void test_join_since_one_that_does_not_answer_in_time(void **state)
     raw_publish_head(&raw, "s/$head", 7);
     expect_gap(subscriber, "s", RAW ".5", RAW ".8", TALUS_GAP_HISTORY); // it names no history
     raw_publish(&raw, "s/t", 8, 7);
-    heal_expect_seqs(subscriber, 8, 8);
-    assert_int_equal(heal_stats_of(fixture).gaps, 2);
+    repair_expect_seqs(subscriber, 8, 8);
+    assert_int_equal(repair_stats_of(fixture).gaps, 2);
     raw_publisher_close(&raw);
 }
 
@@ -369,13 +369,13 @@ static int run_child(const char *endpoint)
 // missing.
 static void test_join_since_one_that_dies_without_an_answer(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     char after[TALUS_ID_MAX + 1], first[TALUS_ID_MAX + 1];
     int status;
 
     fixture->options.live_timeout_ms = 100;
     fixture->options.heartbeat_ms = 0; // that it stands still is not noticed
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     child_start(&fixture->child, "emit", fixture->bus);
     child_wait_said(&fixture->child);
     pump_until(subscriber, origins_are, 1);
@@ -385,7 +385,7 @@ static void test_join_since_one_that_dies_without_an_answer(void **state)
     const talus_event_t *event = expect_event(subscriber, NULL, "s", NULL);
     snprintf(after, sizeof after, "%s.2", event->origin);
     snprintf(first, sizeof first, "%s.6", event->origin);
-    heal_expect_seqs(subscriber, 2, 5);
+    repair_expect_seqs(subscriber, 2, 5);
     child_wait_said(&fixture->child);
     assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
     assert_int_equal(waitpid(fixture->child.pid, &status, WUNTRACED), fixture->child.pid);
@@ -395,19 +395,19 @@ static void test_join_since_one_that_dies_without_an_answer(void **state)
     child_kill(&fixture->child);
     expect_gap(subscriber, "s", after, first, TALUS_GAP_ORIGIN_LOST);
     pump_until(subscriber, origins_are, 0);
-    assert_int_equal(heal_stats_of(fixture).gaps, 1);
+    assert_int_equal(repair_stats_of(fixture).gaps, 1);
 }
 
 // It answers, is asked, and says nothing more.
 static void test_join_since_one_whose_history_is_silent(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct raw_publisher raw;
 
     fixture->options.repair_timeout_ms = 100;
     raw_publisher_open(&raw, ZMQ_XPUB, RAW, NULL);
     raw_publisher_bind(&raw, NULL);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, raw.endpoint);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, raw.endpoint);
     join_since(subscriber, "s", RAW ".5");
     raw_publisher_expect(&raw, "s/");
     publish_head(&raw, "s/$head", 7, "tcp://127.0.0.1:1");
@@ -428,7 +428,7 @@ static void test_join_since_one_whose_history_is_silent(void **state)
 // ---- Several broadcasters
 
 // Until LIVE: counts the events of each, and the gaps of the second, which must say so.
-static void expect_both(struct heal_fixture *fixture, unsigned one_from, unsigned other_from,
+static void expect_both(struct repair_fixture *fixture, unsigned one_from, unsigned other_from,
                         unsigned newest, bool has_gap)
 {
     const talus_delivery_t *delivery;
@@ -459,10 +459,10 @@ static void expect_both(struct heal_fixture *fixture, unsigned one_from, unsigne
 
 static void test_join_since_with_another_broadcaster(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *one = heal_broadcast(fixture, 0, fixture->bus);
-    talus_broadcaster_t *other = heal_broadcast(fixture, 1, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *one = repair_broadcast(fixture, 0, fixture->bus);
+    talus_broadcaster_t *other = repair_broadcast(fixture, 1, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     char since[2 * TALUS_ID_MAX + 2];
 
     emit(one, "s", 3);
@@ -471,7 +471,7 @@ static void test_join_since_with_another_broadcaster(void **state)
     join_since(subscriber, "s", id_of(one, 1));
     expect_both(fixture, 2, 4, 3, true);
     emit(other, "s", 1);
-    heal_expect_seqs(subscriber, 4, 4);
+    repair_expect_seqs(subscriber, 4, 4);
     assert_int_equal(talus_subscriber_leave(subscriber, "s"), 0);
 
     emit(one, "s", 1);
@@ -479,19 +479,19 @@ static void test_join_since_with_another_broadcaster(void **state)
     join_since(subscriber, "s", since);
     expect_both(fixture, 2, 3, 4, false);
     emit(other, "s", 1);
-    heal_expect_seqs(subscriber, 5, 5);
-    assert_int_equal(heal_stats_of(fixture).gaps, 1);
+    repair_expect_seqs(subscriber, 5, 5);
+    assert_int_equal(repair_stats_of(fixture).gaps, 1);
 }
 
 // LIVE comes when the gap was told, though nothing else happens that the subscriber would wake by.
 static void test_join_since_is_live_without_more_news(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct raw_publisher raw;
 
     raw_publisher_open(&raw, ZMQ_XPUB, RAW, NULL);
     raw_publisher_bind(&raw, NULL);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, raw.endpoint);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, raw.endpoint);
     raw_publisher_expect(&raw, "$bus/");
     raw_publish_head(&raw, "$bus/$hello", 3);
     pump_until(subscriber, origins_are, 1);
@@ -509,31 +509,31 @@ static void test_join_since_is_live_without_more_news(void **state)
 // Events of one's own are owed nobody.
 static void test_join_since_an_ignored_broadcaster(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *own = heal_broadcast(fixture, 0, fixture->bus);
-    talus_broadcaster_t *other = heal_broadcast(fixture, 1, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *own = repair_broadcast(fixture, 0, fixture->bus);
+    talus_broadcaster_t *other = repair_broadcast(fixture, 1, fixture->bus);
 
     fixture->options.ignore_origin = talus_broadcaster_origin(own);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     emit(own, "s", 3);
     pump_until(subscriber, origins_are, 2);
     join_since(subscriber, "s", id_of(own, 1));
     expect_live(subscriber, "s", true);
     emit(own, "s", 1);
     emit(other, "s", 1);
-    heal_expect_seqs(subscriber, 1, 1);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    repair_expect_seqs(subscriber, 1, 1);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
 // One that has sent nothing to the session, or nothing but presence, leaves nothing unknown.
 static void test_join_since_with_others_that_sent_nothing(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *one = heal_broadcast(fixture, 0, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *one = repair_broadcast(fixture, 0, fixture->bus);
     fixture->publishing.is_presence_only = true;
-    talus_broadcaster_t *gateway = heal_broadcast(fixture, 1, fixture->bus);
+    talus_broadcaster_t *gateway = repair_broadcast(fixture, 1, fixture->bus);
     talus_broadcaster_t *third;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     assert_int_equal(talus_broadcaster_new(&third, fixture->bus, NULL), 0);
     emit(one, "s", 3);
@@ -541,11 +541,11 @@ static void test_join_since_with_others_that_sent_nothing(void **state)
     emit(third, "t", 3);
     pump_until(subscriber, origins_are, 3);
     join_since(subscriber, "s", id_of(one, 1));
-    heal_expect_seqs(subscriber, 2, 3);
+    repair_expect_seqs(subscriber, 2, 3);
     assert_string_equal(expect_live(subscriber, "s", true)->newest, id_of(one, 3));
     emit(third, "s", 1);
-    heal_expect_seqs(subscriber, 4, 4);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    repair_expect_seqs(subscriber, 4, 4);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
     talus_broadcaster_destroy(&third);
 }
 
@@ -553,54 +553,54 @@ static void test_join_since_with_others_that_sent_nothing(void **state)
 
 static void test_join_since_and_leave(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     emit(broadcaster, "s", 10);
     pump_until(subscriber, origins_are, 1);
     for (unsigned received = 0; received <= 3; received++) { // left at once, and in between
         join_since(subscriber, "s", id_of(broadcaster, 4));
-        heal_expect_seqs(subscriber, 5, 4 + received);
+        repair_expect_seqs(subscriber, 5, 4 + received);
         assert_int_equal(talus_subscriber_leave(subscriber, "s"), 0);
         expect_nothing(subscriber);
-        assert_int_equal(heal_stats_of(fixture).held, 0);
+        assert_int_equal(repair_stats_of(fixture).held, 0);
     }
     join_since(subscriber, "s", id_of(broadcaster, 8));
-    heal_expect_seqs(subscriber, 9, 10);
+    repair_expect_seqs(subscriber, 9, 10);
     expect_live(subscriber, "s", true);
     assert_int_equal(talus_subscriber_leave(subscriber, "s"), 0);
     join_live(subscriber, "s"); // as any other: nothing older is owed
     emit(broadcaster, "s", 1);
-    heal_expect_seqs(subscriber, 11, 11);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    repair_expect_seqs(subscriber, 11, 11);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
 // An event that is none does not outlive its join.
 static void test_join_since_nonsense_and_leave(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     emit(broadcaster, "s", 2);
     join_since(subscriber, "s", id_of(broadcaster, 4000000000));
     assert_int_equal(talus_subscriber_leave(subscriber, "s"), 0);
     join_live(subscriber, "s");
     emit(broadcaster, "s", 1);
-    heal_expect_seqs(subscriber, 3, 3);
+    repair_expect_seqs(subscriber, 3, 3);
 }
 
 static void test_join_since_ends_when_everything_is_joined(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct raw_publisher raw;
     const talus_delivery_t *delivery;
     int gaps = 0;
 
     raw_publisher_open(&raw, ZMQ_XPUB, RAW, NULL);
     raw_publisher_bind(&raw, NULL);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, raw.endpoint);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, raw.endpoint);
     raw_publisher_expect(&raw, "$bus/");
     raw_publish_head(&raw, "$bus/$hello", 9);
     pump_until(subscriber, origins_are, 1);
@@ -624,7 +624,7 @@ static void test_join_since_ends_when_everything_is_joined(void **state)
     }
     assert_int_equal(gaps, 1);
     raw_publish(&raw, "s/t", 10, 9);
-    heal_expect_seqs(subscriber, 10, 10);
+    repair_expect_seqs(subscriber, 10, 10);
     expect_nothing(subscriber);
     raw_publisher_close(&raw);
 }
@@ -633,7 +633,7 @@ static void test_join_since_ends_when_everything_is_joined(void **state)
 
 static void test_join_since_refuses(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     static const char *const wrong[] = {"",
                                         ".",
                                         "nobody",
@@ -652,7 +652,7 @@ static void test_join_since_refuses(void **state)
     char many[65 * 16], *end = many;
 
     fixture->options.max_sessions = 2;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_int_equal(talus_subscriber_join_since(subscriber, "s", wrong[i]), TALUS_EINVAL);
     assert_int_equal(talus_subscriber_join_since(subscriber, "-s", "somebody1.1"), TALUS_ESESSION);
@@ -671,7 +671,7 @@ static void test_join_since_refuses(void **state)
     assert_int_equal(talus_subscriber_join_since(subscriber, "u", "somebody1.1"), TALUS_EEXIST);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, repair_set_up, repair_tear_down)
 
 int main(int argc, char **argv)
 {

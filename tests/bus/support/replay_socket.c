@@ -28,11 +28,11 @@ void publish_head(struct raw_publisher *raw, const char *topic, uint64_t seq, co
     raw_publish_frames(raw, topic, body, talus__head_encode(body, sizeof body, &head));
 }
 
-void join_raw(struct heal_fixture *fixture, struct raw_publisher *raw, const char *replay)
+void join_raw(struct repair_fixture *fixture, struct raw_publisher *raw, const char *replay)
 {
     raw_publisher_open(raw, ZMQ_XPUB, "origin01", NULL);
     raw_publisher_bind(raw, NULL);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, raw->endpoint);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, raw->endpoint);
     raw_publisher_expect(raw, "$bus/");
     publish_head(raw, "$bus/$hello", 5, replay);
     pump_until(subscriber, origins_are, 1);
@@ -43,7 +43,7 @@ void join_raw(struct heal_fixture *fixture, struct raw_publisher *raw, const cha
     expect_live(subscriber, "s", true);
 }
 
-void miss_events(struct heal_fixture *fixture, struct raw_publisher *raw, const char *replay)
+void miss_events(struct repair_fixture *fixture, struct raw_publisher *raw, const char *replay)
 {
     join_raw(fixture, raw, replay);
     raw_publish(raw, "s/t", 8, 7);

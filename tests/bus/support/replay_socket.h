@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tests/bus/support/heal_fixture.h"
 #include "tests/bus/support/raw_publisher.h"
+#include "tests/bus/support/repair_fixture.h"
 
 struct replay_socket {
     void *context;
@@ -26,10 +26,10 @@ void replay_close(struct replay_socket *replay);
 void publish_head(struct raw_publisher *raw, const char *topic, uint64_t seq, const char *replay);
 
 // Joins "s" with a bare publisher, opened here, that names `replay`.
-void join_raw(struct heal_fixture *fixture, struct raw_publisher *raw, const char *replay);
+void join_raw(struct repair_fixture *fixture, struct raw_publisher *raw, const char *replay);
 
 // Likewise, and has the subscriber miss events 6 and 7: it gets 8 and 9.
-void miss_events(struct heal_fixture *fixture, struct raw_publisher *raw, const char *replay);
+void miss_events(struct repair_fixture *fixture, struct raw_publisher *raw, const char *replay);
 
 // Takes a request for a replay that has come, and gives its `after`. False: none has.
 bool replay_take_request(struct replay_socket *replay, uint64_t *after);

@@ -19,7 +19,7 @@
 
 #include "bus/src/zmq/context.h"
 #include "tests/bus/support/expect.h"
-#include "tests/bus/support/heal_fixture.h"
+#include "tests/bus/support/repair_fixture.h"
 
 #define CHILDREN 8
 #define LIVES    13  // of each
@@ -43,29 +43,29 @@ static int emit_one(const char *endpoint)
 
 // The last of the broadcasters is forgotten when all that it had sent was read. Nothing is
 // delivered until then.
-static void wait_forgotten(struct heal_fixture *fixture)
+static void wait_forgotten(struct repair_fixture *fixture)
 {
     const talus_delivery_t *delivery;
     long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
-    while (heal_stats_of(fixture).origins > 0) {
+    while (repair_stats_of(fixture).origins > 0) {
         assert_true(tl_monotonic_ms() < deadline);
         assert_int_equal(talus_subscriber_receive(fixture->subscriber, 100, &delivery),
                          TALUS_ETIMEOUT);
     }
 }
 
-static void expect_nothing_more(struct heal_fixture *fixture)
+static void expect_nothing_more(struct repair_fixture *fixture)
 {
     wait_forgotten(fixture);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
 static void test_handover_short_lives_deliver(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct child children[CHILDREN];
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     join_live(subscriber, "s");
     for (int i = 0; i < CHILDREN; i++)
@@ -81,16 +81,16 @@ static void test_handover_short_lives_deliver(void **state)
 // is told what it missed, and no more.
 static void test_handover_says_what_it_could_not_do(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     const talus_emit_t event = {.session = "s", .type = "t"};
     const talus_delivery_t *delivery;
     char origin[TALUS_ORIGIN_MAX + 1];
 
     fixture->publishing.linger_ms = 50;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     join_live(subscriber, "s");
     join_live(subscriber, "other");
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
     strcpy(origin, talus_broadcaster_origin(broadcaster));
     assert_int_equal(talus_emit(broadcaster, &event, NULL), 0);
     assert_int_equal(talus_emit(broadcaster, &event, NULL), 0);
@@ -104,18 +104,18 @@ static void test_handover_says_what_it_could_not_do(void **state)
     assert_string_equal(strchr(delivery->gap.after, '.'), ".0");
     assert_string_equal(strchr(delivery->gap.first, '.'), ".3");
     wait_forgotten(fixture);
-    assert_int_equal(heal_stats_of(fixture).gaps, 1);
+    assert_int_equal(repair_stats_of(fixture).gaps, 1);
 }
 
 // Nothing was emitted: nobody is waited for, and nobody is told of anything.
 static void test_handover_of_nothing_is_quick(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     join_live(subscriber, "s");
     for (int i = 0; i < 20; i++) {
-        heal_broadcast(fixture, 0, fixture->bus);
+        repair_broadcast(fixture, 0, fixture->bus);
         assert_int_equal(talus_broadcaster_close(&fixture->broadcasters[0]), 0);
     }
     expect_nothing_more(fixture);
@@ -126,11 +126,11 @@ static void test_handover_of_nothing_is_quick(void **state)
 // ---- Subscribers that are not ready in time
 
 // A subscriber that lives in the directory and does not receive, so it is never ready.
-static void start_unready(struct heal_fixture *fixture, int linger_ms)
+static void start_unready(struct repair_fixture *fixture, int linger_ms)
 {
     fixture->publishing.linger_ms = linger_ms;
-    join_live(heal_subscribe(fixture, fixture->bus), "s");
-    heal_emit(heal_broadcast(fixture, 0, fixture->bus), "s");
+    join_live(repair_subscribe(fixture, fixture->bus), "s");
+    repair_emit(repair_broadcast(fixture, 0, fixture->bus), "s");
 }
 
 static long long cpu_ms(void)
@@ -143,7 +143,7 @@ static long long cpu_ms(void)
 
 static void test_handover_waits_without_spinning(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
     start_unready(fixture, 6 * HELD_MS);
     long long before = cpu_ms();
@@ -159,7 +159,7 @@ static void on_alarm(int number)
 // The time is the caller's, and a signal does not end it.
 static void test_handover_goes_on_after_a_signal(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     const struct sigaction action = {.sa_handler = on_alarm};
     struct sigaction before;
     const struct itimerval soon = {.it_value = {.tv_usec = 10000},
@@ -190,7 +190,7 @@ static bool beats_reach(const talus_broadcaster_stats_t *stats, uint64_t value)
 }
 
 static void serve_until(bool (*is_so)(const talus_broadcaster_stats_t *stats, uint64_t value),
-                        uint64_t value, struct heal_fixture *fixture)
+                        uint64_t value, struct repair_fixture *fixture)
 {
     long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
     talus_broadcaster_stats_t stats;
@@ -206,28 +206,28 @@ static void serve_until(bool (*is_so)(const talus_broadcaster_stats_t *stats, ui
 
 // Makes the subscriber meet the broadcaster through the proxy alone: the broadcaster's sockets in
 // the directory cannot be reached, its ledger can.
-static void meet_by_proxy(struct heal_fixture *fixture)
+static void meet_by_proxy(struct repair_fixture *fixture)
 {
     char endpoint[2 * ENDPOINT_MAX], file[ENDPOINT_MAX];
 
     snprintf(endpoint, sizeof endpoint, "%s," TCP, fixture->bus);
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, endpoint);
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, endpoint);
     for (int i = 0; i < 2; i++) {
         snprintf(file, sizeof file, "%s/bus/%s.%s", fixture->root,
                  talus_broadcaster_origin(broadcaster), i == 0 ? "pub" : "replay");
         assert_int_equal(unlink(file), 0);
     }
-    tcp_proxy_start(&fixture->proxy, heal_port_of(talus_broadcaster_endpoint(broadcaster)));
+    tcp_proxy_start(&fixture->proxy, repair_port_of(talus_broadcaster_endpoint(broadcaster)));
     snprintf(endpoint, sizeof endpoint, "%s,tcp://127.0.0.1:%d", fixture->bus, fixture->proxy.port);
-    heal_subscribe(fixture, endpoint);
+    repair_subscribe(fixture, endpoint);
     serve_until(beats_reach, 1, fixture);
 }
 
-// The subscription to the session does not arrive in time, that to the bus has: a farewell would
+// The subscription to the session does not arrive in time, that to the bus has: a leave would
 // come, and say that nothing is missing.
-static void test_handover_that_fails_says_no_farewell(void **state)
+static void test_handover_that_fails_says_no_leave(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     char after[TALUS_ID_MAX + 1], first[TALUS_ID_MAX + 1];
 
     fixture->options.heartbeat_ms = 100;
@@ -244,12 +244,12 @@ static void test_handover_that_fails_says_no_farewell(void **state)
     serve_until(silent_are, 1, fixture);
     assert_int_equal(talus_subscriber_join(fixture->subscriber, "s"), 0);
     expect_live(fixture->subscriber, "s", false);
-    heal_emit(fixture->broadcasters[0], "s");
+    repair_emit(fixture->broadcasters[0], "s");
     assert_int_equal(talus_broadcaster_close(&fixture->broadcasters[0]), TALUS_ETIMEOUT);
     tcp_proxy_hold(&fixture->proxy, false);
     expect_gap(fixture->subscriber, "s", after, first, TALUS_GAP_ORIGIN_LOST);
     wait_forgotten(fixture);
-    assert_int_equal(heal_stats_of(fixture).gaps, 1);
+    assert_int_equal(repair_stats_of(fixture).gaps, 1);
 }
 
 int main(int argc, char **argv)
@@ -262,11 +262,11 @@ int main(int argc, char **argv)
         child_await();
         return 0;
     }
-#define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, repair_set_up, repair_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_handover_short_lives_deliver),    TEST(test_handover_says_what_it_could_not_do),
         TEST(test_handover_of_nothing_is_quick),    TEST(test_handover_waits_without_spinning),
-        TEST(test_handover_goes_on_after_a_signal), TEST(test_handover_that_fails_says_no_farewell),
+        TEST(test_handover_goes_on_after_a_signal), TEST(test_handover_that_fails_says_no_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,8 +16,8 @@
 #include "bus/src/zmq/context.h"
 #include "bus/src/zmq/sub/instance.h"
 #include "tests/bus/support/expect.h"
-#include "tests/bus/support/heal_fixture.h"
 #include "tests/bus/support/raw_subscriber.h"
+#include "tests/bus/support/repair_fixture.h"
 
 #define HEARTBEAT_MS 100
 #define TIMEOUT_MS   300
@@ -35,8 +35,8 @@ static talus_broadcaster_stats_t stats_of(const talus_broadcaster_t *broadcaster
 
 static int set_up(void **state)
 {
-    assert_int_equal(heal_set_up(state), 0);
-    struct heal_fixture *fixture = *state;
+    assert_int_equal(repair_set_up(state), 0);
+    struct repair_fixture *fixture = *state;
     fixture->options.heartbeat_ms = HEARTBEAT_MS;
     fixture->options.heartbeat_timeout_ms = TIMEOUT_MS;
     fixture->publishing.heartbeat_ms = HEARTBEAT_MS;
@@ -93,7 +93,7 @@ static bool ignored_reach(const talus_broadcaster_stats_t *stats, uint64_t value
     return stats->heartbeats_ignored >= value;
 }
 
-static void start_and_hear(struct heal_fixture *fixture, talus_broadcaster_t *broadcaster,
+static void start_and_hear(struct repair_fixture *fixture, talus_broadcaster_t *broadcaster,
                            const char *role, const char *endpoint)
 {
     child_start(&fixture->child, role, endpoint);
@@ -104,7 +104,7 @@ static void start_and_hear(struct heal_fixture *fixture, talus_broadcaster_t *br
 
 // ---- Subscribers that are stopped
 
-static void stop_and_go_on(struct heal_fixture *fixture, talus_broadcaster_t *broadcaster,
+static void stop_and_go_on(struct repair_fixture *fixture, talus_broadcaster_t *broadcaster,
                            const char *endpoint)
 {
     size_t ready = 99;
@@ -128,15 +128,15 @@ static void stop_and_go_on(struct heal_fixture *fixture, talus_broadcaster_t *br
 
 static void test_heartbeat_of_a_stopped_subscriber_on_ipc(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
-    stop_and_go_on(fixture, heal_broadcast(fixture, 0, fixture->bus), fixture->bus);
+    stop_and_go_on(fixture, repair_broadcast(fixture, 0, fixture->bus), fixture->bus);
 }
 
 static void test_heartbeat_of_a_stopped_subscriber_on_tcp(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, TCP);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, TCP);
 
     stop_and_go_on(fixture, broadcaster, talus_broadcaster_endpoint(broadcaster));
 }
@@ -144,8 +144,8 @@ static void test_heartbeat_of_a_stopped_subscriber_on_tcp(void **state)
 // As it lives in the directory.
 static void test_heartbeat_a_stopped_subscriber_is_waited_for(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
 
     start_and_hear(fixture, broadcaster, "listen", fixture->bus);
     assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
@@ -159,11 +159,11 @@ static void test_heartbeat_a_stopped_subscriber_is_waited_for(void **state)
 // The connection stands, but nothing comes through it.
 static void test_heartbeat_of_a_subscriber_that_is_cut_off(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     char endpoint[64];
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, TCP);
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, TCP);
 
-    tcp_proxy_start(&fixture->proxy, heal_port_of(talus_broadcaster_endpoint(broadcaster)));
+    tcp_proxy_start(&fixture->proxy, repair_port_of(talus_broadcaster_endpoint(broadcaster)));
     snprintf(endpoint, sizeof endpoint, "tcp://localhost:%d", fixture->proxy.port); // a name, too
     start_and_hear(fixture, broadcaster, "listen", endpoint);
     tcp_proxy_hold(&fixture->proxy, true);
@@ -177,8 +177,8 @@ static void test_heartbeat_of_a_subscriber_that_is_cut_off(void **state)
 // It stands still in what it does with an event, say: its process lives.
 static void test_heartbeat_of_an_owner_that_does_not_call(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
 
     start_and_hear(fixture, broadcaster, "rest", fixture->bus);
     child_tell(&fixture->child);
@@ -192,8 +192,8 @@ static void test_heartbeat_of_an_owner_that_does_not_call(void **state)
 
 static void test_heartbeat_of_strangers_is_counted(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, TCP);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, TCP);
     struct raw_subscriber raw;
     char topic[128];
 
@@ -239,9 +239,9 @@ static bool is_withdrawn(talus_subscriber_t *subscriber)
 // well. That a thousand heartbeats have gone is not waited for, but said.
 static void test_heartbeat_ends_beside_a_stopped_broadcaster(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     child_start(&fixture->child, "broadcast", fixture->bus);
     child_wait_said(&fixture->child);
@@ -320,7 +320,7 @@ int main(int argument_count, char **arguments)
 {
     if (argument_count == 3)
         return run_child(arguments[1], arguments[2]);
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, heal_tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, repair_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_heartbeat_of_a_stopped_subscriber_on_ipc),
         TEST(test_heartbeat_of_a_stopped_subscriber_on_tcp),

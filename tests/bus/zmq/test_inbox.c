@@ -282,7 +282,7 @@ static void test_frames_of_all_sizes_come_whole(void **state)
     expect_empty(fixture);
 }
 
-// ---- Streams: the inboxes of askers
+// ---- Streams: the inboxes of clients
 
 static size_t size_in_ring(const char *topic, size_t size)
 {

@@ -18,17 +18,17 @@
 
 #include "bus/src/zmq/directory/directory.h"
 #include "tests/bus/support/expect.h"
-#include "tests/bus/support/heal_fixture.h"
+#include "tests/bus/support/repair_fixture.h"
 
 #define QUIET_MS   2000   // longer than until a loss is told
 #define EVENTS_MAX 500000 // of an inotify queue that this test is ready to fill
 
-static void bus_path(const struct heal_fixture *fixture, char path[SCRATCH_PATH_MAX])
+static void bus_path(const struct repair_fixture *fixture, char path[SCRATCH_PATH_MAX])
 {
     scratch_join(path, fixture->root, "bus");
 }
 
-static void file_path(const struct heal_fixture *fixture, const char *name,
+static void file_path(const struct repair_fixture *fixture, const char *name,
                       char path[SCRATCH_PATH_MAX])
 {
     char bus[SCRATCH_PATH_MAX];
@@ -37,7 +37,7 @@ static void file_path(const struct heal_fixture *fixture, const char *name,
     scratch_join(path, bus, name);
 }
 
-static int make_file(const struct heal_fixture *fixture, const char *name)
+static int make_file(const struct repair_fixture *fixture, const char *name)
 {
     char path[SCRATCH_PATH_MAX];
 
@@ -62,7 +62,7 @@ static int ignore_name(const char *name, void *arg)
 
 // What others do in the time in which the subscriber stands still: they find the dead one, and,
 // more than ten seconds later, remove what it left.
-static void bury_dead(const struct heal_fixture *fixture)
+static void bury_dead(const struct repair_fixture *fixture)
 {
     char bus[SCRATCH_PATH_MAX], command[SCRATCH_PATH_MAX + 32];
 
@@ -77,8 +77,8 @@ static void bury_dead(const struct heal_fixture *fixture)
 
 static void test_newcomers_that_died_and_were_buried_are_told(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     join_live(subscriber, "s");
     child_start(&fixture->child, "emit", fixture->bus);
@@ -89,55 +89,55 @@ static void test_newcomers_that_died_and_were_buried_are_told(void **state)
     const talus_gap_t *gap = expect_gap(subscriber, "s", NULL, "", TALUS_GAP_ORIGIN_LOST);
     assert_string_equal(strchr(gap->after, '.'), ".0");
     pump_until(subscriber, origins_are, 0);
-    assert_int_equal(heal_stats_of(fixture).gaps, 1);
+    assert_int_equal(repair_stats_of(fixture).gaps, 1);
 }
 
 // It said that not all was handed over.
 static void test_newcomers_that_ended_too_early_are_told(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     join_live(subscriber, "s");
     fixture->publishing.linger_ms = 100;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
-    heal_emit(broadcaster, "s");
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
+    repair_emit(broadcaster, "s");
     assert_int_equal(talus_broadcaster_close(&fixture->broadcasters[0]), TALUS_ETIMEOUT);
     bury_dead(fixture);
     expect_gap(subscriber, "s", NULL, "", TALUS_GAP_ORIGIN_LOST);
     pump_until(subscriber, origins_are, 0);
-    assert_int_equal(heal_stats_of(fixture).gaps, 1);
+    assert_int_equal(repair_stats_of(fixture).gaps, 1);
 }
 
 static void test_newcomers_that_ended_in_good_order_are_no_loss(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     join_live(subscriber, "s");
     for (int i = 0; i < 3; i++) {
-        heal_broadcast(fixture, 0, fixture->bus);
+        repair_broadcast(fixture, 0, fixture->bus);
         talus_broadcaster_destroy(&fixture->broadcasters[0]);
     }
     expect_nothing(subscriber);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
 // One that died before the subscriber came is none of its business, also if it is found later.
 static void test_newcomers_are_not_those_that_died_before(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     char bus[SCRATCH_PATH_MAX];
 
     bus_path(fixture, bus);
     child_start(&fixture->child, "emit", fixture->bus);
     child_wait_said(&fixture->child);
     child_kill(&fixture->child);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     assert_true(scratch_has(bus, ".pub.dead"));
     join_live(subscriber, "s");
     expect_nothing(subscriber);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
 static unsigned long queued_events_max(void)
@@ -155,9 +155,9 @@ static unsigned long queued_events_max(void)
 // More happened than the watch can keep: somebody may have come, emitted and died.
 static void test_newcomers_beyond_the_watch_may_be_a_loss(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     unsigned long most = queued_events_max();
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     if (most == 0 || most > EVENTS_MAX) {
         print_message("the watch keeps %lu events: too many to overflow it\n", most);
@@ -184,7 +184,7 @@ static void test_newcomers_beyond_the_watch_may_be_a_loss(void **state)
     }
     assert_true(is_told[0] && is_told[1]);
     pump_until(subscriber, origins_are, 0);
-    assert_int_equal(heal_stats_of(fixture).directory_overflows, 1);
+    assert_int_equal(repair_stats_of(fixture).directory_overflows, 1);
     expect_nothing(subscriber);
 }
 
@@ -192,9 +192,9 @@ static void test_newcomers_beyond_the_watch_may_be_a_loss(void **state)
 
 static void test_newcomers_are_no_files_that_nobody_locks(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     char path[SCRATCH_PATH_MAX], bus[SCRATCH_PATH_MAX];
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     bus_path(fixture, bus);
     join_live(subscriber, "s");
@@ -206,8 +206,8 @@ static void test_newcomers_are_no_files_that_nobody_locks(void **state)
     file_path(fixture, "someone4.pub.lock", path);
     assert_int_equal(mkdir(path, 0700), 0);
     expect_nothing(subscriber);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
-    assert_int_equal(heal_stats_of(fixture).origins, 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
+    assert_int_equal(repair_stats_of(fixture).origins, 0);
     assert_int_equal(scratch_count(bus), 5); // with the subscriber's own
 }
 
@@ -215,14 +215,14 @@ static void test_newcomers_are_no_files_that_nobody_locks(void **state)
 // the lock, so the subscriber has to look.
 static void test_newcomers_may_lock_their_file_later(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     const talus_delivery_t *delivery;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     join_live(subscriber, "s");
     int fd = make_file(fixture, "someone1.pub.lock");
     assert_int_equal(talus_subscriber_receive(subscriber, 400, &delivery), TALUS_ETIMEOUT);
-    assert_int_equal(heal_stats_of(fixture).origins, 0);
+    assert_int_equal(repair_stats_of(fixture).origins, 0);
     assert_int_equal(flock(fd, LOCK_EX), 0); // waits for those who look, as is documented
     pump_until(subscriber, origins_are, 1);
     close(fd);
@@ -235,22 +235,22 @@ static void test_newcomers_may_lock_their_file_later(void **state)
 // The first that the subscriber looks at has no ledger; the other one tells that nothing is lost.
 static void test_newcomers_ledger_is_found_in_the_other_directory(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     char both[2 * ENDPOINT_MAX], turned[2 * ENDPOINT_MAX];
 
     snprintf(both, sizeof both, "%s,ipc://%s/other/*", fixture->bus, fixture->root);
     snprintf(turned, sizeof turned, "ipc://%s/other/*,%s", fixture->root, fixture->bus);
     child_start(&fixture->child, "emit", both);
     child_wait_said(&fixture->child);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, turned);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, turned);
     join_live(subscriber, "s");
     join_live(subscriber, "quiet");
     child_tell(&fixture->child);
-    heal_expect_seqs(subscriber, 1, 3);
+    repair_expect_seqs(subscriber, 1, 3);
     child_wait_said(&fixture->child);
     child_kill(&fixture->child);
     pump_until(subscriber, origins_are, 0);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
 // ---- The child
@@ -280,7 +280,7 @@ int main(int argc, char **argv)
 {
     if (argc == 3)
         return run_child(argv[2]);
-#define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, repair_set_up, repair_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_newcomers_that_died_and_were_buried_are_told),
         TEST(test_newcomers_that_ended_too_early_are_told),

@@ -25,12 +25,12 @@
 #include "bus/src/codec/wire.h"
 #include "bus/src/zmq/context.h"
 #include "tests/bus/support/expect.h"
-#include "tests/bus/support/heal_fixture.h"
 #include "tests/bus/support/raw_publisher.h"
+#include "tests/bus/support/repair_fixture.h"
 #include "tests/bus/support/replay_socket.h"
 #include "tests/bus/support/stalled_log.h"
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, repair_set_up, repair_tear_down)
 
 static uint64_t replay_dropped(const talus_subscriber_stats_t *stats)
 {
@@ -48,14 +48,14 @@ static uint64_t receive_dropped(const talus_subscriber_stats_t *stats)
 }
 
 // Waits until the counter is above `most`. Nobody calls the subscriber meanwhile.
-static void stand_still_until(struct heal_fixture *fixture,
+static void stand_still_until(struct repair_fixture *fixture,
                               uint64_t (*counter)(const talus_subscriber_stats_t *stats),
                               uint64_t most)
 {
     long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
     for (;;) {
-        talus_subscriber_stats_t stats = heal_stats_of(fixture);
+        talus_subscriber_stats_t stats = repair_stats_of(fixture);
         if (counter(&stats) > most)
             return;
         assert_true(tl_monotonic_ms() < deadline);
@@ -85,14 +85,14 @@ static void emit_histories(talus_broadcaster_t *broadcaster)
 // They are more than may wait, so that the end of some is dropped.
 static void test_recoveries_are_whole(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     char since[TALUS_ID_MAX + 1], session[32];
     uint64_t requests[SESSIONS], replayed[SESSIONS] = {0};
     int recovered = 0;
 
     fixture->publishing.history_session_bytes = 4u << 20;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     pump_until(subscriber, origins_are, 1);
     emit_histories(broadcaster);
     snprintf(since, sizeof since, "%s.0", talus_broadcaster_origin(broadcaster));
@@ -117,7 +117,7 @@ static void test_recoveries_are_whole(void **state)
         assert_int_equal(replayed[i], EVENTS);
         recovered++;
     }
-    assert_int_equal(heal_stats_of(fixture).replay_timeouts, 0); // it had answered
+    assert_int_equal(repair_stats_of(fixture).replay_timeouts, 0); // it had answered
 }
 
 // Answers with all events of "s" after `after`. They are large, but for the last few, for which
@@ -136,9 +136,9 @@ static void answer_large(struct replay_socket *replay, const char *origin, uint6
     replay_send_end(replay, origin, last);
 }
 
-static void test_a_heal_needs_no_gap(void **state)
+static void test_a_repair_needs_no_gap(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct replay_socket replay;
     struct raw_publisher raw;
     const talus_delivery_t *delivery;
@@ -168,7 +168,7 @@ static void test_a_heal_needs_no_gap(void **state)
         assert_int_equal(delivery->kind, TALUS_DELIVERY_EVENT);
         assert_int_equal(delivery->event->seq, ++seq);
     }
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
     raw_publisher_close(&raw);
     replay_close(&replay);
 }
@@ -197,7 +197,7 @@ static void expect_replayed(talus_subscriber_t *subscriber, uint64_t first, uint
 
 static void test_a_recovery_without_its_events_is_not_complete(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct replay_socket replay;
     struct raw_publisher raw;
     uint64_t request;
@@ -219,7 +219,7 @@ static void test_a_recovery_without_its_events_is_not_complete(void **state)
 // The history lets events go while it answers: what it still has after them is asked for.
 static void test_a_recovery_goes_on_after_a_gap(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct replay_socket replay;
     struct raw_publisher raw;
     uint8_t body[256];
@@ -286,7 +286,7 @@ static int answer_heads(struct replay_socket *replay, talus_subscriber_t *subscr
 // Those that are asked for once more come all, those that had come included.
 static void test_heads_are_asked_for_once_more(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     static const char *const sessions[] = {"one", "two", "three"};
     static const char *const topics[] = {"one/$head", "two/$head", "three/$head"};
     struct replay_socket replay;
@@ -305,7 +305,7 @@ static void test_heads_are_asked_for_once_more(void **state)
         assert_true(tl_monotonic_ms() < deadline);
         lives += receive_live(fixture->subscriber);
     }
-    assert_int_equal(heal_stats_of(fixture).malformed, 0);
+    assert_int_equal(repair_stats_of(fixture).malformed, 0);
     raw_publisher_close(&raw);
     replay_close(&replay);
 }
@@ -313,10 +313,10 @@ static void test_heads_are_asked_for_once_more(void **state)
 // ---- What the guard reads
 
 // Publishes a marker, and more than may wait after it, and has the guard read them.
-static void publish_into_inbox(struct heal_fixture *fixture, struct raw_publisher *raw,
+static void publish_into_inbox(struct repair_fixture *fixture, struct raw_publisher *raw,
                                const char *topic, const char *replay)
 {
-    uint64_t before = heal_stats_of(fixture).receive_dropped;
+    uint64_t before = repair_stats_of(fixture).receive_dropped;
 
     publish_head(raw, topic, 5, replay);
     for (int i = 0; i < 5; i++)
@@ -327,7 +327,7 @@ static void publish_into_inbox(struct heal_fixture *fixture, struct raw_publishe
 // Also a message that waited in the inbox says through which connection it came, and from where.
 static void test_what_has_waited_is_of_its_connection(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct replay_socket replay;
     struct raw_publisher raw;
     char endpoint[64];
@@ -335,10 +335,10 @@ static void test_what_has_waited_is_of_its_connection(void **state)
     fixture->options.receive_high_water_mark = 1;
     fixture->options.origin_timeout_ms = 100;
     replay_open(&replay);
-    snprintf(endpoint, sizeof endpoint, "tcp://*:%d", heal_port_of(replay.endpoint));
+    snprintf(endpoint, sizeof endpoint, "tcp://*:%d", repair_port_of(replay.endpoint));
     raw_publisher_open(&raw, ZMQ_XPUB, "origin01", NULL);
     raw_publisher_bind(&raw, NULL);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, raw.endpoint);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, raw.endpoint);
     raw_publisher_expect(&raw, "$bus/");
     publish_into_inbox(fixture, &raw, "$bus/$hello", endpoint);
     pump_until(subscriber, origins_are, 1);
@@ -350,7 +350,7 @@ static void test_what_has_waited_is_of_its_connection(void **state)
     raw_publish(&raw, "s/t", 7, 6);
     assert_int_equal(replay_expect_request(&replay, subscriber), 5); // at the peer's address
     replay_answer(&replay, raw.origin, 6, 7);
-    heal_expect_seqs(subscriber, 6, 7);
+    repair_expect_seqs(subscriber, 6, 7);
     raw_publisher_close(&raw); // and with it the connection
     expect_gap(subscriber, "s", "origin01.7", "", TALUS_GAP_ORIGIN_LOST);
     replay_close(&replay);
@@ -358,7 +358,7 @@ static void test_what_has_waited_is_of_its_connection(void **state)
 
 static void test_malformed_answers_are_told(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct replay_socket replay;
     struct raw_publisher raw;
     const talus_delivery_t *delivery;
@@ -374,7 +374,7 @@ static void test_malformed_answers_are_told(void **state)
     stand_still_until(fixture, malformed, 0);
     assert_int_equal(talus_subscriber_receive(fixture->subscriber, 0, &delivery), TALUS_ETIMEOUT);
     stalled_log_wait("it does not have two frames");
-    assert_int_equal(heal_stats_of(fixture).malformed, 1);
+    assert_int_equal(repair_stats_of(fixture).malformed, 1);
     stalled_log_close();
     raw_publisher_close(&raw);
     replay_close(&replay);
@@ -423,18 +423,18 @@ static void emit_paced(talus_broadcaster_t *broadcaster)
 // Small events that come one at a time.
 static void test_receive_bytes_bounds_memory(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
     fixture->options.receive_bytes = WAITING_BYTES;
     fixture->publishing.history_session_bytes = 64 << 10;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, TCP);
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, TCP);
     talus_subscriber_t *subscriber =
-        heal_subscribe(fixture, talus_broadcaster_endpoint(broadcaster));
+        repair_subscribe(fixture, talus_broadcaster_endpoint(broadcaster));
     pump_until(subscriber, origins_are, 1);
     join_live(subscriber, "s");
     size_t before = memory_bytes();
     long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
-    while (heal_stats_of(fixture).receive_dropped == 0) {
+    while (repair_stats_of(fixture).receive_dropped == 0) {
         assert_true(tl_monotonic_ms() < deadline);
         emit_paced(broadcaster);
     }
@@ -445,7 +445,7 @@ static void test_receive_bytes_bounds_memory(void **state)
 // The same of what is held back while an event before it is asked for.
 static void test_held_bytes_bounds_memory(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct raw_publisher raw;
     struct replay_socket replay;
     const talus_delivery_t *delivery;
@@ -459,7 +459,7 @@ static void test_held_bytes_bounds_memory(void **state)
     miss_events(fixture, &raw, replay.endpoint);
     size_t before = memory_bytes();
     do {
-        held = heal_stats_of(fixture).held;
+        held = repair_stats_of(fixture).held;
         for (int i = 0; i < 100; i++, seq++) {
             size_t size = raw_encode(body, raw.origin, seq + 1, seq, data, sizeof data);
             raw_publish_frames(&raw, "s/t", body, size);
@@ -468,7 +468,7 @@ static void test_held_bytes_bounds_memory(void **state)
             pass_us(PACE_US);
         }
         assert_true(seq < 100000);
-    } while (heal_stats_of(fixture).held > held);
+    } while (repair_stats_of(fixture).held > held);
     expect_little_growth(before, MOST_GROWTH);
     raw_publisher_close(&raw);
     replay_close(&replay);
@@ -494,9 +494,9 @@ static void knock(int port)
 // What is told of connections to a subscriber that stands still.
 static void test_connections_take_no_memory(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, "@" TCP);
-    int port = heal_port_of(talus_subscriber_endpoint(subscriber));
+    struct repair_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, "@" TCP);
+    int port = repair_port_of(talus_subscriber_endpoint(subscriber));
 
     for (int i = 0; i < 1000; i++)
         knock(port); // so that what grows once has grown
@@ -515,7 +515,7 @@ int main(void)
         TEST(test_held_bytes_bounds_memory),
         TEST(test_connections_take_no_memory),
         TEST(test_recoveries_are_whole),
-        TEST(test_a_heal_needs_no_gap),
+        TEST(test_a_repair_needs_no_gap),
         TEST(test_a_recovery_without_its_events_is_not_complete),
         TEST(test_a_recovery_goes_on_after_a_gap),
         TEST(test_heads_are_asked_for_once_more),

@@ -15,14 +15,14 @@
 #include <talus.h>
 
 #include "bus/src/zmq/context.h"
-#include "tests/bus/support/raw_asker.h"
+#include "tests/bus/support/raw_replay_client.h"
 #include "tests/bus/support/raw_subscriber.h"
 #include "tests/bus/support/scratch.h"
 
 static talus_broadcaster_options_t options;
 static talus_broadcaster_t *bus;
 static struct raw_subscriber raw;
-static struct raw_asker asker, other;
+static struct raw_replay_client client, other;
 
 static int set_up(void **state)
 {
@@ -34,8 +34,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    raw_asker_close(&asker);
-    raw_asker_close(&other);
+    raw_replay_client_close(&client);
+    raw_replay_client_close(&other);
     raw_close(&raw);
     talus_broadcaster_destroy(&bus);
     return 0;
@@ -105,13 +105,13 @@ static void find_replay(char out[TALUS__REPLAY_MAX + 1], void *context)
     out[raw.head.replay_size] = '\0';
 }
 
-static void open_asker(const char *endpoint)
+static void open_client(const char *endpoint)
 {
     char replay[TALUS__REPLAY_MAX + 1];
 
     broadcast(endpoint);
     find_replay(replay, NULL);
-    raw_asker_open(&asker, replay, NULL, 1000);
+    raw_replay_client_open(&client, replay, NULL, 1000);
 }
 
 #define TCP "tcp://127.0.0.1:*"
@@ -121,30 +121,30 @@ static void open_asker(const char *endpoint)
 static void test_replay_answers_with_what_came_after(void **state)
 {
     (void)state;
-    open_asker(TCP);
+    open_client(TCP);
     emit("a");
     emit("b");
     emit("a");
     emit(NULL);
     emit("a");
     flush();
-    raw_asker_ask(&asker, "a", 1, 0);
-    raw_asker_expect_event(&asker, "a/t", 3);
-    assert_int_equal(asker.body.prev, 1);
-    raw_asker_expect_event(&asker, "a/t", 5);
-    raw_asker_expect_end(&asker, "a/$end", 1, 5, true);
-    assert_memory_equal(asker.end.origin, talus_broadcaster_origin(bus), asker.end.origin_size);
-    raw_asker_ask(&asker, "", 0, 0);
-    raw_asker_expect_event(&asker, "/t", 4);
-    raw_asker_expect_end(&asker, "/$end", 1, 4, true);
-    raw_asker_ask(&asker, "*", 2, 0);
+    raw_replay_client_ask(&client, "a", 1, 0);
+    raw_replay_client_expect_event(&client, "a/t", 3);
+    assert_int_equal(client.body.prev, 1);
+    raw_replay_client_expect_event(&client, "a/t", 5);
+    raw_replay_client_expect_end(&client, "a/$end", 1, 5, true);
+    assert_memory_equal(client.end.origin, talus_broadcaster_origin(bus), client.end.origin_size);
+    raw_replay_client_ask(&client, "", 0, 0);
+    raw_replay_client_expect_event(&client, "/t", 4);
+    raw_replay_client_expect_end(&client, "/$end", 1, 4, true);
+    raw_replay_client_ask(&client, "*", 2, 0);
     for (uint64_t seq = 3; seq <= 5; seq++)
-        raw_asker_expect_event(&asker, NULL, seq);
-    raw_asker_expect_end(&asker, "*/$end", 3, 5, true);
-    raw_asker_ask(&asker, "a", 5, 0); // nothing newer than what one has
-    raw_asker_expect_end(&asker, "a/$end", 1, 5, true);
-    raw_asker_ask(&asker, "never", 0, 0);
-    raw_asker_expect_end(&asker, "never/$end", 1, 0, true);
+        raw_replay_client_expect_event(&client, NULL, seq);
+    raw_replay_client_expect_end(&client, "*/$end", 3, 5, true);
+    raw_replay_client_ask(&client, "a", 5, 0); // nothing newer than what one has
+    raw_replay_client_expect_end(&client, "a/$end", 1, 5, true);
+    raw_replay_client_ask(&client, "never", 0, 0);
+    raw_replay_client_expect_end(&client, "never/$end", 1, 0, true);
     assert_int_equal(stats().replay_requests, 5);
     assert_int_equal(stats().replay_events, 6);
     assert_int_equal(stats().history_events, 5);
@@ -153,37 +153,37 @@ static void test_replay_answers_with_what_came_after(void **state)
 static void test_replay_stops_at_max(void **state)
 {
     (void)state;
-    open_asker(TCP);
+    open_client(TCP);
     emit_many("a", 10);
-    raw_asker_ask(&asker, "a", 2, 3);
+    raw_replay_client_ask(&client, "a", 2, 3);
     for (uint64_t seq = 3; seq <= 5; seq++)
-        raw_asker_expect_event(&asker, NULL, seq);
-    raw_asker_expect_end(&asker, "a/$end", 1, 10, true);
-    raw_asker_ask(&asker, "*", 9, 3);
-    raw_asker_expect_event(&asker, NULL, 10);
-    raw_asker_expect_end(&asker, "*/$end", 10, 10, true);
+        raw_replay_client_expect_event(&client, NULL, seq);
+    raw_replay_client_expect_end(&client, "a/$end", 1, 10, true);
+    raw_replay_client_ask(&client, "*", 9, 3);
+    raw_replay_client_expect_event(&client, NULL, 10);
+    raw_replay_client_expect_end(&client, "*/$end", 10, 10, true);
 }
 
 static void test_replay_says_when_history_reaches_no_further(void **state)
 {
     (void)state;
     options.history_events = 3;
-    open_asker(TCP);
+    open_client(TCP);
     emit("b");
     emit_many("a", 10); // 9, 10, 11 are kept
-    raw_asker_ask(&asker, "a", 4, 0);
+    raw_replay_client_ask(&client, "a", 4, 0);
     for (uint64_t seq = 9; seq <= 11; seq++)
-        raw_asker_expect_event(&asker, NULL, seq);
-    raw_asker_expect_end(&asker, "a/$end", 9, 11, false);
-    raw_asker_ask(&asker, "a", 8, 0);
+        raw_replay_client_expect_event(&client, NULL, seq);
+    raw_replay_client_expect_end(&client, "a/$end", 9, 11, false);
+    raw_replay_client_ask(&client, "a", 8, 0);
     for (uint64_t seq = 9; seq <= 11; seq++)
-        raw_asker_expect_event(&asker, NULL, seq);
-    raw_asker_expect_end(&asker, "a/$end", 9, 11, true);
-    raw_asker_ask(&asker, "*", 0, 0);
-    raw_asker_expect_event(&asker, NULL, 1);
+        raw_replay_client_expect_event(&client, NULL, seq);
+    raw_replay_client_expect_end(&client, "a/$end", 9, 11, true);
+    raw_replay_client_ask(&client, "*", 0, 0);
+    raw_replay_client_expect_event(&client, NULL, 1);
     for (uint64_t seq = 9; seq <= 11; seq++)
-        raw_asker_expect_event(&asker, NULL, seq);
-    raw_asker_expect_end(&asker, "*/$end", 9, 11, false);
+        raw_replay_client_expect_event(&client, NULL, seq);
+    raw_replay_client_expect_end(&client, "*/$end", 9, 11, false);
 }
 
 // However long a session has been quiet, whoever has its last event missed nothing.
@@ -191,34 +191,34 @@ static void test_replay_knows_that_nothing_newer_is_there(void **state)
 {
     (void)state;
     options.history_age_ms = 1;
-    open_asker(TCP);
+    open_client(TCP);
     emit_many("a", 2);
     emit_many("b", 1);
     while (stats().history_events > 0)
-        raw_asker_receive(&asker, 1); // until the bus thread has let go of them
-    raw_asker_ask(&asker, "a", 2, 0);
-    raw_asker_expect_end(&asker, "a/$end", 3, 2, true);
-    raw_asker_ask(&asker, "a", 1, 0);
-    raw_asker_expect_end(&asker, "a/$end", 3, 2, false);
-    raw_asker_ask(&asker, "*", 3, 0);
-    raw_asker_expect_end(&asker, "*/$end", 4, 3, true);
-    raw_asker_ask(&asker, "*", 2, 0);
-    raw_asker_expect_end(&asker, "*/$end", 4, 3, false);
+        raw_replay_client_receive(&client, 1); // until the bus thread has let go of them
+    raw_replay_client_ask(&client, "a", 2, 0);
+    raw_replay_client_expect_end(&client, "a/$end", 3, 2, true);
+    raw_replay_client_ask(&client, "a", 1, 0);
+    raw_replay_client_expect_end(&client, "a/$end", 3, 2, false);
+    raw_replay_client_ask(&client, "*", 3, 0);
+    raw_replay_client_expect_end(&client, "*/$end", 4, 3, true);
+    raw_replay_client_ask(&client, "*", 2, 0);
+    raw_replay_client_expect_end(&client, "*/$end", 4, 3, false);
 }
 
 static void test_replay_of_a_session_that_was_forgotten(void **state)
 {
     (void)state;
     options.max_sessions = 1;
-    open_asker(TCP);
+    open_client(TCP);
     emit("a");
     emit("b");
     emit("c");
     flush();
-    raw_asker_ask(&asker, "b", 2, 0); // the one forgotten last: exact
-    raw_asker_expect_end(&asker, "b/$end", 3, 2, true);
-    raw_asker_ask(&asker, "a", 1, 0); // it cannot be known any more, and is said
-    raw_asker_expect_end(&asker, "a/$end", 3, 2, false);
+    raw_replay_client_ask(&client, "b", 2, 0); // the one forgotten last: exact
+    raw_replay_client_expect_end(&client, "b/$end", 3, 2, true);
+    raw_replay_client_ask(&client, "a", 1, 0); // it cannot be known any more, and is said
+    raw_replay_client_expect_end(&client, "a/$end", 3, 2, false);
 }
 
 static void test_replay_gives_heads(void **state)
@@ -226,22 +226,22 @@ static void test_replay_gives_heads(void **state)
     (void)state;
     static const char *const names[] = {"a", "never", "", "*", "b"};
 
-    open_asker(TCP);
+    open_client(TCP);
     emit("a");
     emit("b");
     emit(NULL);
     flush();
-    raw_asker_ask_heads(&asker, names, 5);
-    raw_asker_expect_head(&asker, "a/$head", 1);
-    assert_true(asker.head.replay_size > 0);
-    raw_asker_expect_head(&asker, "never/$head", 0);
-    raw_asker_expect_head(&asker, "/$head", 3);
-    raw_asker_expect_head(&asker, "*/$head", 3);
-    raw_asker_expect_head(&asker, "b/$head", 2);
-    raw_asker_ask_heads(&asker, names, 0);
-    raw_asker_ask(&asker, "b", 0, 0);
-    raw_asker_expect_event(&asker, "b/t", 2);
-    raw_asker_expect_end(&asker, "b/$end", 1, 2, true);
+    raw_replay_client_ask_heads(&client, names, 5);
+    raw_replay_client_expect_head(&client, "a/$head", 1);
+    assert_true(client.head.replay_size > 0);
+    raw_replay_client_expect_head(&client, "never/$head", 0);
+    raw_replay_client_expect_head(&client, "/$head", 3);
+    raw_replay_client_expect_head(&client, "*/$head", 3);
+    raw_replay_client_expect_head(&client, "b/$head", 2);
+    raw_replay_client_ask_heads(&client, names, 0);
+    raw_replay_client_ask(&client, "b", 0, 0);
+    raw_replay_client_expect_event(&client, "b/t", 2);
+    raw_replay_client_expect_end(&client, "b/$end", 1, 2, true);
 }
 
 static void test_replay_answers_nothing_to_bad_requests(void **state)
@@ -263,56 +263,56 @@ static void test_replay_answers_nothing_to_bad_requests(void **state)
     };
     const size_t count = sizeof bad / sizeof bad[0];
 
-    open_asker(TCP);
+    open_client(TCP);
     for (size_t i = 0; i < count; i++)
-        raw_asker_send(&asker, bad[i], strlen(bad[i]));
-    assert_int_equal(zmq_send(asker.socket, "two", 3, ZMQ_SNDMORE), 3);
-    raw_asker_send(&asker, "frames", 6);
-    raw_asker_ask(&asker, "x", 0, 0);
-    raw_asker_expect_end(&asker, "x/$end", 1, 0, true); // the first answer that comes
+        raw_replay_client_send(&client, bad[i], strlen(bad[i]));
+    assert_int_equal(zmq_send(client.socket, "two", 3, ZMQ_SNDMORE), 3);
+    raw_replay_client_send(&client, "frames", 6);
+    raw_replay_client_ask(&client, "x", 0, 0);
+    raw_replay_client_expect_end(&client, "x/$end", 1, 0, true); // the first answer that comes
     assert_int_equal(stats().replay_requests, count + 2);
     assert_int_equal(stats().replay_refused, count + 1);
 }
 
 // ---- Bounds
 
-// Reads what an asker gets until its answer ends. Returns the events.
-static int read_to_end(struct raw_asker *from)
+// Reads what a client gets until its answer ends. Returns the events.
+static int read_to_end(struct raw_replay_client *from)
 {
     int events = 0;
 
     for (;;) {
-        assert_true(raw_asker_receive(from, RAW_DEADLINE_MS));
+        assert_true(raw_replay_client_receive(from, RAW_DEADLINE_MS));
         if (strstr(from->topic, "/$end"))
             return events;
         events++;
     }
 }
 
-static void test_replay_one_asker_does_not_starve_the_others(void **state)
+static void test_replay_one_client_does_not_starve_the_others(void **state)
 {
     (void)state;
     char replay[TALUS__REPLAY_MAX + 1];
     enum { LOAD = 30, EVENTS = 1000 };
 
-    open_asker(TCP);
+    open_client(TCP);
     find_replay(replay, NULL);
-    raw_asker_open(&other, replay, NULL, 1000);
+    raw_replay_client_open(&other, replay, NULL, 1000);
     emit_many("a", EVENTS);
     emit_many("b", 1);
     for (int i = 0; i < LOAD; i++)
-        raw_asker_ask(&asker, "a", 0, 0);
-    assert_true(raw_asker_receive(&asker, RAW_DEADLINE_MS)); // it is being answered
-    raw_asker_ask(&other, "b", 0, 0);
-    raw_asker_expect_event(&other, "b/t", EVENTS + 1);
-    raw_asker_expect_end(&other, "b/$end", 1, EVENTS + 1, true);
+        raw_replay_client_ask(&client, "a", 0, 0);
+    assert_true(raw_replay_client_receive(&client, RAW_DEADLINE_MS)); // it is being answered
+    raw_replay_client_ask(&other, "b", 0, 0);
+    raw_replay_client_expect_event(&other, "b/t", EVENTS + 1);
+    raw_replay_client_expect_end(&other, "b/$end", 1, EVENTS + 1, true);
     assert_true(stats().replay_events < LOAD * EVENTS); // long before the other one had all
     emit_many("c", 1);                                  // nor are emitters held up
     for (int i = 0; i < LOAD; i++)
-        assert_int_equal(read_to_end(&asker), EVENTS - (i == 0));
+        assert_int_equal(read_to_end(&client), EVENTS - (i == 0));
 }
 
-static void test_replay_drops_an_asker_that_does_not_read(void **state)
+static void test_replay_drops_a_client_that_does_not_read(void **state)
 {
     (void)state;
     char replay[TALUS__REPLAY_MAX + 1];
@@ -323,30 +323,30 @@ static void test_replay_drops_an_asker_that_does_not_read(void **state)
     options.history_session_bytes = 64u << 20;
     broadcast(TCP);
     find_replay(replay, NULL);
-    raw_asker_open(&asker, replay, NULL, 5);
-    raw_asker_open(&other, replay, NULL, 5);
+    raw_replay_client_open(&client, replay, NULL, 5);
+    raw_replay_client_open(&other, replay, NULL, 5);
     for (int i = 0; i < EVENTS; i++)
         emit_sized("a", 100000); // more than what sockets hold
     flush();
-    raw_asker_ask(&asker, "a", 0, 0);
+    raw_replay_client_ask(&client, "a", 0, 0);
     while (stats().replay_stalled == 0) {
-        raw_asker_ask(&other, "b", 0, 0); // the others are answered meanwhile
+        raw_replay_client_ask(&other, "b", 0, 0); // the others are answered meanwhile
         assert_int_equal(read_to_end(&other), 0);
     }
     assert_true(stats().replay_events < EVENTS);
     // It may ask anew, and finds the answer behind what was on its way.
-    raw_asker_ask(&asker, "a", EVENTS - 1, 0);
+    raw_replay_client_ask(&client, "a", EVENTS - 1, 0);
     const struct talus__limits limits = {.max_body = 1000000, .max_depth = 4, .max_bin = 4};
     do {
-        assert_true(raw_asker_receive(&asker, RAW_DEADLINE_MS));
-        assert_int_equal(talus__body_decode(asker.frame, asker.frame_size, &limits, &asker.body),
+        assert_true(raw_replay_client_receive(&client, RAW_DEADLINE_MS));
+        assert_int_equal(talus__body_decode(client.frame, client.frame_size, &limits, &client.body),
                          0);
-    } while (asker.body.seq < EVENTS);
-    raw_asker_expect_end(&asker, "a/$end", 1, EVENTS, true);
+    } while (client.body.seq < EVENTS);
+    raw_replay_client_expect_end(&client, "a/$end", 1, EVENTS, true);
 }
 
-// A slow asker reads on after its queue was full: nothing is missing.
-static void test_replay_waits_for_a_slow_asker(void **state)
+// A slow client reads on after its queue was full: nothing is missing.
+static void test_replay_waits_for_a_slow_client(void **state)
 {
     (void)state;
     char replay[TALUS__REPLAY_MAX + 1];
@@ -356,14 +356,14 @@ static void test_replay_waits_for_a_slow_asker(void **state)
     options.history_session_bytes = 64u << 20;
     broadcast(TCP);
     find_replay(replay, NULL);
-    raw_asker_open(&asker, replay, NULL, 2);
+    raw_replay_client_open(&client, replay, NULL, 2);
     for (int i = 0; i < EVENTS; i++)
         emit_sized("a", 100000);
     flush();
-    raw_asker_ask(&asker, "a", 0, 0);
+    raw_replay_client_ask(&client, "a", 0, 0);
     for (uint64_t seq = 1; seq <= EVENTS; seq++)
-        raw_asker_expect_event(&asker, NULL, seq);
-    raw_asker_expect_end(&asker, "a/$end", 1, EVENTS, true);
+        raw_replay_client_expect_event(&client, NULL, seq);
+    raw_replay_client_expect_end(&client, "a/$end", 1, EVENTS, true);
 }
 
 // History moves on under an answer: what is gone is told, the rest comes in order.
@@ -379,30 +379,30 @@ static void test_replay_tells_of_events_that_go_meanwhile(void **state)
     options.history_session_bytes = 64u << 20;
     broadcast(TCP);
     find_replay(replay, NULL);
-    raw_asker_open(&asker, replay, NULL, 2);
+    raw_replay_client_open(&client, replay, NULL, 2);
     for (int i = 0; i < EVENTS; i++)
         emit_sized("a", 100000);
     flush();
-    raw_asker_ask(&asker, "a", 0, 0);
-    raw_asker_expect_event(&asker, NULL, 1);
+    raw_replay_client_ask(&client, "a", 0, 0);
+    raw_replay_client_expect_event(&client, NULL, 1);
     emit_many("a", EVENTS); // all of the first ones are gone now
     for (;;) {
-        assert_true(raw_asker_receive(&asker, RAW_DEADLINE_MS));
-        if (strstr(asker.topic, "$end"))
+        assert_true(raw_replay_client_receive(&client, RAW_DEADLINE_MS));
+        if (strstr(client.topic, "$end"))
             break;
         const struct talus__limits limits = {.max_body = 1000000, .max_depth = 4, .max_bin = 4};
-        assert_int_equal(talus__body_decode(asker.frame, asker.frame_size, &limits, &asker.body),
+        assert_int_equal(talus__body_decode(client.frame, client.frame_size, &limits, &client.body),
                          0);
-        assert_true(asker.body.seq > last);
-        last = asker.body.seq;
+        assert_true(client.body.seq > last);
+        last = client.body.seq;
     }
     assert_int_equal(last, 2 * EVENTS);
-    assert_int_equal(talus__end_decode(asker.frame, asker.frame_size, &asker.end), 0);
-    assert_false(asker.end.is_complete);
-    assert_int_equal(asker.end.first, EVENTS + 1);
+    assert_int_equal(talus__end_decode(client.frame, client.frame_size, &client.end), 0);
+    assert_false(client.end.is_complete);
+    assert_int_equal(client.end.first, EVENTS + 1);
 }
 
-static void test_replay_bounds_the_requests_of_an_asker(void **state)
+static void test_replay_bounds_the_requests_of_a_client(void **state)
 {
     (void)state;
     char replay[TALUS__REPLAY_MAX + 1];
@@ -411,18 +411,18 @@ static void test_replay_bounds_the_requests_of_an_asker(void **state)
     options.replay_high_water_mark = 1;
     broadcast(TCP);
     find_replay(replay, NULL);
-    raw_asker_open(&asker, replay, NULL, 1);
+    raw_replay_client_open(&client, replay, NULL, 1);
     for (int i = 0; i < 50; i++)
         emit_sized("a", 500000); // so that the first answers take their time
     flush();
     for (int i = 0; i < REQUESTS; i++)
-        raw_asker_ask(&asker, "a", 0, 0);
+        raw_replay_client_ask(&client, "a", 0, 0);
     while (stats().replay_requests < REQUESTS)
-        assert_true(raw_asker_receive(&asker, RAW_DEADLINE_MS));
+        assert_true(raw_replay_client_receive(&client, RAW_DEADLINE_MS));
     assert_true(stats().replay_refused > 0);
     do // those that were not refused are answered
-        assert_true(raw_asker_receive(&asker, RAW_DEADLINE_MS));
-    while (!strstr(asker.topic, "$end"));
+        assert_true(raw_replay_client_receive(&client, RAW_DEADLINE_MS));
+    while (!strstr(client.topic, "$end"));
 }
 
 // ---- Where it is
@@ -440,10 +440,10 @@ static void test_replay_in_a_bus_directory(void **state)
     snprintf(expected, sizeof expected, "ipc://%s/bus/%s.replay", root,
              talus_broadcaster_origin(bus));
     assert_string_equal(replay, expected);
-    raw_asker_open(&asker, replay, NULL, 1000);
+    raw_replay_client_open(&client, replay, NULL, 1000);
     emit_many("a", 1);
-    raw_asker_ask(&asker, "a", 0, 0);
-    raw_asker_expect_event(&asker, "a/t", 1);
+    raw_replay_client_ask(&client, "a", 0, 0);
+    raw_replay_client_expect_event(&client, "a/t", 1);
     talus_broadcaster_destroy(&bus);
     strcat(root, "/bus");
     assert_int_equal(scratch_count(root), 0);
@@ -476,10 +476,10 @@ static void test_replay_on_every_endpoint(void **state)
             snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%s", one + 8);
         else
             strcpy(endpoint, one);
-        raw_asker_open(&asker, endpoint, context, 1000);
-        raw_asker_ask(&asker, "a", 0, 0);
-        raw_asker_expect_event(&asker, "a/t", 1);
-        raw_asker_close(&asker);
+        raw_replay_client_open(&client, endpoint, context, 1000);
+        raw_replay_client_ask(&client, "a", 0, 0);
+        raw_replay_client_expect_event(&client, "a/t", 1);
+        raw_replay_client_close(&client);
         count++;
     }
     assert_int_equal(count, 3);
@@ -534,7 +534,7 @@ static void test_replay_heads_are_repeated(void **state)
 }
 
 // Whoever ends in good order names each session's last event, and says so.
-static void test_replay_ends_with_heads_and_a_farewell(void **state)
+static void test_replay_ends_with_heads_and_a_leave(void **state)
 {
     (void)state;
     broadcast(TCP);
@@ -561,16 +561,16 @@ int main(void)
         TEST(test_replay_of_a_session_that_was_forgotten),
         TEST(test_replay_gives_heads),
         TEST(test_replay_answers_nothing_to_bad_requests),
-        TEST(test_replay_one_asker_does_not_starve_the_others),
-        TEST(test_replay_drops_an_asker_that_does_not_read),
-        TEST(test_replay_waits_for_a_slow_asker),
+        TEST(test_replay_one_client_does_not_starve_the_others),
+        TEST(test_replay_drops_a_client_that_does_not_read),
+        TEST(test_replay_waits_for_a_slow_client),
         TEST(test_replay_tells_of_events_that_go_meanwhile),
-        TEST(test_replay_bounds_the_requests_of_an_asker),
+        TEST(test_replay_bounds_the_requests_of_a_client),
         TEST(test_replay_in_a_bus_directory),
         TEST(test_replay_on_every_endpoint),
         TEST(test_replay_where_it_is_configured_or_nowhere),
         TEST(test_replay_heads_are_repeated),
-        TEST(test_replay_ends_with_heads_and_a_farewell),
+        TEST(test_replay_ends_with_heads_and_a_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

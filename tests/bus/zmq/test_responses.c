@@ -16,8 +16,8 @@
 #include "bus/src/codec/body.h"
 #include "bus/src/codec/request.h"
 #include "tests/bus/support/expect.h"
-#include "tests/bus/support/heal_fixture.h"
 #include "tests/bus/support/raw_publisher.h"
+#include "tests/bus/support/repair_fixture.h"
 #include "tests/bus/support/replay_socket.h"
 
 #define ORIGIN "origin01" // of the publisher
@@ -27,8 +27,8 @@ static struct replay_socket replay;
 
 static int set_up(void **state)
 {
-    int error = heal_set_up(state);
-    struct heal_fixture *fixture = *state;
+    int error = repair_set_up(state);
+    struct repair_fixture *fixture = *state;
 
     fixture->options.repair_timeout_ms = EXPECT_DEADLINE_MS; // the nonsense comes sooner
     replay_open(&replay);
@@ -37,7 +37,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    int error = heal_tear_down(state);
+    int error = repair_tear_down(state);
 
     raw_publisher_close(&raw);
     replay_close(&replay);
@@ -112,7 +112,7 @@ static void test_responses_that_make_no_sense_are_requested_again(void **state)
     static void (*const nonsense[])(void) = {other_publisher,          other_session,
                                              end_without_body,         end_of_another_session,
                                              end_of_another_publisher, mark_instead};
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     size_t count = sizeof nonsense / sizeof nonsense[0];
 
     miss_events(fixture, &raw, replay.endpoint);
@@ -121,16 +121,16 @@ static void test_responses_that_make_no_sense_are_requested_again(void **state)
         nonsense[i]();
     }
     assert_int_equal(replay_expect_request(&replay, fixture->subscriber), 5);
-    assert_int_equal(heal_stats_of(fixture).malformed, count);
+    assert_int_equal(repair_stats_of(fixture).malformed, count);
     replay_answer(&replay, ORIGIN, 6, 9);
-    heal_expect_seqs(fixture->subscriber, 6, 9);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    repair_expect_seqs(fixture->subscriber, 6, 9);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
 // What is none of the bus's is passed over; the response goes on.
 static void test_responses_pass_over_what_is_of_no_kind(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
     miss_events(fixture, &raw, replay.endpoint);
     assert_int_equal(replay_expect_request(&replay, fixture->subscriber), 5);
@@ -144,19 +144,19 @@ static void test_responses_pass_over_what_is_of_no_kind(void **state)
     for (int i = 0; i < 3; i++)
         zmq_send(replay.router, "three", 5, i < 2 ? ZMQ_SNDMORE : 0);
     replay_answer(&replay, ORIGIN, 6, 9);
-    heal_expect_seqs(fixture->subscriber, 6, 9);
-    assert_int_equal(heal_stats_of(fixture).malformed, 4);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    repair_expect_seqs(fixture->subscriber, 6, 9);
+    assert_int_equal(repair_stats_of(fixture).malformed, 4);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
 static void test_responses_that_nobody_requested_are_dropped(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
     miss_events(fixture, &raw, replay.endpoint);
     assert_int_equal(replay_expect_request(&replay, fixture->subscriber), 5);
     replay_answer(&replay, ORIGIN, 6, 9);
-    heal_expect_seqs(fixture->subscriber, 6, 9);
+    repair_expect_seqs(fixture->subscriber, 6, 9);
     send_event_of("s/t", ORIGIN);
     send_end_of("s/$end", ORIGIN);
     send_mark("s/$head", 9);
@@ -164,14 +164,14 @@ static void test_responses_that_nobody_requested_are_dropped(void **state)
     raw_publish(&raw, "s/t", 11, 10); // it can be asked as before
     assert_int_equal(replay_expect_request(&replay, fixture->subscriber), 9);
     replay_answer(&replay, ORIGIN, 10, 11);
-    heal_expect_seqs(fixture->subscriber, 10, 11);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    repair_expect_seqs(fixture->subscriber, 10, 11);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
 // ---- Marks
 
 // Waits for a request for marks, while the subscriber delivers nothing.
-static void expect_mark_request(struct heal_fixture *fixture)
+static void expect_mark_request(struct repair_fixture *fixture)
 {
     const talus_delivery_t *delivery;
     struct talus__request request;
@@ -196,7 +196,7 @@ static void expect_mark_request(struct heal_fixture *fixture)
 
 static void test_responses_of_marks_that_make_no_sense_are_requested_again(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
     fixture->options.live_timeout_ms = EXPECT_DEADLINE_MS / 10;
     join_raw(fixture, &raw, replay.endpoint);
@@ -220,19 +220,19 @@ static void test_responses_of_marks_that_make_no_sense_are_requested_again(void 
 
 static void test_responses_cannot_come_of_one_that_offers_none_after_all(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
     join_raw(fixture, &raw, replay.endpoint);
     publish_head(&raw, "s/$head", 5, "");
     raw_publish(&raw, "s/t", 8, 7);
     expect_gap(fixture->subscriber, "s", ORIGIN ".5", ORIGIN ".8", TALUS_GAP_HISTORY);
-    heal_expect_seqs(fixture->subscriber, 8, 8);
-    assert_int_equal(heal_stats_of(fixture).replay_requests, 0);
+    repair_expect_seqs(fixture->subscriber, 8, 8);
+    assert_int_equal(repair_stats_of(fixture).replay_requests, 0);
 }
 
 static void test_responses_come_from_where_the_newest_mark_says(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
     join_raw(fixture, &raw, "tcp://127.0.0.1:1");
     publish_head(&raw, "s/$head", 5, replay.endpoint);
@@ -240,18 +240,18 @@ static void test_responses_come_from_where_the_newest_mark_says(void **state)
     raw_publish(&raw, "s/t", 8, 7);
     assert_int_equal(replay_expect_request(&replay, fixture->subscriber), 5);
     replay_answer(&replay, ORIGIN, 6, 8);
-    heal_expect_seqs(fixture->subscriber, 6, 8);
+    repair_expect_seqs(fixture->subscriber, 6, 8);
 }
 
 static void test_responses_cannot_come_from_an_impossible_endpoint(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
     fixture->options.repair_timeout_ms = 200;
     miss_events(fixture, &raw, "tcp://no host:5");
     expect_gap(fixture->subscriber, "s", ORIGIN ".5", ORIGIN ".8", TALUS_GAP_ORIGIN_LOST);
-    heal_expect_seqs(fixture->subscriber, 8, 9);
-    assert_int_equal(heal_stats_of(fixture).replay_requests, 0);
+    repair_expect_seqs(fixture->subscriber, 8, 9);
+    assert_int_equal(repair_stats_of(fixture).replay_requests, 0);
 }
 
 int main(void)

@@ -22,11 +22,11 @@
 #include "bus/src/zmq/connection_times.h"
 #include "bus/src/zmq/context.h"
 #include "tests/bus/support/expect.h"
-#include "tests/bus/support/heal_fixture.h"
 #include "tests/bus/support/raw_publisher.h"
+#include "tests/bus/support/repair_fixture.h"
 #include "tests/bus/support/zmtp.h"
 
-#define TEST(name)   cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
+#define TEST(name)   cmocka_unit_test_setup_teardown(name, repair_set_up, repair_tear_down)
 #define BOUND        50 // messages
 #define FLOOD        5000
 #define HEARTBEATS   4 // for which the subscriber stands still after the death
@@ -38,11 +38,11 @@
 
 // Looks at the statistics until the subscriber, which nobody calls meanwhile, has dropped that
 // many.
-static void wait_until_dropped(struct heal_fixture *fixture, uint64_t count)
+static void wait_until_dropped(struct repair_fixture *fixture, uint64_t count)
 {
     long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
-    while (heal_stats_of(fixture).receive_dropped < count) {
+    while (repair_stats_of(fixture).receive_dropped < count) {
         assert_true(tl_monotonic_ms() < deadline);
         pass_ms(1);
     }
@@ -55,11 +55,11 @@ static void stand_still(void)
     pass_ms(HEARTBEATS * HEARTBEAT_MS);
 }
 
-static talus_subscriber_t *subscribe_bounded(struct heal_fixture *fixture, const char *endpoint)
+static talus_subscriber_t *subscribe_bounded(struct repair_fixture *fixture, const char *endpoint)
 {
     fixture->options.receive_high_water_mark = BOUND;
     fixture->options.heartbeat_ms = HEARTBEAT_MS;
-    return heal_subscribe(fixture, endpoint);
+    return repair_subscribe(fixture, endpoint);
 }
 
 // The child: floods session "s" when it is told to, and waits.
@@ -81,7 +81,7 @@ static int flood(const char *endpoint)
     return 0;
 }
 
-static void start_flood(struct heal_fixture *fixture, talus_subscriber_t *subscriber)
+static void start_flood(struct repair_fixture *fixture, talus_subscriber_t *subscriber)
 {
     pump_until(subscriber, origins_are, 1);
     join_live(subscriber, "s");
@@ -92,7 +92,7 @@ static void start_flood(struct heal_fixture *fixture, talus_subscriber_t *subscr
 
 static void test_stopped_input_and_a_killed_broadcaster(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     talus_subscriber_t *subscriber = subscribe_bounded(fixture, fixture->bus);
 
     child_start(&fixture->child, "flood", fixture->bus);
@@ -100,7 +100,7 @@ static void test_stopped_input_and_a_killed_broadcaster(void **state)
     start_flood(fixture, subscriber);
     child_kill(&fixture->child);
     stand_still();
-    heal_expect_seqs(subscriber, 1, BOUND); // in order, and then what was lost is told
+    repair_expect_seqs(subscriber, 1, BOUND); // in order, and then what was lost is told
     const talus_delivery_t *delivery;
     do {
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
@@ -109,36 +109,36 @@ static void test_stopped_input_and_a_killed_broadcaster(void **state)
 
 static void test_stopped_input_and_a_cut_connection(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     char endpoint[64];
 
     fixture->options.receive_high_water_mark = BOUND;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, TCP);
-    tcp_proxy_start(&fixture->proxy, heal_port_of(talus_broadcaster_endpoint(broadcaster)));
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, TCP);
+    tcp_proxy_start(&fixture->proxy, repair_port_of(talus_broadcaster_endpoint(broadcaster)));
     snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%d", fixture->proxy.port);
     talus_subscriber_t *subscriber = subscribe_bounded(fixture, endpoint);
     pump_until(subscriber, origins_are, 1);
     join_live(subscriber, "s");
     for (int i = 0; i < 900; i++)
-        heal_emit(broadcaster, "s");
+        repair_emit(broadcaster, "s");
     wait_until_dropped(fixture, 1);
     tcp_proxy_cut(&fixture->proxy, true);
     stand_still();
-    heal_expect_seqs(subscriber, 1, 900);
-    assert_true(heal_stats_of(fixture).repaired > 0);
+    repair_expect_seqs(subscriber, 1, 900);
+    assert_true(repair_stats_of(fixture).repaired > 0);
 }
 
 // ---- A publisher that speaks ZMTP by hand
 
 static void test_stopped_input_and_a_ping(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     static const unsigned char message[] = {1, 3, 's', '/', 'a', 0, 1, 0xc0};
     talus_subscriber_t *subscriber = subscribe_bounded(fixture, "@" TCP);
 
     assert_int_equal(talus_subscriber_join(subscriber, "s"), 0);
     expect_live(subscriber, "s", true);
-    int fd = zmtp_connect(heal_port_of(talus_subscriber_endpoint(subscriber)), "PUB");
+    int fd = zmtp_connect(repair_port_of(talus_subscriber_endpoint(subscriber)), "PUB");
     for (int i = 0; i < FLOOD; i++)
         zmtp_send(fd, message, sizeof message);
     zmtp_ping(fd);
@@ -146,7 +146,7 @@ static void test_stopped_input_and_a_ping(void **state)
     wait_until_dropped(fixture, 1);
     const talus_delivery_t *delivery;
     assert_int_equal(talus_subscriber_receive(subscriber, HEARTBEAT_MS, &delivery), TALUS_ETIMEOUT);
-    assert_in_range(heal_stats_of(fixture).malformed, BOUND, FLOOD);
+    assert_in_range(repair_stats_of(fixture).malformed, BOUND, FLOOD);
 }
 
 // ---- Broadcasters that stand still
@@ -167,18 +167,18 @@ static void note_silence(talus_log_level_t level, const char *line, void *arg)
 // Joins do not wait for it. Each is live without it, and says so.
 static void test_a_stopped_broadcaster_is_noticed(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     const talus_delivery_t *delivery;
 
     fixture->options.origin_timeout_ms = EXPECT_DEADLINE_MS;
     fixture->options.live_timeout_ms = 20000;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     child_start(&fixture->child, "flood", fixture->bus);
     child_wait_said(&fixture->child);
     pump_until(subscriber, origins_are, 1);
     join_live(subscriber, "s");
     child_tell(&fixture->child);
-    heal_expect_seqs(subscriber, 1, FLOOD);
+    repair_expect_seqs(subscriber, 1, FLOOD);
     child_wait_said(&fixture->child);
     silent_ms = 0;
     talus_set_log(TALUS_LOG_INFO, note_silence, NULL);
@@ -225,9 +225,9 @@ static int read_in_rounds(const char *endpoint)
     }
 }
 
-static talus_broadcaster_t *start_reader(struct heal_fixture *fixture)
+static talus_broadcaster_t *start_reader(struct repair_fixture *fixture)
 {
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, TCP);
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, TCP);
 
     child_start(&fixture->child, "read", talus_broadcaster_endpoint(broadcaster));
     child_wait_said(&fixture->child); // its LIVE
@@ -237,10 +237,10 @@ static talus_broadcaster_t *start_reader(struct heal_fixture *fixture)
 }
 
 // Emits a round, which is more than the kernel holds for the connection, while it stands still.
-static void stop_reader(struct heal_fixture *fixture, talus_broadcaster_t *broadcaster, int ms)
+static void stop_reader(struct repair_fixture *fixture, talus_broadcaster_t *broadcaster, int ms)
 {
     assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
-    heal_flood(broadcaster, "s", ROUND);
+    repair_flood(broadcaster, "s", ROUND);
     pass_ms(ms);
     assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
 }
@@ -249,7 +249,7 @@ static void stop_reader(struct heal_fixture *fixture, talus_broadcaster_t *broad
 // waits for it always. If the connection were cut, the history could not make good for it.
 static void test_a_slow_reader_is_not_cut(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
     fixture->publishing.history_session_bytes = 1; // an event
     talus_broadcaster_t *broadcaster = start_reader(fixture);
@@ -263,7 +263,7 @@ static void test_a_slow_reader_is_not_cut(void **state)
 // 5.11 only if its host is gone). What it has not got is asked for when it goes on.
 static void test_a_stopped_reader_gets_everything(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
     fixture->publishing.history_session_bytes = 256u << 20;
     fixture->publishing.history_bytes = 256u << 20;
@@ -294,13 +294,13 @@ static int stop_behind(const char *endpoint)
 // What it had emitted and not sent is missing as long as it stands still, and told.
 static void test_a_stopped_broadcaster_in_a_bus_directory(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     const talus_delivery_t *delivery;
 
     fixture->options.origin_timeout_ms = 100;
     fixture->options.repair_timeout_ms = EXPECT_DEADLINE_MS;
     fixture->options.live_timeout_ms = 10 * EXPECT_DEADLINE_MS; // no join may wait for so long
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     child_start(&fixture->child, "stop", fixture->bus);
     child_wait_said(&fixture->child);
     pump_until(subscriber, origins_are, 1);
@@ -322,7 +322,7 @@ static void test_a_stopped_broadcaster_in_a_bus_directory(void **state)
 // plain publisher for all that, of which nobody knows what was before.
 static void test_stopped_input_drops_a_head(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct raw_publisher raw;
     enum { MARKERS = BOUND / 4 + 1, DROPPED = BOUND + 2 };
     const talus_delivery_t *delivery;
@@ -347,7 +347,7 @@ static void test_stopped_input_drops_a_head(void **state)
     raw_publish_head(&raw, "s/$head", 0);
     raw_publish(&raw, "s/t", 1, 0);
     wait_until_dropped(fixture, DROPPED);
-    heal_expect_seqs(subscriber, 1, BOUND);
+    repair_expect_seqs(subscriber, 1, BOUND);
     raw_publish(&raw, "s/t", 2, 1);
     assert_int_equal(talus_subscriber_receive(subscriber, 200, &delivery), TALUS_ETIMEOUT);
     raw_publish_head(&raw, "s/$head", 2); // it comes again, as beats do

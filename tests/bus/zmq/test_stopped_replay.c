@@ -19,7 +19,7 @@
 #include <talus.h>
 
 #include "bus/src/zmq/context.h"
-#include "tests/bus/support/raw_asker.h"
+#include "tests/bus/support/raw_replay_client.h"
 #include "tests/bus/support/raw_subscriber.h"
 #include "tests/bus/support/stalled_log.h"
 #include "tests/bus/support/zmtp.h"
@@ -65,7 +65,7 @@ static void test_a_flood_and_a_ping_at_a_stopped_bus_thread(void **state)
     static const unsigned char request[] = {0, 3, 'b', 'a', 'd'};
     talus_broadcaster_t *broadcaster;
     char replay[TALUS__REPLAY_MAX + 1];
-    struct raw_asker asker = {0};
+    struct raw_replay_client client = {0};
 
     (void)state;
     stalled_log_open();
@@ -82,11 +82,11 @@ static void test_a_flood_and_a_ping_at_a_stopped_bus_thread(void **state)
     reset(fd);
     stalled_log_release();
     // It lives, has read what came of the flood, and serves others.
-    raw_asker_open(&asker, replay, NULL, 1000);
-    raw_asker_ask(&asker, "s", 0, 0);
-    raw_asker_expect_end(&asker, "s/$end", 1, 0, true);
+    raw_replay_client_open(&client, replay, NULL, 1000);
+    raw_replay_client_ask(&client, "s", 0, 0);
+    raw_replay_client_expect_end(&client, "s/$end", 1, 0, true);
     wait_requests(broadcaster, 2);
-    raw_asker_close(&asker);
+    raw_replay_client_close(&client);
     talus_broadcaster_destroy(&broadcaster);
     stalled_log_close();
 }

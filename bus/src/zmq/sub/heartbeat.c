@@ -22,7 +22,7 @@ void talus__heartbeat_init(struct talus__heartbeat *heartbeat, int every_ms)
     heartbeat->post->beat_ms = heartbeat->every_ms;
     snprintf(heartbeat->topic, sizeof heartbeat->topic, TALUS__BEATING "%s/%d",
              heartbeat->peers->id, heartbeat->every_ms);
-    snprintf(heartbeat->farewell, sizeof heartbeat->farewell, TALUS__BEATING "%s/0",
+    snprintf(heartbeat->leave, sizeof heartbeat->leave, TALUS__BEATING "%s/0",
              heartbeat->peers->id);
 }
 
@@ -37,7 +37,7 @@ static void withdraw(struct talus__heartbeat *heartbeat)
 {
     if (heartbeat->is_made)
         change(heartbeat, &heartbeat->is_made, heartbeat->topic);
-    change(heartbeat, &heartbeat->is_withdrawn, heartbeat->farewell);
+    change(heartbeat, &heartbeat->is_withdrawn, heartbeat->leave);
 }
 
 bool talus__heartbeat_send(struct talus__heartbeat *heartbeat)
@@ -82,7 +82,7 @@ void talus__heartbeat_tend(struct talus__heartbeat *heartbeat, bool is_drained)
         !talus__monitor_is_quiet(&heartbeat->peers->monitor))
         return;
     if (heartbeat->is_withdrawn)
-        change(heartbeat, &heartbeat->is_withdrawn, heartbeat->farewell);
+        change(heartbeat, &heartbeat->is_withdrawn, heartbeat->leave);
     heartbeat->unproven = 0;
     talus__guard_beat(heartbeat->post);
 }

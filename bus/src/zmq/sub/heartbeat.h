@@ -30,11 +30,11 @@ struct talus__heartbeat {
     bool has_beats;    // the beats of some publisher are expected; the owner's
     int every_ms;      // 0: never any
     bool is_made;      // the subscription `topic` stands
-    bool is_withdrawn; // the subscription `farewell` stands
+    bool is_withdrawn; // the subscription `leave` stands
     bool is_proven;    // since the last heartbeat all connections were found to be such
     unsigned unproven; // heartbeats since that was so, and all was read
     char topic[32];
-    char farewell[32];
+    char leave[32];
 };
 
 // Once the id and the endpoints are known. The borrowed members are set, the others zero.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Broadcasters that start late, share a session, say farewell, are stopped and killed.
+// Broadcasters that start late, share a session, leave, are stopped and killed.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "tests/bus/support/expect.h"
-#include "tests/bus/support/heal_fixture.h"
+#include "tests/bus/support/repair_fixture.h"
 
 #define MANY_SESSIONS 10000
 #define FLOOD         900
@@ -22,34 +22,34 @@
 
 // ---- Broadcasters come and go
 
-static void test_heal_a_broadcaster_that_starts_later(void **state)
+static void test_repair_a_broadcaster_that_starts_later(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     join_live(subscriber, "s");
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
     for (int i = 0; i < 100; i++)
-        heal_emit(broadcaster, "s"); // before it can have been met
-    heal_expect_seqs(subscriber, 1, 100);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+        repair_emit(broadcaster, "s"); // before it can have been met
+    repair_expect_seqs(subscriber, 1, 100);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
-static void test_heal_several_broadcasters_of_one_session(void **state)
+static void test_repair_several_broadcasters_of_one_session(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     enum { COUNT = 500 };
     uint64_t next[2] = {1, 1};
 
-    heal_set_tiny_queues(fixture);
+    repair_set_tiny_queues(fixture);
     fixture->publishing.send_high_water_mark = 5;
-    talus_broadcaster_t *one = heal_broadcast(fixture, 0, fixture->bus);
-    talus_broadcaster_t *other = heal_broadcast(fixture, 1, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_broadcaster_t *one = repair_broadcast(fixture, 0, fixture->bus);
+    talus_broadcaster_t *other = repair_broadcast(fixture, 1, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     join_live(subscriber, "s");
     for (int i = 0; i < COUNT; i++) {
-        heal_flood(one, "s", 1);
-        heal_flood(other, "s", 1);
+        repair_flood(one, "s", 1);
+        repair_flood(other, "s", 1);
     }
     for (int i = 0; i < 2 * COUNT; i++) {
         const talus_event_t *event = expect_event(subscriber, NULL, "s", NULL);
@@ -57,31 +57,31 @@ static void test_heal_several_broadcasters_of_one_session(void **state)
         assert_int_equal(event->seq, next[which]);
         next[which]++;
     }
-    assert_true(heal_stats_of(fixture).repaired > 0);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    assert_true(repair_stats_of(fixture).repaired > 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
-static void test_heal_a_farewell_leaves_no_gap(void **state)
+static void test_repair_a_leave_leaves_no_gap(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     const talus_delivery_t *delivery;
 
     join_live(subscriber, "s");
-    heal_emit(broadcaster, "s");
+    repair_emit(broadcaster, "s");
     talus_broadcaster_destroy(&fixture->broadcasters[0]);
-    heal_expect_seqs(subscriber, 1, 1);
+    repair_expect_seqs(subscriber, 1, 1);
     pump_until(subscriber, origins_are, 0);
     assert_int_equal(talus_subscriber_receive(subscriber, 0, &delivery), TALUS_ETIMEOUT);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
 // Its ledger says that it had sent nothing else: no session is told of anything.
-static void test_heal_tells_nothing_of_a_killed_one_that_owed_nothing(void **state)
+static void test_repair_tells_nothing_of_a_killed_one_that_owed_nothing(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     child_start(&fixture->child, "emit", fixture->bus);
     child_wait_said(&fixture->child);
@@ -89,22 +89,22 @@ static void test_heal_tells_nothing_of_a_killed_one_that_owed_nothing(void **sta
     join_live(subscriber, "s");
     join_live(subscriber, "quiet");
     child_tell(&fixture->child);
-    heal_expect_seqs(subscriber, 1, 3);
+    repair_expect_seqs(subscriber, 1, 3);
     child_kill(&fixture->child);
     pump_until(subscriber, origins_are, 0);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
     // Its successor is another origin, and begins anew.
     child_start(&fixture->child, "emit", fixture->bus);
     child_wait_said(&fixture->child);
     child_tell(&fixture->child);
-    heal_expect_seqs(subscriber, 1, 3);
+    repair_expect_seqs(subscriber, 1, 3);
 }
 
 // It is told from others when it is gone, too.
-static void test_heal_knows_a_killed_one_as_the_only_one(void **state)
+static void test_repair_knows_a_killed_one_as_the_only_one(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     const talus_delivery_t *delivery;
     char id[TALUS_ID_MAX + 1];
     uint64_t request;
@@ -119,7 +119,7 @@ static void test_heal_knows_a_killed_one_as_the_only_one(void **state)
     pump_until(subscriber, origins_are, 0);
     for (int others = 0; others < 2; others++) {
         if (others > 0) {
-            heal_emit(heal_broadcast(fixture, 0, fixture->bus), "s");
+            repair_emit(repair_broadcast(fixture, 0, fixture->bus), "s");
             expect_event(subscriber, NULL, "s", NULL);
         }
         assert_int_equal(talus_subscriber_recover(subscriber, "s", id, &request), 0);
@@ -130,10 +130,10 @@ static void test_heal_knows_a_killed_one_as_the_only_one(void **state)
 }
 
 // It never emitted: an idle gateway, say.
-static void test_heal_tells_nothing_of_a_killed_one_that_was_idle(void **state)
+static void test_repair_tells_nothing_of_a_killed_one_that_was_idle(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     join_live(subscriber, "s");
     for (int i = 0; i < 3; i++) {
@@ -144,19 +144,19 @@ static void test_heal_tells_nothing_of_a_killed_one_that_was_idle(void **state)
         child_kill(&fixture->child);
         pump_until(subscriber, origins_are, 0);
     }
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
 // One that is stopped while it sends: what the kernel still has is what comes, the rest is told, to
 // the session that it was for.
-static void test_heal_tells_what_a_killed_one_had_not_sent(void **state)
+static void test_repair_tells_what_a_killed_one_had_not_sent(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     const talus_delivery_t *delivery;
     uint64_t next = 1;
 
     fixture->options.receive_high_water_mark = 5;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     child_start(&fixture->child, "many", fixture->bus);
     child_wait_said(&fixture->child);
     pump_until(subscriber, origins_are, 1);
@@ -180,15 +180,15 @@ static void test_heal_tells_what_a_killed_one_had_not_sent(void **state)
     }
     assert_int_equal(next, MANY + 1);
     pump_until(subscriber, origins_are, 0);
-    assert_true(heal_stats_of(fixture).gaps > 0);
+    assert_true(repair_stats_of(fixture).gaps > 0);
 }
 
 // It came and went while the subscriber did nothing: no connection ever came about.
-static void test_heal_tells_of_a_broadcaster_that_nobody_met(void **state)
+static void test_repair_tells_of_a_broadcaster_that_nobody_met(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     const talus_delivery_t *delivery;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     join_live(subscriber, "s");
     child_start(&fixture->child, "emit", fixture->bus);
@@ -203,15 +203,15 @@ static void test_heal_tells_of_a_broadcaster_that_nobody_met(void **state)
     assert_string_equal(strchr(delivery->gap.after, '.'), ".0");
     assert_string_equal(strchr(delivery->gap.first, '.'), ".4");
     pump_until(subscriber, origins_are, 0);
-    assert_int_equal(heal_stats_of(fixture).gaps, 1);
+    assert_int_equal(repair_stats_of(fixture).gaps, 1);
 }
 
 // The same, but the session was joined after it had died, before the subscriber knew of it.
-static void test_heal_owes_nothing_from_before_the_join(void **state)
+static void test_repair_owes_nothing_from_before_the_join(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     const talus_delivery_t *delivery;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
 
     join_live(subscriber, "other");
     child_start(&fixture->child, "emit", fixture->bus);
@@ -221,18 +221,18 @@ static void test_heal_owes_nothing_from_before_the_join(void **state)
     child_kill(&fixture->child);
     join_live(subscriber, "s");
     assert_int_equal(talus_subscriber_receive(subscriber, DEAD_MS, &delivery), TALUS_ETIMEOUT);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
 // A queue overflowed and the broadcaster died before it could be asked.
-static void test_heal_a_killed_broadcaster_takes_its_history_along(void **state)
+static void test_repair_a_killed_broadcaster_takes_its_history_along(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     const talus_delivery_t *delivery;
     uint64_t next = 1;
 
     fixture->options.receive_high_water_mark = 5;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     child_start(&fixture->child, "flood", fixture->bus);
     child_wait_said(&fixture->child);
     pump_until(subscriber, origins_are, 1);
@@ -257,12 +257,12 @@ static void test_heal_a_killed_broadcaster_takes_its_history_along(void **state)
 }
 
 // Ten thousand sessions across a restart: all are told of it, all are live with the successor.
-static void test_heal_ten_thousand_sessions_across_a_restart(void **state)
+static void test_repair_ten_thousand_sessions_across_a_restart(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     static uint64_t got[MANY_SESSIONS];
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     const talus_delivery_t *delivery;
     char session[32];
     int lives = 0, events = 0;
@@ -278,11 +278,11 @@ static void test_heal_ten_thousand_sessions_across_a_restart(void **state)
         assert_true(delivery->live.complete);
     }
     talus_broadcaster_destroy(&fixture->broadcasters[0]);
-    broadcaster = heal_broadcast(fixture, 0, fixture->bus);
+    broadcaster = repair_broadcast(fixture, 0, fixture->bus);
     // The new one emits before any subscription can have come: all of it is owed.
     for (int i = 0; i < MANY_SESSIONS; i++) {
         snprintf(session, sizeof session, "session-%d", i);
-        heal_emit(broadcaster, session);
+        repair_emit(broadcaster, session);
     }
     while (events < MANY_SESSIONS) {
         assert_int_equal(talus_subscriber_receive(subscriber, EXPECT_DEADLINE_MS, &delivery), 0);
@@ -293,40 +293,40 @@ static void test_heal_ten_thousand_sessions_across_a_restart(void **state)
         assert_int_equal(got[number], number + 1);
         events++;
     }
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
 }
 
 // A peer that is stopped is noticed by its heartbeats, and taken up again when it goes on.
-static void test_heal_a_stopped_broadcaster(void **state)
+static void test_repair_a_stopped_broadcaster(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     char endpoint[64];
 
     fixture->options.heartbeat_ms = 100;
     fixture->options.heartbeat_timeout_ms = 300;
     fixture->options.origin_timeout_ms = 100;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, "@" TCP);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, "@" TCP);
     snprintf(endpoint, sizeof endpoint, ">%s", talus_subscriber_endpoint(subscriber));
     child_start(&fixture->child, "emit", endpoint);
     child_wait_said(&fixture->child);
     pump_until(subscriber, origins_are, 1);
     join_live(subscriber, "s");
     child_tell(&fixture->child);
-    heal_expect_seqs(subscriber, 1, 3);
+    repair_expect_seqs(subscriber, 1, 3);
     child_wait_said(&fixture->child);
     assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
     expect_gap(subscriber, "s", NULL, "", TALUS_GAP_ORIGIN_LOST);
     assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
     child_tell(&fixture->child);
-    heal_expect_seqs(subscriber, 4,
-                     4); // by the connection or, if that came too late, by the replay
+    repair_expect_seqs(subscriber, 4,
+                       4); // by the connection or, if that came too late, by the replay
 }
 
 // The same across a kill: none is told of a loss, as there was none, and all hear the successor.
-static void test_heal_ten_thousand_sessions_across_a_kill(void **state)
+static void test_repair_ten_thousand_sessions_across_a_kill(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     const talus_delivery_t *delivery;
     char session[32];
 
@@ -344,15 +344,15 @@ static void test_heal_ten_thousand_sessions_across_a_kill(void **state)
     }
     child_kill(&fixture->child);
     pump_until(subscriber, origins_are, 0);
-    talus_broadcaster_t *successor = heal_broadcast(fixture, 0, fixture->bus);
+    talus_broadcaster_t *successor = repair_broadcast(fixture, 0, fixture->bus);
     for (int i = 0; i < MANY_SESSIONS; i++) {
         snprintf(session, sizeof session, "session-%d", i);
-        heal_emit(successor, session);
+        repair_emit(successor, session);
     }
     for (int i = 0; i < MANY_SESSIONS; i++)
         expect_event(subscriber, NULL, NULL, NULL);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
-    assert_int_equal(heal_stats_of(fixture).delivered, MANY_SESSIONS);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
+    assert_int_equal(repair_stats_of(fixture).delivered, MANY_SESSIONS);
 }
 
 // ---- The child
@@ -397,21 +397,21 @@ int main(int argc, char **argv)
 {
     if (argc == 3)
         return run_child(argv[1], argv[2]);
-#define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, repair_set_up, repair_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_heal_a_broadcaster_that_starts_later),
-        TEST(test_heal_several_broadcasters_of_one_session),
-        TEST(test_heal_a_farewell_leaves_no_gap),
-        TEST(test_heal_tells_nothing_of_a_killed_one_that_owed_nothing),
-        TEST(test_heal_knows_a_killed_one_as_the_only_one),
-        TEST(test_heal_tells_nothing_of_a_killed_one_that_was_idle),
-        TEST(test_heal_tells_what_a_killed_one_had_not_sent),
-        TEST(test_heal_tells_of_a_broadcaster_that_nobody_met),
-        TEST(test_heal_owes_nothing_from_before_the_join),
-        TEST(test_heal_a_killed_broadcaster_takes_its_history_along),
-        TEST(test_heal_ten_thousand_sessions_across_a_restart),
-        TEST(test_heal_ten_thousand_sessions_across_a_kill),
-        TEST(test_heal_a_stopped_broadcaster),
+        TEST(test_repair_a_broadcaster_that_starts_later),
+        TEST(test_repair_several_broadcasters_of_one_session),
+        TEST(test_repair_a_leave_leaves_no_gap),
+        TEST(test_repair_tells_nothing_of_a_killed_one_that_owed_nothing),
+        TEST(test_repair_knows_a_killed_one_as_the_only_one),
+        TEST(test_repair_tells_nothing_of_a_killed_one_that_was_idle),
+        TEST(test_repair_tells_what_a_killed_one_had_not_sent),
+        TEST(test_repair_tells_of_a_broadcaster_that_nobody_met),
+        TEST(test_repair_owes_nothing_from_before_the_join),
+        TEST(test_repair_a_killed_broadcaster_takes_its_history_along),
+        TEST(test_repair_ten_thousand_sessions_across_a_restart),
+        TEST(test_repair_ten_thousand_sessions_across_a_kill),
+        TEST(test_repair_a_stopped_broadcaster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,30 +14,30 @@
 #include "bus/src/codec/body.h"
 #include "bus/src/codec/request.h"
 #include "tests/bus/support/expect.h"
-#include "tests/bus/support/heal_fixture.h"
 #include "tests/bus/support/raw_publisher.h"
+#include "tests/bus/support/repair_fixture.h"
 #include "tests/bus/support/replay_socket.h"
 
 // ---- Strange broadcasters
 
-static void expect_lost_then_events(struct heal_fixture *fixture)
+static void expect_lost_then_events(struct repair_fixture *fixture)
 {
     expect_gap(fixture->subscriber, "s", "origin01.5", "origin01.8", TALUS_GAP_ORIGIN_LOST);
-    heal_expect_seqs(fixture->subscriber, 8, 9);
-    assert_true(heal_stats_of(fixture).replay_timeouts > 0);
-    assert_int_equal(heal_stats_of(fixture).held, 0);
+    repair_expect_seqs(fixture->subscriber, 8, 9);
+    assert_true(repair_stats_of(fixture).replay_timeouts > 0);
+    assert_int_equal(repair_stats_of(fixture).held, 0);
 }
 
-static void test_heal_gives_up_on_one_that_does_not_answer(void **state)
+static void test_repair_gives_up_on_one_that_does_not_answer(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct raw_publisher raw;
 
     fixture->options.repair_timeout_ms = 300;
     miss_events(fixture, &raw, "tcp://127.0.0.1:1");
     expect_lost_then_events(fixture);
     raw_publish(&raw, "s/t", 10, 9);
-    heal_expect_seqs(fixture->subscriber, 10, 10);
+    repair_expect_seqs(fixture->subscriber, 10, 10);
     raw_publisher_close(&raw);
 }
 
@@ -46,9 +46,9 @@ static bool has_asked(const talus_subscriber_stats_t *stats, uint64_t value)
     return stats->replay_requests >= value;
 }
 
-static void test_heal_gives_up_on_one_that_answers_nonsense(void **state)
+static void test_repair_gives_up_on_one_that_answers_nonsense(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct raw_publisher raw;
     char endpoint[64], identity[256], request[256];
     size_t size = sizeof endpoint;
@@ -82,7 +82,7 @@ static void test_heal_gives_up_on_one_that_answers_nonsense(void **state)
         zmq_send(router, answers[i].body, answers[i].body_size, 0);
     }
     expect_lost_then_events(fixture);
-    assert_true(heal_stats_of(fixture).malformed > 0);
+    assert_true(repair_stats_of(fixture).malformed > 0);
     raw_publisher_close(&raw);
     zmq_close(router);
     zmq_ctx_term(context);
@@ -96,9 +96,9 @@ static bool has_received(const talus_subscriber_stats_t *stats, uint64_t value)
 }
 
 // Of what comes after a hole, so much is held back; what does not fit is asked for once more.
-static void test_heal_holds_back_a_bounded_number(void **state)
+static void test_repair_holds_back_a_bounded_number(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct replay_socket replay;
     struct raw_publisher raw;
     enum { HELD = 3, LAST = 40 };
@@ -110,18 +110,18 @@ static void test_heal_holds_back_a_bounded_number(void **state)
     for (uint64_t seq = 10; seq <= LAST; seq++)
         raw_publish(&raw, "s/t", seq, seq - 1);
     pump_until(fixture->subscriber, has_received, LAST - 7);
-    assert_int_equal(heal_stats_of(fixture).held, HELD);
+    assert_int_equal(repair_stats_of(fixture).held, HELD);
     assert_int_equal(replay_expect_request(&replay, fixture->subscriber), 5);
     replay_answer(&replay, raw.origin, 6, 7);
-    heal_expect_seqs(fixture->subscriber, 6, 7 + HELD);
+    repair_expect_seqs(fixture->subscriber, 6, 7 + HELD);
     uint64_t after = replay_expect_request(&replay, fixture->subscriber);
     assert_in_range(after, 7, 7 + HELD); // what was held need not be asked for
     replay_answer(&replay, raw.origin, after + 1, LAST);
-    heal_expect_seqs(fixture->subscriber, 8 + HELD, LAST);
-    assert_int_equal(heal_stats_of(fixture).held, 0);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    repair_expect_seqs(fixture->subscriber, 8 + HELD, LAST);
+    assert_int_equal(repair_stats_of(fixture).held, 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
     raw_publish(&raw, "s/t", LAST + 1, LAST);
-    heal_expect_seqs(fixture->subscriber, LAST + 1, LAST + 1);
+    repair_expect_seqs(fixture->subscriber, LAST + 1, LAST + 1);
     raw_publisher_close(&raw);
     replay_close(&replay);
 }
@@ -146,9 +146,9 @@ static void answer_everything(struct replay_socket *replay, const char *origin)
 
 // What a session misses when everything is joined is asked for again as a part of everything. The
 // answer to the session's own request comes to nobody.
-static void test_heal_everything_takes_over_from_sessions(void **state)
+static void test_repair_everything_takes_over_from_sessions(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct replay_socket replay;
     struct raw_publisher raw;
 
@@ -161,13 +161,13 @@ static void test_heal_everything_takes_over_from_sessions(void **state)
     publish_head(&raw, "*/$head", 10, replay.endpoint);
     expect_live(fixture->subscriber, "*", true);
     assert_int_equal(replay_expect_request(&replay, fixture->subscriber), 5);
-    assert_int_equal(heal_stats_of(fixture).held, 0);
+    assert_int_equal(repair_stats_of(fixture).held, 0);
     replay_answer(&replay, raw.origin, 6, 7);
     answer_everything(&replay, raw.origin);
-    heal_expect_seqs(fixture->subscriber, 6, 10);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    repair_expect_seqs(fixture->subscriber, 6, 10);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
     raw_publish(&raw, "s/t", 11, 9);
-    heal_expect_seqs(fixture->subscriber, 11, 11);
+    repair_expect_seqs(fixture->subscriber, 11, 11);
     raw_publisher_close(&raw);
     replay_close(&replay);
 }
@@ -175,9 +175,9 @@ static void test_heal_everything_takes_over_from_sessions(void **state)
 // ---- Heads that do not come
 
 // The queue that heads go through is full as well: they are asked for.
-static void test_heal_asks_for_heads(void **state)
+static void test_repair_asks_for_heads(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     enum { SESSIONS = 3000 };
     const talus_delivery_t *delivery;
     char session[32];
@@ -186,8 +186,8 @@ static void test_heal_asks_for_heads(void **state)
     fixture->publishing.send_high_water_mark = 1;
     fixture->options.receive_high_water_mark = 1;
     fixture->options.live_timeout_ms = 10000; // half of it passes before they are asked for
-    heal_broadcast(fixture, 0, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    repair_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     pump_until(subscriber, origins_are, 1);
     for (int i = 0; i < SESSIONS; i++) {
         snprintf(session, sizeof session, "session-%d", i);
@@ -199,7 +199,7 @@ static void test_heal_asks_for_heads(void **state)
         assert_true(delivery->live.complete);
         lives++;
     }
-    assert_true(heal_stats_of(fixture).replay_requests > 0);
+    assert_true(repair_stats_of(fixture).replay_requests > 0);
 }
 
 // ---- Recovery
@@ -218,11 +218,11 @@ static const talus_delivery_t *expect_recovered(talus_subscriber_t *subscriber, 
     return delivery;
 }
 
-static void test_heal_recovers_what_came_after_an_event(void **state)
+static void test_repair_recovers_what_came_after_an_event(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     const talus_delivery_t *delivery;
     const talus_emit_t event = {.session = "s", .type = "t"};
     talus_event_id_t ids[2500];
@@ -258,12 +258,12 @@ static void test_heal_recovers_what_came_after_an_event(void **state)
     assert_true(delivery->recovered.is_only_origin);
     // Live events go on beside it.
     assert_int_equal(talus_emit(broadcaster, &event, NULL), 0);
-    heal_expect_seqs(subscriber, 2501, 2501);
+    repair_expect_seqs(subscriber, 2501, 2501);
 }
 
-static void test_heal_recovers_large_histories_in_several_answers(void **state)
+static void test_repair_recovers_large_histories_in_several_answers(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     const talus_delivery_t *delivery;
     char since[TALUS_ID_MAX + 1];
     uint64_t request;
@@ -271,11 +271,11 @@ static void test_heal_recovers_large_histories_in_several_answers(void **state)
 
     fixture->publishing.history_events = 10000;
     fixture->publishing.history_session_bytes = 64u << 20;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, TCP);
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, TCP);
     talus_subscriber_t *subscriber =
-        heal_subscribe(fixture, talus_broadcaster_endpoint(broadcaster));
+        repair_subscribe(fixture, talus_broadcaster_endpoint(broadcaster));
     for (int i = 0; i < COUNT; i++)
-        heal_emit(broadcaster, "s");
+        repair_emit(broadcaster, "s");
     join_live(subscriber, "other");
     snprintf(since, sizeof since, "%s.0", talus_broadcaster_origin(broadcaster));
     assert_int_equal(talus_subscriber_recover(subscriber, "s", since, &request), 0);
@@ -287,10 +287,10 @@ static void test_heal_recovers_large_histories_in_several_answers(void **state)
     expect_recovered(subscriber, request, NULL, true);
 }
 
-static void test_heal_recovery_of_a_lost_origin(void **state)
+static void test_repair_recovery_of_a_lost_origin(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     const talus_delivery_t *delivery;
     uint64_t request;
 
@@ -314,7 +314,7 @@ static void test_heal_recovery_of_a_lost_origin(void **state)
 // What the session's own deliveries go on after is known, whether or not the broadcaster answers.
 static void test_recovery_without_an_answer_says_what_deliveries_bring(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct raw_publisher raw;
     static const struct {
         const char *session, *since, *newest, *first; // `first` NULL: complete
@@ -347,9 +347,9 @@ static void test_recovery_without_an_answer_says_what_deliveries_bring(void **st
 // A session that is not joined delivers nothing, one that is has reached its baseline.
 static void test_recovery_says_whether_deliveries_have_reached_it(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *broadcaster = heal_broadcast(fixture, 0, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     const talus_delivery_t *delivery;
     const talus_emit_t event = {.session = "s", .type = "t"};
     talus_event_id_t id;
@@ -378,10 +378,10 @@ static void emit_one(talus_broadcaster_t *broadcaster, const char *session)
 
 static void test_live_says_whether_several_have_sent(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_broadcaster_t *one = heal_broadcast(fixture, 0, fixture->bus);
-    talus_broadcaster_t *other = heal_broadcast(fixture, 1, fixture->bus);
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_broadcaster_t *one = repair_broadcast(fixture, 0, fixture->bus);
+    talus_broadcaster_t *other = repair_broadcast(fixture, 1, fixture->bus);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     static const struct {
         const char *session;
         bool is_only_origin;
@@ -403,16 +403,16 @@ static void test_live_says_whether_several_have_sent(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, repair_set_up, repair_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_heal_gives_up_on_one_that_does_not_answer),
-        TEST(test_heal_gives_up_on_one_that_answers_nonsense),
-        TEST(test_heal_holds_back_a_bounded_number),
-        TEST(test_heal_everything_takes_over_from_sessions),
-        TEST(test_heal_asks_for_heads),
-        TEST(test_heal_recovers_what_came_after_an_event),
-        TEST(test_heal_recovers_large_histories_in_several_answers),
-        TEST(test_heal_recovery_of_a_lost_origin),
+        TEST(test_repair_gives_up_on_one_that_does_not_answer),
+        TEST(test_repair_gives_up_on_one_that_answers_nonsense),
+        TEST(test_repair_holds_back_a_bounded_number),
+        TEST(test_repair_everything_takes_over_from_sessions),
+        TEST(test_repair_asks_for_heads),
+        TEST(test_repair_recovers_what_came_after_an_event),
+        TEST(test_repair_recovers_large_histories_in_several_answers),
+        TEST(test_repair_recovery_of_a_lost_origin),
         TEST(test_recovery_without_an_answer_says_what_deliveries_bring),
         TEST(test_recovery_says_whether_deliveries_have_reached_it),
         TEST(test_live_says_whether_several_have_sent),

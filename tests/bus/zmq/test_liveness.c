@@ -17,7 +17,7 @@
 #include "bus/src/zmq/context.h"
 #include "bus/src/zmq/sub/presence.h"
 #include "tests/bus/support/expect.h"
-#include "tests/bus/support/heal_fixture.h"
+#include "tests/bus/support/repair_fixture.h"
 #include "tests/bus/support/stalled_log.h"
 
 #define SESSIONS     200
@@ -56,15 +56,16 @@ static void wait_until(talus_subscriber_t *subscriber,
     }
 }
 
-static talus_subscriber_t *subscribe_impatient(struct heal_fixture *fixture, int origin_timeout_ms)
+static talus_subscriber_t *subscribe_impatient(struct repair_fixture *fixture,
+                                               int origin_timeout_ms)
 {
     fixture->options.heartbeat_ms = HEARTBEAT_MS;
     fixture->options.heartbeat_timeout_ms = TIMEOUT_MS;
     fixture->options.origin_timeout_ms = origin_timeout_ms;
-    return heal_subscribe(fixture, fixture->bus);
+    return repair_subscribe(fixture, fixture->bus);
 }
 
-static void start_child(struct heal_fixture *fixture, const char *role)
+static void start_child(struct repair_fixture *fixture, const char *role)
 {
     child_start(&fixture->child, role, fixture->bus);
     child_wait_said(&fixture->child);
@@ -87,7 +88,7 @@ static void serve_until_said(talus_subscriber_t *subscriber, struct child *child
 // was told is not sent before it is killed.
 static void test_lost_what_is_emitted_after_an_absence_was_told(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     talus_subscriber_t *subscriber = subscribe_impatient(fixture, 100);
     talus_subscriber_t *other;
 
@@ -95,14 +96,14 @@ static void test_lost_what_is_emitted_after_an_absence_was_told(void **state)
     pump_until(subscriber, origins_are, 1);
     join_live(subscriber, "s");
     child_tell(&fixture->child);
-    heal_expect_seqs(subscriber, 1, 1);
+    repair_expect_seqs(subscriber, 1, 1);
     child_wait_said(&fixture->child);
     // That it becomes ready is where the child's bus thread stops.
     assert_int_equal(talus_subscriber_new(&other, fixture->bus, NULL), 0);
     serve_until_said(other, &fixture->child);
     talus_subscriber_destroy(&other);
     wait_until(subscriber, is_told);
-    assert_int_equal(heal_stats_of(fixture).gaps, 0);
+    assert_int_equal(repair_stats_of(fixture).gaps, 0);
     child_tell(&fixture->child);
     child_wait_said(&fixture->child); // it has emitted
     child_kill(&fixture->child);
@@ -110,14 +111,14 @@ static void test_lost_what_is_emitted_after_an_absence_was_told(void **state)
     assert_string_equal(strchr(gap->after, '.'), ".1");
     assert_string_equal(strchr(gap->first, '.'), ".3");
     pump_until(subscriber, origins_are, 0);
-    assert_int_equal(heal_stats_of(fixture).gaps, 1);
+    assert_int_equal(repair_stats_of(fixture).gaps, 1);
 }
 
 // It has not answered, though it may still come back: until it counts as lost, joins are live
 // without it, and say so.
 static void test_lost_joins_are_incomplete_while_one_is_away(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     talus_subscriber_t *subscriber = subscribe_impatient(fixture, 3000);
 
     start_child(fixture, "spread");
@@ -127,12 +128,12 @@ static void test_lost_joins_are_incomplete_while_one_is_away(void **state)
     wait_until(subscriber, is_away);
     assert_int_equal(talus_subscriber_join(subscriber, "late"), 0);
     expect_live(subscriber, "late", false);
-    assert_int_equal(heal_stats_of(fixture).live_incomplete, 1);
+    assert_int_equal(repair_stats_of(fixture).live_incomplete, 1);
     assert_int_equal(talus_subscriber_join(subscriber, "early"), 0); // which it has answered
     expect_live(subscriber, "early", true);
     wait_until(subscriber, is_told);
     join_live(subscriber, "later");
-    assert_int_equal(heal_stats_of(fixture).live_incomplete, 1);
+    assert_int_equal(repair_stats_of(fixture).live_incomplete, 1);
 }
 
 // ---- Dead
@@ -140,8 +141,8 @@ static void test_lost_joins_are_incomplete_while_one_is_away(void **state)
 // It dies before it was met, and owes something to many sessions.
 static void test_lost_the_dead_are_not_asked(void **state)
 {
-    struct heal_fixture *fixture = *state;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, fixture->bus);
+    struct repair_fixture *fixture = *state;
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, fixture->bus);
     const talus_delivery_t *delivery;
     char session[32];
 
@@ -160,7 +161,7 @@ static void test_lost_the_dead_are_not_asked(void **state)
         assert_string_not_equal(delivery->gap.first, "");
     }
     pump_until(subscriber, origins_are, 0);
-    talus_subscriber_stats_t stats = heal_stats_of(fixture);
+    talus_subscriber_stats_t stats = repair_stats_of(fixture);
     assert_int_equal(stats.gaps, SESSIONS);
     assert_int_equal(stats.replay_requests, 0);
     assert_int_equal(stats.replay_timeouts, 0);
@@ -224,7 +225,7 @@ int main(int argc, char **argv)
 {
     if (argc == 3)
         return run_child(argv[1], argv[2]);
-#define TEST(name) cmocka_unit_test_setup_teardown(name, heal_set_up, heal_tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, repair_set_up, repair_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_lost_what_is_emitted_after_an_absence_was_told),
         TEST(test_lost_joins_are_incomplete_while_one_is_away),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // One that asks a broadcaster without end, reads no answer, and dies: the broadcaster lives, what
-// it keeps of the requests and answers is bounded, and others are served. The child is the asker,
+// it keeps of the requests and answers is bounded, and others are served. The child is the client,
 // so that this process is the broadcaster's alone.
 //
 // The memory in use is looked at when all requests were read. Its peak says nothing: while the bus
@@ -24,7 +24,7 @@
 
 #include "bus/src/zmq/context.h"
 #include "tests/bus/support/child.h"
-#include "tests/bus/support/raw_asker.h"
+#include "tests/bus/support/raw_replay_client.h"
 #include "tests/bus/support/raw_subscriber.h"
 #include "tests/bus/support/scratch.h"
 
@@ -40,19 +40,19 @@ static int flood(const char *endpoint)
 {
     static char names[TALUS__HEADS_MAX][64];
     static const char *pointers[TALUS__HEADS_MAX];
-    struct raw_asker asker = {0};
+    struct raw_replay_client client = {0};
     const int unbounded = 0;
 
-    raw_asker_open(&asker, endpoint, NULL, 1); // reads nothing
-    zmq_setsockopt(asker.socket, ZMQ_SNDHWM, &unbounded, sizeof unbounded);
+    raw_replay_client_open(&client, endpoint, NULL, 1); // reads nothing
+    zmq_setsockopt(client.socket, ZMQ_SNDHWM, &unbounded, sizeof unbounded);
     for (size_t i = 0; i < TALUS__HEADS_MAX; i++) {
         snprintf(names[i], sizeof names[i], "a-session-with-a-rather-long-name-%zu", i);
         pointers[i] = names[i];
     }
     for (int i = 0; i < SMALL_ASKS; i++)
-        raw_asker_ask(&asker, "s", 0, EVENTS);
+        raw_replay_client_ask(&client, "s", 0, EVENTS);
     for (int i = 0; i < LARGE_ASKS; i++)
-        raw_asker_ask_heads(&asker, pointers, TALUS__HEADS_MAX);
+        raw_replay_client_ask_heads(&client, pointers, TALUS__HEADS_MAX);
     child_say();
     child_await();
     return 0;
@@ -103,16 +103,16 @@ static void emit_many(talus_broadcaster_t *broadcaster, int count)
 
 static void expect_served(const char *replay, uint64_t newest)
 {
-    struct raw_asker asker = {0};
+    struct raw_replay_client client = {0};
 
-    raw_asker_open(&asker, replay, NULL, 1000);
-    raw_asker_ask(&asker, "s", newest - 10, 100);
+    raw_replay_client_open(&client, replay, NULL, 1000);
+    raw_replay_client_ask(&client, "s", newest - 10, 100);
     for (uint64_t seq = newest - 9; seq <= newest; seq++)
-        raw_asker_expect_event(&asker, "s/t", seq);
-    raw_asker_close(&asker);
+        raw_replay_client_expect_event(&client, "s/t", seq);
+    raw_replay_client_close(&client);
 }
 
-static void test_an_asker_that_floods_and_dies(void **state)
+static void test_an_client_that_floods_and_dies(void **state)
 {
     char root[SCRATCH_PATH_MAX], endpoint[SCRATCH_PATH_MAX + 16], replay[SCRATCH_PATH_MAX + 64];
     talus_broadcaster_t *broadcaster;
@@ -150,7 +150,7 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "flood") == 0)
         return flood(argv[2]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_an_asker_that_floods_and_dies),
+        cmocka_unit_test(test_an_client_that_floods_and_dies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

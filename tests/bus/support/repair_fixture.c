@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the tests of healing share.
-#include "tests/bus/support/heal_fixture.h"
+// What the tests of gap repair share.
+#include "tests/bus/support/repair_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,9 +15,9 @@
 
 #include "tests/bus/support/expect.h"
 
-int heal_set_up(void **state)
+int repair_set_up(void **state)
 {
-    struct heal_fixture *fixture = calloc(1, sizeof *fixture);
+    struct repair_fixture *fixture = calloc(1, sizeof *fixture);
 
     if (!fixture)
         return -1;
@@ -30,9 +30,9 @@ int heal_set_up(void **state)
     return 0;
 }
 
-int heal_tear_down(void **state)
+int repair_tear_down(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
 
     if (fixture->child.pid)
         child_kill(&fixture->child);
@@ -45,20 +45,21 @@ int heal_tear_down(void **state)
     return 0;
 }
 
-talus_broadcaster_t *heal_broadcast(struct heal_fixture *fixture, size_t i, const char *endpoint)
+talus_broadcaster_t *repair_broadcast(struct repair_fixture *fixture, size_t i,
+                                      const char *endpoint)
 {
     assert_int_equal(
         talus_broadcaster_new(&fixture->broadcasters[i], endpoint, &fixture->publishing), 0);
     return fixture->broadcasters[i];
 }
 
-talus_subscriber_t *heal_subscribe(struct heal_fixture *fixture, const char *endpoint)
+talus_subscriber_t *repair_subscribe(struct repair_fixture *fixture, const char *endpoint)
 {
     assert_int_equal(talus_subscriber_new(&fixture->subscriber, endpoint, &fixture->options), 0);
     return fixture->subscriber;
 }
 
-talus_subscriber_stats_t heal_stats_of(const struct heal_fixture *fixture)
+talus_subscriber_stats_t repair_stats_of(const struct repair_fixture *fixture)
 {
     talus_subscriber_stats_t stats;
 
@@ -66,7 +67,7 @@ talus_subscriber_stats_t heal_stats_of(const struct heal_fixture *fixture)
     return stats;
 }
 
-void heal_emit_sized(talus_broadcaster_t *broadcaster, const char *session, size_t size)
+void repair_emit_sized(talus_broadcaster_t *broadcaster, const char *session, size_t size)
 {
     static uint8_t data[5 + BIG] = {0xc6, 0, 0, BIG >> 8, BIG & 0xff};
     const talus_emit_t event = {.session = session,
@@ -82,19 +83,19 @@ void heal_emit_sized(talus_broadcaster_t *broadcaster, const char *session, size
     assert_int_equal(error, 0);
 }
 
-void heal_emit(talus_broadcaster_t *broadcaster, const char *session)
+void repair_emit(talus_broadcaster_t *broadcaster, const char *session)
 {
-    heal_emit_sized(broadcaster, session, 0);
+    repair_emit_sized(broadcaster, session, 0);
 }
 
-void heal_flood(talus_broadcaster_t *broadcaster, const char *session, int count)
+void repair_flood(talus_broadcaster_t *broadcaster, const char *session, int count)
 {
     for (int i = 0; i < count; i++)
-        heal_emit_sized(broadcaster, session, BIG);
+        repair_emit_sized(broadcaster, session, BIG);
     assert_int_equal(talus_broadcaster_flush(broadcaster, EXPECT_DEADLINE_MS), 0);
 }
 
-void heal_set_tiny_queues(struct heal_fixture *fixture)
+void repair_set_tiny_queues(struct repair_fixture *fixture)
 {
     fixture->publishing.send_high_water_mark = 5;
     fixture->options.receive_high_water_mark = 5;
@@ -102,13 +103,13 @@ void heal_set_tiny_queues(struct heal_fixture *fixture)
     fixture->publishing.history_bytes = 256u << 20;
 }
 
-void heal_expect_seqs(talus_subscriber_t *subscriber, uint64_t from, uint64_t upto)
+void repair_expect_seqs(talus_subscriber_t *subscriber, uint64_t from, uint64_t upto)
 {
     for (uint64_t seq = from; seq <= upto; seq++)
         assert_int_equal(expect_event(subscriber, NULL, NULL, NULL)->seq, seq);
 }
 
-int heal_port_of(const char *endpoint)
+int repair_port_of(const char *endpoint)
 {
     return (int)strtol(strrchr(endpoint, ':') + 1, NULL, 10);
 }

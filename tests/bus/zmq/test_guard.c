@@ -26,8 +26,8 @@
 #include "bus/src/zmq/sub/guard.h"
 #include "bus/src/zmq/sub/instance.h"
 #include "tests/bus/support/expect.h"
-#include "tests/bus/support/heal_fixture.h"
 #include "tests/bus/support/raw_publisher.h"
+#include "tests/bus/support/repair_fixture.h"
 
 #define BOUND 5 // messages
 #define FLOOD 1000
@@ -85,7 +85,7 @@ static void end_busy_post(struct busy_post *busy)
 
 // ---- A broadcaster that accepts connections and says nothing
 
-static int listen_silently(const struct heal_fixture *fixture, const char *name,
+static int listen_silently(const struct repair_fixture *fixture, const char *name,
                            struct talus__claim *claim)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -135,11 +135,11 @@ static void settle(talus_subscriber_t *subscriber)
     } while (atomic_load(&talus__zmq_receive_of(subscriber->core.transport)->post.is_asked));
 }
 
-static void wait_until_dropped(struct heal_fixture *fixture, uint64_t before)
+static void wait_until_dropped(struct repair_fixture *fixture, uint64_t before)
 {
     long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
-    while (heal_stats_of(fixture).receive_dropped == before) {
+    while (repair_stats_of(fixture).receive_dropped == before) {
         assert_true(tl_monotonic_ms() < deadline);
         pass_ms(1);
     }
@@ -149,7 +149,7 @@ static void wait_until_dropped(struct heal_fixture *fixture, uint64_t before)
 // a broadcaster that has just come. Then it stands still.
 static void test_the_guard_is_told_after_connecting(void **state)
 {
-    struct heal_fixture *fixture = *state;
+    struct repair_fixture *fixture = *state;
     struct raw_publisher raw;
     struct busy_post busy;
     struct talus__claim claim;
@@ -160,7 +160,7 @@ static void test_the_guard_is_told_after_connecting(void **state)
     raw_publisher_bind(&raw, NULL);
     snprintf(endpoints, sizeof endpoints, "%s,%s", fixture->bus, raw.endpoint);
     fixture->options.receive_high_water_mark = BOUND;
-    talus_subscriber_t *subscriber = heal_subscribe(fixture, endpoints);
+    talus_subscriber_t *subscriber = repair_subscribe(fixture, endpoints);
     join_live(subscriber, "s");
     exchange(subscriber, &raw, &seq);
     struct pollfd input = {.fd = talus_subscriber_descriptor(subscriber), .events = POLLIN};
@@ -171,7 +171,7 @@ static void test_the_guard_is_told_after_connecting(void **state)
     assert_int_equal(poll(&input, 1, EXPECT_DEADLINE_MS), 1);
     int silent = listen_silently(fixture, "silent01", &claim);
     assert_int_equal(talus_subscriber_join(subscriber, "other"), 0);
-    uint64_t before = heal_stats_of(fixture).receive_dropped;
+    uint64_t before = repair_stats_of(fixture).receive_dropped;
     release_guard(&busy);
     for (int i = 0; i < FLOOD; i++, seq++)
         raw_publish(&raw, "s/t", seq + 2, seq + 1);
@@ -185,8 +185,8 @@ static void test_the_guard_is_told_after_connecting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_the_guard_is_told_after_connecting, heal_set_up,
-                                        heal_tear_down),
+        cmocka_unit_test_setup_teardown(test_the_guard_is_told_after_connecting, repair_set_up,
+                                        repair_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
