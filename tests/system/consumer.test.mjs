@@ -192,8 +192,8 @@ const MET = {
   'ended without a cut': [neverHeard, { ...ENDED, wasCut: false }],
   'ended after a long life with a cut': [neverHeard, { ...ENDED, life: 12_100 }],
   'ended in the bus directory': [neverHeard, { ...ENDED, isRemote: false }],
-  'ended after it was heard in the same seat': [[connect(), ...join, ...had, ...rest], ENDED],
-  'ended after it was heard in a seat before': [heardBefore, ENDED],
+  'ended after it was heard in the same membership': [[connect(), ...join, ...had, ...rest], ENDED],
+  'ended after it was heard in a membership before': [heardBefore, ENDED],
   'cut, and alive': [neverHeard, { ...ENDED, fate: 'alive' }],
 };
 

@@ -53,7 +53,7 @@ enum {
 
 enum kind { MOVES, STAYS, STALLS };
 
-struct seat {
+struct membership {
     char session[16];
     char newest[64]; // id of the last event that came
     char since[64];  // what it has joined with, "" for nothing
@@ -70,7 +70,7 @@ struct client {
     bool is_connected;
     char pid[64];
     char offset[64];
-    struct seat seats[2];
+    struct membership memberships[2];
     FILE *log;
     char *buffer;
     size_t size;
@@ -160,15 +160,16 @@ static void send_joins(struct client *client)
     client->join_at = 0;
     for (size_t i = 0; i < 2; i++) {
         char packet[256];
-        const struct seat *seat = &client->seats[i];
-        if (seat->since[0])
+        const struct membership *membership = &client->memberships[i];
+        if (membership->since[0])
             snprintf(packet, sizeof packet,
                      "42" ADDRESS "[\"join_session\",{\"session_id\":\"%s\",\"since\":\"%s\"}]",
-                     seat->session, seat->since);
+                     membership->session, membership->since);
         else
             snprintf(packet, sizeof packet,
-                     "42" ADDRESS "[\"join_session\",{\"session_id\":\"%s\"}]", seat->session);
-        note(client, json_pack("[s, s, s]", "ask", seat->session, seat->since));
+                     "42" ADDRESS "[\"join_session\",{\"session_id\":\"%s\"}]",
+                     membership->session);
+        note(client, json_pack("[s, s, s]", "ask", membership->session, membership->since));
         send_packet(client, packet);
     }
 }
@@ -195,10 +196,10 @@ static void on_connected(struct client *client, const json_t *answer)
     note(client, json_pack("[s, s, b]", "connect",
                            json_string_value(json_object_get(answer, "sid")), is_recovered));
     for (size_t i = 0; i < 2 && !is_recovered; i++) {
-        struct seat *seat = &client->seats[i];
-        seat->since[0] = '\0';
+        struct membership *membership = &client->memberships[i];
+        membership->since[0] = '\0';
         if (below(100) < SINCE_PERCENT)
-            strcpy(seat->since, seat->newest);
+            strcpy(membership->since, membership->newest);
     }
     send_joins(client); // also if it was recovered: a request or an answer may have been lost
 }
@@ -207,9 +208,9 @@ static void note_newest(struct client *client, const char *session, const char *
 {
     snprintf(client->offset, sizeof client->offset, "%s", id);
     for (size_t i = 0; i < 2; i++) {
-        struct seat *seat = &client->seats[i];
-        if (session && strcmp(seat->session, session) == 0)
-            snprintf(seat->newest, sizeof seat->newest, "%s", id);
+        struct membership *membership = &client->memberships[i];
+        if (session && strcmp(membership->session, session) == 0)
+            snprintf(membership->newest, sizeof membership->newest, "%s", id);
     }
 }
 
@@ -469,17 +470,18 @@ static void choose_quiet_sessions(struct client *client, unsigned i, unsigned se
     client->kind = MOVES;
     client->port = i % port_count;
     for (unsigned k = 0; k < 2; k++)
-        snprintf(client->seats[k].session, sizeof client->seats[k].session, "q-%u",
+        snprintf(client->memberships[k].session, sizeof client->memberships[k].session, "q-%u",
                  (i + k) % sessions);
 }
 
 static void choose_sessions(struct client *client, unsigned i, unsigned sessions)
 {
     static const enum kind kinds[8] = {STAYS, STALLS, MOVES, MOVES, MOVES, MOVES, MOVES, MOVES};
-    char(*first)[16] = &client->seats[0].session;
+    char(*first)[16] = &client->memberships[0].session;
     client->kind = kinds[i / port_count % 8];
     client->port = i % port_count;
-    snprintf(client->seats[1].session, sizeof *first, "s-%u", (i / sessions + i + 1) % sessions);
+    snprintf(client->memberships[1].session, sizeof *first, "s-%u",
+             (i / sessions + i + 1) % sessions);
     if (client->kind == STAYS)
         snprintf(*first, sizeof *first, "solo-%zu", client->port);
     else if (client->kind == STALLS)

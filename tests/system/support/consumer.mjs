@@ -68,7 +68,7 @@ class Position {
     return numbers.filter((seq) => seq > mayAgain && seq <= this.received && !this.gaps.some(([after, before]) => after < seq && seq < before));
   }
 
-  /** For a seat that goes on where this one's was. */
+  /** For a membership that goes on where this one's was. */
   carried() {
     const position = new Position(this.isOver ? Infinity : this.upTo);
     position.again = 0;
@@ -76,7 +76,7 @@ class Position {
   }
 }
 
-class Seat {
+class Membership {
   constructor(state, since) {
     this.state = state; // 'asked', 'joined', 'leaving'
     this.since = since; // ms, when `joined` was heard
@@ -84,7 +84,7 @@ class Seat {
     this.positions = new Map(); // by origin
     this.newest = ''; // id of the last event that came
     this.resumed = ''; // the origin of `since`, if it was joined so
-    this.heldSince = since; // ms; of the other origins: when the seat that it goes on from was taken
+    this.heldSince = since; // ms; of the other origins: when the membership that it goes on from was taken
     this.isProven = false; // no unproven gap was told
     this.unproven = ''; // the one that was told, as text
     this.isAnswering = false; // `joined` was heard, and no event yet
@@ -94,24 +94,24 @@ class Seat {
 
   /** One that goes on from `past` after the event `id`, which is its newest. */
   static after(past, id) {
-    const seat = new Seat('asked', Infinity);
+    const membership = new Membership('asked', Infinity);
     const [name, seq] = parse(id);
-    Object.assign(seat, { newest: id, resumed: name, isProven: true, heldSince: past.owedSince });
-    for (const [origin, position] of past.positions) if (origin !== name) seat.positions.set(origin, position.carried());
-    seat.positions.set(name, new Position(seq, seq));
-    return seat;
+    Object.assign(membership, { newest: id, resumed: name, isProven: true, heldSince: past.owedSince });
+    for (const [origin, position] of past.positions) if (origin !== name) membership.positions.set(origin, position.carried());
+    membership.positions.set(name, new Position(seq, seq));
+    return membership;
   }
 
   /** One that is joined after the CONNECT named an event; `past`, if it was in the session before. */
   static implied(past, id) {
-    const seat = new Seat('asked', Infinity);
+    const membership = new Membership('asked', Infinity);
     const [name] = parse(id);
-    Object.assign(seat, { resumed: name, isProven: past !== undefined, heldSince: past?.owedSince ?? Infinity, isImplied: true, named: id, newest: past?.newest ?? '' });
+    Object.assign(membership, { resumed: name, isProven: past !== undefined, heldSince: past?.owedSince ?? Infinity, isImplied: true, named: id, newest: past?.newest ?? '' });
     for (const [origin, position] of past?.positions ?? []) {
       const isExact = origin === name && !position.isOver;
-      seat.positions.set(origin, isExact ? new Position(position.upTo, position.received) : position.carried());
+      membership.positions.set(origin, isExact ? new Position(position.upTo, position.received) : position.carried());
     }
-    return seat;
+    return membership;
   }
 
   /** From when on the events of origins that were not heard of are owed. */
@@ -124,8 +124,8 @@ export class Consumer {
   /** `report(problem)` takes an object with what was expected and what came; `accounts` its gaps. */
   constructor(name, emitted, report, { isClient = false, accounts = new GapAccounts() } = {}) {
     Object.assign(this, { name, emitted, report, isClient, accounts });
-    this.seats = new Map();
-    this.past = new Map(); // session -> the last seat there in which an event came
+    this.memberships = new Map();
+    this.past = new Map(); // session -> the last membership there in which an event came
     this.isConnected = !isClient;
     this.wasConnected = false;
     this.held = []; // lines between disconnect and connect
@@ -156,15 +156,15 @@ export class Consumer {
     this.isConnected = true;
     if (isRecovered) {
       this.counts.recoveries++;
-      for (const seat of this.seats.values()) seat.wasRecovered = true;
+      for (const membership of this.memberships.values()) membership.wasRecovered = true;
     } else {
       if (this.wasConnected) this.counts.anew++;
       this.named = this.offset;
       this.isUnsure = this.wasConnected && !this.offset;
       this.namedUntil = time + NAMED_MS;
       this.joinedSince.clear();
-      for (const session of [...this.seats.keys()]) this.rise(session);
-      this.seats.set(EVERYBODY, new Seat('joined', time));
+      for (const session of [...this.memberships.keys()]) this.rise(session);
+      this.memberships.set(EVERYBODY, new Membership('joined', time));
     }
     this.wasConnected = true;
     for (const line of held) {
@@ -179,54 +179,54 @@ export class Consumer {
     if (reason === 'goodbye') this.offset = ''; // of a light client, which forgets all
   }
 
-  /** Gives up a seat; who joins again may name the newest event that came. */
+  /** Gives up a membership; who joins again may name the newest event that came. */
   rise(session) {
-    const seat = this.seats.get(session);
-    if (seat?.newest) this.past.set(session, seat);
-    this.seats.delete(session);
+    const membership = this.memberships.get(session);
+    if (membership?.newest) this.past.set(session, membership);
+    this.memberships.delete(session);
   }
 
   ask(time, session, since = '') {
-    const seat = this.seats.get(session);
+    const membership = this.memberships.get(session);
     const past = this.past.get(session);
-    if (seat) {
-      if (seat.state === 'leaving') seat.state = 'joined';
+    if (membership) {
+      if (membership.state === 'leaving') membership.state = 'joined';
     } else if (since && past?.newest !== since) {
       this.problem('asks for what comes after an event that is not its newest', session, '', past?.newest, since);
     } else {
-      this.seats.set(session, this.newSeat(past, since, session, time));
+      this.memberships.set(session, this.newMembership(past, since, session, time));
     }
   }
 
-  newSeat(past, since, session, time) {
+  newMembership(past, since, session, time) {
     const isFirst = !this.joinedSince.has(session);
     this.joinedSince.add(session);
-    if (!since && !(this.named && isFirst)) return Object.assign(new Seat('asked', Infinity), { isUnsure: this.isUnsure });
-    const seat = since ? Seat.after(past, since) : Seat.implied(time <= this.namedUntil ? past : undefined, this.named);
-    if (!this.emitted.origin(seat.resumed).isOurs) seat.positions.delete(seat.resumed); // presence of before is not owed
-    return seat;
+    if (!since && !(this.named && isFirst)) return Object.assign(new Membership('asked', Infinity), { isUnsure: this.isUnsure });
+    const membership = since ? Membership.after(past, since) : Membership.implied(time <= this.namedUntil ? past : undefined, this.named);
+    if (!this.emitted.origin(membership.resumed).isOurs) membership.positions.delete(membership.resumed); // presence of before is not owed
+    return membership;
   }
 
   joined(time, session, offset) {
-    const seat = this.seats.get(session);
-    if (!seat) return this.problem('joined unasked', session, '', 'nothing', offset);
-    if (seat.state === 'asked') {
-      seat.since = time;
-      seat.state = 'joined';
-      seat.isAnswering = true;
-      if (seat.resumed && (seat.isProven || !seat.isImplied)) {
-        this.counts[seat.isImplied ? 'implied' : 'resumed']++;
-        for (const name of [...seat.positions.keys()]) if (name !== seat.resumed && !this.isHeld(seat, this.emitted.origin(name))) seat.positions.delete(name);
+    const membership = this.memberships.get(session);
+    if (!membership) return this.problem('joined unasked', session, '', 'nothing', offset);
+    if (membership.state === 'asked') {
+      membership.since = time;
+      membership.state = 'joined';
+      membership.isAnswering = true;
+      if (membership.resumed && (membership.isProven || !membership.isImplied)) {
+        this.counts[membership.isImplied ? 'implied' : 'resumed']++;
+        for (const name of [...membership.positions.keys()]) if (name !== membership.resumed && !this.isHeld(membership, this.emitted.origin(name))) membership.positions.delete(name);
         return; // what was missed is still to come
       }
     }
     if (offset === '') return;
     const [name, seq] = parse(offset);
     this.heard.add(`${name} ${session}`);
-    const position = seat.positions.get(name);
+    const position = membership.positions.get(name);
     if (!position) {
-      seat.positions.set(name, new Position(seq));
-      if (seat.isImplied) seat.positions.get(name).again = 0; // some from before may come
+      membership.positions.set(name, new Position(seq));
+      if (membership.isImplied) membership.positions.get(name).again = 0; // some from before may come
       return;
     }
     const missing = position.isOver ? [] : this.emitted.origin(name).between(session, position.upTo, seq);
@@ -236,38 +236,38 @@ export class Consumer {
   leave(_, session) {
     this.named = '';
     this.isUnsure = true;
-    const seat = this.seats.get(session);
-    if (seat) seat.state = 'leaving';
+    const membership = this.memberships.get(session);
+    if (membership) membership.state = 'leaving';
   }
 
   left(_, session) {
     this.rise(session);
   }
 
-  /** Whether a seat that goes on from one before it is owed what the origin sent in between. */
-  isHeld(seat, origin) {
-    return seat.isProven && origin.isOurs && !(origin.died < seat.since);
+  /** Whether a membership that goes on from one before it is owed what the origin sent in between. */
+  isHeld(membership, origin) {
+    return membership.isProven && origin.isOurs && !(origin.died < membership.since);
   }
 
   /** The session's events of an origin that has no position there, up to a number. */
-  owedAnew(origin, scope, seat, upTo = Infinity) {
-    const from = this.isHeld(seat, origin) && origin.name !== seat.resumed ? seat.owedSince : seat.since;
+  owedAnew(origin, scope, membership, upTo = Infinity) {
+    const from = this.isHeld(membership, origin) && origin.name !== membership.resumed ? membership.owedSince : membership.since;
     return origin.since(scope, from + CLOCK_MS, upTo); // of a gateway's, nobody knows when
   }
 
   error() {}
 
-  seatOf(session, what, came) {
-    const seat = this.seats.get(EVERYTHING) ?? this.seats.get(session);
-    if (!seat) this.problem(`${what} of a session that it is not in`, session, '', 'nothing', came);
-    else if (this.isClient && seat.state === 'asked' && !seat.wasRecovered)
+  membershipOf(session, what, came) {
+    const membership = this.memberships.get(EVERYTHING) ?? this.memberships.get(session);
+    if (!membership) this.problem(`${what} of a session that it is not in`, session, '', 'nothing', came);
+    else if (this.isClient && membership.state === 'asked' && !membership.wasRecovered)
       this.problem(`${what} before it had joined`, session, '', 'joined', came);
-    return seat;
+    return membership;
   }
 
   /** In whose order it is judged. */
   scope(session) {
-    return this.seats.has(EVERYTHING) ? EVERYTHING : session;
+    return this.memberships.has(EVERYTHING) ? EVERYTHING : session;
   }
 
   event(_, session, id, n) {
@@ -276,19 +276,19 @@ export class Consumer {
     const scope = this.scope(session);
     this.heard.add(`${name} ${session}`);
     this.counts.deliveries++;
-    const seat = this.seatOf(session, 'an event', id);
-    if (!seat) return;
-    seat.newest = id;
+    const membership = this.membershipOf(session, 'an event', id);
+    if (!membership) return;
+    membership.newest = id;
     this.offset = id;
-    seat.isAnswering = false;
+    membership.isAnswering = false;
     if (!this.isEmitted(origin, seq, session, n)) return this.problem('was never emitted', session, name, 'nothing', [id, n]);
-    let position = seat.positions.get(name);
+    let position = membership.positions.get(name);
     if (!position) {
-      const missing = this.owedAnew(origin, scope, seat, seq - 1);
+      const missing = this.owedAnew(origin, scope, membership, seq - 1);
       if (missing.length) this.problem('events after the join are missing', session, name, missing, id);
-      seat.positions.set(name, (position = new Position(0)));
+      membership.positions.set(name, (position = new Position(0)));
     } else if (position.isOver && position.mayGoOn && !(position.again >= 0 && seq <= position.upTo)) {
-      const missing = this.unheard(origin, scope, seat, seq - 1);
+      const missing = this.unheard(origin, scope, membership, seq - 1);
       if (missing.length) this.problem('events after the join are missing', session, name, missing, id);
       position.isOver = false;
       position.again = -1;
@@ -323,41 +323,41 @@ export class Consumer {
   }
 
   gap(time, session, after, first, reason) {
-    const seat = this.seatOf(session, 'a gap', after);
-    if (!seat) return;
-    if (after === '') return this.unproven(session, seat, first, reason);
+    const membership = this.membershipOf(session, 'a gap', after);
+    if (!membership) return;
+    if (after === '') return this.unproven(session, membership, first, reason);
     const [name, lower] = parse(after);
     this.heard.add(`${name} ${session}`);
     const origin = this.emitted.origin(name);
     const text = `${after} ${first} ${reason}`;
     const upper = first === '' ? Infinity : parse(first)[1];
-    let position = seat.positions.get(name);
-    if (position?.gap === text && seat.wasRecovered) return; // a gap has no id that would be an offset: it may come again
+    let position = membership.positions.get(name);
+    if (position?.gap === text && membership.wasRecovered) return; // a gap has no id that would be an offset: it may come again
     this.counts.gaps[reason] = (this.counts.gaps[reason] ?? 0) + 1;
-    const isFirst = !position?.gaps.length || position.toldAt === `${time} ${seat.newest}`; // an answer is told at once
-    const isAnswer = isFirst && !position?.isOver && seat.resumed !== '' && name === seat.resumed && position?.received === position?.resumedAt;
-    const account = (missing) => this.accounts.take({ consumer: this.name, session, origin, reason, text, missing, seat, isAnswer, isImplied: seat.isImplied, isOlder: missing === 0 && this.wasLostBefore(origin, session, seat, lower, upper, time) });
+    const isFirst = !position?.gaps.length || position.toldAt === `${time} ${membership.newest}`; // an answer is told at once
+    const isAnswer = isFirst && !position?.isOver && membership.resumed !== '' && name === membership.resumed && position?.received === position?.resumedAt;
+    const account = (missing) => this.accounts.take({ consumer: this.name, session, origin, reason, text, missing, membership, isAnswer, isImplied: membership.isImplied, isOlder: missing === 0 && this.wasLostBefore(origin, session, membership, lower, upper, time) });
     if (position?.isOver && first === '') {
       this.counts.empty++; // that it is lost has been told
       account(0);
       return;
     }
-    account(this.unheard(origin, session, seat, upper - 1).filter((seq) => seq > lower).length);
-    const before = this.unheard(origin, session, seat, lower);
+    account(this.unheard(origin, session, membership, upper - 1).filter((seq) => seq > lower).length);
+    const before = this.unheard(origin, session, membership, lower);
     if (before.length) this.problem('events before a gap are missing', session, name, before, text);
     const had = position ? position.had(origin.between(session, lower, upper - 1)) : [];
     if (had.length) this.problem('a gap names what came', session, name, `nothing of ${had}`, text);
     const told = origin.between(session, Math.max(lower, position?.upTo ?? 0), upper - 1).length;
     this.counts.told += told;
     if (!told) this.counts.empty++;
-    if (!position) seat.positions.set(name, (position = new Position(0)));
+    if (!position) membership.positions.set(name, (position = new Position(0)));
     position.gap = text;
-    if (!position.gaps.length) position.toldAt = `${time} ${seat.newest}`;
+    if (!position.gaps.length) position.toldAt = `${time} ${membership.newest}`;
     position.gaps.push([lower, upper]);
     if (first === '') {
       position.isOver = true;
       position.upTo = Math.max(position.upTo, lower);
-      position.mayGoOn = name === seat.resumed && position.received === position.resumedAt;
+      position.mayGoOn = name === membership.resumed && position.received === position.resumedAt;
       if (position.mayGoOn) position.again = 0;
     } else {
       position.upTo = Math.max(position.upTo, upper - 1);
@@ -369,30 +369,30 @@ export class Consumer {
    * either shortly before, or by an origin that died shortly before. Where the answer to its join was
    * lost and it was recovered, it is not known when it came, only that it was before `time`.
    */
-  wasLostBefore(origin, session, seat, lower, upper, time) {
-    const from = Math.max(lower, seat.positions.get(origin.name)?.upTo ?? 0);
-    const came = seat.since === Infinity && seat.wasRecovered ? time : seat.since;
+  wasLostBefore(origin, session, membership, lower, upper, time) {
+    const from = Math.max(lower, membership.positions.get(origin.name)?.upTo ?? 0);
+    const came = membership.since === Infinity && membership.wasRecovered ? time : membership.since;
     const isFreshlyDead = came - REPAIR_MS < origin.died && origin.died <= came;
     return origin.since(session, isFreshlyDead ? 0 : came - REPAIR_MS, upper - 1).some((seq) => seq > from);
   }
 
   /** What others than `since`'s origin sent may be missing. */
-  unproven(session, seat, first, reason) {
+  unproven(session, membership, first, reason) {
     const text = `unproven ${first} ${reason}`;
-    if (seat.unproven === text && seat.wasRecovered && seat.isAnswering) return; // like any gap, it may come again
-    if (seat.isUnsure && seat.isAnswering) {
-      Object.assign(seat, { isUnsure: false, unproven: text }); // once
-      this.accounts.take({ consumer: this.name, session, origin: null, reason, text, missing: 0, seat, isUnsure: true });
+    if (membership.unproven === text && membership.wasRecovered && membership.isAnswering) return; // like any gap, it may come again
+    if (membership.isUnsure && membership.isAnswering) {
+      Object.assign(membership, { isUnsure: false, unproven: text }); // once
+      this.accounts.take({ consumer: this.name, session, origin: null, reason, text, missing: 0, membership, isUnsure: true });
       return;
     }
-    if (!seat.resumed || !seat.isAnswering) return this.problem('an unproven gap that answers no join', session, '', 'nothing', text);
-    const isOther = seat.isImplied && !this.isOf(session, seat.named); // it says nothing of this one
-    if (!isOther && !seat.positions.get(seat.resumed)?.isOver && !this.hasOthers(session, seat))
-      this.problem('an unproven gap where one origin alone had sent', session, seat.resumed, 'nothing', text);
+    if (!membership.resumed || !membership.isAnswering) return this.problem('an unproven gap that answers no join', session, '', 'nothing', text);
+    const isOther = membership.isImplied && !this.isOf(session, membership.named); // it says nothing of this one
+    if (!isOther && !membership.positions.get(membership.resumed)?.isOver && !this.hasOthers(session, membership))
+      this.problem('an unproven gap where one origin alone had sent', session, membership.resumed, 'nothing', text);
     this.counts.unproven++;
-    this.accounts.take({ consumer: this.name, session, origin: null, reason, text, missing: this.unheardOfOthers(session, seat), seat: this.haveSeveralSent(session, seat, isOther) ? seat : null });
-    Object.assign(seat, { isProven: false, unproven: text });
-    for (const name of [...seat.positions.keys()]) if (name !== seat.resumed || isOther) seat.positions.delete(name);
+    this.accounts.take({ consumer: this.name, session, origin: null, reason, text, missing: this.unheardOfOthers(session, membership), membership: this.haveSeveralSent(session, membership, isOther) ? membership : null });
+    Object.assign(membership, { isProven: false, unproven: text });
+    for (const name of [...membership.positions.keys()]) if (name !== membership.resumed || isOther) membership.positions.delete(name);
   }
 
   isOf(session, id) {
@@ -401,24 +401,24 @@ export class Consumer {
   }
 
   /** How many events of others than `since`'s origin are owed: what an unproven gap is about. */
-  unheardOfOthers(session, seat) {
+  unheardOfOthers(session, membership) {
     let sum = 0;
     for (const origin of this.emitted.origins.values())
-      if (origin.name !== seat.resumed) sum += origin.since(session, seat.heldSince + CLOCK_MS).filter((seq) => seq > (seat.positions.get(origin.name)?.upTo ?? 0)).length;
+      if (origin.name !== membership.resumed) sum += origin.since(session, membership.heldSince + CLOCK_MS).filter((seq) => seq > (membership.positions.get(origin.name)?.upTo ?? 0)).length;
     return sum;
   }
 
   /** Whether a join with since, or the offset of its CONNECT, came where others than its origin have sent: gateways, too. */
-  haveSeveralSent(session, seat, isOther) {
+  haveSeveralSent(session, membership, isOther) {
     let count = isOther ? 1 : 0; // the named event is of another session
-    for (const origin of this.emitted.origins.values()) if (origin.first(session) <= seat.since + CLOCK_MS) count++;
+    for (const origin of this.emitted.origins.values()) if (origin.first(session) <= membership.since + CLOCK_MS) count++;
     return count > 1;
   }
 
-  hasOthers(session, seat) {
+  hasOthers(session, membership) {
     for (const origin of this.emitted.origins.values()) {
       const first = origin.first(session);
-      if (origin.isOurs && origin.name !== seat.resumed && first !== undefined && first <= seat.since + CLOCK_MS) return true;
+      if (origin.isOurs && origin.name !== membership.resumed && first !== undefined && first <= membership.since + CLOCK_MS) return true;
     }
     return false;
   }
@@ -426,43 +426,43 @@ export class Consumer {
   /** What is still to come once nothing is emitted any more: problems, none if it has all. */
   *owed() {
     if (!this.isConnected) yield { what: 'did not come back', session: '', origin: '', expected: 'a connection', came: 'none' };
-    for (const [session, seat] of this.seats) {
-      if (seat.state !== 'joined') {
-        yield { what: `is ${seat.state}`, session, origin: '', expected: 'an answer', came: 'none' };
+    for (const [session, membership] of this.memberships) {
+      if (membership.state !== 'joined') {
+        yield { what: `is ${membership.state}`, session, origin: '', expected: 'an answer', came: 'none' };
         continue;
       }
       for (const origin of this.emitted.origins.values()) {
-        const missing = this.missing(origin, session, seat);
+        const missing = this.missing(origin, session, membership);
         if (missing.length)
-          yield { what: `the newest events are missing (${origin.fate})`, session, origin: origin.name, expected: missing, came: seat.positions.get(origin.name) ?? 'nothing' };
+          yield { what: `the newest events are missing (${origin.fate})`, session, origin: origin.name, expected: missing, came: membership.positions.get(origin.name) ?? 'nothing' };
       }
     }
   }
 
-  missing(origin, session, seat) {
-    const position = seat.positions.get(origin.name);
+  missing(origin, session, membership) {
+    const position = membership.positions.get(origin.name);
     const isMet = position && position.again < 0;
-    if (!isMet && origin.isRemote && this.mayBeUnmet(origin, session, seat, position)) return [];
+    if (!isMet && origin.isRemote && this.mayBeUnmet(origin, session, membership, position)) return [];
     // The client may have come to just that gateway, which tells its own presence without ids.
-    if (seat.resumed === origin.name && !origin.isOurs) return [];
+    if (membership.resumed === origin.name && !origin.isOurs) return [];
     if (position?.isOver && !(position.mayGoOn && origin.fate === 'alive')) return [];
-    return this.unheard(origin, session, seat);
+    return this.unheard(origin, session, membership);
   }
 
   /** Whether a broadcaster over tcp may be gone before the consumer, or the gateway where it joined, met it. */
-  mayBeUnmet(origin, session, seat, position) {
+  mayBeUnmet(origin, session, membership, position) {
     if (origin.life >= UNMET_MS) {
       const isCarried = position && origin.fate === 'killed'; // from another gateway, maybe, than that of this join
-      return isCarried && origin.died - seat.since < UNMET_MS;
+      return isCarried && origin.died - membership.since < UNMET_MS;
     }
     return origin.fate === 'killed' || (origin.fate === 'ended' && origin.wasCut && !this.heard.has(`${origin.name} ${session}`));
   }
 
   /** The session's events of the origin, up to a number, that are owed and were neither heard nor told missing. */
-  unheard(origin, session, seat, upTo = Infinity) {
-    const position = seat.positions.get(origin.name);
-    if (!position) return this.owedAnew(origin, session, seat, upTo);
+  unheard(origin, session, membership, upTo = Infinity) {
+    const position = membership.positions.get(origin.name);
+    if (!position) return this.owedAnew(origin, session, membership, upTo);
     if (!position.isOver) return origin.between(session, position.upTo, upTo);
-    return this.owedAnew(origin, session, seat, upTo).filter((each) => each > position.upTo);
+    return this.owedAnew(origin, session, membership, upTo).filter((each) => each > position.upTo);
   }
 }

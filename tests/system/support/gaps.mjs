@@ -13,41 +13,41 @@ export const CAUSES = {
   stranger: { bound: NEVER, why: 'the broadcaster never sent to that session: its ledger, or its heads, say so' },
   'short life': { bound: NEVER, why: 'the ledger of a short-lived broadcaster says what it sent' },
   'origin_lost on ipc': { bound: NEVER, why: 'the ledger in the bus directory says what a dead broadcaster sent' },
-  'origin_lost on tcp': { bound: ({ seats }) => seats, why: 'what it sent since its last head is not known: one a consumer, session and life that had sent there' },
-  'presence of a gateway': { bound: ({ seats }) => seats, why: 'what a dead gateway sent is not known here: one a consumer, session and life that had sent there' },
-  'since its origin is gone': { bound: ({ seats }) => seats, why: 'nobody knows what else it had sent: one a join' },
-  'offset of a CONNECT': { bound: ({ seats }) => seats, why: 'the gateway does not know of which session it is: one a join' },
-  unsure: { bound: ({ seats }) => seats, why: 'it came back, and what it has of a session is not known: one a join' },
-  'join whose answer was lost': { bound: ({ seats }) => seats, why: 'its connection was cut and recovered, and only the gateway knows since when it is in the session: one a consumer, session and life' },
-  'lost before the join': { bound: ({ seats }) => seats, why: 'that it was lost was not known yet when the consumer joined: one a join and origin' },
-  'met after the join': { bound: ({ seats }) => seats, why: 'its connection was cut when the session became live, so all of it is owed, however old: one a consumer, session and life' },
-  unproven: { bound: ({ seats }) => seats, why: 'one event id says nothing of other broadcasters: one a join with since or offset, where several have sent' },
+  'origin_lost on tcp': { bound: ({ memberships }) => memberships, why: 'what it sent since its last head is not known: one a consumer, session and life that had sent there' },
+  'presence of a gateway': { bound: ({ memberships }) => memberships, why: 'what a dead gateway sent is not known here: one a consumer, session and life that had sent there' },
+  'since its origin is gone': { bound: ({ memberships }) => memberships, why: 'nobody knows what else it had sent: one a join' },
+  'offset of a CONNECT': { bound: ({ memberships }) => memberships, why: 'the gateway does not know of which session it is: one a join' },
+  unsure: { bound: ({ memberships }) => memberships, why: 'it came back, and what it has of a session is not known: one a join' },
+  'join whose answer was lost': { bound: ({ memberships }) => memberships, why: 'its connection was cut and recovered, and only the gateway knows since when it is in the session: one a consumer, session and life' },
+  'lost before the join': { bound: ({ memberships }) => memberships, why: 'that it was lost was not known yet when the consumer joined: one a join and origin' },
+  'met after the join': { bound: ({ memberships }) => memberships, why: 'its connection was cut when the session became live, so all of it is owed, however old: one a consumer, session and life' },
+  unproven: { bound: ({ memberships }) => memberships, why: 'one event id says nothing of other broadcasters: one a join with since or offset, where several have sent' },
   history: { bound: NEVER, why: 'an origin that is there says what it has not kept' },
 };
 
 export class GapAccounts {
   constructor() {
     this.needed = 0;
-    this.causes = new Map(); // cause -> {count, seats: a Set, by: consumer -> count, examples}
+    this.causes = new Map(); // cause -> {count, memberships: a Set, by: consumer -> count, examples}
   }
 
   /**
-   * Takes a gap: `missing` events that its consumer was owed were named by it. `seat` stands for the
+   * Takes a gap: `missing` events that its consumer was owed were named by it. `membership` stands for the
    * consumer's time in the session, which is told once of one origin's loss; null: nothing may be told there.
    * Where `joined` was lost with a connection that was recovered, the consumer does not know what it is owed.
    */
-  take({ consumer, session, origin, reason, text, missing, seat, isAnswer = false, isImplied = false, isUnsure = false, isOlder = false }) {
+  take({ consumer, session, origin, reason, text, missing, membership, isAnswer = false, isImplied = false, isUnsure = false, isOlder = false }) {
     if (missing > 0 || reason === 'refused') {
       this.needed++;
       return;
     }
-    const cause = causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder, isUnheard: seat?.since === Infinity, isWhole: text.startsWith(`${origin?.name}.0 `) });
+    const cause = causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder, isUnheard: membership?.since === Infinity, isWhole: text.startsWith(`${origin?.name}.0 `) });
     let account = this.causes.get(cause);
-    if (!account) this.causes.set(cause, (account = { count: 0, seats: new Map(), examples: [] }));
+    if (!account) this.causes.set(cause, (account = { count: 0, memberships: new Map(), examples: [] }));
     account.count++;
-    const told = account.seats.get(seat) ?? new Set();
-    if (seat) account.seats.set(seat, told.add(origin?.name));
-    if (account.examples.length < KEPT) account.examples.push({ consumer, session, text, ...circumstances(origin, seat ?? {}) });
+    const told = account.memberships.get(membership) ?? new Set();
+    if (membership) account.memberships.set(membership, told.add(origin?.name));
+    if (account.examples.length < KEPT) account.examples.push({ consumer, session, text, ...circumstances(origin, membership ?? {}) });
   }
 
   get needless() {
@@ -56,9 +56,9 @@ export class GapAccounts {
 
   /** [cause, count, bound] of each that there was. */
   *lines() {
-    for (const [cause, { count, seats }] of this.causes) {
-      const told = [...seats.values()].reduce((sum, { size }) => sum + size, 0);
-      yield [cause, count, CAUSES[cause].bound({ count, seats: told })];
+    for (const [cause, { count, memberships }] of this.causes) {
+      const told = [...memberships.values()].reduce((sum, { size }) => sum + size, 0);
+      yield [cause, count, CAUSES[cause].bound({ count, memberships: told })];
     }
   }
 
