@@ -77,7 +77,7 @@ static bool is_any_due(const struct talus__core *core,
     return false;
 }
 
-bool talus__catch_up_settle(struct talus__core *core, struct talus__subscription *subscription)
+bool talus__catch_up_decide_live(struct talus__core *core, struct talus__subscription *subscription)
 {
     struct talus__since *since = subscription->since;
 
@@ -118,7 +118,7 @@ static bool goes_on(struct talus__core *core, struct talus__subscription *subscr
     // One without an event is not told as lost, as it may have sent nothing.
     return !publisher->standing.is_missed && !publisher->is_dead && event->seq > 0 &&
            talus__stream_cursor_get(subscription, &core->publishers,
-                                    talus__publisher_refer(&core->publishers, publisher));
+                                    talus__publisher_weak_ref_of(&core->publishers, publisher));
 }
 
 bool talus__catch_up_take_gap(struct talus__core *core, struct talus__subscription *subscription)

@@ -4,7 +4,7 @@
 // Each of the session's streams begins at the owner's event of its publisher, and all that was sent
 // after it is owed, as if a connection had been cut there: gap repair does the rest. Of publishers
 // that the owner names no event of, what came before the join is unknown: their first repair fails
-// at once, with that cause. LIVE waits until everything that was due when the join was settled has
+// at once, with that cause. LIVE waits until everything that was due when live was decided has
 // come or is told.
 #ifndef TALUS__CATCH_UP_H
 #define TALUS__CATCH_UP_H
@@ -33,7 +33,8 @@ bool talus__catch_up_begin(const struct talus__subscription *subscription,
 
 // Every known publisher has answered, or the time is over. Returns whether nothing is due before
 // LIVE; else the session belongs on TALUS__LIST_CATCHING_UP.
-bool talus__catch_up_settle(struct talus__core *core, struct talus__subscription *subscription);
+bool talus__catch_up_decide_live(struct talus__core *core,
+                                 struct talus__subscription *subscription);
 
 // Moves a session to TALUS__LIST_ANNOUNCE if all that was due has come.
 void talus__catch_up_check_due(struct talus__core *core, struct talus__subscription *subscription);

@@ -52,7 +52,7 @@ static bool is_wanted(const struct talus__subscription *subscription)
 
 static struct talus__stream *stream_of(struct talus__core *core,
                                        struct talus__subscription *subscription,
-                                       struct talus__publisher_ref ref)
+                                       struct talus__publisher_weak_ref ref)
 {
     struct talus__stream_cursor *cursor =
         subscription ? talus__stream_cursor_get(subscription, &core->publishers, ref) : NULL;
@@ -72,7 +72,8 @@ static void find_streams(struct talus__gap_repair *repairs, struct context *cont
 {
     struct talus__core *core = repairs->core;
     struct talus__event_place *place = &context->place;
-    struct talus__publisher_ref ref = talus__publisher_refer(&core->publishers, context->publisher);
+    struct talus__publisher_weak_ref ref =
+        talus__publisher_weak_ref_of(&core->publishers, context->publisher);
 
     context->everything = core->subscriptions.everything;
     *place = (struct talus__event_place){
@@ -269,8 +270,8 @@ bool talus__gap_repair_is_judged_by_all(struct talus__gap_repair *repairs,
 
     if (!is_wanted(everything))
         return false;
-    const struct talus__stream_cursor *all =
-        talus__stream_cursor_find(everything, talus__publisher_refer(&core->publishers, publisher));
+    const struct talus__stream_cursor *all = talus__stream_cursor_find(
+        everything, talus__publisher_weak_ref_of(&core->publishers, publisher));
     return all && talus__sequencer_can_judge(&all->stream, everything->is_live);
 }
 
@@ -295,8 +296,9 @@ static void take_mark(struct talus__gap_repair *repairs, struct talus__subscript
                       struct talus__publisher *publisher, uint64_t seq)
 {
     struct talus__core *core = repairs->core;
-    struct talus__stream_cursor *cursor = talus__stream_cursor_get(
-        subscription, &core->publishers, talus__publisher_refer(&core->publishers, publisher));
+    struct talus__stream_cursor *cursor =
+        talus__stream_cursor_get(subscription, &core->publishers,
+                                 talus__publisher_weak_ref_of(&core->publishers, publisher));
     if (!cursor)
         return; // without memory the join becomes live when its time is over
     struct talus__stream *stream = &cursor->stream;
@@ -325,9 +327,9 @@ void talus__gap_repair_mark(struct talus__gap_repair *repairs,
                             struct talus__subscription *subscription,
                             struct talus__publisher *publisher, uint64_t seq)
 {
-    talus__publisher_pin(&repairs->core->publishers, publisher); // ending a gap may let go of it
+    talus__publisher_ref(&repairs->core->publishers, publisher); // ending a gap may let go of it
     take_mark(repairs, subscription, publisher, seq);
-    talus__publisher_unpin(&repairs->core->publishers, publisher);
+    talus__publisher_unref(&repairs->core->publishers, publisher);
 }
 
 // The publisher's stream of all begins to judge without a mark. False: there is no memory, and its
@@ -337,7 +339,7 @@ static bool adopt(struct talus__gap_repair *repairs, struct talus__publisher *pu
     struct talus__core *core = repairs->core;
     struct talus__subscription *everything = core->subscriptions.everything;
     struct talus__stream *all =
-        stream_of(core, everything, talus__publisher_refer(&core->publishers, publisher));
+        stream_of(core, everything, talus__publisher_weak_ref_of(&core->publishers, publisher));
     struct talus__mark mark = {0};
 
     if (!all)
@@ -361,9 +363,9 @@ void talus__gap_repair_go_live(struct talus__gap_repair *repairs)
             gap = gap->next;
             continue;
         }
-        talus__publisher_pin(&repairs->core->publishers, publisher);
+        talus__publisher_ref(&repairs->core->publishers, publisher);
         is_adopted = adopt(repairs, publisher);
-        talus__publisher_unpin(&repairs->core->publishers, publisher);
+        talus__publisher_unref(&repairs->core->publishers, publisher);
         gap = repairs->first; // the session's gaps of this publisher are gone
     }
     talus__gaps_wake(repairs);

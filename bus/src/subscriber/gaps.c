@@ -85,7 +85,7 @@ static struct talus__gap *add_gap(struct talus__gap_repair *repairs,
     if (repairs->first)
         repairs->first->before = gap;
     repairs->first = gap;
-    talus__publisher_pin(&repairs->core->publishers, publisher);
+    talus__publisher_ref(&repairs->core->publishers, publisher);
     return gap;
 }
 
@@ -126,7 +126,7 @@ void talus__gaps_free(struct talus__gap_repair *repairs, struct talus__gap *gap)
     if (gap->replay)
         gap->replay->gap = NULL;
     free(gap);
-    talus__publisher_unpin(&repairs->core->publishers, publisher);
+    talus__publisher_unref(&repairs->core->publishers, publisher);
 }
 
 void talus__gaps_close(struct talus__gap_repair *repairs, struct talus__gap *gap)

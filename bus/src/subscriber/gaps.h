@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The open gaps, and the bytes of the events that they hold back.
 //
-// Invariants: a gap is on the list while its repair is open; its publisher is pinned so long. Its
-// state is REQUESTED exactly while `replay` is set, and WAITING while `deadline` is.
+// Invariants: a gap is on the list while its repair is open; it has a strong reference to its
+// publisher so long. Its state is REQUESTED exactly while `replay` is set, and WAITING while
+// `deadline` is.
 #ifndef TALUS__GAPS_H
 #define TALUS__GAPS_H
 

@@ -25,7 +25,7 @@ static bool has_answered(const talus_subscriber_t *subscriber,
                          const struct talus__publisher *publisher)
 {
     const struct talus__stream_cursor *cursor = talus__stream_cursor_find(
-        subscription, talus__publisher_refer(&subscriber->core.publishers, publisher));
+        subscription, talus__publisher_weak_ref_of(&subscriber->core.publishers, publisher));
     return cursor && cursor->stream.has_baseline;
 }
 
@@ -45,8 +45,8 @@ static size_t count_away(const talus_subscriber_t *subscriber,
     return count;
 }
 
-static void settle(talus_subscriber_t *subscriber, struct talus__subscription *subscription,
-                   bool is_complete)
+static void decide_live(talus_subscriber_t *subscriber, struct talus__subscription *subscription,
+                        bool is_complete)
 {
     size_t away = count_away(subscriber, subscription);
 
@@ -56,7 +56,7 @@ static void settle(talus_subscriber_t *subscriber, struct talus__subscription *s
         talus__gap_repair_go_live(&subscriber->repairs);
     subscription->live_turn = ++subscriber->core.publishers.turn;
     subscription->is_complete = is_complete;
-    bool is_caught_up = talus__catch_up_settle(&subscriber->core, subscription);
+    bool is_caught_up = talus__catch_up_decide_live(&subscriber->core, subscription);
     talus__subscriptions_move(&subscriber->core.subscriptions, subscription,
                               is_caught_up ? TALUS__LIST_ANNOUNCE : TALUS__LIST_CATCHING_UP);
     talus__wake_set(&subscriber->core.wake);
@@ -92,7 +92,7 @@ void talus__join_check(talus_subscriber_t *subscriber, struct talus__subscriptio
 {
     if (talus__subscription_is_pending(subscription) && !is_connecting(subscriber) &&
         is_answered(subscriber, subscription))
-        settle(subscriber, subscription, true);
+        decide_live(subscriber, subscription, true);
 }
 
 // Settles the joins of a list that wait for nobody any more.
@@ -104,14 +104,14 @@ static void check_list(talus_subscriber_t *subscriber, enum talus__subscription_
     while (subscription) {
         struct talus__subscription *next = subscription->next;
         if (is_answered(subscriber, subscription))
-            settle(subscriber, subscription, is_complete);
+            decide_live(subscriber, subscription, is_complete);
         subscription = next;
     }
 }
 
 static void check_all(talus_subscriber_t *subscriber, bool is_complete)
 {
-    subscriber->core.publishers.has_departed = false;
+    subscriber->core.publishers.has_fewer_awaited = false;
     if (is_connecting(subscriber))
         return;
     check_list(subscriber, TALUS__LIST_REQUESTED, is_complete);
@@ -203,16 +203,16 @@ void talus__join_tend(talus_subscriber_t *subscriber, long long now)
     struct talus__subscription_queue *left =
         &subscriber->core.subscriptions.lists[TALUS__LIST_LEFT];
 
-    if (subscriber->core.publishers.has_departed)
+    if (subscriber->core.publishers.has_fewer_awaited)
         check_all(subscriber, true);
     request_marks(subscriber, now);
     while (requested->first && now >= requested->first->deadline) {
         struct talus__subscription *subscription = requested->first;
         silence_missing(subscriber, subscription);
-        settle(subscriber, subscription, false);
+        decide_live(subscriber, subscription, false);
     }
     // Whoever waited for the same silent ones alone need not wait longer, but misses them, too.
-    if (subscriber->core.publishers.has_departed)
+    if (subscriber->core.publishers.has_fewer_awaited)
         check_all(subscriber, false);
     while (left->first && now >= left->first->deadline)
         expire(subscriber, left->first);
@@ -228,7 +228,7 @@ long long talus__join_due(const talus_subscriber_t *subscriber)
         subscriber->core.subscriptions.lists[TALUS__LIST_LEFT].first;
     long long due = 0;
 
-    if (subscriber->core.publishers.has_departed)
+    if (subscriber->core.publishers.has_fewer_awaited)
         return 1; // long ago: at once
     if (pending)
         due = tl_earlier(due, request_at(subscriber, pending));

@@ -23,7 +23,7 @@ static void lose_cursor(struct talus__gap_repair *repairs, struct talus__subscri
 {
     struct talus__publishers *publishers = &repairs->core->publishers;
     struct talus__publisher *publisher = loss->publisher;
-    struct talus__publisher_ref ref = talus__publisher_refer(publishers, publisher);
+    struct talus__publisher_weak_ref ref = talus__publisher_weak_ref_of(publishers, publisher);
     struct talus__stream_cursor *cursor = talus__stream_cursor_find(subscription, ref);
     uint64_t upto;
 

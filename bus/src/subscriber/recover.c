@@ -37,7 +37,7 @@ static bool is_reached(struct talus__recover *recover, const char *session, cons
     if (seq == 0 || !publisher)
         return seq == 0;
     const struct talus__stream_cursor *cursor = talus__stream_cursor_find(
-        subscription, talus__publisher_refer(&recover->core->publishers, publisher));
+        subscription, talus__publisher_weak_ref_of(&recover->core->publishers, publisher));
     return cursor && cursor->stream.has_baseline && cursor->stream.last >= seq;
 }
 
@@ -126,7 +126,7 @@ static bool find_stream(struct talus__recover *recover, const char *session,
     if (!subscription || talus__subscription_is_left(subscription) || !subscription->is_live)
         return false;
     const struct talus__stream_cursor *cursor = talus__stream_cursor_find(
-        subscription, talus__publisher_refer(&recover->core->publishers, publisher));
+        subscription, talus__publisher_weak_ref_of(&recover->core->publishers, publisher));
     if (!cursor || !cursor->stream.has_baseline || cursor->stream.state == TALUS__STREAM_ENDED)
         return false;
     *seq = cursor->stream.last;

@@ -23,7 +23,7 @@ void talus__subscriptions_init(struct talus__subscriptions *set)
     tl_table_init(&set->table);
 }
 
-static void free_joined(struct talus__subscription *subscription)
+static void free_subscription(struct talus__subscription *subscription)
 {
     free(subscription->cursors);
     free(subscription->since);
@@ -36,7 +36,7 @@ void talus__subscriptions_fini(struct talus__subscriptions *set)
 
     while (node) {
         struct tl_node *next = node->next;
-        free_joined((struct talus__subscription *)node);
+        free_subscription((struct talus__subscription *)node);
         node = next;
     }
     tl_table_fini(&set->table);
@@ -81,7 +81,7 @@ void talus__subscriptions_remove(struct talus__subscriptions *set,
         set->recent = NULL;
     if (set->everything == subscription)
         set->everything = NULL;
-    free_joined(subscription);
+    free_subscription(subscription);
 }
 
 static void take_off_list(struct talus__subscriptions *set,
@@ -133,13 +133,13 @@ bool talus__stream_cursor_is_of(const struct talus__stream_cursor *cursor, const
     return cursor->name_hash == hash_name(origin);
 }
 
-static bool is_same(struct talus__publisher_ref one, struct talus__publisher_ref other)
+static bool is_same(struct talus__publisher_weak_ref one, struct talus__publisher_weak_ref other)
 {
     return one.slot == other.slot && one.generation == other.generation;
 }
 
 struct talus__stream_cursor *talus__stream_cursor_find(struct talus__subscription *subscription,
-                                                       struct talus__publisher_ref publisher)
+                                                       struct talus__publisher_weak_ref publisher)
 {
     if (subscription->recent < subscription->cursor_count &&
         is_same(subscription->cursors[subscription->recent].publisher, publisher))
@@ -197,7 +197,7 @@ static bool make_room(struct talus__subscription *subscription,
 
 struct talus__stream_cursor *talus__stream_cursor_get(struct talus__subscription *subscription,
                                                       const struct talus__publishers *publishers,
-                                                      struct talus__publisher_ref publisher)
+                                                      struct talus__publisher_weak_ref publisher)
 {
     struct talus__stream_cursor *cursor = talus__stream_cursor_find(subscription, publisher);
 
@@ -228,8 +228,8 @@ bool talus__subscription_is_answered(struct talus__subscription *subscription,
         const struct talus__publisher *publisher = publishers->slots[i].publisher;
         if (!publisher || !publisher->standing.is_waited)
             continue;
-        const struct talus__stream_cursor *cursor =
-            talus__stream_cursor_find(subscription, talus__publisher_refer(publishers, publisher));
+        const struct talus__stream_cursor *cursor = talus__stream_cursor_find(
+            subscription, talus__publisher_weak_ref_of(publishers, publisher));
         if (!cursor || !cursor->stream.has_baseline)
             return false;
     }

@@ -25,7 +25,7 @@
 // The stream cursor: how far one is with the events that a publisher sent to a session.
 struct talus__stream_cursor {
     struct talus__stream stream;
-    struct talus__publisher_ref publisher;
+    struct talus__publisher_weak_ref publisher;
     // Known when the publisher is gone, too:
     uint32_t name_hash; // tells it from others
     bool is_presence;   // it sends nothing but presence
@@ -112,13 +112,13 @@ static inline size_t talus__subscriptions_count(const struct talus__subscription
 
 // NULL: there is none.
 struct talus__stream_cursor *talus__stream_cursor_find(struct talus__subscription *subscription,
-                                                       struct talus__publisher_ref publisher);
+                                                       struct talus__publisher_weak_ref publisher);
 
 // Finds the cursor or adds one, at the owner's event of that publisher or at 0. NULL: out of
 // memory. Valid until the next call.
 struct talus__stream_cursor *talus__stream_cursor_get(struct talus__subscription *subscription,
                                                       const struct talus__publishers *publishers,
-                                                      struct talus__publisher_ref publisher);
+                                                      struct talus__publisher_weak_ref publisher);
 
 // Whether the cursor is of the publisher with that name, which may be gone.
 bool talus__stream_cursor_is_of(const struct talus__stream_cursor *cursor, const char *origin);

@@ -45,7 +45,7 @@ static void use(struct talus__publishers *publishers, struct talus__publisher *p
 // Brings its place in the order up to date.
 static void update_kept(struct talus__publishers *publishers, struct talus__publisher *publisher)
 {
-    bool is_kept = publisher->pins > 0 || publisher->standing.is_held;
+    bool is_kept = publisher->references > 0 || publisher->standing.is_held;
 
     if (is_kept && !publisher->is_kept)
         tl_list_remove(&publisher->used);
@@ -153,16 +153,17 @@ struct talus__publisher *talus__publishers_find(const struct talus__publishers *
 }
 
 struct talus__publisher *talus__publishers_at(const struct talus__publishers *publishers,
-                                              struct talus__publisher_ref ref)
+                                              struct talus__publisher_weak_ref ref)
 {
     const struct talus__publisher_slot *slot = &publishers->slots[ref.slot];
     return slot->generation == ref.generation ? slot->publisher : NULL;
 }
 
-struct talus__publisher_ref talus__publisher_refer(const struct talus__publishers *publishers,
-                                                   const struct talus__publisher *publisher)
+struct talus__publisher_weak_ref
+talus__publisher_weak_ref_of(const struct talus__publishers *publishers,
+                             const struct talus__publisher *publisher)
 {
-    return (struct talus__publisher_ref){
+    return (struct talus__publisher_weak_ref){
         .slot = publisher->slot, .generation = publishers->slots[publisher->slot].generation};
 }
 
@@ -174,16 +175,16 @@ void talus__publisher_drop(struct talus__publishers *publishers, struct talus__p
         remove_publisher(publishers, publisher);
 }
 
-void talus__publisher_pin(struct talus__publishers *publishers, struct talus__publisher *publisher)
+void talus__publisher_ref(struct talus__publishers *publishers, struct talus__publisher *publisher)
 {
-    publisher->pins++;
+    publisher->references++;
     update_kept(publishers, publisher);
 }
 
-void talus__publisher_unpin(struct talus__publishers *publishers,
+void talus__publisher_unref(struct talus__publishers *publishers,
                             struct talus__publisher *publisher)
 {
-    publisher->pins--;
+    publisher->references--;
     update_kept(publishers, publisher);
     if (publisher->is_dead)
         talus__publisher_drop(publishers, publisher);
@@ -203,6 +204,6 @@ void talus__publisher_set_standing(struct talus__publishers *publishers,
     publisher->standing = *standing;
     publishers->waited = recount(publishers->waited, before.is_waited, standing->is_waited);
     publishers->away = recount(publishers->away, before.is_away, standing->is_away);
-    publishers->has_departed |= before.is_waited && !standing->is_waited;
+    publishers->has_fewer_awaited |= before.is_waited && !standing->is_waited;
     update_kept(publishers, publisher);
 }

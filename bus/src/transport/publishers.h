@@ -31,8 +31,8 @@ struct talus__publisher {
     struct tl_node node;
     struct tl_list used; // of talus__publishers.used, unless it is kept
     uint32_t slot;
-    unsigned pins; // who point at it, also when it is dead
-    bool is_kept;  // pinned, or held by the transport: on no list
+    unsigned references; // strong ones: they keep it when it is dead, too
+    bool is_kept;        // referenced, or held by the transport: on no list
 
     // The transport's; `standing` is changed by talus__publisher_set_standing() alone.
     struct talus__standing standing;
@@ -61,7 +61,7 @@ static inline bool talus__sends_presence_only(const struct talus__publisher *pub
 }
 
 // Stays valid when the publisher is gone, unlike a pointer.
-struct talus__publisher_ref {
+struct talus__publisher_weak_ref {
     uint32_t slot;
     uint32_t generation;
 };
@@ -83,8 +83,9 @@ struct talus__publishers {
     struct talus__publisher *recent; // the last one that was asked for
     size_t waited;                   // those for which joins wait
     size_t away;                     // those that are
-    uint64_t turn;     // counts departures and sessions that become live: which came first
-    bool has_departed; // joins wait for one no more; whoever acts on it clears it
+    uint64_t turn; // counts publishers that joins stop waiting for, and sessions that become live:
+                   // which came first
+    bool has_fewer_awaited; // joins wait for one less; who acts on it clears it
     void (*on_remove)(struct talus__publisher *publisher, void *arg); // the transport's; before it
     void *arg;                                                        // is freed
     char ignored[TALUS_ORIGIN_MAX + 1];
@@ -108,14 +109,15 @@ struct talus__publisher *talus__publishers_find(const struct talus__publishers *
 
 // NULL: it is gone.
 struct talus__publisher *talus__publishers_at(const struct talus__publishers *publishers,
-                                              struct talus__publisher_ref ref);
+                                              struct talus__publisher_weak_ref ref);
 
-struct talus__publisher_ref talus__publisher_refer(const struct talus__publishers *publishers,
-                                                   const struct talus__publisher *publisher);
+struct talus__publisher_weak_ref
+talus__publisher_weak_ref_of(const struct talus__publishers *publishers,
+                             const struct talus__publisher *publisher);
 
-// Keeps it while something of it is still to be told. The last unpin removes it if it is dead.
-void talus__publisher_pin(struct talus__publishers *publishers, struct talus__publisher *publisher);
-void talus__publisher_unpin(struct talus__publishers *publishers,
+// Keeps it while something of it is still to be told. The last unref removes it if it is dead.
+void talus__publisher_ref(struct talus__publishers *publishers, struct talus__publisher *publisher);
+void talus__publisher_unref(struct talus__publishers *publishers,
                             struct talus__publisher *publisher);
 
 // For the transport: what it knows has changed.

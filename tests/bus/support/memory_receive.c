@@ -116,14 +116,14 @@ static void tell(struct loss *loss)
                                       .has_left = loss->end == FEED_LEFT,
                                       .was_known = true,
                                       .newest = loss->end == FEED_UNKNOWN ? NULL : newest};
-    talus__publisher_pin(known_ones, known);
+    talus__publisher_ref(known_ones, known);
     known->can_replay = false;
     known->is_dead = true;
     known->left_at = ++known_ones->turn;
     set_standing(loss->publisher, (struct talus__standing){.is_missed = true, .is_lost = true});
     feed__fail_requests_of(loss->publisher);
     owner->on_lost(owner->arg, &loss->base);
-    talus__publisher_unpin(known_ones, known);
+    talus__publisher_unref(known_ones, known);
 }
 
 // ---- The transport

@@ -11,7 +11,7 @@
 
 #define HEARTBEATS_MISSED 3    // of a publisher that sends them more seldom than our time-out
 #define DEAD_MS           500  // for what a dead one had sent to arrive
-#define LOOK_MS           250  // between looks at those that are departing
+#define LOOK_MS           250  // between looks at those that are absent
 #define RETURN_MS         1000 // for those that return to be heard, once their reader is awake again
 #define STOOD_MOST        16 // times that a reader is let off: one that always stands hears of losses, too
 
@@ -23,7 +23,7 @@ static bool is_sure(const struct talus__presence *presence)
 static long long due_of(const struct talus__zmq_receive *receive,
                         const struct talus__presence *presence)
 {
-    return presence->departed_at +
+    return presence->absent_since +
            (is_sure(presence) ? DEAD_MS : receive->receive.options->origin_timeout_ms);
 }
 
@@ -63,21 +63,21 @@ static void lose(struct talus__zmq_receive *receive, struct talus__publisher *pu
         talus__ledger_open_file(&loss.ledger, presence->ledger, publisher->name) == 0)
         loss.base.newest = newest_of;
     log_loss(publisher, &loss.base);
-    talus__publisher_pin(receive->receive.publishers, publisher);
+    talus__publisher_ref(receive->receive.publishers, publisher);
     talus__presence_lose(&receive->presences, publisher);
     talus__replay_client_give_up(&receive->replay_client, publisher);
     owner->on_lost(owner->arg, &loss.base);
     if (loss.base.newest)
         talus__ledger_close(&loss.ledger);
-    talus__presence_depart(&receive->presences, publisher);
-    talus__publisher_unpin(receive->receive.publishers, publisher);
+    talus__presence_end_absence(&receive->presences, publisher);
+    talus__publisher_unref(receive->receive.publishers, publisher);
 }
 
 static long long looked_at(const struct talus__presences *presences,
                            const struct talus__presence *presence)
 {
-    return presence->departed_at > presences->looked_at ? presence->departed_at
-                                                        : presences->looked_at;
+    return presence->absent_since > presences->looked_at ? presence->absent_since
+                                                         : presences->looked_at;
 }
 
 // Time in which the subscriber stood still counts for nothing: it could not hear who returned.
@@ -88,12 +88,12 @@ static void let_off(const struct talus__zmq_receive *receive, struct talus__pres
 
     if (stood < LOOK_MS)
         return;
-    presence->departed_at += stood;
+    presence->absent_since += stood;
     if (is_sure(presence) || ++presence->stood > STOOD_MOST)
         return;
     long long early = now + RETURN_MS - due_of(receive, presence);
     if (early > 0)
-        presence->departed_at += early;
+        presence->absent_since += early;
 }
 
 void talus__liveness_tend(struct talus__zmq_receive *receive, long long now, bool is_drained)
@@ -101,9 +101,9 @@ void talus__liveness_tend(struct talus__zmq_receive *receive, long long now, boo
     struct talus__presences *presences = &receive->presences;
     const struct talus__publishers *publishers = presences->publishers;
 
-    for (size_t i = 0; presences->departing > 0 && i < publishers->slot_count; i++) {
+    for (size_t i = 0; presences->absent > 0 && i < publishers->slot_count; i++) {
         struct talus__publisher *publisher = publishers->slots[i].publisher;
-        if (!publisher || !talus__presence_of(publisher)->is_departing)
+        if (!publisher || !talus__presence_of(publisher)->is_absent)
             continue;
         struct talus__presence *presence = talus__presence_of(publisher);
         let_off(receive, presence, now);
@@ -119,9 +119,9 @@ long long talus__liveness_due(const struct talus__zmq_receive *receive)
     const struct talus__publishers *publishers = presences->publishers;
     long long due = 0;
 
-    for (size_t i = 0; presences->departing > 0 && i < publishers->slot_count; i++) {
+    for (size_t i = 0; presences->absent > 0 && i < publishers->slot_count; i++) {
         struct talus__publisher *publisher = publishers->slots[i].publisher;
-        if (!publisher || !talus__presence_of(publisher)->is_departing)
+        if (!publisher || !talus__presence_of(publisher)->is_absent)
             continue;
         const struct talus__presence *presence = talus__presence_of(publisher);
         long long at = due_of(receive, presence);

@@ -132,7 +132,7 @@ void talus__marks_head(struct talus__zmq_receive *receive, struct talus__incomin
     if (!publisher)
         return;
     const struct talus__presence *presence = talus__presence_of(publisher);
-    if (presence->is_departing || presence->is_lost)
+    if (presence->is_absent || presence->is_lost)
         talus__marks_meet_again(receive, publisher);
     incoming->kind = TALUS__INCOMING_MARK;
     incoming->publisher = publisher;

@@ -42,28 +42,28 @@ static void update(struct talus__presences *presences, struct talus__publisher *
 
     if (is_here(presence)) {
         presence->is_lost = false;
-        if (presence->is_departing)
-            presences->departing--;
-        presence->is_departing = false;
+        if (presence->is_absent)
+            presences->absent--;
+        presence->is_absent = false;
     }
     const struct talus__standing standing = {
         .is_held = presence->listed > 0 || presence->is_connected || presence->references > 0 ||
-                   presence->is_departing,
+                   presence->is_absent,
         .is_waited = !publisher->is_ignored && is_here(presence) &&
                      (presence->listed > 0 || !presence->is_silent),
-        .is_away = presence->is_departing && presence->is_away && !is_gone_for_good(presence),
-        .is_missed = presence->is_departing || presence->is_away || presence->is_lost,
+        .is_away = presence->is_absent && presence->is_away && !is_gone_for_good(presence),
+        .is_missed = presence->is_absent || presence->is_away || presence->is_lost,
         .is_lost = presence->is_lost,
     };
     talus__publisher_set_standing(presences->publishers, publisher, &standing);
 }
 
 // It was here, and is not any more.
-static void begin_departing(struct talus__presences *presences, struct talus__publisher *publisher)
+static void begin_absence(struct talus__presences *presences, struct talus__publisher *publisher)
 {
     struct talus__presence *presence = talus__presence_of(publisher);
 
-    if (is_here(presence) || presence->is_departing || publisher->is_ignored)
+    if (is_here(presence) || presence->is_absent || publisher->is_ignored)
         return;
     // It stood still, and that was told: nothing is new, unless it is dead by now and a ledger says
     // what it has emitted since.
@@ -72,11 +72,11 @@ static void begin_departing(struct talus__presences *presences, struct talus__pu
         publisher->is_dead = is_final;
         return;
     }
-    presence->is_departing = true;
-    presence->departed_at = tl_monotonic_ms();
+    presence->is_absent = true;
+    presence->absent_since = tl_monotonic_ms();
     presence->stood = 0;
     publisher->left_at = ++presences->publishers->turn;
-    presences->departing++;
+    presences->absent++;
 }
 
 void talus__presence_lose(struct talus__presences *presences, struct talus__publisher *publisher)
@@ -85,14 +85,15 @@ void talus__presence_lose(struct talus__presences *presences, struct talus__publ
     update(presences, publisher);
 }
 
-void talus__presence_depart(struct talus__presences *presences, struct talus__publisher *publisher)
+void talus__presence_end_absence(struct talus__presences *presences,
+                                 struct talus__publisher *publisher)
 {
     struct talus__presence *presence = talus__presence_of(publisher);
 
-    if (!presence->is_departing)
+    if (!presence->is_absent)
         return;
-    presence->is_departing = false;
-    presences->departing--;
+    presence->is_absent = false;
+    presences->absent--;
     publisher->is_dead = is_gone_for_good(presence);
     presence->is_told = presence->is_away;
     update(presences, publisher);
@@ -126,7 +127,7 @@ void talus__presence_leave(struct talus__presences *presences, struct talus__pub
     presence->is_connected = false;
     presence->connection_count = 0;
     if (was_connected)
-        begin_departing(presences, publisher);
+        begin_absence(presences, publisher);
     update(presences, publisher);
 }
 
@@ -142,7 +143,7 @@ void talus__presence_list(struct talus__presences *presences, struct talus__publ
 void talus__presence_unlist(struct talus__presences *presences, struct talus__publisher *publisher)
 {
     talus__presence_of(publisher)->listed--;
-    begin_departing(presences, publisher);
+    begin_absence(presences, publisher);
     update(presences, publisher);
 }
 
@@ -178,7 +179,7 @@ static void lose_connection(struct talus__presences *presences, struct talus__pu
     if (!is_lost)
         return;
     presence->is_connected = false;
-    begin_departing(presences, publisher);
+    begin_absence(presences, publisher);
     update(presences, publisher);
 }
 
@@ -217,7 +218,7 @@ void talus__presence_silence(struct talus__presences *presences, struct talus__p
 void talus__presence_go_away(struct talus__presences *presences, struct talus__publisher *publisher)
 {
     talus__presence_of(publisher)->is_away = true;
-    begin_departing(presences, publisher);
+    begin_absence(presences, publisher);
     update(presences, publisher);
 }
 

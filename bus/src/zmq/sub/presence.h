@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Which publishers are there: those that live in a bus directory, and those that said hello over a
-// connection. One that is neither any more is departing: it returns, or is told to be lost
+// connection. One that is neither any more is absent: it returns, or is told to be lost
 // (liveness.h).
 #ifndef TALUS__PRESENCE_H
 #define TALUS__PRESENCE_H
@@ -22,7 +22,7 @@ struct talus__presence {
     bool was_listed;      // so its death shows
     bool is_connected;    // said hello, and some connection of it is not known to be gone
     bool has_left;        // it took leave
-    bool is_departing;    // neither listed nor connected since departed_at
+    bool is_absent;       // neither listed nor connected since absent_since
     bool is_silent;       // connected, but a join's time ran out on it; until it is heard again
     bool is_away;         // its heartbeats stopped, until it is heard again
     bool is_told;         // … and that was told as a loss
@@ -32,10 +32,10 @@ struct talus__presence {
     int heartbeat_ms;        // between its heartbeats; 0: it has sent none
     size_t connection_count; // those that its hellos came through
     int connections[TALUS__CONNECTIONS];
-    long long departed_at; // on the monotonic clock in milliseconds; later if its reader stood
-    unsigned stood;        // how often that was so
-    char *named;           // owned: replay endpoints as its marks name them; NULL: none yet
-    char *replay;          // owned: the one to ask; NULL: none
+    long long absent_since; // on the monotonic clock in milliseconds; later if its reader stood
+    unsigned stood;         // how often that was so
+    char *named;            // owned: replay endpoints as its marks name them; NULL: none yet
+    char *replay;           // owned: the one to ask; NULL: none
     struct talus__replay_connection *replay_connection; // NULL: none is open
     bool has_ledger;
     int ledger; // the descriptor of its lock file
@@ -43,7 +43,7 @@ struct talus__presence {
 
 struct talus__presences {
     struct talus__publishers *publishers; // borrowed
-    size_t departing;                     // those that are
+    size_t absent;                        // those that are
     long long looked_at;                  // when these were last looked at
 };
 
@@ -61,11 +61,12 @@ void talus__presence_fini(struct talus__publisher *publisher);
 void talus__presence_ref(struct talus__presences *presences, struct talus__publisher *publisher);
 void talus__presence_unref(struct talus__presences *presences, struct talus__publisher *publisher);
 
-// It is told to be lost from now on. Pin it before.
+// It is told to be lost from now on. Have a reference before.
 void talus__presence_lose(struct talus__presences *presences, struct talus__publisher *publisher);
 
-// That it departed was acted upon.
-void talus__presence_depart(struct talus__presences *presences, struct talus__publisher *publisher);
+// Its absence was acted upon.
+void talus__presence_end_absence(struct talus__presences *presences,
+                                 struct talus__publisher *publisher);
 
 // It took leave: what its connection still brings is all.
 void talus__presence_leave(struct talus__presences *presences, struct talus__publisher *publisher);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The replay client.
 //
-// Invariants: a connection is on the list and its publisher's `replay_connection`, which it pins,
-// until it is closed. Of its requests the first `sent` were sent over the present socket, in their
-// order.
+// Invariants: a connection is on the list and its publisher's `replay_connection`, which it refers
+// to, until it is closed. Of its requests the first `sent` were sent over the present socket, in
+// their order.
 #include "bus/src/zmq/sub/replay_client.h"
 
 #include <errno.h>
@@ -136,7 +136,7 @@ static struct talus__replay_connection *add_connection(struct talus__replay_clie
     tl_list_append(&client->connections, &connection->link);
     client->count++;
     talus__presence_of(publisher)->replay_connection = connection;
-    talus__publisher_pin(client->receive->publishers, publisher);
+    talus__publisher_ref(client->receive->publishers, publisher);
     return connection;
 }
 
@@ -159,7 +159,7 @@ static void close_connection(struct talus__replay_client *client,
     client->count--;
     free(connection);
     talus__presence_of(publisher)->replay_connection = NULL;
-    talus__publisher_unpin(client->receive->publishers, publisher);
+    talus__publisher_unref(client->receive->publishers, publisher);
 }
 
 void talus__replay_client_fini(struct talus__replay_client *client, bool is_forked)

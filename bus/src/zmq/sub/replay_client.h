@@ -39,7 +39,7 @@ talus__mark_request_of(struct talus__replay_request *request)
 
 struct talus__replay_connection {
     struct tl_list link;                 // first; in the client's
-    struct talus__publisher *publisher;  // pinned
+    struct talus__publisher *publisher;  // a strong reference
     void *socket;                        // NULL: to be opened
     struct talus__inbox inbox;           // of `socket`
     int fd;                              // its descriptor, watched while it is open
