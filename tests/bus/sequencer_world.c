@@ -329,19 +329,24 @@ static void on_request(struct world *world, const struct talus__action *action)
     }
 }
 
+static void take_held(struct world *world, const struct talus__action *action)
+{
+    unsigned session = ((const struct world_held *)action->held)->session;
+    struct talus__event_place place = place_of(world, session);
+    uint64_t seq = action->held->seq, last = action->stream->last;
+
+    talus__sequencer_place_in(&place, action->repair, seq, action->held->prev);
+    give_back(world, action->held);
+    take_verdict(world, talus__sequencer_release(&place, seq), &place, session, seq, last);
+}
+
 static void take_action(struct world *world, const struct talus__action *action)
 {
     unsigned index = index_of(world, action->stream);
-    struct talus__event_place place;
 
     switch (action->kind) {
     case TALUS__ACTION_DELIVER:
-        unsigned session = ((const struct world_held *)action->held)->session;
-        place = place_of(world, session);
-        talus__sequencer_place_in(&place, action->repair, action->held->seq, action->held->prev);
-        uint64_t seq = action->held->seq, last = action->stream->last;
-        give_back(world, action->held);
-        take_verdict(world, talus__sequencer_release(&place, seq), &place, session, seq, last);
+        take_held(world, action);
         break;
     case TALUS__ACTION_FORGET:
         give_back(world, action->held);
