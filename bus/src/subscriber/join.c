@@ -53,7 +53,7 @@ static void decide_live(talus_subscriber_t *subscriber, struct talus__subscripti
     is_complete &= away == 0;
     subscription->is_live = true;
     if (subscription == subscriber->core.subscriptions.everything)
-        talus__gap_repair_go_live(&subscriber->repairs);
+        talus__gap_repair_go_live(&subscriber->repairs, false);
     subscription->live_turn = ++subscriber->core.publishers.turn;
     subscription->is_complete = is_complete;
     bool is_caught_up = talus__catch_up_decide_live(&subscriber->core, subscription);
@@ -289,7 +289,7 @@ static int enter(talus_subscriber_t *subscriber, struct talus__subscription *sub
         talus__subscriptions_move(&subscriber->core.subscriptions, subscription,
                                   TALUS__LIST_ANNOUNCE);
         if (subscription == subscriber->core.subscriptions.everything)
-            talus__gap_repair_go_live(&subscriber->repairs);
+            talus__gap_repair_go_live(&subscriber->repairs, true);
     } else {
         subscription->deadline = tl_monotonic_ms() + subscriber->core.options.live_timeout_ms;
         talus__subscriptions_move(&subscriber->core.subscriptions, subscription,
