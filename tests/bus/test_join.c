@@ -239,6 +239,75 @@ static void test_join_ignores_a_publisher_that_is_to_be_ignored(void **state)
     assert_int_equal(feed_stats(fixture).heads, 1);
 }
 
+// ---- Joining everything while a join since an event catches up
+
+// Publishes three events of "s" and joins it; the replay is held back.
+static talus_subscriber_t *catch_up(struct feed_fixture *fixture, const char *since,
+                                    struct feed_publisher **publisher)
+{
+    talus_subscriber_t *subscriber = feed_subscribe(fixture);
+
+    feed.replays = FEED_WAITS;
+    *publisher = feed_publisher(A);
+    feed_lose_many(*publisher, "s", 3);
+    feed_expect_nothing(subscriber);
+    assert_int_equal(talus_subscriber_join_since(subscriber, "s", since), 0);
+    feed_expect_nothing(subscriber);
+    assert_int_equal(feed_counts().open_requests, 1);
+    return subscriber;
+}
+
+static void test_join_of_everything_gives_up_what_catches_up(void **state)
+{
+    struct feed_publisher *a;
+    talus_subscriber_t *subscriber = catch_up(*state, A ".1", &a);
+
+    assert_int_equal(talus_subscriber_join(subscriber, "*"), 0);
+    expect_gap(subscriber, "s", A ".1", "", TALUS_GAP_UNKNOWN);
+    expect_live(subscriber, "s", true);
+    expect_live(subscriber, "*", true);
+    feed_publish(a, "s");
+    feed_expect_nothing(subscriber);
+    feed_respond(); // what is known to be missing comes all the same
+    feed_expect_seqs(subscriber, A, 2, 4);
+    feed_expect_nothing(subscriber);
+}
+
+static void test_join_of_everything_that_fails_gives_up_nothing(void **state)
+{
+    struct feed_publisher *a;
+    talus_subscriber_t *subscriber = catch_up(*state, A ".1", &a);
+
+    feed.subscribe_error = TALUS_ESYSTEM;
+    assert_int_equal(talus_subscriber_join(subscriber, "*"), TALUS_ESYSTEM);
+    feed_expect_nothing(subscriber);
+    feed_respond();
+    feed_expect_seqs(subscriber, A, 2, 3);
+    expect_live(subscriber, "s", true);
+    feed_expect_nothing(subscriber);
+}
+
+// It is live within the call, and has taken over by then.
+static void test_join_of_everything_that_waits_for_nobody_gives_up_what_catches_up(void **state)
+{
+    struct feed_publisher *a;
+    talus_subscriber_t *subscriber = catch_up(*state, A ".0", &a);
+    const talus_delivery_t *delivery;
+
+    feed_go_away(a);
+    feed_expect_nothing(subscriber);
+    assert_int_equal(talus_subscriber_join(subscriber, "*"), 0);
+    expect_gap(subscriber, "s", A ".0", "", TALUS_GAP_UNKNOWN);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(talus_subscriber_receive(subscriber, 0, &delivery), 0);
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
+    }
+    feed_expect_nothing(subscriber);
+    feed_respond();
+    feed_expect_seqs(subscriber, A, 1, 3);
+    feed_expect_nothing(subscriber);
+}
+
 // ---- Leaving
 
 static void test_join_again_while_it_lingers_is_live_at_once(void **state)
@@ -530,6 +599,9 @@ int main(void)
         TEST(test_join_is_live_when_the_last_one_is_gone),
         TEST(test_join_names_no_presence_as_newest),
         TEST(test_join_ignores_a_publisher_that_is_to_be_ignored),
+        TEST(test_join_of_everything_gives_up_what_catches_up),
+        TEST(test_join_of_everything_that_fails_gives_up_nothing),
+        TEST(test_join_of_everything_that_waits_for_nobody_gives_up_what_catches_up),
         TEST(test_join_again_while_it_lingers_is_live_at_once),
         TEST(test_join_again_goes_on_after_what_came_meanwhile),
         TEST(test_leave_ends_the_subscription_later),

@@ -160,10 +160,17 @@ static void give_up_list(struct talus__subscriptions *set, enum talus__subscript
     }
 }
 
-void talus__catch_up_give_up(struct talus__subscriptions *set)
+void talus__catch_up_give_up(struct talus__core *core)
 {
+    struct talus__subscriptions *set = &core->subscriptions;
+    const struct talus__subscription_queue *catching_up = &set->lists[TALUS__LIST_CATCHING_UP];
+
     give_up_list(set, TALUS__LIST_PENDING);
     give_up_list(set, TALUS__LIST_REQUESTED);
+    give_up_list(set, TALUS__LIST_CATCHING_UP);
+    while (catching_up->first)
+        talus__subscriptions_move(set, catching_up->first, TALUS__LIST_ANNOUNCE);
+    talus__wake_set(&core->wake);
 }
 
 void talus__catch_up_leave(struct talus__subscription *subscription)

@@ -285,6 +285,8 @@ static int enter(talus_subscriber_t *subscriber, struct talus__subscription *sub
             return error;
         }
     }
+    if (subscription == subscriber->core.subscriptions.everything)
+        talus__catch_up_give_up(&subscriber->core);
     if (subscription->is_live) {
         talus__subscriptions_move(&subscriber->core.subscriptions, subscription,
                                   TALUS__LIST_ANNOUNCE);
@@ -317,8 +319,6 @@ int talus__join_session(talus_subscriber_t *subscriber, const char *session,
                                   TALUS__LIST_ANNOUNCE);
     if (error)
         return error;
-    if (strcmp(session, TALUS__EVERYTHING) == 0)
-        talus__catch_up_give_up(&subscriber->core.subscriptions);
     talus__wake_set(&subscriber->core.wake);
     talus__wake_by(&subscriber->core.wake, talus__join_due(subscriber));
     return 0;
