@@ -112,6 +112,8 @@ static int on_event(talus_subscriber_t *subscriber)
     if (!error)
         core->stats.received++;
     if (publisher) {
+        // Joins may become live within this, `session` included. It stays where it is, and whether
+        // its events are owed is looked at later, by gap repair.
         if (publisher->standing.is_missed)
             core->transport->ops->heard(core->transport, publisher);
         const struct talus__ordered_event event = {
