@@ -162,7 +162,7 @@ static void check_round_trip(const char *origin, const char *skip)
     size_t prev_offset;
     size_t size = encode(out, origin, skip, &seq_offset, &prev_offset);
     assert_true(size <= TALUS__BODY_HEADER_MAX);
-    talus__body_patch(out + seq_offset, UINT64_MAX);
+    talus__body_patch(out + seq_offset, TALUS__SEQ_MAX);
     talus__body_patch(out + prev_offset, UINT64_C(0x0123456789abcdef));
     out[size] = 0xc0;
     struct talus__body body;
@@ -170,7 +170,7 @@ static void check_round_trip(const char *origin, const char *skip)
     assert_int_equal(talus__body_decode(copy.ptr, copy.size, &defaults, &body), 0);
     assert_int_equal(body.origin_size, strlen(origin));
     assert_memory_equal(body.origin, origin, body.origin_size);
-    assert_true(body.seq == UINT64_MAX);
+    assert_true(body.seq == TALUS__SEQ_MAX);
     assert_true(body.prev == UINT64_C(0x0123456789abcdef));
     assert_true(body.ts == UINT64_MAX);
     assert_int_equal(body.skip_size, skip ? strlen(skip) : 0);
@@ -249,6 +249,29 @@ static void test_body_size_bound(void **state)
     assert_int_equal(talus__body_decode(bytes, size, &limits, &body), TALUS_EBODY);
 }
 
+// What comes after an event has a number, too.
+static void test_body_refuses_the_highest_seq(void **state)
+{
+    (void)state;
+    uint8_t bytes[256];
+    size_t seq_offset;
+    size_t prev_offset;
+    size_t size = encode(bytes, "k3v9q2mx", NULL, &seq_offset, &prev_offset);
+    bytes[size++] = 0xc0;
+    struct talus__limits limits = defaults;
+    struct talus__body body;
+    talus__body_patch(bytes + seq_offset, UINT64_MAX);
+    assert_int_equal(talus__body_decode(bytes, size, &limits, &body), TALUS_EBODY);
+    limits.max_body = size - 1;
+    assert_int_equal(talus__body_decode(bytes, size, &limits, &body), TALUS_EBODY);
+    talus__body_patch(bytes + seq_offset, TALUS__SEQ_MAX);
+    assert_int_equal(talus__body_decode(bytes, size, &limits, &body), TALUS_ETOOLARGE);
+    struct talus__head head = {"k3v9q2mx", 8, UINT64_MAX, "", 0};
+    size = talus__head_encode(bytes, sizeof bytes, &head);
+    assert_true(size > 0);
+    assert_int_equal(talus__head_decode(bytes, size, &head), TALUS_EBODY);
+}
+
 static void test_body_fields_are_valid_after_a_refusal(void **state)
 {
     (void)state;
@@ -273,14 +296,14 @@ static void test_body_head_round_trip_and_capacity(void **state)
     (void)state;
     char replay[TALUS__REPLAY_MAX];
     memset(replay, 'r', sizeof(replay));
-    struct talus__head head = {"k3v9q2mx", 8, UINT64_MAX, replay, sizeof(replay)};
+    struct talus__head head = {"k3v9q2mx", 8, TALUS__SEQ_MAX, replay, sizeof(replay)};
     uint8_t out[1024];
     size_t size = talus__head_encode(out, sizeof(out), &head);
     assert_true(size > 0);
     struct talus__head decoded;
     assert_int_equal(talus__head_decode(out, size, &decoded), 0);
     assert_int_equal(decoded.origin_size, 8);
-    assert_true(decoded.seq == UINT64_MAX);
+    assert_true(decoded.seq == TALUS__SEQ_MAX);
     assert_int_equal(decoded.replay_size, sizeof(replay));
     assert_memory_equal(decoded.replay, replay, sizeof(replay));
     for (size_t capacity = 0; capacity < size; capacity++) {
@@ -302,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_body_header_round_trip),
         cmocka_unit_test(test_body_header_keys_in_order),
         cmocka_unit_test(test_body_size_bound),
+        cmocka_unit_test(test_body_refuses_the_highest_seq),
         cmocka_unit_test(test_body_fields_are_valid_after_a_refusal),
         cmocka_unit_test(test_body_head_round_trip_and_capacity),
     };

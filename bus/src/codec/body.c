@@ -199,7 +199,8 @@ static bool read_header_field(struct talus__msgpack_reader *reader, enum field f
 
 static bool is_whole_header(unsigned seen, const struct talus__body *body)
 {
-    return (seen & HEADER_FIELDS) == HEADER_FIELDS && body->seq > 0 && body->prev < body->seq;
+    return (seen & HEADER_FIELDS) == HEADER_FIELDS && body->seq - 1 < TALUS__SEQ_MAX && // nor 0
+           body->prev < body->seq;
 }
 
 int talus__body_decode(const void *bytes, size_t size, const struct talus__limits *limits,
@@ -263,6 +264,7 @@ int talus__head_decode(const void *bytes, size_t size, struct talus__head *head)
         if (!is_read)
             return TALUS_EBODY;
     }
-    bool is_whole = (seen & FIELD_ORIGIN) && (seen & FIELD_SEQ) && reader.at == reader.end;
+    bool is_whole = (seen & FIELD_ORIGIN) && (seen & FIELD_SEQ) && head->seq <= TALUS__SEQ_MAX &&
+                    reader.at == reader.end;
     return is_whole ? 0 : TALUS_EBODY;
 }

@@ -8,6 +8,7 @@
 #include <talus/error.h>
 #include <talus/topic.h>
 
+#include "bus/src/codec/event_limits.h"
 #include "bus/src/codec/msgpack_reader.h"
 #include "bus/src/codec/pack_buffer.h"
 #include "bus/src/codec/wire.h"
@@ -223,6 +224,7 @@ int talus__end_decode(const void *bytes, size_t size, struct talus__end *end)
         }
     }
     bool is_whole = end->origin && tl_is_origin(end->origin, end->origin_size) && has_first &&
-                    has_head && has_complete && reader.at == reader.end;
+                    has_head && has_complete && end->first <= TALUS__SEQ_MAX &&
+                    end->head <= TALUS__SEQ_MAX && reader.at == reader.end;
     return is_whole ? 0 : TALUS_EBODY;
 }

@@ -57,7 +57,7 @@ struct talus__end {
 // Writes it into `out` of TALUS__END_MAX bytes; returns its size.
 size_t talus__end_encode(uint8_t *out, const struct talus__end *end);
 
-// Returns 0 or TALUS_EBODY. Unknown keys are skipped.
+// Returns 0 or TALUS_EBODY (also for a seq above TALUS__SEQ_MAX). Unknown keys are skipped.
 int talus__end_decode(const void *bytes, size_t size, struct talus__end *end);
 
 #endif
