@@ -17,9 +17,11 @@
 
 #include <talus/error.h>
 
+#include "bus/src/codec/journal.h"
 #include "bus/src/codec/ledger.h"
 #include "bus/src/codec/ledger_format.h"
 #include "bus/src/zmq/pub/ledger_writer.h"
+#include "common/name_hash.h"
 #include "scratch.h"
 
 #define ORIGIN "origin01"
@@ -57,14 +59,14 @@ static int tear_down(void **state)
 
 static uint64_t hash_of(const struct fixture *fixture, const char *session)
 {
-    return talus__ledger_hash(fixture->writer.key, session, strlen(session));
+    return tl_name_hash(fixture->writer.key, session, strlen(session));
 }
 
 // As the broadcaster does: first the emit, then the send.
 static void emit(struct fixture *fixture, const char *session, uint64_t seq)
 {
     fixture->writer.ring[(seq - 1) & fixture->writer.ring_mask] =
-        talus__ledger_entry(seq, hash_of(fixture, session));
+        talus__journal_entry(seq, hash_of(fixture, session));
 }
 
 static void send_event(struct fixture *fixture, const char *session, uint32_t *slot, uint64_t seq)

@@ -4,11 +4,14 @@
 #include "bus/src/codec/ledger.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <talus/error.h>
 
+#include "bus/src/codec/journal.h"
 #include "bus/src/codec/ledger_format.h"
+#include "common/name_hash.h"
 
 #define SLOTS_PER_READ 16
 
@@ -145,7 +148,7 @@ static uint64_t sent_to(const struct talus__ledger *ledger, uint64_t hash)
 // What was emitted to it and not sent.
 static uint64_t emitted_to(const struct talus__ledger *ledger, uint64_t hash)
 {
-    uint64_t least = talus__ledger_entry(0, hash), newest = 0;
+    uint64_t least = talus__journal_entry(0, hash), newest = 0;
     size_t low = 0, high = ledger->unsent_count;
 
     if (ledger->ring_least > ledger->sent + 1)
@@ -166,7 +169,7 @@ static uint64_t emitted_to(const struct talus__ledger *ledger, uint64_t hash)
 
 uint64_t talus__ledger_last(const struct talus__ledger *ledger, const char *session, size_t size)
 {
-    uint64_t hash = talus__ledger_hash(ledger->key, session, size);
+    uint64_t hash = tl_name_hash(ledger->key, session, size);
     uint64_t sent = sent_to(ledger, hash);
     uint64_t emitted = emitted_to(ledger, hash);
 

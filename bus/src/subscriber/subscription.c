@@ -12,8 +12,8 @@
 
 #include <talus/error.h>
 
-#include "bus/src/codec/ledger.h"
 #include "bus/src/codec/wire.h"
+#include "common/name_hash.h"
 
 #define FIRST_CURSORS 2
 
@@ -125,7 +125,7 @@ void talus__subscriptions_move(struct talus__subscriptions *set,
 
 static uint32_t hash_name(const char *origin)
 {
-    return (uint32_t)talus__ledger_hash(0, origin, strlen(origin));
+    return (uint32_t)tl_name_hash(0, origin, strlen(origin));
 }
 
 bool talus__stream_cursor_is_of(const struct talus__stream_cursor *cursor, const char *origin)
