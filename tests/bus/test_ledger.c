@@ -18,8 +18,8 @@
 #include <talus/error.h>
 
 #include "bus/src/codec/journal.h"
-#include "bus/src/codec/ledger.h"
 #include "bus/src/codec/ledger_format.h"
+#include "bus/src/zmq/directory/ledger_file.h"
 #include "bus/src/zmq/pub/ledger_writer.h"
 #include "common/name_hash.h"
 #include "scratch.h"

@@ -91,8 +91,8 @@ int talus__queue_put(struct talus__queue *queue, struct talus__message *message,
         return TALUS_EQUEUEFULL;
 
     if (queue->ring)
-        message->kept.session_hash = tl_name_hash(
-            queue->ring_key, talus__message_topic(message), message->session_size);
+        message->kept.session_hash =
+            tl_name_hash(queue->ring_key, talus__message_topic(message), message->session_size);
     uint64_t ticket;
     struct talus__slot *slot = take_ticket(queue, &ticket);
     if (!slot) {

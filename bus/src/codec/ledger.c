@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <talus/error.h>
 
@@ -98,16 +97,6 @@ int talus__ledger_open(struct talus__ledger *ledger, talus__ledger_read_fn *read
     ledger->sent = header.sent;
     ledger->newest = header.sent;
     return read_ring(ledger, ring);
-}
-
-static bool read_file(void *arg, uint64_t offset, void *out, size_t size)
-{
-    return pread((int)(intptr_t)arg, out, size, (off_t)offset) == (ssize_t)size;
-}
-
-int talus__ledger_open_file(struct talus__ledger *ledger, int fd, const char *origin)
-{
-    return talus__ledger_open(ledger, read_file, (void *)(intptr_t)fd, origin);
 }
 
 void talus__ledger_close(struct talus__ledger *ledger)

@@ -41,9 +41,6 @@ struct talus__ledger {
 int talus__ledger_open(struct talus__ledger *ledger, talus__ledger_read_fn *read, void *arg,
                        const char *origin);
 
-// The same with a file, which must stay open.
-int talus__ledger_open_file(struct talus__ledger *ledger, int fd, const char *origin);
-
 void talus__ledger_close(struct talus__ledger *ledger);
 
 // The seq of the newest event that was emitted to the session; 0: none. It may be too high, which

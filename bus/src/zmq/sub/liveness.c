@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "bus/src/base/log.h"
-#include "bus/src/codec/ledger.h"
 #include "bus/src/codec/wire.h"
+#include "bus/src/zmq/directory/ledger_file.h"
 
 #define HEARTBEATS_MISSED 3    // of a publisher that sends them more seldom than our time-out
 #define DEAD_MS           500  // for what a dead one had sent to arrive
