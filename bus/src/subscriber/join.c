@@ -245,12 +245,12 @@ bool talus__join_take_live(talus_subscriber_t *subscriber)
     if (talus__catch_up_take_gap(&subscriber->core, subscription))
         return true;
     talus__subscriptions_move(&subscriber->core.subscriptions, subscription, TALUS__LIST_NONE);
-    talus__delivery_live(&subscriber->core.delivery, subscription->name,
-                         subscription->newest_origin, talus__catch_up_newest(subscription),
-                         subscription->is_complete);
+    talus__delivery_live(
+        &subscriber->core.delivery, subscription->name, subscription->newest_origin,
+        talus__catch_up_newest(&subscriber->core, subscription), subscription->is_complete);
     subscriber->core.delivery.given.live.is_only_origin = talus__subscriptions_is_only_origin(
-        &subscriber->core.subscriptions, subscriber->core.delivery.session,
-        subscription->newest_origin);
+        &subscriber->core.subscriptions, &subscriber->core.publishers,
+        subscriber->core.delivery.session, subscription->newest_origin);
     return true;
 }
 
