@@ -19,6 +19,7 @@
 
 #include "bus/src/codec/journal.h"
 #include "bus/src/codec/ledger_format.h"
+#include "bus/src/codec/malformed.h"
 #include "bus/src/zmq/directory/ledger_file.h"
 #include "bus/src/zmq/pub/ledger_writer.h"
 #include "common/name_hash.h"
@@ -104,7 +105,7 @@ static void test_ledger_tells_what_was_sent_and_what_was_not(void **state)
     assert_int_equal(last_of(&ledger, "b"), 41);
     assert_int_equal(last_of(&ledger, "never"), 0);
     talus__ledger_close(&ledger);
-    assert_int_equal(talus__ledger_open_file(&ledger, fixture->fd, "origin02"), TALUS_EBODY);
+    assert_int_equal(talus__ledger_open_file(&ledger, fixture->fd, "origin02"), TALUS__EBODY);
 }
 
 // More was emitted than the ring can hold: any session may have got what it does not know.
@@ -232,7 +233,7 @@ static void test_ledger_does_without_space(void **state)
     }
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_null(fixture->writer.slots);
-    assert_int_equal(talus__ledger_open_file(&ledger, fixture->fd, ORIGIN), TALUS_EBODY);
+    assert_int_equal(talus__ledger_open_file(&ledger, fixture->fd, ORIGIN), TALUS__EBODY);
 }
 
 static void test_ledger_that_is_truncated_or_nonsense(void **state)

@@ -13,6 +13,7 @@
 #include <talus/error.h>
 
 #include "bus/src/codec/event_limits.h"
+#include "bus/src/codec/malformed.h"
 #include "bus/src/codec/request.h"
 #include "bus/src/zmq/sub/replay_endpoint.h"
 
@@ -49,7 +50,7 @@ static void test_request_for_a_replay(void **state)
         assert_true(request.after == UINT64_MAX);
         assert_int_equal(request.max, 7);
         for (size_t cut = 0; cut < size; cut++)
-            assert_int_equal(decode_exactly(bytes, cut, &request), TALUS_EBODY);
+            assert_int_equal(decode_exactly(bytes, cut, &request), TALUS__EBODY);
     }
 }
 
@@ -77,7 +78,7 @@ static void test_request_for_heads(void **state)
     assert_int_equal(count, TALUS__HEADS_MAX);
     size = talus__request_encode_heads(bytes, sizeof bytes, names, TALUS__HEADS_MAX + 1);
     assert_true(size > 0);
-    assert_int_equal(talus__request_decode(bytes, size, &request), TALUS_EBODY); // too many
+    assert_int_equal(talus__request_decode(bytes, size, &request), TALUS__EBODY); // too many
     assert_int_equal(talus__request_encode_heads(bytes, 20, names, 1), 0);
 }
 
@@ -112,7 +113,7 @@ static void test_request_end(void **state)
     assert_true(decoded.first == TALUS__SEQ_MAX && decoded.head == TALUS__SEQ_MAX - 1);
     assert_true(decoded.is_complete);
     for (size_t cut = 0; cut < size; cut++)
-        assert_int_equal(talus__end_decode(bytes, cut, &decoded), TALUS_EBODY);
+        assert_int_equal(talus__end_decode(bytes, cut, &decoded), TALUS__EBODY);
 }
 
 static void test_request_end_refuses_the_highest_seq(void **state)
@@ -124,9 +125,9 @@ static void test_request_end_refuses_the_highest_seq(void **state)
     struct talus__end decoded;
 
     size_t size = talus__end_encode(bytes, &first);
-    assert_int_equal(talus__end_decode(bytes, size, &decoded), TALUS_EBODY);
+    assert_int_equal(talus__end_decode(bytes, size, &decoded), TALUS__EBODY);
     size = talus__end_encode(bytes, &head);
-    assert_int_equal(talus__end_decode(bytes, size, &decoded), TALUS_EBODY);
+    assert_int_equal(talus__end_decode(bytes, size, &decoded), TALUS__EBODY);
 }
 
 // ---- Where to ask

@@ -40,12 +40,12 @@ size_t talus__body_encode_header(uint8_t *out, const char *origin, uint64_t ts, 
 // Writes the 8 big-endian bytes of a patched integer at `at`.
 void talus__body_patch(uint8_t *at, uint64_t value);
 
-// Decodes and checks a body. Returns 0; TALUS_EBODY: not of the form above (a bad origin, seq 0
+// Decodes and checks a body. Returns 0; TALUS__EBODY: not of the form above (a bad origin, seq 0
 // or above TALUS__SEQ_MAX, prev not below seq, a skip too long, keys missing or twice, trailing
 // bytes); TALUS_EMSGPACK: the payload is not well-formed; TALUS_ETOOLARGE, TALUS_ETOODEEP,
 // TALUS_ETOOMANYBIN, TALUS_EPLACEHOLDER. Unknown keys are skipped. After an error other than
-// TALUS_EBODY and TALUS_EMSGPACK, the fields before `data` are valid (so that a gap can be told). A
-// body that is too large is read no further than the key `data`.
+// TALUS__EBODY and TALUS_EMSGPACK, the fields before `data` are valid (so that a gap can be told).
+// A body that is too large is read no further than the key `data`.
 int talus__body_decode(const void *bytes, size_t size, const struct talus__limits *limits,
                        struct talus__body *body);
 
@@ -62,7 +62,7 @@ struct talus__head {
 // Writes a marker's body into `out` of `capacity` bytes; returns its size, or 0 if it does not fit.
 size_t talus__head_encode(uint8_t *out, size_t capacity, const struct talus__head *head);
 
-// Returns 0 or TALUS_EBODY. `replay` may be missing or nil: none. Unknown keys are skipped.
+// Returns 0 or TALUS__EBODY. `replay` may be missing or nil: none. Unknown keys are skipped.
 int talus__head_decode(const void *bytes, size_t size, struct talus__head *head);
 
 #endif

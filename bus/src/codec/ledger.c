@@ -10,6 +10,7 @@
 
 #include "bus/src/codec/journal.h"
 #include "bus/src/codec/ledger_format.h"
+#include "bus/src/codec/malformed.h"
 #include "common/name_hash.h"
 
 #define SLOTS_PER_READ 16
@@ -69,7 +70,7 @@ static int read_ring(struct talus__ledger *ledger, size_t count)
         return TALUS_ENOMEM;
     if (!ledger->read(ledger->arg, TALUS__LEDGER_RING_AT, ring, count * sizeof *ring)) {
         free(ring);
-        return TALUS_EBODY;
+        return TALUS__EBODY;
     }
     return take_ring(ledger, ring, count);
 }
@@ -81,7 +82,7 @@ int talus__ledger_open(struct talus__ledger *ledger, talus__ledger_read_fn *read
 
     *ledger = (struct talus__ledger){.read = read, .arg = arg};
     if (!read(arg, 0, &header, sizeof header))
-        return TALUS_EBODY;
+        return TALUS__EBODY;
     uint64_t bits = header.table % TALUS__LEDGER_PAGE;
     uint32_t ring = header.ring_slots;
     if (header.magic != TALUS__LEDGER_MAGIC || header.version != TALUS__LEDGER_VERSION ||
@@ -89,7 +90,7 @@ int talus__ledger_open(struct talus__ledger *ledger, talus__ledger_read_fn *read
         ring > TALUS__LEDGER_RING_MAX || (ring & (ring - 1)) != 0 || bits > TALUS__LEDGER_BITS ||
         header.table < TALUS__LEDGER_PAGE || header.table > INT64_MAX / 2 ||
         header.sent > INT64_MAX || header.watermark > header.sent)
-        return TALUS_EBODY;
+        return TALUS__EBODY;
     ledger->key = header.key;
     ledger->table_offset = header.table - bits;
     ledger->slot_mask = ((uint64_t)1 << bits) - 1;

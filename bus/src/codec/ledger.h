@@ -37,7 +37,7 @@ struct talus__ledger {
     size_t unsent_count;
 };
 
-// Looks whether it is the ledger of `origin`. Returns 0; TALUS_EBODY: it is none; TALUS_ENOMEM.
+// Looks whether it is the ledger of `origin`. Returns 0; TALUS__EBODY: it is none; TALUS_ENOMEM.
 int talus__ledger_open(struct talus__ledger *ledger, talus__ledger_read_fn *read, void *arg,
                        const char *origin);
 
