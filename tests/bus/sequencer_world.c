@@ -49,6 +49,20 @@ static bool is_settled(const struct world_event *event)
     return event->is_delivered || event->is_told || event->is_early;
 }
 
+static bool is_by_all(const struct world *world)
+{
+    return world->is_wanted[WORLD_ALL] &&
+           talus__sequencer_can_judge(&world->streams[WORLD_ALL], world->is_live[WORLD_ALL]);
+}
+
+// Up to which seq the stream judges, if it is wanted.
+static uint64_t judged_upto(const struct world *world, unsigned index)
+{
+    if (index == WORLD_ALL)
+        return UINT64_MAX;
+    return is_by_all(world) ? world->streams[WORLD_ALL].begins : UINT64_MAX;
+}
+
 static void model_deliver(struct world *world, unsigned stream, uint64_t seq)
 {
     struct world_event *event = &world->events[seq];
@@ -60,7 +74,7 @@ static void model_deliver(struct world *world, unsigned stream, uint64_t seq)
     if (world->kind == WORLD_LYING)
         return;
     CHECK(!event->is_delivered, "an event came twice");
-    CHECK(!event->is_told || event->is_early, "an event came that was told to be missing");
+    CHECK(!event->is_told, "an event came that was told to be missing");
     if (world->kind == WORLD_PLAIN && world->floor[stream] == UINT64_MAX)
         world->floor[stream] = seq; // what was before is not known to be owed
     for (uint64_t seq2 = 1; seq2 < seq; seq2++) {
@@ -104,7 +118,10 @@ static void model_gap(struct world *world, unsigned stream, uint64_t after, uint
               "a gap names an event that could be had");
         event->is_told = true;
     }
-    CHECK(has_any, "a gap names no event of the session");
+    // A session that has newer events may miss something before the stream of all began to judge.
+    bool is_unsure = stream != WORLD_ALL && before == judged_upto(world, stream) + 1 &&
+                     world->newest[stream] >= before;
+    CHECK(has_any || is_unsure, "a gap names no event of the session");
 }
 
 // ---- The owner
@@ -120,15 +137,6 @@ static struct talus__event_place place_of(struct world *world, unsigned session)
         .is_all_live = world->is_live[WORLD_ALL],
         .has_marks = world->kind != WORLD_PLAIN,
     };
-}
-
-static bool is_judge(const struct world *world, unsigned index)
-{
-    bool is_by_all =
-        world->is_wanted[WORLD_ALL] &&
-        talus__sequencer_can_judge(&world->streams[WORLD_ALL], world->is_live[WORLD_ALL]);
-
-    return world->is_wanted[index] && is_by_all == (index == WORLD_ALL);
 }
 
 static void open_repair(struct world *world, struct talus__stream *stream, uint64_t target)
@@ -178,8 +186,12 @@ static void take_verdict(struct world *world, enum talus__verdict verdict,
         model_gap(world, index_of(world, place->judge), last, seq + 1); // its payload is refused
     else if (verdict == TALUS__VERDICT_DELIVER)
         model_deliver(world, index_of(world, place->judge), seq);
-    if (verdict == TALUS__VERDICT_HOLD) {
+    if (verdict == TALUS__VERDICT_HOLD || verdict == TALUS__VERDICT_BLOCK) {
+        if (verdict == TALUS__VERDICT_BLOCK)
+            open_repair(world, place->session, place->missing);
         open_repair(world, place->judge, place->prev);
+        if (verdict == TALUS__VERDICT_BLOCK)
+            talus__sequencer_block(place);
         hold(world, place->judge->repair, session, seq, place->prev);
     }
 }
@@ -208,9 +220,9 @@ static void close_repair(struct world *world, struct talus__repair *repair)
     talus__sequencer_close(&world->sequencer, repair);
 }
 
-// From here on the stream owes everything. A session's own stream judges no more once that of all
-// does: what it is known to miss belongs to all, and what lies before where it was is not owed
-// again.
+// From here on the stream owes everything. A session's own stream owes no more than what was sent
+// before that of all began to judge. What it is known to miss belongs to all, and what lies before
+// where it was is not owed again.
 static void note_baseline(struct world *world, unsigned index, uint64_t from)
 {
     world->position[index] = world->streams[index].last;
@@ -218,7 +230,6 @@ static void note_baseline(struct world *world, unsigned index, uint64_t from)
     if (world->kind == WORLD_PLAIN && world->floor[index] == 0)
         world->floor[index] = UINT64_MAX;
     for (unsigned i = 0; i < WORLD_SESSIONS && index == WORLD_ALL; i++) {
-        world->floor[i] = UINT64_MAX;
         for (uint64_t event = 1; event <= world->newest[i]; event++)
             world->events[event].is_early |=
                 world->events[event].session == i && event <= world->streams[i].last;
@@ -267,7 +278,7 @@ static void on_mark(struct world *world, unsigned index, uint64_t seq)
     struct talus__mark mark = {.seq = seq,
                                .is_wanted = true,
                                .is_live = world->is_live[index],
-                               .is_judged = is_judge(world, index)};
+                               .judged_upto = judged_upto(world, index)};
 
     if (!world->is_wanted[index])
         return;
@@ -445,7 +456,9 @@ static void step_replay(struct world *world, unsigned index)
     if (message->is_end) {
         replay->is_open = false;
         TRACE("end of replay in %u: first %llu\n", index, (number)message->prev);
-        talus__sequencer_end(&world->sequencer, repair, replay->since, message->prev);
+        uint64_t upto = judged_upto(world, index);
+        talus__sequencer_end(&world->sequencer, repair, replay->since,
+                             message->prev > upto ? upto + 1 : message->prev);
         return;
     }
     struct talus__event_place place = place_of(world, message->stream);
@@ -494,6 +507,16 @@ static void lose_stream(struct world *world, unsigned index, bool has_ledger)
         return;
     if (stream->repair)
         world->replays[index].is_open = false;
+    if (index != WORLD_ALL && is_by_all(world)) { // it judges no more than what was sent before
+        uint64_t begins = world->streams[WORLD_ALL].begins;
+        bool is_owed = stream->has_baseline || world->is_live[index];
+        newest = newest < begins ? newest : begins;
+        if (has_ledger && is_owed && newest > stream->last)
+            open_repair(world, stream, newest);
+        if (stream->repair)
+            talus__sequencer_fail(&world->sequencer, stream->repair, TALUS__CAUSE_LOST);
+        return;
+    }
     if (!has_ledger) {
         if (stream->state == TALUS__STREAM_ENDED)
             return;
@@ -515,9 +538,10 @@ static void check_settled(struct world *world, bool must_all_be)
         CHECK(stream->state == TALUS__STREAM_IN_STEP || stream->state == TALUS__STREAM_ENDED,
               "a stream without a repair is in another state");
         bool is_known = stream->has_baseline || world->is_live[i];
-        if (!is_judge(world, i) || !must_all_be || !is_known || world->kind == WORLD_LYING)
+        if (!world->is_wanted[i] || !must_all_be || !is_known || world->kind == WORLD_LYING)
             continue;
-        for (uint64_t seq = 1; seq <= world->newest[WORLD_ALL]; seq++) {
+        uint64_t newest = world->newest[WORLD_ALL], upto = judged_upto(world, i);
+        for (uint64_t seq = 1; seq <= newest && seq <= upto; seq++) {
             if (is_in(world, seq, i) && seq > world->floor[i])
                 CHECK(is_settled(&world->events[seq]), "an event is missing in silence");
         }
@@ -550,13 +574,12 @@ static void run_to_rest(struct world *world)
 static void restart(struct world *world)
 {
     bool has_ledger = one_in(world, 2);
-    bool is_all = is_judge(world, WORLD_ALL);
 
     TRACE("the publisher is lost %s a ledger\n", has_ledger ? "with" : "without");
     world->is_lost = true;
     world->is_ended = !has_ledger;
     for (unsigned i = 0; i < WORLD_STREAMS; i++) {
-        if (i == WORLD_ALL ? is_all : !is_all)
+        if (i != WORLD_ALL || is_by_all(world))
             lose_stream(world, i, has_ledger);
     }
     world->flying = 0;

@@ -535,6 +535,84 @@ static void test_gap_repair_of_everything_takes_over_without_a_mark(void **state
     expect_event(subscriber, A ".4", "v", "t");
 }
 
+// A loss that nobody has noticed when "*" becomes live: the session's next event shows it, and
+// waits for what is before it; so does the session's mark. Others are not asked for.
+static void test_gap_repair_of_everything_notices_what_was_lost_before(void **state)
+{
+    struct feed_fixture *fixture = *state;
+    struct feed_publisher *a;
+    talus_subscriber_t *subscriber = feed_join(fixture, "s", &a);
+
+    join_live(subscriber, "t");
+    feed_publish(a, "s");
+    feed_lose(a, "s");
+    feed_lose(a, "u");
+    feed_lose(a, "t");
+    feed_expect_seqs(subscriber, A, 1, 1);
+    assert_int_equal(talus_subscriber_join(subscriber, "*"), 0);
+    expect_live(subscriber, "*", true);
+    feed_publish(a, "u");
+    feed_publish(a, "s");
+    feed_expect_seqs(subscriber, A, 5, 5);
+    feed_expect_seqs(subscriber, A, 2, 2);
+    feed_expect_seqs(subscriber, A, 6, 6);
+    feed_lose(a, "t");
+    feed_mark(a, "t"); // says nothing of what is missing before; the session's replay does
+    feed_expect_seqs(subscriber, A, 4, 4);
+    feed_expect_nothing(subscriber);
+    feed_mark(a, "*");
+    feed_expect_seqs(subscriber, A, 7, 7);
+    feed_expect_nothing(subscriber);
+    assert_int_equal(feed_stats(fixture).gaps, 0);
+}
+
+// The first mark of a new publisher may be a session's. What it sent to others is owed to "*", too.
+static void test_gap_repair_of_everything_is_owed_of_a_new_publisher(void **state)
+{
+    struct feed_fixture *fixture = *state;
+    struct feed_publisher *a;
+    talus_subscriber_t *subscriber = feed_join(fixture, "*", &a);
+
+    join_live(subscriber, "s");
+    feed.is_mute = true;
+    struct feed_publisher *b = feed_publisher(B);
+    feed_lose(b, "t");
+    feed_lose(b, "s");
+    feed_mark(b, "s");
+    feed_expect_nothing(subscriber);
+    feed_mark(b, "*");
+    feed_expect_seqs(subscriber, B, 1, 2);
+    feed_expect_nothing(subscriber);
+    assert_int_equal(feed_stats(fixture).gaps, 0);
+}
+
+// What a session was told to miss does not come any more when "*" asks for more.
+static void test_gap_repair_of_everything_brings_nothing_that_was_told(void **state)
+{
+    struct feed_fixture *fixture = *state;
+    struct feed_publisher *a;
+    talus_subscriber_t *subscriber = feed_join(fixture, "s", &a);
+
+    join_live(subscriber, "t");
+    feed.replays = FEED_WAITS;
+    feed_publish(a, "t");
+    feed_lose(a, "s");
+    feed_mark(a, "s");
+    feed_expect_seqs(subscriber, A, 1, 1);
+    feed_expect_nothing(subscriber);
+    feed_fail_requests();
+    expect_gap(subscriber, "s", A ".0", A ".3", TALUS_GAP_ORIGIN_LOST);
+    feed_lose(a, "t");
+    feed_lose(a, "s");
+    feed_mark(a, "t");
+    feed_expect_nothing(subscriber);
+    feed.replays = FEED_ANSWERS;
+    assert_int_equal(talus_subscriber_join(subscriber, "*"), 0);
+    expect_live(subscriber, "*", true);
+    feed_expect_seqs(subscriber, A, 3, 4); // from 1 on, after the event of "t"
+    feed_expect_nothing(subscriber);
+}
+
 static void test_gap_repair_of_everything_ends_and_sessions_go_on(void **state)
 {
     struct feed_fixture *fixture = *state;
@@ -614,6 +692,9 @@ int main(void)
         TEST(test_gap_repair_of_everything_goes_by_all_events),
         TEST(test_gap_repair_of_everything_takes_over),
         TEST(test_gap_repair_of_everything_takes_over_without_a_mark),
+        TEST(test_gap_repair_of_everything_notices_what_was_lost_before),
+        TEST(test_gap_repair_of_everything_is_owed_of_a_new_publisher),
+        TEST(test_gap_repair_of_everything_brings_nothing_that_was_told),
         TEST(test_gap_repair_of_everything_ends_and_sessions_go_on),
         TEST(test_gap_repair_goes_by_the_order_of_the_transport),
     };

@@ -153,6 +153,20 @@ static void hold_event(struct talus__gap_repair *repairs, const struct context *
         talus__gaps_hold(repairs, repair, context->seq, place->prev);
 }
 
+// The event waits for older ones of its session. False: there is no memory, and it is not held.
+static bool block(struct talus__gap_repair *repairs, struct context *context)
+{
+    struct talus__event_place *place = &context->place;
+
+    if (!talus__gaps_open(repairs, context->session, context->publisher, place->session,
+                          place->missing) ||
+        !talus__gaps_open(repairs, context->everything, context->publisher, place->all,
+                          place->prev))
+        return false;
+    talus__sequencer_block(place);
+    return true;
+}
+
 static int on_ordered_event(struct talus__gap_repair *repairs, struct context *context)
 {
     struct talus__event_place *place = &context->place;
@@ -168,6 +182,10 @@ static int on_ordered_event(struct talus__gap_repair *repairs, struct context *c
         break;
     case TALUS__VERDICT_HOLD:
         hold_event(repairs, context);
+        break;
+    case TALUS__VERDICT_BLOCK:
+        if (block(repairs, context))
+            talus__gaps_hold(repairs, place->all->repair, context->seq, place->prev);
         break;
     }
     return TALUS__TAKEN_HANDLED;
@@ -224,9 +242,10 @@ int talus__gap_repair_replayed(struct talus__gap_repair *repairs, struct talus__
     talus__catch_up_check(repairs->core, gap->subscription);
     if (verdict == TALUS__VERDICT_DELIVER)
         return deliver(repairs, &context, before);
-    if (verdict == TALUS__VERDICT_HOLD)
+    if (verdict == TALUS__VERDICT_HOLD ||
+        (verdict == TALUS__VERDICT_BLOCK && block(repairs, &context)))
         talus__gaps_hold(repairs, &gap->repair, event->seq, context.place.prev);
-    else if (event->seq > before)
+    else if (verdict == TALUS__VERDICT_DUPLICATE && event->seq > before)
         repairs->core->stats.duplicates++; // the session alone had it
     return TALUS__TAKEN_HANDLED;
 }
@@ -252,7 +271,15 @@ static bool release(struct talus__gap_repair *repairs, struct talus__gap *gap,
                                          &core->limits, &body);
     find_place_in(repairs, gap, &context);
     uint64_t before = context.place.judge->last;
-    if (talus__sequencer_release(&context.place, held->seq) != TALUS__VERDICT_DELIVER) {
+    enum talus__verdict verdict = talus__sequencer_release(&context.place, held->seq);
+    if (verdict == TALUS__VERDICT_BLOCK) {
+        if (!block(repairs, &context))
+            talus__sequencer_let_go(&gap->repair, held->seq);
+        else if (talus__sequencer_hold(&repairs->sequencer, &gap->repair, held))
+            core->released = NULL;
+        return false;
+    }
+    if (verdict != TALUS__VERDICT_DELIVER) {
         core->stats.duplicates++;
         return false;
     }
@@ -261,17 +288,33 @@ static bool release(struct talus__gap_repair *repairs, struct talus__gap *gap,
 
 // ---- High-water marks
 
-bool talus__gap_repair_is_judged_by_all(struct talus__gap_repair *repairs,
-                                        const struct talus__publisher *publisher)
+const struct talus__stream *talus__gap_repair_judge_of_all(struct talus__gap_repair *repairs,
+                                                           const struct talus__publisher *publisher)
 {
     struct talus__core *core = repairs->core;
     struct talus__subscription *everything = core->subscriptions.everything;
 
     if (!is_wanted(everything))
-        return false;
+        return NULL;
     const struct talus__stream_cursor *all =
         talus__stream_cursor_find(everything, talus__publisher_refer(&core->publishers, publisher));
-    return all && talus__sequencer_can_judge(&all->stream, everything->is_live);
+    return all && talus__sequencer_can_judge(&all->stream, everything->is_live) ? &all->stream
+                                                                                : NULL;
+}
+
+uint64_t talus__gap_repair_judged_upto(struct talus__gap_repair *repairs,
+                                       const struct talus__subscription *subscription,
+                                       const struct talus__publisher *publisher)
+{
+    const struct talus__subscription *everything = repairs->core->subscriptions.everything;
+    const struct talus__stream *all = talus__gap_repair_judge_of_all(repairs, publisher);
+
+    if (subscription == everything)
+        return UINT64_MAX;
+    if (all)
+        return all->begins;
+    // Of a publisher that is new, the stream of all begins with its first event or mark.
+    return is_wanted(everything) && everything->is_live ? 0 : UINT64_MAX;
 }
 
 // The stream of all takes over what the sessions' streams miss of the publisher.
@@ -305,7 +348,7 @@ static void take_mark(struct talus__gap_repair *repairs, struct talus__subscript
         .seq = seq,
         .is_wanted = is_wanted(subscription),
         .is_live = is_owed(subscription, publisher),
-        .is_judged = is_all || !talus__gap_repair_is_judged_by_all(repairs, publisher),
+        .judged_upto = talus__gap_repair_judged_upto(repairs, subscription, publisher),
     };
 
     bool is_unknown = talus__catch_up_is_unknown(subscription, publisher, stream);
@@ -349,15 +392,31 @@ static bool adopt(struct talus__gap_repair *repairs, struct talus__publisher *pu
     return true;
 }
 
-void talus__gap_repair_go_live(struct talus__gap_repair *repairs)
+// Whether the publisher's stream of all judges already, as its mark came while the join was
+// pending.
+static bool has_begun(struct talus__gap_repair *repairs, const struct talus__publisher *publisher,
+                      bool is_again)
 {
-    const struct talus__subscription *everything = repairs->core->subscriptions.everything;
+    struct talus__core *core = repairs->core;
+    const struct talus__stream_cursor *all = talus__stream_cursor_find(
+        core->subscriptions.everything, talus__publisher_refer(&core->publishers, publisher));
+
+    return all && all->stream.has_baseline && !is_again;
+}
+
+void talus__gap_repair_go_live(struct talus__gap_repair *repairs, bool is_again)
+{
+    struct talus__subscription *everything = repairs->core->subscriptions.everything;
     struct talus__gap *gap = repairs->first;
     bool is_adopted = true;
 
+    for (uint32_t i = 0; i < everything->cursor_count; i++) {
+        if (is_again || !everything->cursors[i].stream.has_baseline)
+            talus__sequencer_begin(&everything->cursors[i].stream);
+    }
     while (gap && is_adopted) {
         struct talus__publisher *publisher = gap->publisher;
-        if (gap->subscription == everything) {
+        if (gap->subscription == everything || has_begun(repairs, publisher, is_again)) {
             gap = gap->next;
             continue;
         }

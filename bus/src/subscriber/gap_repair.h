@@ -37,12 +37,21 @@ void talus__gap_repair_mark(struct talus__gap_repair *repairs,
                             struct talus__subscription *subscription,
                             struct talus__publisher *publisher, uint64_t seq);
 
-// "*" is live: its streams judge from now on.
-void talus__gap_repair_go_live(struct talus__gap_repair *repairs);
+// "*" is live: its streams judge from now on. `is_again`: it was live when it was left, a moment
+// ago.
+void talus__gap_repair_go_live(struct talus__gap_repair *repairs, bool is_again);
 
-// Whether the events of a session are judged by the publisher's stream of all.
-bool talus__gap_repair_is_judged_by_all(struct talus__gap_repair *repairs,
-                                        const struct talus__publisher *publisher);
+// The publisher's stream of all, if it judges the events of sessions, too: those after its
+// `begins`. NULL: it does not.
+const struct talus__stream *
+talus__gap_repair_judge_of_all(struct talus__gap_repair *repairs,
+                               const struct talus__publisher *publisher);
+
+// Up to which seq the subscription's own stream judges what the publisher sends; what comes after,
+// the stream of all. UINT64_MAX: everything.
+uint64_t talus__gap_repair_judged_upto(struct talus__gap_repair *repairs,
+                                       const struct talus__subscription *subscription,
+                                       const struct talus__publisher *publisher);
 
 // Ends the gaps of a session that is left.
 void talus__gap_repair_leave(struct talus__gap_repair *repairs,

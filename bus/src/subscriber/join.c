@@ -53,7 +53,7 @@ static void settle(talus_subscriber_t *subscriber, struct talus__subscription *s
     is_complete &= away == 0;
     subscription->is_live = true;
     if (subscription == subscriber->core.subscriptions.everything)
-        talus__gap_repair_go_live(&subscriber->repairs);
+        talus__gap_repair_go_live(&subscriber->repairs, false);
     subscription->live_turn = ++subscriber->core.publishers.turn;
     subscription->is_complete = is_complete;
     bool is_caught_up = talus__catch_up_settle(&subscriber->core, subscription);
@@ -291,7 +291,7 @@ static int enter(talus_subscriber_t *subscriber, struct talus__subscription *sub
         talus__subscriptions_move(&subscriber->core.subscriptions, subscription,
                                   TALUS__LIST_ANNOUNCE);
         if (subscription == subscriber->core.subscriptions.everything)
-            talus__gap_repair_go_live(&subscriber->repairs);
+            talus__gap_repair_go_live(&subscriber->repairs, true);
     } else {
         subscription->deadline = tl_monotonic_ms() + subscriber->core.options.live_timeout_ms;
         talus__subscriptions_move(&subscriber->core.subscriptions, subscription,

@@ -45,20 +45,45 @@ static void lose_cursor(struct talus__gap_repair *repairs, struct talus__subscri
         talus__gap_lose(repairs, subscription, publisher, &cursor->stream, upto);
 }
 
+// The stream of all tells what was sent after it `begins`; a session's own tells what is missing
+// before. Where nobody knows what that is, the stream of all tells that, too.
+static void lose_before(struct talus__gap_repair *repairs, struct talus__subscription *subscription,
+                        const struct talus__loss *loss, uint64_t begins)
+{
+    struct talus__stream_cursor *cursor = talus__stream_cursor_find(
+        subscription, talus__publisher_refer(&repairs->core->publishers, loss->publisher));
+    uint64_t upto;
+
+    if (!cursor)
+        return;
+    if (loss->has_left || !loss->newest || cursor->stream.last >= begins ||
+        (!cursor->stream.has_baseline && !subscription->is_live) ||
+        !is_owed(loss, subscription, cursor, &upto))
+        talus__gap_fail(repairs, &cursor->stream);
+    else
+        talus__gap_lose(repairs, subscription, loss->publisher, &cursor->stream,
+                        upto < begins ? upto : begins);
+}
+
 void talus__losses_tell(struct talus__gap_repair *repairs, const struct talus__loss *loss)
 {
     struct talus__subscriptions *subscriptions = &repairs->core->subscriptions;
+    const struct talus__stream *all = talus__gap_repair_judge_of_all(repairs, loss->publisher);
+    uint64_t begins = all ? all->begins : 0;
 
-    if (talus__gap_repair_is_judged_by_all(repairs, loss->publisher)) {
-        lose_cursor(repairs, subscriptions->everything, loss);
-        return;
-    }
     for (size_t i = 0; i <= subscriptions->table.mask; i++) {
         struct tl_node *node = subscriptions->table.buckets[i];
         for (; node; node = node->next) {
             struct talus__subscription *subscription = (struct talus__subscription *)node;
-            if (!talus__subscription_is_left(subscription))
+            if (talus__subscription_is_left(subscription) ||
+                (all && subscription == subscriptions->everything))
+                continue;
+            if (all)
+                lose_before(repairs, subscription, loss, begins);
+            else
                 lose_cursor(repairs, subscription, loss);
         }
     }
+    if (all) // what is missing before it began is told first
+        lose_cursor(repairs, subscriptions->everything, loss);
 }

@@ -83,7 +83,11 @@ int talus__replayed_end(talus_subscriber_t *subscriber)
     if (replay->is_recovery)
         return talus__recover_end(&subscriber->recover, incoming->publisher, replay,
                                   incoming->first, incoming->seq);
-    if (replay->gap)
-        talus__gap_end(&subscriber->repairs, replay->gap, replay->since, incoming->first);
+    if (replay->gap) {
+        uint64_t upto = talus__gap_repair_judged_upto(
+            &subscriber->repairs, replay->gap->subscription, replay->gap->publisher);
+        talus__gap_end(&subscriber->repairs, replay->gap, replay->since,
+                       incoming->first > upto ? upto + 1 : incoming->first);
+    }
     return TALUS__TAKEN_HANDLED;
 }

@@ -107,13 +107,32 @@ void talus__sequencer_follow(struct talus__event_place *place, uint64_t seq)
         advance(place->all, seq);
 }
 
+// Whether the event, which the stream of all would deliver, shows that its session's stream may
+// miss what was sent before that of all began to judge.
+static bool is_blocked_by_session(struct talus__event_place *place)
+{
+    const struct talus__stream *session = place->session;
+
+    if (!place->wants_session || !talus__sequencer_is_behind(place) ||
+        (!session->repair && place->session_prev <= session->last))
+        return false;
+    place->missing =
+        place->session_prev < place->all->begins ? place->session_prev : place->all->begins;
+    return true;
+}
+
 // It is the event's turn.
 static enum talus__verdict accept_event(struct talus__event_place *place, uint64_t seq)
 {
-    // Before the stream of all judged, the session alone may have had it.
-    if (place->judge == place->all && place->session && seq <= place->session->delivered) {
-        place->judge->last = seq;
-        return TALUS__VERDICT_DUPLICATE;
+    if (place->judge == place->all && place->session) {
+        // Before the stream of all judged, the session alone may have had it, or was told that it
+        // is missing.
+        if (seq <= place->session->delivered) {
+            place->judge->last = seq;
+            return TALUS__VERDICT_DUPLICATE;
+        }
+        if (is_blocked_by_session(place))
+            return TALUS__VERDICT_BLOCK;
     }
     talus__sequencer_follow(place, seq);
     return TALUS__VERDICT_DELIVER;
@@ -148,7 +167,7 @@ enum talus__verdict talus__sequencer_event(struct talus__sequencer *sequencer,
     if (!has_turn(place) && (repair || is_owed(place)))
         return TALUS__VERDICT_HOLD;
     enum talus__verdict verdict = accept_event(place, seq);
-    if (repair)
+    if (repair && verdict != TALUS__VERDICT_BLOCK)
         look_after_advance(sequencer, repair);
     return verdict;
 }
@@ -163,6 +182,30 @@ static void tell_gap(struct talus__sequencer *sequencer, struct talus__repair *r
     set_ready(sequencer, repair);
 }
 
+// Whether the stream of all judges what the publisher sends from this event on.
+static bool is_of_all(const struct talus__event_place *place, uint64_t seq)
+{
+    return place->wants_all && place->all && seq > place->all->begins &&
+           talus__sequencer_can_judge(place->all, place->is_all_live);
+}
+
+// The replay of a session has reached what the stream of all judges: its event says what came
+// before it.
+static void end_before(struct talus__sequencer *sequencer, struct talus__repair *repair,
+                       const struct talus__event_place *place, uint64_t replayed)
+{
+    struct talus__stream *stream = repair->stream;
+    uint64_t begins = place->all->begins;
+
+    if (place->prev <= stream->last) { // nothing is missing
+        stream->last = begins > stream->last ? begins : stream->last;
+        look_after_advance(sequencer, repair);
+    } else if (place->prev > replayed && replayed < begins && !repair->is_ready) {
+        tell_gap(sequencer, repair, (place->prev < begins ? place->prev : begins) + 1,
+                 TALUS__CAUSE_HISTORY);
+    }
+}
+
 enum talus__verdict talus__sequencer_replayed(struct talus__sequencer *sequencer,
                                               struct talus__event_place *place, uint64_t seq)
 {
@@ -174,14 +217,31 @@ enum talus__verdict talus__sequencer_replayed(struct talus__sequencer *sequencer
         repair->replayed = seq;
     if (seq <= stream->last)
         return TALUS__VERDICT_DUPLICATE;
+    if (stream == place->session && is_of_all(place, seq)) {
+        end_before(sequencer, repair, place, replayed);
+        return TALUS__VERDICT_DUPLICATE;
+    }
     if (place->prev > replayed && !repair->is_ready) // the replay leaves out what is gone
         tell_gap(sequencer, repair, place->prev + 1, TALUS__CAUSE_HISTORY);
     // What there is to give comes first; and what was let go of the replay is requested again.
     if (repair->is_ready || place->prev > stream->last)
         return TALUS__VERDICT_HOLD;
     enum talus__verdict verdict = accept_event(place, seq);
-    look_after_advance(sequencer, repair);
+    if (verdict != TALUS__VERDICT_BLOCK)
+        look_after_advance(sequencer, repair);
     return verdict;
+}
+
+void talus__sequencer_block(struct talus__event_place *place)
+{
+    struct talus__repair *blocked = place->judge->repair;
+    struct talus__repair *blocker = place->session->repair;
+
+    if (blocked->blocker)
+        blocked->blocker->blocked = NULL;
+    blocked->blocker = blocker;
+    blocker->blocked = blocked;
+    blocked->was_blocked = true;
 }
 
 enum talus__verdict talus__sequencer_release(struct talus__event_place *place, uint64_t seq)
@@ -199,6 +259,7 @@ static uint64_t set_baseline(struct talus__sequencer *sequencer, struct talus__s
     bool is_behind = mark->has_taken_over && mark->from < newest;
 
     stream->last = is_behind ? mark->from : newest;
+    talus__sequencer_begin(stream);
     if (stream->repair)
         look_after_advance(sequencer, stream->repair);
     uint64_t missing = is_behind ? newest : 0;
@@ -220,7 +281,8 @@ uint64_t talus__sequencer_mark(struct talus__sequencer *sequencer, struct talus_
         return set_baseline(sequencer, stream, mark);
     if (!mark->is_wanted)
         stream->last = mark->seq > stream->last ? mark->seq : stream->last;
-    return mark->seq > stream->last && mark->is_judged ? mark->seq : 0;
+    uint64_t upto = mark->seq < mark->judged_upto ? mark->seq : mark->judged_upto;
+    return upto > stream->last ? upto : 0;
 }
 
 uint64_t talus__sequencer_adopt(struct talus__sequencer *sequencer, struct talus__stream *all,
@@ -322,6 +384,7 @@ struct talus__held *talus__sequencer_pop(struct talus__sequencer *sequencer,
 void talus__sequencer_requested(struct talus__repair *repair)
 {
     repair->replayed = repair->stream->last;
+    repair->was_blocked = false;
     set_state(repair->stream, TALUS__STREAM_REQUESTED);
 }
 
@@ -342,7 +405,7 @@ void talus__sequencer_end(struct talus__sequencer *sequencer, struct talus__repa
                           uint64_t since, uint64_t first)
 {
     uint64_t last = repair->stream->last;
-    bool is_further = last > since || repair->is_ready;
+    bool is_further = last > since || repair->is_ready || repair->was_blocked;
 
     if (repair->stream->state != TALUS__STREAM_REQUESTED)
         return;
@@ -379,6 +442,12 @@ static void detach(struct talus__sequencer *sequencer, struct talus__repair *rep
 {
     clear_ready(sequencer, repair);
     repair->stream->repair = NULL;
+    if (repair->blocker)
+        repair->blocker->blocked = NULL;
+    if (repair->blocked) {
+        repair->blocked->blocker = NULL;
+        set_ready(sequencer, repair->blocked);
+    }
 }
 
 void talus__sequencer_close(struct talus__sequencer *sequencer, struct talus__repair *repair)
@@ -409,6 +478,8 @@ static bool give_gap(struct talus__repair *repair, struct talus__action *action)
     action->before = before;
     action->cause = repair->gap_cause;
     stream->last = before - 1;
+    if (stream->last > stream->delivered)
+        stream->delivered = stream->last;
     // The first event heard of a publisher without marks: nobody knows what was before it, nor
     // whether that was owed.
     return !(is_hopeless(stream) && repair->fail_cause == TALUS__CAUSE_UNPROVEN &&
@@ -468,6 +539,10 @@ static bool give_request(struct talus__sequencer *sequencer, struct talus__repai
 static bool give(struct talus__sequencer *sequencer, struct talus__repair *repair,
                  struct talus__action *action)
 {
+    if (repair->blocker) { // until that is closed
+        clear_ready(sequencer, repair);
+        return false;
+    }
     if (repair->gap_before > 0 && give_gap(repair, action))
         return true;
     if (give_held(sequencer, repair, action))

@@ -17,7 +17,13 @@
 //
 // Invariants: a stream has a repair in every state but IN_STEP and ENDED; there, it has one that
 // ends with the next talus__sequencer_next(). What a repair holds is in the order of seq, and above
-// the stream's `last`. A repair that is not ready (see `is_ready`) is WAITING or REQUESTED.
+// the stream's `last`. A repair that is not ready (see `is_ready`) is WAITING, REQUESTED or
+// blocked.
+//
+// "*" beside sessions: the stream of all judges what the publisher sends after `begins`. What it
+// sent to a session before is judged by the session's stream, until that has passed `begins`. If an
+// event shows there that older ones of its session are missing, the stream of all waits
+// (TALUS__VERDICT_BLOCK) until the session's repair has brought them, or told them as a gap.
 #ifndef TALUS__SEQUENCER_H
 #define TALUS__SEQUENCER_H
 
@@ -39,7 +45,8 @@ enum talus__stream_state {
 
 struct talus__stream {
     uint64_t last;                // seq of the newest event that was delivered, or is not owed
-    uint64_t delivered;           // seq of the newest event that was delivered
+    uint64_t delivered;           // seq of the newest event that was delivered, or told in a gap
+    uint64_t begins;              // of all: what is up to here is judged by the sessions' streams
     struct talus__repair *repair; // NULL: none is open
     enum talus__stream_state state : 8;
     bool has_baseline; // a high-water mark came: everything after `last` is owed
@@ -73,6 +80,10 @@ struct talus__repair {
     enum talus__gap_cause gap_cause;  // … why
     enum talus__gap_cause fail_cause; // FAILED, LOST: why the rest cannot be had
     bool is_ready;                    // talus__sequencer_next() is to look at it
+    // A repair of the stream of all does nothing until that of a session, its blocker, is closed.
+    struct talus__repair *blocker;
+    struct talus__repair *blocked; // the other way round
+    bool was_blocked;              // since the replay was requested
 };
 
 struct talus__sequencer {
@@ -98,16 +109,19 @@ struct talus__event_place {
 
     // Chosen by talus__sequencer_place(): the stream whose order counts, and `prev` in it. An event
     // is judged once. While both are wanted, by the stream of all, whose seq has no holes, as soon
-    // as that can judge; before, by its session's. The other stream follows.
+    // as that can judge; what was sent before then, by its session's. The other stream follows.
     struct talus__stream *judge; // NULL: nobody wants it, or there is no stream to judge it by
     uint64_t prev;
     bool is_live; // the judge's
+    uint64_t session_prev;
+    uint64_t missing; // BLOCK: events of the session up to this seq may be missing
 };
 
 enum talus__verdict {
     TALUS__VERDICT_DELIVER,   // it is the next; the streams have moved on
     TALUS__VERDICT_DUPLICATE, // it was delivered, or is not owed
     TALUS__VERDICT_HOLD,      // events before it are missing: to be held in the judge's repair
+    TALUS__VERDICT_BLOCK,     // the same, but missing in its session: see talus__sequencer_block()
 };
 
 // Whether the stream of all knows from where on events are owed: it has a baseline, or the
@@ -117,6 +131,14 @@ static inline bool talus__sequencer_can_judge(const struct talus__stream *all, b
     return all->has_baseline || is_all_live;
 }
 
+// Whether the session's stream judges what was sent up to all->begins, and has not passed that.
+// Before its baseline nothing is owed, and the stream of all knows best.
+static inline bool talus__sequencer_is_behind(const struct talus__event_place *place)
+{
+    return place->session->last < place->all->begins &&
+           (place->session->has_baseline || place->is_session_live);
+}
+
 // Chooses the judge. `prev` is the event's, in its session.
 static inline void talus__sequencer_place(struct talus__event_place *place, uint64_t seq,
                                           uint64_t prev)
@@ -124,8 +146,10 @@ static inline void talus__sequencer_place(struct talus__event_place *place, uint
     bool has_session = place->wants_session && place->session;
 
     place->judge = NULL;
+    place->session_prev = prev;
     if (place->wants_all && place->all &&
-        (!has_session || talus__sequencer_can_judge(place->all, place->is_all_live))) {
+        (!has_session || (talus__sequencer_can_judge(place->all, place->is_all_live) &&
+                          (seq > place->all->begins || !talus__sequencer_is_behind(place))))) {
         place->judge = place->all;
         place->prev = seq - 1;
         place->is_live = place->is_all_live;
@@ -142,6 +166,7 @@ static inline void talus__sequencer_place_in(struct talus__event_place *place,
                                              uint64_t prev)
 {
     place->judge = repair->stream;
+    place->session_prev = prev;
     place->prev = repair->stream == place->all ? seq - 1 : prev;
 }
 
@@ -158,17 +183,23 @@ enum talus__verdict talus__sequencer_event(struct talus__sequencer *sequencer,
 enum talus__verdict talus__sequencer_replayed(struct talus__sequencer *sequencer,
                                               struct talus__event_place *place, uint64_t seq);
 
-// A held event that talus__sequencer_next() returned, with the place that it has by now.
+// A held event that talus__sequencer_next() returned, with the place that it has by now. BLOCK:
+// hold it again.
 enum talus__verdict talus__sequencer_release(struct talus__event_place *place, uint64_t seq);
+
+// Verdict BLOCK: open a repair of place->session up to place->missing if it has none (else extend
+// it), call this, and hold the event in the judge's repair; open that first, up to place->prev, if
+// there is none. Without memory, do none of it.
+void talus__sequencer_block(struct talus__event_place *place);
 
 // ---- High-water marks
 
 // A high-water mark of a stream: events up to `seq` have been sent.
 struct talus__mark {
     uint64_t seq;
-    bool is_wanted; // the session is joined, not left a moment ago
-    bool is_live;   // its join is complete
-    bool is_judged; // by its own stream, not by that of all
+    bool is_wanted;       // the session is joined, not left a moment ago
+    bool is_live;         // its join is complete
+    uint64_t judged_upto; // by its own stream; what comes after, by that of all
 
     // Set by talus__sequencer_take_over(): what the stream of all takes over begins after `from`
     // and reaches up to `upto`.
@@ -187,6 +218,12 @@ static inline bool talus__sequencer_is_baseline(const struct talus__stream *stre
 
 // Notes what the stream, which has a repair, misses. Close the repair then.
 void talus__sequencer_take_over(const struct talus__stream *session, struct talus__mark *mark);
+
+// "*" is wanted again or live: where the stream of all begins to judge without a mark.
+static inline void talus__sequencer_begin(struct talus__stream *all)
+{
+    all->begins = all->last;
+}
 
 // Takes the mark. Returns up to which seq something is missing: open a repair up to there, or
 // extend the one there is. 0: nothing is.
@@ -232,7 +269,7 @@ void talus__sequencer_wait(struct talus__repair *repair);
 void talus__sequencer_retry(struct talus__sequencer *sequencer, struct talus__repair *repair);
 
 // The replay that was requested after `since` has ended. The publisher says that it has everything
-// from the seq `first` on.
+// from the seq `first` on; pass no more than the seq after the last one that the stream judges.
 void talus__sequencer_end(struct talus__sequencer *sequencer, struct talus__repair *repair,
                           uint64_t since, uint64_t first);
 
