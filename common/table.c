@@ -89,6 +89,11 @@ void tl_table_fini(struct tl_table *table)
     table->buckets = NULL;
 }
 
+uint64_t tl_table_hash(const char *name, size_t name_size)
+{
+    return hash_of(name, name_size);
+}
+
 struct tl_node *tl_table_find(const struct tl_table *table, const char *name, size_t name_size)
 {
     uint64_t hash = hash_of(name, name_size);

@@ -36,6 +36,10 @@ void tl_table_init(struct tl_table *table);
 // The nodes are the caller's to free, before or after.
 void tl_table_fini(struct tl_table *table);
 
+// The hash that nodes with this name have, in every table of the process. Call tl_table_init
+// before.
+uint64_t tl_table_hash(const char *name, size_t name_size);
+
 // NULL: there is none.
 struct tl_node *tl_table_find(const struct tl_table *table, const char *name, size_t name_size);
 

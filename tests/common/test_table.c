@@ -43,6 +43,7 @@ static void insert(struct tl_table *table, int i)
 {
     tl_table_insert(table, &items[i].node);
     items[i].is_in = true;
+    assert_true(tl_table_hash(items[i].name, strlen(items[i].name)) == items[i].node.hash);
 }
 
 static void expect_all(const struct tl_table *table)

@@ -9,6 +9,7 @@
 #include <talus/json.h>
 
 #include "bus/src/codec/body.h"
+#include "bus/src/codec/malformed.h"
 #include "bus/src/codec/payload.h"
 #include "bus/src/codec/request.h"
 #include "bus/src/codec/wire.h"
@@ -109,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_request(bytes, body_size);
     struct talus__body body;
     int error = talus__body_decode(bytes, body_size, &limits, &body);
-    if (error != TALUS_EBODY && error != TALUS_EMSGPACK) {
+    if (error != TALUS__EBODY && error != TALUS_EMSGPACK) {
         CHECK(tl_is_origin(body.origin, body.origin_size));
         CHECK(body.seq > 0 && body.prev < body.seq && body.except_size <= TALUS_EXCEPT_MAX);
     }

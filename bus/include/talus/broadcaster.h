@@ -31,6 +31,7 @@
 
 TALUS_BEGIN_DECLS
 
+// A pointer that a function takes must not be NULL unless its description allows it.
 typedef struct talus_broadcaster talus_broadcaster_t;
 
 // Later versions may add members at the end: make one by talus_broadcaster_options_init alone.
@@ -201,7 +202,7 @@ TALUS_API talus_error_t talus_emit(talus_broadcaster_t *broadcaster, const talus
 
 // Their names on the wire: talus_type_node_created is "node-created".
 #define TALUS_EVENT(identifier, wire_name, fields)                                                 \
-    static const char *const talus_type_##identifier __attribute__((unused)) = wire_name;
+    static const char *const talus_type_##identifier TALUS_MAY_BE_UNUSED = wire_name;
 #define TALUS_FIELD_STR(name)
 #define TALUS_FIELD_OPT(name)
 #define TALUS_FIELD_ANY(name)

@@ -7,7 +7,7 @@
 
 TALUS_BEGIN_DECLS
 
-// X(name, number, text). Numbers of errors that are gone are not used again: -13.
+// X(name, number, text). Numbers of errors that are gone are not used again: -13, -20.
 #define TALUS_ERROR_MAP(X)                                                                         \
     X(NOMEM, -1, "out of memory")                                                                  \
     X(INVAL, -2, "an argument is not valid")                                                       \
@@ -27,7 +27,6 @@ TALUS_BEGIN_DECLS
     X(ADDRINUSE, -17, "the address is in use")                                                     \
     X(ACCESS, -18, "permission denied, or the bus directory belongs to somebody else")             \
     X(SYSTEM, -19, "a system call failed (see errno)")                                             \
-    X(BODY, -20, "the message is not a talus event")                                               \
     X(NOTFOUND, -21, "no such thing")                                                              \
     X(LIMIT, -22, "a bound on the number of such things is reached")                               \
     X(NOSUBSCRIBER, -23, "no subscriber came in time")                                             \

@@ -12,11 +12,13 @@
 #endif
 
 #if defined(__GNUC__)
-#define TALUS_API      __attribute__((visibility("default")))
-#define TALUS_MUST_USE __attribute__((warn_unused_result))
+#define TALUS_API           __attribute__((visibility("default")))
+#define TALUS_MUST_USE      __attribute__((warn_unused_result))
+#define TALUS_MAY_BE_UNUSED __attribute__((unused))
 #else
 #define TALUS_API
 #define TALUS_MUST_USE
+#define TALUS_MAY_BE_UNUSED
 #endif
 
 #endif

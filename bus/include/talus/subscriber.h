@@ -35,6 +35,7 @@
 
 TALUS_BEGIN_DECLS
 
+// A pointer that a function takes must not be NULL unless its description allows it.
 typedef struct talus_subscriber talus_subscriber_t;
 
 // Later versions may add members at the end: make one by talus_subscriber_options_init alone.
@@ -121,7 +122,8 @@ TALUS_API const char *talus_subscriber_endpoint(const talus_subscriber_t *subscr
 // When every broadcaster that is known has answered, or live_timeout_ms is over, a
 // TALUS_DELIVERY_LIVE comes.
 // Returns 0 (also when it was joined already: then LIVE comes again); TALUS_ESESSION;
-// TALUS_ELIMIT: max_sessions; TALUS_ENOMEM; TALUS_EFORKED. Waits for the library's thread.
+// TALUS_ELIMIT: max_sessions; TALUS_ENOMEM; TALUS_ESYSTEM: the transport cannot subscribe;
+// TALUS_EFORKED. Waits for the library's thread.
 TALUS_API talus_error_t talus_subscriber_join(talus_subscriber_t *subscriber,
                                               const char *session) TALUS_MUST_USE;
 
@@ -176,7 +178,8 @@ TALUS_API talus_error_t talus_subscriber_leave(talus_subscriber_t *subscriber, c
 //
 // Returns 0; TALUS_ESESSION, also for "*"; TALUS_EINVAL: `since` is not such a list, or has two
 // events of one broadcaster; TALUS_EEXIST: the session is joined already, or "*" is; TALUS_ELIMIT:
-// max_sessions; TALUS_ENOMEM; TALUS_EFORKED. Waits for the library's thread.
+// max_sessions; TALUS_ENOMEM; TALUS_ESYSTEM: the transport cannot subscribe; TALUS_EFORKED. Waits
+// for the library's thread.
 TALUS_API talus_error_t talus_subscriber_join_since(talus_subscriber_t *subscriber,
                                                     const char *session,
                                                     const char *since) TALUS_MUST_USE;

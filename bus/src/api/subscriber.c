@@ -17,7 +17,7 @@
 #include "bus/src/subscriber/instance.h"
 #include "bus/src/subscriber/join.h"
 #include "bus/src/subscriber/receive.h"
-#include "bus/src/zmq/connection_times.h"
+#include "bus/src/transport/times.h"
 
 #define MAX_BODY_LEAST    1024u // bytes: as a broadcaster's
 #define MAX_BODY_MOST     (1u << 30)

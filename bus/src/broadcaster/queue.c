@@ -7,6 +7,9 @@
 
 #include <talus/error.h>
 
+#include "bus/src/codec/journal.h"
+#include "common/name_hash.h"
+
 int talus__queue_init(struct talus__queue *queue, size_t events, size_t max_bytes)
 {
     assert(events <= TALUS__QUEUE_EVENTS_MAX);
@@ -88,8 +91,8 @@ int talus__queue_put(struct talus__queue *queue, struct talus__message *message,
         return TALUS_EQUEUEFULL;
 
     if (queue->ring)
-        message->kept.session_hash = talus__ledger_hash(
-            queue->ring_key, talus__message_topic(message), message->session_size);
+        message->kept.session_hash =
+            tl_name_hash(queue->ring_key, talus__message_topic(message), message->session_size);
     uint64_t ticket;
     struct talus__slot *slot = take_ticket(queue, &ticket);
     if (!slot) {
@@ -100,7 +103,7 @@ int talus__queue_put(struct talus__queue *queue, struct talus__message *message,
     talus__message_set_seq(message, ticket + 1);
     if (queue->ring)
         atomic_store_explicit(&queue->ring[ticket & queue->ring_mask],
-                              talus__ledger_entry(ticket + 1, message->kept.session_hash),
+                              talus__journal_entry(ticket + 1, message->kept.session_hash),
                               memory_order_relaxed);
     slot->message = message;
     atomic_store_explicit(&slot->turn, ticket + 1, memory_order_seq_cst);

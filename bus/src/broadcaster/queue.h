@@ -15,7 +15,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bus/src/codec/ledger.h"
 #include "bus/src/transport/message.h"
 
 #define TALUS__QUEUE_EVENTS_MAX ((size_t)1 << 26)
@@ -31,7 +30,8 @@ struct talus__queue {
     struct talus__slot *slots;
     uint64_t mask; // capacity - 1
     size_t max_bytes;
-    _Atomic uint64_t *ring; // the ledger's; NULL: there is none. Set before the first put
+    _Atomic uint64_t
+        *ring; // the transport's journal; NULL: there is none. Set before the first put
     uint64_t ring_mask;
     uint64_t ring_key;
     alignas(TALUS__CACHE_LINE) _Atomic uint64_t tickets; // given so far

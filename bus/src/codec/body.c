@@ -8,6 +8,7 @@
 #include <talus/error.h>
 #include <talus/topic.h>
 
+#include "bus/src/codec/malformed.h"
 #include "bus/src/codec/pack_buffer.h"
 #include "bus/src/codec/payload.h"
 #include "bus/src/codec/wire.h"
@@ -199,7 +200,8 @@ static bool read_header_field(struct talus__msgpack_reader *reader, enum field f
 
 static bool is_whole_header(unsigned seen, const struct talus__body *body)
 {
-    return (seen & HEADER_FIELDS) == HEADER_FIELDS && body->seq > 0 && body->prev < body->seq;
+    return (seen & HEADER_FIELDS) == HEADER_FIELDS && body->seq - 1 < TALUS__SEQ_MAX && // nor 0
+           body->prev < body->seq;
 }
 
 int talus__body_decode(const void *bytes, size_t size, const struct talus__limits *limits,
@@ -211,19 +213,19 @@ int talus__body_decode(const void *bytes, size_t size, const struct talus__limit
     int refusal = 0; // of the payload, told only if all the rest is right
     *body = (struct talus__body){0};
     if (!talus__msgpack_read(&reader, &map) || map.kind != TALUS__MSGPACK_MAP)
-        return TALUS_EBODY;
+        return TALUS__EBODY;
     for (uint32_t i = 0; i < map.size; i++) {
         enum field field;
         if (!read_key(&reader, &field) || (seen & field))
-            return TALUS_EBODY;
+            return TALUS__EBODY;
         seen |= field;
         if (field != FIELD_DATA) {
             if (!read_header_field(&reader, field, body))
-                return TALUS_EBODY;
+                return TALUS__EBODY;
             continue;
         }
         if (size > limits->max_body)
-            return is_whole_header(seen, body) ? TALUS_ETOOLARGE : TALUS_EBODY;
+            return is_whole_header(seen, body) ? TALUS_ETOOLARGE : TALUS__EBODY;
         body->data = reader.at;
         refusal = talus__payload_read(&reader, limits);
         if (refusal == TALUS_EMSGPACK)
@@ -231,7 +233,7 @@ int talus__body_decode(const void *bytes, size_t size, const struct talus__limit
         body->data_size = (size_t)(reader.at - (const uint8_t *)body->data);
     }
     if (reader.at != reader.end || !(seen & FIELD_DATA) || !is_whole_header(seen, body))
-        return TALUS_EBODY;
+        return TALUS__EBODY;
     return refusal;
 }
 
@@ -242,12 +244,12 @@ int talus__head_decode(const void *bytes, size_t size, struct talus__head *head)
     unsigned seen = 0;
     *head = (struct talus__head){.replay = ""};
     if (!talus__msgpack_read(&reader, &map) || map.kind != TALUS__MSGPACK_MAP)
-        return TALUS_EBODY;
+        return TALUS__EBODY;
     for (uint32_t i = 0; i < map.size; i++) {
         enum field field;
         bool is_read;
         if (!read_key(&reader, &field) || (seen & field))
-            return TALUS_EBODY;
+            return TALUS__EBODY;
         seen |= field;
         if (field == FIELD_ORIGIN)
             is_read = read_origin(&reader, &head->origin, &head->origin_size);
@@ -261,8 +263,9 @@ int talus__head_decode(const void *bytes, size_t size, struct talus__head *head)
         else
             is_read = talus__msgpack_skip(&reader, 1);
         if (!is_read)
-            return TALUS_EBODY;
+            return TALUS__EBODY;
     }
-    bool is_whole = (seen & FIELD_ORIGIN) && (seen & FIELD_SEQ) && reader.at == reader.end;
-    return is_whole ? 0 : TALUS_EBODY;
+    bool is_whole = (seen & FIELD_ORIGIN) && (seen & FIELD_SEQ) && head->seq <= TALUS__SEQ_MAX &&
+                    reader.at == reader.end;
+    return is_whole ? 0 : TALUS__EBODY;
 }

@@ -40,12 +40,12 @@ size_t talus__body_encode_header(uint8_t *out, const char *origin, uint64_t ts, 
 // Writes the 8 big-endian bytes of a patched integer at `at`.
 void talus__body_patch(uint8_t *at, uint64_t value);
 
-// Decodes and checks a body. Returns 0; TALUS_EBODY: not of the form above (a bad origin, seq 0,
-// prev not below seq, a skip too long, keys missing or twice, trailing bytes); TALUS_EMSGPACK: the
-// payload is not well-formed; TALUS_ETOOLARGE, TALUS_ETOODEEP, TALUS_ETOOMANYBIN,
-// TALUS_EPLACEHOLDER. Unknown keys are skipped. After an error other than TALUS_EBODY and
-// TALUS_EMSGPACK, the fields before `data` are valid (so that a gap can be told). A body that is
-// too large is read no further than the key `data`.
+// Decodes and checks a body. Returns 0; TALUS__EBODY: not of the form above (a bad origin, seq 0
+// or above TALUS__SEQ_MAX, prev not below seq, a skip too long, keys missing or twice, trailing
+// bytes); TALUS_EMSGPACK: the payload is not well-formed; TALUS_ETOOLARGE, TALUS_ETOODEEP,
+// TALUS_ETOOMANYBIN, TALUS_EPLACEHOLDER. Unknown keys are skipped. After an error other than
+// TALUS__EBODY and TALUS_EMSGPACK, the fields before `data` are valid (so that a gap can be told).
+// A body that is too large is read no further than the key `data`.
 int talus__body_decode(const void *bytes, size_t size, const struct talus__limits *limits,
                        struct talus__body *body);
 
@@ -53,7 +53,7 @@ int talus__body_decode(const void *bytes, size_t size, const struct talus__limit
 struct talus__head {
     const char *origin;
     size_t origin_size;
-    uint64_t seq;
+    uint64_t seq;       // TALUS__SEQ_MAX at most
     const char *replay; // "" where there is none; holds no NUL
     size_t replay_size; // TALUS__REPLAY_MAX at most
     uint64_t every;     // of a hello and a beat: milliseconds between beats; 0 is not written
@@ -62,7 +62,7 @@ struct talus__head {
 // Writes a marker's body into `out` of `capacity` bytes; returns its size, or 0 if it does not fit.
 size_t talus__head_encode(uint8_t *out, size_t capacity, const struct talus__head *head);
 
-// Returns 0 or TALUS_EBODY. `replay` may be missing or nil: none. Unknown keys are skipped.
+// Returns 0 or TALUS__EBODY. `replay` may be missing or nil: none. Unknown keys are skipped.
 int talus__head_decode(const void *bytes, size_t size, struct talus__head *head);
 
 #endif

@@ -4,10 +4,14 @@
 #include "bus/src/codec/ledger.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <talus/error.h>
 
+#include "bus/src/codec/journal.h"
 #include "bus/src/codec/ledger_format.h"
+#include "bus/src/codec/malformed.h"
+#include "common/name_hash.h"
 
 #define SLOTS_PER_READ 16
 
@@ -66,7 +70,7 @@ static int read_ring(struct talus__ledger *ledger, size_t count)
         return TALUS_ENOMEM;
     if (!ledger->read(ledger->arg, TALUS__LEDGER_RING_AT, ring, count * sizeof *ring)) {
         free(ring);
-        return TALUS_EBODY;
+        return TALUS__EBODY;
     }
     return take_ring(ledger, ring, count);
 }
@@ -78,7 +82,7 @@ int talus__ledger_open(struct talus__ledger *ledger, talus__ledger_read_fn *read
 
     *ledger = (struct talus__ledger){.read = read, .arg = arg};
     if (!read(arg, 0, &header, sizeof header))
-        return TALUS_EBODY;
+        return TALUS__EBODY;
     uint64_t bits = header.table % TALUS__LEDGER_PAGE;
     uint32_t ring = header.ring_slots;
     if (header.magic != TALUS__LEDGER_MAGIC || header.version != TALUS__LEDGER_VERSION ||
@@ -86,7 +90,7 @@ int talus__ledger_open(struct talus__ledger *ledger, talus__ledger_read_fn *read
         ring > TALUS__LEDGER_RING_MAX || (ring & (ring - 1)) != 0 || bits > TALUS__LEDGER_BITS ||
         header.table < TALUS__LEDGER_PAGE || header.table > INT64_MAX / 2 ||
         header.sent > INT64_MAX || header.watermark > header.sent)
-        return TALUS_EBODY;
+        return TALUS__EBODY;
     ledger->key = header.key;
     ledger->table_offset = header.table - bits;
     ledger->slot_mask = ((uint64_t)1 << bits) - 1;
@@ -134,7 +138,7 @@ static uint64_t sent_to(const struct talus__ledger *ledger, uint64_t hash)
 // What was emitted to it and not sent.
 static uint64_t emitted_to(const struct talus__ledger *ledger, uint64_t hash)
 {
-    uint64_t least = talus__ledger_entry(0, hash), newest = 0;
+    uint64_t least = talus__journal_entry(0, hash), newest = 0;
     size_t low = 0, high = ledger->unsent_count;
 
     if (ledger->ring_least > ledger->sent + 1)
@@ -155,7 +159,7 @@ static uint64_t emitted_to(const struct talus__ledger *ledger, uint64_t hash)
 
 uint64_t talus__ledger_last(const struct talus__ledger *ledger, const char *session, size_t size)
 {
-    uint64_t hash = talus__ledger_hash(ledger->key, session, size);
+    uint64_t hash = tl_name_hash(ledger->key, session, size);
     uint64_t sent = sent_to(ledger, hash);
     uint64_t emitted = emitted_to(ledger, hash);
 

@@ -12,44 +12,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #define TALUS__LEDGER_MAGIC     0x3152454744454c54ULL // "TLEDGER1" as its bytes lie in the file
 #define TALUS__LEDGER_RING_MAX  8192u                 // entries for what is emitted and not sent
 #define TALUS__LEDGER_PROBE_MAX 1024u                 // slots from a session's place to its slot
-
-// ---- The hash of a session, the same for writer and reader
-
-static inline uint64_t talus__ledger_mix(uint64_t hash, uint64_t word)
-{
-    hash ^= word;
-    hash = (hash ^ (hash >> 32)) * 0x9e3779b97f4a7c15ULL;
-    return hash ^ (hash >> 29);
-}
-
-static inline uint64_t talus__ledger_hash(uint64_t key, const char *name, size_t size)
-{
-    uint64_t hash = key ^ size, word = 0;
-
-    if (size >= 8) {
-        for (size_t at = 0; at + 8 < size; at += 8) {
-            memcpy(&word, name + at, 8);
-            hash = talus__ledger_mix(hash, word);
-        }
-        memcpy(&word, name + size - 8, 8);
-    } else {
-        for (size_t i = 0; i < size; i++)
-            word = word << 8 | (unsigned char)name[i];
-    }
-    hash = talus__ledger_mix(talus__ledger_mix(hash, word), key);
-    return hash ? hash : 1; // 0 is a free slot
-}
-
-// What an event leaves in the ring before it is in the emit queue.
-static inline uint64_t talus__ledger_entry(uint64_t seq, uint64_t hash)
-{
-    return (hash & 0xffffffff00000000ULL) | (uint32_t)seq;
-}
 
 // ---- Reading
 
@@ -71,7 +37,7 @@ struct talus__ledger {
     size_t unsent_count;
 };
 
-// Looks whether it is the ledger of `origin`. Returns 0; TALUS_EBODY: it is none; TALUS_ENOMEM.
+// Looks whether it is the ledger of `origin`. Returns 0; TALUS__EBODY: it is none; TALUS_ENOMEM.
 int talus__ledger_open(struct talus__ledger *ledger, talus__ledger_read_fn *read, void *arg,
                        const char *origin);
 

@@ -8,6 +8,8 @@
 #include <talus/error.h>
 #include <talus/topic.h>
 
+#include "bus/src/codec/event_limits.h"
+#include "bus/src/codec/malformed.h"
 #include "bus/src/codec/msgpack_reader.h"
 #include "bus/src/codec/pack_buffer.h"
 #include "bus/src/codec/wire.h"
@@ -166,15 +168,15 @@ int talus__request_decode(const void *bytes, size_t size, struct talus__request 
 
     *request = (struct talus__request){.kind = TALUS__REQUEST_REPLAY};
     if (!talus__msgpack_read(&reader, &map) || map.kind != TALUS__MSGPACK_MAP)
-        return TALUS_EBODY;
+        return TALUS__EBODY;
     for (uint32_t i = 0; i < map.size; i++) {
         struct pair pair;
         if (!read_pair(&reader, &pair) || !read_request_field(&reader, &pair, request, &has_op))
-            return TALUS_EBODY;
+            return TALUS__EBODY;
     }
     bool has_what =
         request->kind == TALUS__REQUEST_HEAD ? request->names != NULL : request->session != NULL;
-    return has_op && has_what && reader.at == reader.end ? 0 : TALUS_EBODY;
+    return has_op && has_what && reader.at == reader.end ? 0 : TALUS__EBODY;
 }
 
 bool talus__request_next_name(struct talus__request *request, const char **name, size_t *size)
@@ -201,11 +203,11 @@ int talus__end_decode(const void *bytes, size_t size, struct talus__end *end)
 
     *end = (struct talus__end){.origin = NULL};
     if (!talus__msgpack_read(&reader, &map) || map.kind != TALUS__MSGPACK_MAP)
-        return TALUS_EBODY;
+        return TALUS__EBODY;
     for (uint32_t i = 0; i < map.size; i++) {
         struct pair pair;
         if (!read_pair(&reader, &pair))
-            return TALUS_EBODY;
+            return TALUS__EBODY;
         if (is_key(&pair, "origin") && pair.value.kind == TALUS__MSGPACK_STR) {
             end->origin = (const char *)pair.value.as.bytes;
             end->origin_size = pair.value.size;
@@ -219,10 +221,11 @@ int talus__end_decode(const void *bytes, size_t size, struct talus__end *end)
             end->is_complete = pair.value.as.boolean;
             has_complete = true;
         } else if (!talus__msgpack_skip(&reader, talus__msgpack_children(&pair.value))) {
-            return TALUS_EBODY;
+            return TALUS__EBODY;
         }
     }
     bool is_whole = end->origin && tl_is_origin(end->origin, end->origin_size) && has_first &&
-                    has_head && has_complete && reader.at == reader.end;
-    return is_whole ? 0 : TALUS_EBODY;
+                    has_head && has_complete && end->first <= TALUS__SEQ_MAX &&
+                    end->head <= TALUS__SEQ_MAX && reader.at == reader.end;
+    return is_whole ? 0 : TALUS__EBODY;
 }

@@ -29,7 +29,7 @@ struct talus__request {
     uint32_t name_count;  // TALUS__HEADS_MAX at most
 };
 
-// Decodes and checks a request. Returns 0 or TALUS_EBODY: it is none, or a session in it is no
+// Decodes and checks a request. Returns 0 or TALUS__EBODY: it is none, or a session in it is no
 // session id. `after` and `max` may be missing: 0. Unknown keys are skipped.
 int talus__request_decode(const void *bytes, size_t size, struct talus__request *request);
 
@@ -57,7 +57,7 @@ struct talus__end {
 // Writes it into `out` of TALUS__END_MAX bytes; returns its size.
 size_t talus__end_encode(uint8_t *out, const struct talus__end *end);
 
-// Returns 0 or TALUS_EBODY. Unknown keys are skipped.
+// Returns 0 or TALUS__EBODY (also for a seq above TALUS__SEQ_MAX). Unknown keys are skipped.
 int talus__end_decode(const void *bytes, size_t size, struct talus__end *end);
 
 #endif

@@ -43,11 +43,12 @@ bool talus__catch_up_begin(const struct talus__subscription *subscription,
 // ---- What is due before LIVE
 
 // The cursor of a publisher, which may be gone. NULL: there is none.
-static struct talus__stream_cursor *cursor_of(struct talus__subscription *subscription,
+static struct talus__stream_cursor *cursor_of(const struct talus__core *core,
+                                              struct talus__subscription *subscription,
                                               const char *origin)
 {
     for (uint32_t i = 0; i < subscription->cursor_count; i++) {
-        if (talus__stream_cursor_is_of(&subscription->cursors[i], origin))
+        if (talus__stream_cursor_is_of(&subscription->cursors[i], &core->publishers, origin))
             return &subscription->cursors[i];
     }
     return NULL;
@@ -83,7 +84,7 @@ bool talus__catch_up_decide_live(struct talus__core *core, struct talus__subscri
 
     for (size_t i = 0; since && i < since->count; i++) {
         const struct talus__stream_cursor *cursor =
-            cursor_of(subscription, since->events[i].origin);
+            cursor_of(core, subscription, since->events[i].origin);
         if (cursor && cursor->stream.repair)
             since->events[i].due = cursor->stream.repair->target;
     }
@@ -105,7 +106,7 @@ void talus__catch_up_check_due(struct talus__core *core, struct talus__subscript
 static bool goes_on(struct talus__core *core, struct talus__subscription *subscription,
                     const struct talus__since_event *event)
 {
-    const struct talus__stream_cursor *cursor = cursor_of(subscription, event->origin);
+    const struct talus__stream_cursor *cursor = cursor_of(core, subscription, event->origin);
 
     if (cursor && (cursor->stream.has_baseline || cursor->stream.last > event->seq))
         return true;
@@ -139,10 +140,11 @@ bool talus__catch_up_take_gap(struct talus__core *core, struct talus__subscripti
     return false;
 }
 
-uint64_t talus__catch_up_newest(struct talus__subscription *subscription)
+uint64_t talus__catch_up_newest(const struct talus__core *core,
+                                struct talus__subscription *subscription)
 {
     const struct talus__stream_cursor *cursor =
-        subscription->since ? cursor_of(subscription, subscription->newest_origin) : NULL;
+        subscription->since ? cursor_of(core, subscription, subscription->newest_origin) : NULL;
 
     if (cursor && cursor->stream.last < subscription->newest_seq)
         return cursor->stream.last;
@@ -160,10 +162,17 @@ static void give_up_list(struct talus__subscriptions *set, enum talus__subscript
     }
 }
 
-void talus__catch_up_give_up(struct talus__subscriptions *set)
+void talus__catch_up_give_up(struct talus__core *core)
 {
+    struct talus__subscriptions *set = &core->subscriptions;
+    const struct talus__subscription_queue *catching_up = &set->lists[TALUS__LIST_CATCHING_UP];
+
     give_up_list(set, TALUS__LIST_PENDING);
     give_up_list(set, TALUS__LIST_REQUESTED);
+    give_up_list(set, TALUS__LIST_CATCHING_UP);
+    while (catching_up->first)
+        talus__subscriptions_move(set, catching_up->first, TALUS__LIST_ANNOUNCE);
+    talus__wake_set(&core->wake);
 }
 
 void talus__catch_up_leave(struct talus__subscription *subscription)

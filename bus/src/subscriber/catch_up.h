@@ -52,10 +52,13 @@ static inline void talus__catch_up_check(struct talus__core *core,
 bool talus__catch_up_take_gap(struct talus__core *core, struct talus__subscription *subscription);
 
 // The newest event that LIVE names: what is still held back comes after it. 0: none.
-uint64_t talus__catch_up_newest(struct talus__subscription *subscription);
+uint64_t talus__catch_up_newest(const struct talus__core *core,
+                                struct talus__subscription *subscription);
 
-// "*" is joined: its streams do not continue after the owner's events, so catching up ends.
-void talus__catch_up_give_up(struct talus__subscriptions *set);
+// "*" is joined, whose streams do not go on after the owner's events: the joins that have no LIVE
+// yet are told UNKNOWN gaps, and wait for nothing that was due. Before "*" can become live, as it
+// takes over then what the sessions miss.
+void talus__catch_up_give_up(struct talus__core *core);
 
 // The session is left. It may be joined again without an event to go on after.
 void talus__catch_up_leave(struct talus__subscription *subscription);

@@ -458,6 +458,7 @@ static bool take_action(struct talus__gap_repair *repairs, const struct talus__a
         talus__gaps_forget(action->held);
         return false;
     case TALUS__ACTION_GAP:
+        gap->has_failed = true;
         talus__delivery_gap(&repairs->core->delivery, gap->subscription->name, gap->publisher->name,
                             action->after, action->before, reason_of(action->cause));
         return true;

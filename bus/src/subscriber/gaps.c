@@ -115,8 +115,7 @@ void talus__gaps_free(struct talus__gap_repair *repairs, struct talus__gap *gap)
     struct talus__publisher *publisher = gap->publisher;
 
     TALUS__PROBE4(gap_closed, talus__probe_text(gap->subscription->name),
-                  talus__probe_text(publisher->name), gap->repair.target,
-                  gap->repair.gap_before != 0);
+                  talus__probe_text(publisher->name), gap->repair.target, gap->has_failed);
     if (gap->before)
         gap->before->next = gap->next;
     else

@@ -33,6 +33,7 @@ struct talus__gap {
     struct talus__open_replay *replay; // NULL: none is open
     long long deadline;   // until a way to request must be known; 0: none is waited for
     long long give_up_at; // the last deadline, where marks may have been dropped; 0: none is set
+    bool has_failed;      // some of the missing events are lost, and a gap was delivered
 };
 
 struct talus__gap_repair {

@@ -245,12 +245,12 @@ bool talus__join_take_live(talus_subscriber_t *subscriber)
     if (talus__catch_up_take_gap(&subscriber->core, subscription))
         return true;
     talus__subscriptions_move(&subscriber->core.subscriptions, subscription, TALUS__LIST_NONE);
-    talus__delivery_live(&subscriber->core.delivery, subscription->name,
-                         subscription->newest_origin, talus__catch_up_newest(subscription),
-                         subscription->is_complete);
+    talus__delivery_live(
+        &subscriber->core.delivery, subscription->name, subscription->newest_origin,
+        talus__catch_up_newest(&subscriber->core, subscription), subscription->is_complete);
     subscriber->core.delivery.given.live.is_only_origin = talus__subscriptions_is_only_origin(
-        &subscriber->core.subscriptions, subscriber->core.delivery.session,
-        subscription->newest_origin);
+        &subscriber->core.subscriptions, &subscriber->core.publishers,
+        subscriber->core.delivery.session, subscription->newest_origin);
     return true;
 }
 
@@ -285,6 +285,8 @@ static int enter(talus_subscriber_t *subscriber, struct talus__subscription *sub
             return error;
         }
     }
+    if (subscription == subscriber->core.subscriptions.everything)
+        talus__catch_up_give_up(&subscriber->core);
     if (subscription->is_live) {
         talus__subscriptions_move(&subscriber->core.subscriptions, subscription,
                                   TALUS__LIST_ANNOUNCE);
@@ -317,8 +319,6 @@ int talus__join_session(talus_subscriber_t *subscriber, const char *session,
                                   TALUS__LIST_ANNOUNCE);
     if (error)
         return error;
-    if (strcmp(session, TALUS__EVERYTHING) == 0)
-        talus__catch_up_give_up(&subscriber->core.subscriptions);
     talus__wake_set(&subscriber->core.wake);
     talus__wake_by(&subscriber->core.wake, talus__join_due(subscriber));
     return 0;

@@ -12,6 +12,7 @@
 #include <talus/error.h>
 
 #include "bus/src/codec/body.h"
+#include "bus/src/codec/malformed.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/gap_requests.h"
 #include "bus/src/subscriber/join.h"
@@ -100,8 +101,8 @@ static int on_event(talus_subscriber_t *subscriber)
         return TALUS__TAKEN_HANDLED;
     }
     int error = talus__body_decode(incoming->body, incoming->body_size, &core->limits, &body);
-    if (error == TALUS_EBODY || error == TALUS_EMSGPACK) {
-        talus__core_malformed(core, talus_strerror(error), 1);
+    if (error == TALUS__EBODY || error == TALUS_EMSGPACK) {
+        talus__core_malformed(core, talus__decode_error_text(error), 1);
         return TALUS__TAKEN_HANDLED;
     }
     struct talus__publisher *publisher = publisher_of(core, &body);
@@ -112,6 +113,8 @@ static int on_event(talus_subscriber_t *subscriber)
     if (!error)
         core->stats.received++;
     if (publisher) {
+        // Joins may become live within this, `session` included. It stays where it is, and whether
+        // its events are owed is looked at later, by gap repair.
         if (publisher->standing.is_missed)
             core->transport->ops->heard(core->transport, publisher);
         const struct talus__ordered_event event = {

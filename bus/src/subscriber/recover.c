@@ -47,8 +47,8 @@ static void set_recovered(struct talus__recover *recover, const char *session, c
     struct talus__delivery *delivery = &recover->core->delivery;
 
     talus__delivery_recovered(delivery, session, origin, request, newest);
-    delivery->given.recovered.is_only_origin =
-        talus__subscriptions_is_only_origin(&recover->core->subscriptions, session, origin);
+    delivery->given.recovered.is_only_origin = talus__subscriptions_is_only_origin(
+        &recover->core->subscriptions, &recover->core->publishers, session, origin);
     delivery->given.recovered.is_reached = is_reached(recover, session, origin, newest);
     recover->open--;
 }

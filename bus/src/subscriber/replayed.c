@@ -7,6 +7,7 @@
 #include <talus/error.h>
 
 #include "bus/src/codec/body.h"
+#include "bus/src/codec/malformed.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/subscriber/gap_requests.h"
 
@@ -45,8 +46,8 @@ int talus__replayed_event(talus_subscriber_t *subscriber)
     struct talus__body body;
     int refusal = talus__body_decode(incoming->body, incoming->body_size, &core->limits, &body);
 
-    if (refusal == TALUS_EBODY || refusal == TALUS_EMSGPACK) {
-        talus__core_malformed(core, talus_strerror(refusal), 1);
+    if (refusal == TALUS__EBODY || refusal == TALUS_EMSGPACK) {
+        talus__core_malformed(core, talus__decode_error_text(refusal), 1);
         return TALUS__TAKEN_HANDLED;
     }
     if (!was_requested(incoming, &body)) {

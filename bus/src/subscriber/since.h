@@ -18,7 +18,7 @@ struct talus__since_event {
 };
 
 struct talus__since {
-    bool is_given_up; // "*" was joined: the session's own streams no longer check its events
+    bool is_given_up; // "*" was joined: the owner was told UNKNOWN gaps instead
     size_t count;
     struct talus__since_event events[];
 };

@@ -12,7 +12,6 @@
 
 #include <talus/error.h>
 
-#include "bus/src/codec/ledger.h"
 #include "bus/src/codec/wire.h"
 
 #define FIRST_CURSORS 2
@@ -123,14 +122,14 @@ void talus__subscriptions_move(struct talus__subscriptions *set,
 
 // ---- Stream cursors
 
-static uint32_t hash_name(const char *origin)
+bool talus__stream_cursor_is_of(const struct talus__stream_cursor *cursor,
+                                const struct talus__publishers *publishers, const char *origin)
 {
-    return (uint32_t)talus__ledger_hash(0, origin, strlen(origin));
-}
+    const struct talus__publisher *publisher = talus__publishers_at(publishers, cursor->publisher);
 
-bool talus__stream_cursor_is_of(const struct talus__stream_cursor *cursor, const char *origin)
-{
-    return cursor->name_hash == hash_name(origin);
+    if (publisher)
+        return strcmp(publisher->name, origin) == 0;
+    return cursor->name_hash == (uint32_t)tl_table_hash(origin, strlen(origin));
 }
 
 static bool is_same(struct talus__publisher_weak_ref one, struct talus__publisher_weak_ref other)
@@ -215,7 +214,7 @@ struct talus__stream_cursor *talus__stream_cursor_get(struct talus__subscription
         (struct talus__stream_cursor){.publisher = publisher,
                                       .stream.last = event ? event->seq : 0,
                                       .is_presence = named && talus__sends_presence_only(named),
-                                      .name_hash = named ? hash_name(named->name) : 0};
+                                      .name_hash = named ? (uint32_t)named->node.hash : 0};
     return cursor;
 }
 
@@ -236,8 +235,9 @@ bool talus__subscription_is_answered(struct talus__subscription *subscription,
     return true;
 }
 
-bool talus__subscriptions_is_only_origin(struct talus__subscriptions *set, const char *session,
-                                         const char *origin)
+bool talus__subscriptions_is_only_origin(struct talus__subscriptions *set,
+                                         const struct talus__publishers *publishers,
+                                         const char *session, const char *origin)
 {
     struct talus__subscription *subscription =
         talus__subscriptions_find(set, session, strlen(session));
@@ -247,7 +247,7 @@ bool talus__subscriptions_is_only_origin(struct talus__subscriptions *set, const
     for (uint32_t i = 0; i < subscription->cursor_count; i++) {
         const struct talus__stream_cursor *cursor = &subscription->cursors[i];
         if (cursor->stream.last > 0 && !cursor->is_presence &&
-            !talus__stream_cursor_is_of(cursor, origin))
+            !talus__stream_cursor_is_of(cursor, publishers, origin))
             return false;
     }
     return true;

@@ -27,7 +27,7 @@ struct talus__stream_cursor {
     struct talus__stream stream;
     struct talus__publisher_weak_ref publisher;
     // Known when the publisher is gone, too:
-    uint32_t name_hash; // tells it from others
+    uint32_t name_hash; // tells it from others: the lower half of its node's hash
     bool is_presence;   // it sends nothing but presence
 };
 
@@ -120,16 +120,19 @@ struct talus__stream_cursor *talus__stream_cursor_get(struct talus__subscription
                                                       const struct talus__publishers *publishers,
                                                       struct talus__publisher_weak_ref publisher);
 
-// Whether the cursor is of the publisher with that name, which may be gone.
-bool talus__stream_cursor_is_of(const struct talus__stream_cursor *cursor, const char *origin);
+// Whether the cursor is of the publisher with that name. If the publisher is gone, the hash of its
+// name decides; its key is secret, so nobody can choose a name that collides.
+bool talus__stream_cursor_is_of(const struct talus__stream_cursor *cursor,
+                                const struct talus__publishers *publishers, const char *origin);
 
 // Whether every publisher that is waited for has answered.
 bool talus__subscription_is_answered(struct talus__subscription *subscription,
                                      const struct talus__publishers *publishers);
 
 // Whether it is joined and no other publisher has sent to it, as far as is known.
-bool talus__subscriptions_is_only_origin(struct talus__subscriptions *set, const char *session,
-                                         const char *origin);
+bool talus__subscriptions_is_only_origin(struct talus__subscriptions *set,
+                                         const struct talus__publishers *publishers,
+                                         const char *session, const char *origin);
 
 // Notes the newest event heard of.
 void talus__subscription_note(struct talus__subscription *subscription,

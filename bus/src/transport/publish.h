@@ -56,7 +56,7 @@ struct talus__publish_event {
 };
 
 // What every emit notes before its event is in the queue, so that it survives the process
-// (codec/ledger.h). It is a ring, since an emit cannot call the transport.
+// (codec/journal.h). It is a ring, since an emit cannot call the transport.
 struct talus__publish_journal {
     _Atomic uint64_t *ring; // NULL: there is none
     uint64_t mask;

@@ -9,8 +9,8 @@
 //
 // A transport is called by one thread at a time, the one that uses the subscriber. None of its
 // functions blocks, but `open` and `close`, which may for file and socket set-up. What it tells its
-// subscriber by the functions of talus__receive_owner it tells within `open`, `take`, `on_ready`,
-// `meet`, `tend` or `tend_losses`.
+// subscriber by the functions of talus__receive_owner it tells within `open`, `take`, `heard`,
+// `meet`, `prepare`, `on_ready`, `tend` or `tend_losses`.
 #ifndef TALUS__RECEIVE_OPS_H
 #define TALUS__RECEIVE_OPS_H
 
@@ -172,7 +172,8 @@ struct talus__receive_ops {
                          struct talus__publisher *publisher, const char *const *sessions,
                          size_t count);
 
-    // An event came of a publisher whose standing is_missed.
+    // An event came of a publisher whose standing is_missed. It may be the last one that joins wait
+    // for, or can be asked now: then these are told of within the call, and what `take` gave stays.
     void (*heard)(struct talus__receive_transport *transport, struct talus__publisher *publisher);
 
     // The publisher did not answer a subscription in time: later joins need not wait for it, unless

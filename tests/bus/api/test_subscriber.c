@@ -528,10 +528,12 @@ static void test_subscriber_is_not_held_up_by_the_highest_seq(void **state)
 
     start_known(fixture);
     join_with_head(fixture, "s", "s/", "s/$head", 1);
-    raw_publish_head(&fixture->raw, "s/$head", UINT64_MAX);
+    raw_publish_head(&fixture->raw, "s/$head", UINT64_MAX); // is none
+    raw_publish_head(&fixture->raw, "s/$head", UINT64_MAX - 1);
     expect_gap(fixture->subscriber, "s", ORIGIN ".1", ORIGIN ".18446744073709551615",
                TALUS_GAP_HISTORY);
     assert_int_equal(talus_subscriber_receive(fixture->subscriber, 0, &delivery), TALUS_ETIMEOUT);
+    assert_int_equal(stats_of(fixture).malformed, 1);
 }
 
 static void test_subscriber_everybody_is_a_session_of_its_own(void **state)

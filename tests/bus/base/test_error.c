@@ -23,7 +23,7 @@ static const struct error errors[] = {TALUS_ERROR_MAP(ERROR_ROW)};
 static void test_error_numbers_are_negative_and_unique(void **state)
 {
     (void)state;
-    assert_int_equal(ERROR_COUNT, 25);
+    assert_int_equal(ERROR_COUNT, 24);
     for (size_t i = 0; i < ERROR_COUNT; i++) {
         assert_true(errors[i].number < 0);
         for (size_t j = 0; j < i; j++)
@@ -48,7 +48,7 @@ static void test_error_knows_success_and_strangers(void **state)
     (void)state;
     assert_string_equal(talus_error_name(0), "TALUS_OK");
     assert_string_equal(talus_strerror(0), "success");
-    int strangers[] = {1, -1000, INT32_MAX, INT32_MIN};
+    int strangers[] = {1, -13, -20, -1000, INT32_MAX, INT32_MIN}; // two had a name once
     for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++) {
         assert_string_equal(talus_error_name(strangers[i]), "TALUS_EUNKNOWN");
         assert_string_equal(talus_strerror(strangers[i]), "unknown error");

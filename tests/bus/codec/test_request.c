@@ -12,6 +12,8 @@
 
 #include <talus/error.h>
 
+#include "bus/src/codec/event_limits.h"
+#include "bus/src/codec/malformed.h"
 #include "bus/src/codec/request.h"
 #include "bus/src/zmq/sub/replay_endpoint.h"
 
@@ -48,7 +50,7 @@ static void test_request_for_a_replay(void **state)
         assert_true(request.after == UINT64_MAX);
         assert_int_equal(request.max, 7);
         for (size_t cut = 0; cut < size; cut++)
-            assert_int_equal(decode_exactly(bytes, cut, &request), TALUS_EBODY);
+            assert_int_equal(decode_exactly(bytes, cut, &request), TALUS__EBODY);
     }
 }
 
@@ -76,7 +78,7 @@ static void test_request_for_heads(void **state)
     assert_int_equal(count, TALUS__HEADS_MAX);
     size = talus__request_encode_heads(bytes, sizeof bytes, names, TALUS__HEADS_MAX + 1);
     assert_true(size > 0);
-    assert_int_equal(talus__request_decode(bytes, size, &request), TALUS_EBODY); // too many
+    assert_int_equal(talus__request_decode(bytes, size, &request), TALUS__EBODY); // too many
     assert_int_equal(talus__request_encode_heads(bytes, 20, names, 1), 0);
 }
 
@@ -99,8 +101,8 @@ static void test_request_end(void **state)
     uint8_t bytes[TALUS__END_MAX];
     struct talus__end end = {.origin = "abcdefghijklmnop",
                              .origin_size = 16,
-                             .first = UINT64_MAX,
-                             .head = UINT64_MAX - 1,
+                             .first = TALUS__SEQ_MAX,
+                             .head = TALUS__SEQ_MAX - 1,
                              .is_complete = true};
     size_t size = talus__end_encode(bytes, &end);
 
@@ -108,10 +110,24 @@ static void test_request_end(void **state)
     struct talus__end decoded;
     assert_int_equal(talus__end_decode(bytes, size, &decoded), 0);
     assert_int_equal(decoded.origin_size, 16);
-    assert_true(decoded.first == UINT64_MAX && decoded.head == UINT64_MAX - 1);
+    assert_true(decoded.first == TALUS__SEQ_MAX && decoded.head == TALUS__SEQ_MAX - 1);
     assert_true(decoded.is_complete);
     for (size_t cut = 0; cut < size; cut++)
-        assert_int_equal(talus__end_decode(bytes, cut, &decoded), TALUS_EBODY);
+        assert_int_equal(talus__end_decode(bytes, cut, &decoded), TALUS__EBODY);
+}
+
+static void test_request_end_refuses_the_highest_seq(void **state)
+{
+    (void)state;
+    uint8_t bytes[TALUS__END_MAX];
+    struct talus__end first = {.origin = "abcdefgh", .origin_size = 8, .first = UINT64_MAX};
+    struct talus__end head = {.origin = "abcdefgh", .origin_size = 8, .head = UINT64_MAX};
+    struct talus__end decoded;
+
+    size_t size = talus__end_encode(bytes, &first);
+    assert_int_equal(talus__end_decode(bytes, size, &decoded), TALUS__EBODY);
+    size = talus__end_encode(bytes, &head);
+    assert_int_equal(talus__end_decode(bytes, size, &decoded), TALUS__EBODY);
 }
 
 // ---- Where to ask
@@ -162,6 +178,7 @@ int main(void)
         cmocka_unit_test(test_request_for_heads),
         cmocka_unit_test(test_request_keys_in_any_order_and_unknown_ones),
         cmocka_unit_test(test_request_end),
+        cmocka_unit_test(test_request_end_refuses_the_highest_seq),
         cmocka_unit_test(test_request_goes_the_way_that_the_head_came),
         cmocka_unit_test(test_request_goes_nowhere_odd),
     };

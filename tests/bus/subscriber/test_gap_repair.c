@@ -12,6 +12,7 @@
 
 #include <talus.h>
 
+#include "bus/src/subscriber/instance.h"
 #include "common/clock.h"
 #include "tests/bus/support/expect.h"
 #include "tests/bus/support/feed_fixture.h"
@@ -225,6 +226,41 @@ static void test_gap_repair_tells_what_the_history_has_no_more(void **state)
     feed_expect_seqs(subscriber, A, 5, 8);
     feed_expect_nothing(subscriber);
     assert_int_equal(feed_stats(fixture).gaps, 1);
+}
+
+// What the probe gap_closed says of a gap, as long as it is open.
+static void expect_failed(const struct feed_fixture *fixture, bool has_failed)
+{
+    assert_non_null(fixture->subscriber->repairs.first);
+    assert_int_equal(fixture->subscriber->repairs.first->has_failed, has_failed);
+}
+
+static void test_gap_repair_says_whether_it_has_failed(void **state)
+{
+    struct feed_fixture *fixture = *state;
+    struct feed_publisher *a;
+    talus_subscriber_t *subscriber = feed_join(fixture, "s", &a);
+
+    feed.replays = FEED_WAITS;
+    feed_lose_many(a, "s", 3);
+    feed_publish(a, "s");
+    feed_expect_nothing(subscriber);
+    expect_failed(fixture, false);
+    feed_truncate(a, 3); // the first two are gone, and the rest comes
+    feed_respond();
+    expect_gap(subscriber, "s", A ".0", A ".3", TALUS_GAP_HISTORY);
+    expect_failed(fixture, true);
+    feed_expect_seqs(subscriber, A, 3, 4);
+    feed_expect_nothing(subscriber);
+    assert_null(fixture->subscriber->repairs.first);
+    feed_lose(a, "s"); // and this one is had
+    feed_publish(a, "s");
+    feed_expect_nothing(subscriber);
+    feed_respond();
+    feed_expect_seqs(subscriber, A, 5, 5);
+    expect_failed(fixture, false);
+    feed_expect_seqs(subscriber, A, 6, 6);
+    feed_expect_nothing(subscriber);
 }
 
 static void test_gap_repair_tells_at_once_of_one_without_history(void **state)
@@ -643,6 +679,7 @@ int main(void)
         TEST(test_gap_repair_gives_each_gap_its_time),
         TEST(test_gap_repair_waits_for_the_way_to_ask),
         TEST(test_gap_repair_tells_what_the_history_has_no_more),
+        TEST(test_gap_repair_says_whether_it_has_failed),
         TEST(test_gap_repair_tells_at_once_of_one_without_history),
         TEST(test_gap_repair_tells_the_gaps_of_a_plain_publisher_after_its_first_event),
         TEST(test_gap_repair_waits_longer_where_marks_may_have_been_dropped),

@@ -15,6 +15,7 @@
 #include <talus.h>
 
 #include "common/clock.h"
+#include "common/name_hash.h"
 #include "tests/bus/support/expect.h"
 #include "tests/bus/support/feed_fixture.h"
 
@@ -237,6 +238,128 @@ static void test_join_ignores_a_publisher_that_is_to_be_ignored(void **state)
     feed_expect_nothing(subscriber);
     assert_int_equal(feed_stats(fixture).ignored, 1);
     assert_int_equal(feed_stats(fixture).heads, 1);
+}
+
+// ---- Origins whose names collide
+
+// The lower halves of their hashes under a key of 0 are the same; others may choose such origins.
+#define D "coll1aut"
+#define E "coll30fr"
+
+static void test_join_tells_apart_origins_that_collide(void **state)
+{
+    talus_subscriber_t *subscriber = feed_subscribe(*state);
+    struct feed_publisher *d = feed_publisher(D);
+    struct feed_publisher *e = feed_publisher(E);
+
+    assert_int_equal((uint32_t)tl_name_hash(0, D, strlen(D)),
+                     (uint32_t)tl_name_hash(0, E, strlen(E)));
+    feed_publish(d, "s");
+    feed_publish(e, "s");
+    feed_expect_nothing(subscriber);
+    assert_int_equal(talus_subscriber_join(subscriber, "s"), 0);
+    assert_false(expect_live(subscriber, "s", true)->is_only_origin);
+}
+
+static void test_join_since_tells_of_one_that_is_gone_though_another_collides(void **state)
+{
+    talus_subscriber_t *subscriber = feed_subscribe(*state);
+    struct feed_publisher *d = feed_publisher(D);
+
+    feed_publish(d, "s");
+    feed_expect_nothing(subscriber);
+    assert_int_equal(talus_subscriber_join_since(subscriber, "s", D ".1," E ".5"), 0);
+    expect_gap(subscriber, "s", E ".5", "", TALUS_GAP_ORIGIN_LOST);
+    expect_live(subscriber, "s", true);
+}
+
+// The same where that other one is gone by then, too.
+static void test_join_since_tells_of_one_that_is_gone_though_a_lost_one_collides(void **state)
+{
+    talus_subscriber_t *subscriber = feed_subscribe(*state);
+    struct feed_publisher *a = feed_publisher(A);
+    struct feed_publisher *d = feed_publisher(D);
+
+    feed_publish(d, "s");
+    feed.is_mute = true;
+    feed_expect_nothing(subscriber);
+    assert_int_equal(talus_subscriber_join_since(subscriber, "s", D ".1," E ".5"), 0);
+    feed_mark(d, "s");
+    feed_expect_nothing(subscriber);
+    feed_end(d, FEED_LEFT);
+    feed_expect_nothing(subscriber); // it waits for the other
+    feed_mark(a, "s");
+    expect_gap(subscriber, "s", E ".5", "", TALUS_GAP_ORIGIN_LOST);
+    expect_live(subscriber, "s", true);
+}
+
+// ---- Joining everything while a join since an event catches up
+
+// Publishes three events of "s" and joins it; the replay is held back.
+static talus_subscriber_t *catch_up(struct feed_fixture *fixture, const char *since,
+                                    struct feed_publisher **publisher)
+{
+    talus_subscriber_t *subscriber = feed_subscribe(fixture);
+
+    feed.replays = FEED_WAITS;
+    *publisher = feed_publisher(A);
+    feed_lose_many(*publisher, "s", 3);
+    feed_expect_nothing(subscriber);
+    assert_int_equal(talus_subscriber_join_since(subscriber, "s", since), 0);
+    feed_expect_nothing(subscriber);
+    assert_int_equal(feed_counts().open_requests, 1);
+    return subscriber;
+}
+
+static void test_join_of_everything_gives_up_what_catches_up(void **state)
+{
+    struct feed_publisher *a;
+    talus_subscriber_t *subscriber = catch_up(*state, A ".1", &a);
+
+    assert_int_equal(talus_subscriber_join(subscriber, "*"), 0);
+    expect_gap(subscriber, "s", A ".1", "", TALUS_GAP_UNKNOWN);
+    expect_live(subscriber, "s", true);
+    expect_live(subscriber, "*", true);
+    feed_publish(a, "s");
+    feed_expect_nothing(subscriber);
+    feed_respond(); // what is known to be missing comes all the same
+    feed_expect_seqs(subscriber, A, 2, 4);
+    feed_expect_nothing(subscriber);
+}
+
+static void test_join_of_everything_that_fails_gives_up_nothing(void **state)
+{
+    struct feed_publisher *a;
+    talus_subscriber_t *subscriber = catch_up(*state, A ".1", &a);
+
+    feed.subscribe_error = TALUS_ESYSTEM;
+    assert_int_equal(talus_subscriber_join(subscriber, "*"), TALUS_ESYSTEM);
+    feed_expect_nothing(subscriber);
+    feed_respond();
+    feed_expect_seqs(subscriber, A, 2, 3);
+    expect_live(subscriber, "s", true);
+    feed_expect_nothing(subscriber);
+}
+
+// It is live within the call, and has taken over by then.
+static void test_join_of_everything_that_waits_for_nobody_gives_up_what_catches_up(void **state)
+{
+    struct feed_publisher *a;
+    talus_subscriber_t *subscriber = catch_up(*state, A ".0", &a);
+    const talus_delivery_t *delivery;
+
+    feed_go_away(a);
+    feed_expect_nothing(subscriber);
+    assert_int_equal(talus_subscriber_join(subscriber, "*"), 0);
+    expect_gap(subscriber, "s", A ".0", "", TALUS_GAP_UNKNOWN);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(talus_subscriber_receive(subscriber, 0, &delivery), 0);
+        assert_int_equal(delivery->kind, TALUS_DELIVERY_LIVE);
+    }
+    feed_expect_nothing(subscriber);
+    feed_respond();
+    feed_expect_seqs(subscriber, A, 1, 3);
+    feed_expect_nothing(subscriber);
 }
 
 // ---- Leaving
@@ -530,6 +653,12 @@ int main(void)
         TEST(test_join_is_live_when_the_last_one_is_gone),
         TEST(test_join_names_no_presence_as_newest),
         TEST(test_join_ignores_a_publisher_that_is_to_be_ignored),
+        TEST(test_join_tells_apart_origins_that_collide),
+        TEST(test_join_since_tells_of_one_that_is_gone_though_another_collides),
+        TEST(test_join_since_tells_of_one_that_is_gone_though_a_lost_one_collides),
+        TEST(test_join_of_everything_gives_up_what_catches_up),
+        TEST(test_join_of_everything_that_fails_gives_up_nothing),
+        TEST(test_join_of_everything_that_waits_for_nobody_gives_up_what_catches_up),
         TEST(test_join_again_while_it_lingers_is_live_at_once),
         TEST(test_join_again_goes_on_after_what_came_meanwhile),
         TEST(test_leave_ends_the_subscription_later),

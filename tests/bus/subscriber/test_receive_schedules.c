@@ -31,11 +31,13 @@ static const char *const sessions[SESSIONS] = {"s", "t", "u", ""};
 struct stream {
     uint64_t seqs[EVENTS]; // of the events that were published
     size_t count;
-    uint64_t owed;   // events after this seq are owed, while the session is wanted
-    uint64_t newest; // that was delivered, or told to be missing, since the join
-    uint64_t at;     // everything up to this seq was delivered, told to be missing, or is not owed
-    uint64_t due;    // of a join since an event: everything up to this seq comes before LIVE
-    bool is_unknown; // that nobody knows what the owner has of it is still to be told
+    uint64_t owed;    // events after this seq are owed, while the session is wanted
+    uint64_t newest;  // that was delivered, or told to be missing, since the join
+    uint64_t at;      // everything up to this seq was delivered, told to be missing, or is not owed
+    uint64_t due;     // of a join since an event: everything up to this seq comes before LIVE
+    bool is_unknown;  // that nobody knows what the owner has of it is still to be told
+    bool is_named;    // the join since an event names one of it
+    bool is_given_up; // "*" was joined before LIVE, which is still to be told
 };
 
 struct world {
@@ -51,8 +53,9 @@ struct world {
     bool is_told[PUBLISHERS][EVENTS + 1];      // to be missing, in a gap of "*"
     bool is_joined[SESSIONS];
     bool was_left[SESSIONS];
-    bool is_everything; // "*" is joined
-    bool may_fail;      // requests fail, or publishers are lost
+    bool is_catching_up[SESSIONS]; // joined since an event, and LIVE has not come
+    bool is_everything;            // "*" is joined
+    bool may_fail;                 // requests fail, or publishers are lost
     size_t deliveries;
 };
 
@@ -163,6 +166,15 @@ static void on_unknown(struct world *world, size_t publisher, size_t session, ui
     stream->is_unknown = false;
 }
 
+// Once for each event of `since`, and before LIVE. What is owed comes all the same.
+static void on_given_up(struct world *world, size_t publisher, size_t session)
+{
+    struct stream *stream = &world->streams[publisher][session];
+
+    check(world, stream->is_given_up, "told to be given up", publisher, session, 0);
+    stream->is_given_up = false;
+}
+
 static void on_gap(struct world *world, const talus_delivery_t *gap)
 {
     size_t publisher = index_of(origins, PUBLISHERS, gap->gap.origin);
@@ -170,6 +182,10 @@ static void on_gap(struct world *world, const talus_delivery_t *gap)
     uint64_t after = seq_of(gap->gap.after), first = seq_of(gap->gap.first);
 
     check(world, after < first, "a gap of nothing", publisher, 0, after);
+    if (gap->gap.reason == TALUS_GAP_UNKNOWN && first == UINT64_MAX) {
+        on_given_up(world, publisher, index_of(sessions, SESSIONS, gap->session));
+        return;
+    }
     for (size_t session = 0; session < SESSIONS; session++) {
         if (!is_of_all && strcmp(gap->session, sessions[session]) != 0)
             continue;
@@ -188,13 +204,15 @@ static void on_gap(struct world *world, const talus_delivery_t *gap)
 
 static void on_live(struct world *world, const char *name)
 {
-    if (strcmp(name, "*") == 0 || world->is_everything)
+    if (strcmp(name, "*") == 0)
         return;
     size_t session = index_of(sessions, SESSIONS, name);
+    world->is_catching_up[session] = false;
     for (size_t i = 0; i < PUBLISHERS; i++) {
         struct stream *stream = &world->streams[i][session];
         check(world, !stream->is_unknown || world->was_left[session],
               "LIVE, and not told to be unknown", i, session, 0);
+        check(world, !stream->is_given_up, "LIVE, and not told to be given up", i, session, 0);
         check(world, stream->due <= stream->owed || stream->due <= stream->at, "due before LIVE", i,
               session, stream->due);
     }
@@ -277,12 +295,14 @@ static void join_since(struct world *world, size_t session)
         stream->at = is_named ? stream->owed : 0;
         stream->due = world->was_left[session] ? 0 : last; // else it may be on its way
         stream->is_unknown = !is_named && last > 0;
+        stream->is_named = is_named;
         stream->newest = 0;
         for (size_t j = 0; j < stream->count; j++)
             world->is_delivered[i][stream->seqs[j]] = world->is_told[i][stream->seqs[j]] = false;
     }
     assert_int_equal(talus_subscriber_join_since(world->subscriber, sessions[session], since), 0);
     world->is_joined[session] = true;
+    world->is_catching_up[session] = true;
 }
 
 static void join(struct world *world, size_t session)
@@ -310,11 +330,12 @@ static void leave(struct world *world, size_t session)
     assert_int_equal(talus_subscriber_leave(world->subscriber, sessions[session]), 0);
     world->is_joined[session] = false;
     world->was_left[session] = true;
+    world->is_catching_up[session] = false;
     for (size_t i = 0; i < PUBLISHERS; i++)
         world->streams[i][session].is_unknown = false;
 }
 
-// Sessions are live by then, or their joins since an event would be given up.
+// Sessions are live by then, but for joins since an event that catch up: these are given up.
 static void join_everything(struct world *world)
 {
     if (world->is_everything)
@@ -323,8 +344,13 @@ static void join_everything(struct world *world)
     assert_int_equal(talus_subscriber_join(world->subscriber, "*"), 0);
     for (size_t i = 0; i < PUBLISHERS; i++) {
         for (size_t session = 0; session < SESSIONS; session++) {
+            struct stream *stream = &world->streams[i][session];
             if (!world->is_joined[session])
-                world->streams[i][session].owed = world->newest[i];
+                stream->owed = world->newest[i];
+            if (!world->is_catching_up[session])
+                continue;
+            stream->is_given_up = stream->is_named;
+            stream->due = 0;
         }
     }
     world->is_everything = true;
@@ -405,6 +431,7 @@ static void check_end(const struct world *world)
                       "never came", i, session, seq);
             }
             check(world, !stream->is_unknown, "not told to be unknown", i, session, 0);
+            check(world, !stream->is_given_up, "not told to be given up", i, session, 0);
         }
     }
     assert_int_equal(feed_counts().open_requests, 0);

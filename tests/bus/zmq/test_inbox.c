@@ -18,8 +18,11 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include <talus/error.h>
+
 #include "bus/src/zmq/sub/guard.h"
 #include "bus/src/zmq/sub/inbox.h"
+#include "bus/src/zmq/sub/sub_socket.h"
 #include "tests/bus/support/expect.h"
 #include "tests/bus/support/failing_memory.h"
 
@@ -500,6 +503,19 @@ static void test_an_owner_has_its_turn_under_a_flood(void **state)
     close(flooded.post.wake);
 }
 
+// A socket that cannot subscribe is no matter of its endpoint.
+static void test_sub_socket_tells_that_it_cannot_subscribe(void **state)
+{
+    void *context = zmq_ctx_new();
+    void *socket = zmq_socket(context, ZMQ_PUSH);
+
+    (void)state;
+    assert_int_equal(talus__sub_subscribe(socket, "s/", 2), TALUS_ESYSTEM);
+    assert_int_equal(talus__sub_unsubscribe(socket, "s/", 2), TALUS_ESYSTEM);
+    zmq_close(socket);
+    zmq_ctx_term(context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -519,6 +535,7 @@ int main(void)
         TEST(test_malformed_messages_are_counted),
         TEST(test_memory_that_fails_drops),
         cmocka_unit_test(test_an_owner_has_its_turn_under_a_flood),
+        cmocka_unit_test(test_sub_socket_tells_that_it_cannot_subscribe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

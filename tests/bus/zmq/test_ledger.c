@@ -17,10 +17,12 @@
 
 #include <talus/error.h>
 
-#include "bus/src/codec/ledger.h"
+#include "bus/src/codec/journal.h"
 #include "bus/src/codec/ledger_format.h"
+#include "bus/src/codec/malformed.h"
 #include "bus/src/zmq/directory/ledger_file.h"
 #include "bus/src/zmq/pub/ledger_writer.h"
+#include "common/name_hash.h"
 #include "tests/bus/support/scratch.h"
 
 #define ORIGIN "origin01"
@@ -58,14 +60,14 @@ static int tear_down(void **state)
 
 static uint64_t hash_of(const struct fixture *fixture, const char *session)
 {
-    return talus__ledger_hash(fixture->writer.key, session, strlen(session));
+    return tl_name_hash(fixture->writer.key, session, strlen(session));
 }
 
 // As the broadcaster does: first the emit, then the send.
 static void emit(struct fixture *fixture, const char *session, uint64_t seq)
 {
     fixture->writer.ring[(seq - 1) & fixture->writer.ring_mask] =
-        talus__ledger_entry(seq, hash_of(fixture, session));
+        talus__journal_entry(seq, hash_of(fixture, session));
 }
 
 static void send_event(struct fixture *fixture, const char *session, uint32_t *slot, uint64_t seq)
@@ -103,7 +105,7 @@ static void test_ledger_tells_what_was_sent_and_what_was_not(void **state)
     assert_int_equal(last_of(&ledger, "b"), 41);
     assert_int_equal(last_of(&ledger, "never"), 0);
     talus__ledger_close(&ledger);
-    assert_int_equal(talus__ledger_open_file(&ledger, fixture->fd, "origin02"), TALUS_EBODY);
+    assert_int_equal(talus__ledger_open_file(&ledger, fixture->fd, "origin02"), TALUS__EBODY);
 }
 
 // More was emitted than the ring can hold: any session may have got what it does not know.
@@ -231,7 +233,7 @@ static void test_ledger_does_without_space(void **state)
     }
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_null(fixture->writer.slots);
-    assert_int_equal(talus__ledger_open_file(&ledger, fixture->fd, ORIGIN), TALUS_EBODY);
+    assert_int_equal(talus__ledger_open_file(&ledger, fixture->fd, ORIGIN), TALUS__EBODY);
 }
 
 static void test_ledger_that_is_truncated_or_nonsense(void **state)

@@ -6,7 +6,7 @@
 #include "bus/src/codec/ledger.h"
 
 // talus__ledger_open for the file `fd`, which must stay open until talus__ledger_close. Returns 0;
-// TALUS_EBODY: it is not the ledger of `origin`, or cannot be read; TALUS_ENOMEM.
+// TALUS__EBODY: it is not the ledger of `origin`, or cannot be read; TALUS_ENOMEM.
 int talus__ledger_open_file(struct talus__ledger *ledger, int fd, const char *origin);
 
 #endif

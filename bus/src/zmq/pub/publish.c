@@ -11,7 +11,6 @@
 #include <talus/error.h>
 
 #include "bus/src/base/log.h"
-#include "bus/src/codec/ledger.h"
 #include "bus/src/zmq/context.h"
 #include "bus/src/zmq/pub/heads.h"
 #include "bus/src/zmq/pub/instance.h"
@@ -20,6 +19,7 @@
 #include "bus/src/zmq/pub/subscriptions.h"
 #include "bus/src/zmq/pub/wait.h"
 #include "common/clock.h"
+#include "common/name_hash.h"
 
 #define FIRST_REPEAT_MS     1000
 #define EVERYTHING_LATER_MS 50
@@ -264,7 +264,7 @@ static void forget(struct talus__publish_transport *transport,
 
     talus__repeats_drop(&state->repeat);
     talus__ledger_forget(&bus->ledger,
-                         talus__ledger_hash(bus->ledger.key, session->name, session->name_size),
+                         tl_name_hash(bus->ledger.key, session->name, session->name_size),
                          state->ledger_slot, watermark);
 }
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "bus/src/base/log.h"
-#include "bus/src/codec/ledger.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/zmq/directory/ledger_file.h"
 

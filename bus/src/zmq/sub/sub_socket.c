@@ -6,9 +6,10 @@
 #include <string.h>
 #include <zmq.h>
 
+#include <talus/error.h>
+
 #include "bus/src/codec/wire.h"
 #include "bus/src/zmq/connection_times.h"
-#include "bus/src/zmq/zmq_error.h"
 
 // docs/protocol.md, "Queues and connections", says why each option is as it is.
 void *talus__sub_open(void *context, const talus_subscriber_options_t *options, int64_t message_max)
@@ -95,14 +96,21 @@ const char *talus__sub_host(struct talus__frames *frames, const struct talus__so
     return zmq_msg_gets(&frames->body, "Peer-Address");
 }
 
+static int error_of(int result)
+{
+    if (result == 0)
+        return 0;
+    return errno == ENOMEM ? TALUS_ENOMEM : TALUS_ESYSTEM;
+}
+
 int talus__sub_subscribe(void *socket, const char *topic, size_t size)
 {
-    return zmq_setsockopt(socket, ZMQ_SUBSCRIBE, topic, size) == 0 ? 0 : talus__zmq_error();
+    return error_of(zmq_setsockopt(socket, ZMQ_SUBSCRIBE, topic, size));
 }
 
 int talus__sub_unsubscribe(void *socket, const char *topic, size_t size)
 {
-    return zmq_setsockopt(socket, ZMQ_UNSUBSCRIBE, topic, size) == 0 ? 0 : talus__zmq_error();
+    return error_of(zmq_setsockopt(socket, ZMQ_UNSUBSCRIBE, topic, size));
 }
 
 int talus__sub_descriptor(void *socket)

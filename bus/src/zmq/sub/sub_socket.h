@@ -36,7 +36,7 @@ int talus__sub_connection(struct talus__frames *frames, const struct talus__sour
 // The address of the peer that a marker came from; NULL: it is not known.
 const char *talus__sub_host(struct talus__frames *frames, const struct talus__source *source);
 
-// Subscribes, or takes that back. Returns 0 or an error.
+// Subscribes, or takes that back. Returns 0, TALUS_ENOMEM or TALUS_ESYSTEM (errno says why).
 int talus__sub_subscribe(void *socket, const char *topic, size_t size);
 int talus__sub_unsubscribe(void *socket, const char *topic, size_t size);
 
