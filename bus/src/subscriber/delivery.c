@@ -40,7 +40,7 @@ bool talus__parse_id(const char *text, size_t size, char origin[TALUS_ORIGIN_MAX
     if (size >= sizeof id)
         return false;
     copy_text(id, text, size);
-    origin_size = tl_event_id_check(id, size) ? tl_event_id_split(id, seq) : 0;
+    origin_size = tl_event_id_split(id, seq);
     copy_text(origin, text, origin_size);
     return origin_size > 0 && *seq < UINT64_MAX;
 }

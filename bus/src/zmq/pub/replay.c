@@ -19,6 +19,7 @@
 #include "bus/src/codec/request.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/zmq/pub/send.h"
+#include "bus/src/zmq/pub/sockets.h"
 
 // Faster than they can come in: what waits in ZeroMQ has no bound of its own. While the bus thread
 // stands still it grows with what is sent (TALUS__REQUEST_MAX bytes each, at most). A high-water
@@ -172,14 +173,6 @@ static bool accept_request(struct talus__replay *replay, const void *identity, s
     return true;
 }
 
-static bool has_more(void *socket)
-{
-    int more = 0;
-    size_t size = sizeof more;
-
-    return zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more;
-}
-
 static void refuse(struct talus__replay *replay)
 {
     add(&replay->refused);
@@ -196,7 +189,7 @@ static bool read_request(struct talus__replay *replay)
     int size = zmq_recv(replay->socket, identity, sizeof identity, ZMQ_DONTWAIT);
     if (size < 0)
         return false;
-    bool is_whole = size <= (int)sizeof identity && has_more(replay->socket);
+    bool is_whole = size <= (int)sizeof identity && talus__socket_has_more(replay->socket);
     zmq_msg_init(&frame);
     if (is_whole && zmq_msg_recv(&frame, replay->socket, ZMQ_DONTWAIT) < 0)
         is_whole = false;
@@ -206,7 +199,7 @@ static bool read_request(struct talus__replay *replay)
         talus__request_decode(zmq_msg_data(&frame), zmq_msg_size(&frame), &asked) != 0 ||
         !accept_request(replay, identity, (size_t)size, &asked))
         refuse(replay);
-    while (has_more(replay->socket)) {
+    while (talus__socket_has_more(replay->socket)) {
         if (zmq_msg_recv(&frame, replay->socket, ZMQ_DONTWAIT) < 0)
             break;
     }

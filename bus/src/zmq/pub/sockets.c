@@ -22,6 +22,14 @@ static int safe_linger(int linger_ms)
     return linger_ms > LEAST_LINGER_MS ? linger_ms : LEAST_LINGER_MS;
 }
 
+bool talus__socket_has_more(void *socket)
+{
+    int more = 0;
+    size_t size = sizeof more;
+
+    return zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more;
+}
+
 void talus__socket_close(void *socket, int linger_ms)
 {
     const int linger = safe_linger(linger_ms);

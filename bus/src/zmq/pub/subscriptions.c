@@ -11,6 +11,7 @@
 #include "bus/src/base/log.h"
 #include "bus/src/codec/wire.h"
 #include "bus/src/zmq/pub/heads.h"
+#include "bus/src/zmq/pub/sockets.h"
 
 #define SUBSCRIPTION_CAPACITY 256 // bytes: longer ones can match no topic
 
@@ -110,14 +111,6 @@ static void on_subscription(struct talus__zmq_publish *bus, const uint8_t *frame
     }
 }
 
-static bool is_more_to_come(void *socket)
-{
-    int more = 0;
-    size_t size = sizeof more;
-
-    return zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more;
-}
-
 // Only when all that came was read: else one that lives could be taken for one that does not.
 static void miss_heartbeats(struct talus__zmq_publish *bus)
 {
@@ -140,7 +133,7 @@ bool talus__read_subscriptions(struct talus__zmq_publish *bus)
         if (size < 0)
             return read > 0 || errno == EINTR;
         bool is_whole = !is_continued;
-        is_continued = is_more_to_come(bus->socket);
+        is_continued = talus__socket_has_more(bus->socket);
         read++;
         // A subscription is one frame, 0 or 1 and the topic; a peer may send us anything. A frame
         // that was cut asks for nothing that exists.
