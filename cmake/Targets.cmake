@@ -29,8 +29,4 @@ function(talus_test name)
     set(ARG_TIMEOUT 180) # a busy machine is four times slower
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS c)
-  if(TALUS_SANITIZE STREQUAL "thread")
-    set_tests_properties(${name} PROPERTIES ENVIRONMENT
-      "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
-  endif()
 endfunction()

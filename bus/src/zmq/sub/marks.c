@@ -87,13 +87,15 @@ static bool learn_replay(struct talus__zmq_receive *receive, struct talus__publi
             head->replay, head->replay_size, talus__transport_of(connection_of(receive)),
             talus__sub_host(&receive->frames, &receive->source), chosen, sizeof chosen))
         return false;
-    char *named = strndup(head->replay, head->replay_size);
+    char *named = malloc(head->replay_size + 1);
     char *replay = strdup(chosen);
     if (!named || !replay) {
         free(named);
         free(replay);
         return false;
     }
+    memcpy(named, head->replay, head->replay_size);
+    named[head->replay_size] = 0;
     free(presence->named);
     presence->named = named;
     talus__presence_set_replay(publisher, replay);
