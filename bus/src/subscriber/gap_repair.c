@@ -358,7 +358,7 @@ static void take_mark(struct talus__gap_repair *repairs, struct talus__subscript
     subscription->answered += !stream->has_baseline;
     if (talus__catch_up_begin(subscription, publisher, stream, seq) ? seq > 0 : seq > stream->last)
         talus__subscription_note(subscription, publisher, seq);
-    if (is_all && talus__sequencer_is_baseline(stream, subscription->is_live))
+    if (is_all && mark.is_wanted && talus__sequencer_is_baseline(stream, subscription->is_live))
         take_over(repairs, publisher, &mark);
     uint64_t missing = talus__sequencer_mark(&repairs->sequencer, stream, &mark);
     if (missing > 0)

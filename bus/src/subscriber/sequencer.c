@@ -288,6 +288,8 @@ uint64_t talus__sequencer_mark(struct talus__sequencer *sequencer, struct talus_
 uint64_t talus__sequencer_adopt(struct talus__sequencer *sequencer, struct talus__stream *all,
                                 const struct talus__mark *mark)
 {
+    if (mark->has_taken_over && mark->from > all->last)
+        all->last = mark->from; // the sessions miss nothing older, and nothing else is owed
     return set_baseline(sequencer, all, mark);
 }
 

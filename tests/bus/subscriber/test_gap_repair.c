@@ -535,6 +535,29 @@ static void test_gap_repair_of_everything_takes_over_without_a_mark(void **state
     expect_event(subscriber, A ".4", "v", "t");
 }
 
+// It asks for no more than the session misses, which was joined after an event of long ago.
+static void test_gap_repair_of_everything_takes_over_after_since(void **state)
+{
+    struct feed_fixture *fixture = *state;
+    struct feed_publisher *a;
+    talus_subscriber_t *subscriber = feed_join(fixture, "t", &a);
+
+    feed_publish(a, "s");
+    feed_publish(a, "s");
+    assert_int_equal(talus_subscriber_join_since(subscriber, "s", A ".2"), 0);
+    expect_live(subscriber, "s", true);
+    feed.replays = FEED_WAITS;
+    feed_lose(a, "s");
+    feed_publish(a, "s");
+    feed_expect_nothing(subscriber);
+    feed.is_mute = feed.is_deaf = true;
+    feed.replays = FEED_ANSWERS;
+    assert_int_equal(talus_subscriber_join(subscriber, "*"), 0);
+    expect_live(subscriber, "*", false);
+    feed_expect_seqs(subscriber, A, 3, 4);
+    feed_expect_nothing(subscriber);
+}
+
 // A loss that nobody has noticed when "*" becomes live: the session's next event shows it, and
 // waits for what is before it; so does the session's mark. Others are not asked for.
 static void test_gap_repair_of_everything_notices_what_was_lost_before(void **state)
@@ -610,6 +633,30 @@ static void test_gap_repair_of_everything_brings_nothing_that_was_told(void **st
     assert_int_equal(talus_subscriber_join(subscriber, "*"), 0);
     expect_live(subscriber, "*", true);
     feed_expect_seqs(subscriber, A, 3, 4); // from 1 on, after the event of "t"
+    feed_expect_nothing(subscriber);
+}
+
+// The mark of a join of "*" that was given up meanwhile takes nothing from the sessions.
+static void test_gap_repair_of_everything_given_up_takes_nothing_over(void **state)
+{
+    struct feed_fixture *fixture = *state;
+    struct feed_publisher *a;
+    talus_subscriber_t *subscriber = feed_join(fixture, "s", &a);
+
+    feed.replays = FEED_WAITS;
+    feed_publish(a, "s");
+    feed_lose(a, "s");
+    feed_lose(a, "t");
+    feed_publish(a, "s");
+    feed_expect_seqs(subscriber, A, 1, 1);
+    feed_expect_nothing(subscriber);
+    assert_int_equal(talus_subscriber_join(subscriber, "*"), 0);
+    assert_int_equal(talus_subscriber_leave(subscriber, "*"), 0);
+    feed.replays = FEED_ANSWERS;
+    feed_expect_nothing(subscriber);
+    feed_respond();
+    feed_expect_seqs(subscriber, A, 2, 2);
+    feed_expect_seqs(subscriber, A, 4, 4);
     feed_expect_nothing(subscriber);
 }
 
@@ -692,9 +739,11 @@ int main(void)
         TEST(test_gap_repair_of_everything_goes_by_all_events),
         TEST(test_gap_repair_of_everything_takes_over),
         TEST(test_gap_repair_of_everything_takes_over_without_a_mark),
+        TEST(test_gap_repair_of_everything_takes_over_after_since),
         TEST(test_gap_repair_of_everything_notices_what_was_lost_before),
         TEST(test_gap_repair_of_everything_is_owed_of_a_new_publisher),
         TEST(test_gap_repair_of_everything_brings_nothing_that_was_told),
+        TEST(test_gap_repair_of_everything_given_up_takes_nothing_over),
         TEST(test_gap_repair_of_everything_ends_and_sessions_go_on),
         TEST(test_gap_repair_goes_by_the_order_of_the_transport),
     };
