@@ -170,13 +170,13 @@ test('a gateway that stops while a join waits for a broadcaster ends cleanly', a
   const stopping = await startGateway(bus);
   const service = startService(bus);
   await service.line(/^ready/);
-  service.child.kill('SIGSTOP'); // it does not answer the subscription, so the join waits
+  await service.freeze(); // it does not answer the subscription, so the join waits
   const guest = await connected(stopping.url, { transports: ['websocket'] });
   guest.emit('join_session', { session_id: 'waiting' }, () => {});
   await ask(guest, 'ping'); // comes behind the join
   const { code, signal } = await stopping.stop('SIGTERM');
   assert.deepEqual({ code, signal }, { code: 0, signal: null });
-  service.child.kill('SIGCONT');
+  service.thaw();
   await service.stop();
   guest.disconnect();
 });

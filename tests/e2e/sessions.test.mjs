@@ -141,14 +141,14 @@ test('a session that was live before the gateway knew it has its newest event as
 });
 
 test('a gateway takes clients when the events for everybody are live, or a broadcaster has not answered in time', async () => {
-  service.child.kill('SIGSTOP');
+  await service.freeze();
   let second;
   try {
     second = await startGateway(bus);
     const metrics = await (await fetch(`${second.url}/metrics`)).text();
     assert.match(metrics, /^talus_bus_join_incomplete_total 1$/m, 'it has waited, and says so');
   } finally {
-    service.child.kill('SIGCONT');
+    service.thaw();
     await second?.stop();
   }
 });

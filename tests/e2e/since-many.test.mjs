@@ -34,11 +34,11 @@ test('joins that miss the same share its memory', async (t) => {
   const readers = await Promise.all(Array.from({ length: COUNT }, () => Reader.open({ gateway })));
   t.after(() => readers.forEach((reader) => reader.wire.socket.destroy()));
   const before = await memory(gateway.pid, 'VmRSS');
-  service.child.kill('SIGSTOP'); // so that all wait for its history
+  await service.freeze(); // so that all wait for its history
   const join = text(`42/graph,["join_session",${JSON.stringify({ session_id: 'same', since })}]`);
   for (const { wire } of readers) wire.write(join, text('42/graph,["ping"]'));
   await Promise.all(readers.map((reader) => reader.until((packet) => packet.startsWith('42/graph,["pong"'))));
-  service.child.kill('SIGCONT');
+  service.thaw();
   await Promise.all(readers.map((reader) => reader.until((packet) => packet.startsWith('42/graph,["last"'))));
   const most = (await memory(gateway.pid, 'VmHWM')) - before;
   for (const { events } of readers) {
@@ -52,7 +52,7 @@ test('joins that miss the same share its memory', async (t) => {
 test('joins at a stopped broadcaster do not hold up those at another', async (t) => {
   const stopped = startService(bus);
   t.after(() => {
-    stopped.child.kill('SIGCONT');
+    stopped.thaw();
     return stopped.stop();
   });
   await stopped.line(/^ready/);
@@ -62,7 +62,7 @@ test('joins at a stopped broadcaster do not hold up those at another', async (t)
   const sockets = await Promise.all(Array.from({ length: 9 }, () => connected(gateway.url, { transports: ['websocket'] })));
   t.after(() => sockets.forEach((socket) => socket.disconnect()));
   const well = sockets.pop();
-  stopped.child.kill('SIGSTOP');
+  await stopped.freeze();
   const answered = sockets.flatMap((socket, i) =>
     // Without a deadline: not all of them are answered within the test.
     Array.from({ length: 100 }, (_, j) => new Promise((resolve) => socket.emit('join_session', { session_id: `stopped-${i}-${j}`, since: theirs }, resolve))),

@@ -310,10 +310,10 @@ test('the offset of CONNECT serves a join that was sent in time and is read late
   const socket = await connected(own.gateway.url, { transports: ['websocket'], auth: { pid: 'of an earlier life', offset: since } });
   t.after(() => socket.disconnect());
   const arrived = next(socket, 'step', (data) => data.n === 2);
-  own.gateway.child.kill('SIGSTOP');
+  await own.gateway.freeze();
   const isJoined = ask(socket, 'join_session', { session_id: 'stopped' });
   await new Promise((resolve) => setTimeout(resolve, 3200)); // the time itself is tried: the window is over
-  own.gateway.child.kill('SIGCONT');
+  own.gateway.thaw();
   await isJoined;
   await arrived;
 });

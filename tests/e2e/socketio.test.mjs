@@ -504,9 +504,9 @@ for (const transport of ['polling', 'websocket']) {
     const own = await startSocketServer('--ping-interval', '200', '--ping-timeout', '3000');
     const socket = await official(own, transport);
     const over = next(socket, 'disconnect');
-    own.child.kill('SIGSTOP');
+    await own.freeze();
     assert.match((await over)[0], /^ping timeout$/);
-    own.child.kill('SIGCONT');
+    own.thaw();
     await own.stop();
   });
 

@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -314,9 +313,9 @@ static void test_repair_a_stopped_broadcaster(void **state)
     child_tell(&fixture->child);
     repair_expect_seqs(subscriber, 1, 3);
     child_wait_said(&fixture->child);
-    assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
+    child_stop(&fixture->child);
     expect_gap(subscriber, "s", NULL, "", TALUS_GAP_ORIGIN_LOST);
-    assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
+    child_continue(&fixture->child);
     child_tell(&fixture->child);
     repair_expect_seqs(subscriber, 4,
                        4); // by the connection or, if that came too late, by the replay

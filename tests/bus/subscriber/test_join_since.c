@@ -9,11 +9,9 @@
 #include <cmocka.h>
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <zmq.h>
 
 #include "bus/src/codec/request.h"
@@ -371,7 +369,6 @@ static void test_join_since_one_that_dies_without_an_answer(void **state)
 {
     struct repair_fixture *fixture = *state;
     char after[TALUS_ID_MAX + 1], first[TALUS_ID_MAX + 1];
-    int status;
 
     fixture->options.live_timeout_ms = 100;
     fixture->options.heartbeat_ms = 0; // that it stands still is not noticed
@@ -387,8 +384,7 @@ static void test_join_since_one_that_dies_without_an_answer(void **state)
     snprintf(first, sizeof first, "%s.6", event->origin);
     repair_expect_seqs(subscriber, 2, 5);
     child_wait_said(&fixture->child);
-    assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
-    assert_int_equal(waitpid(fixture->child.pid, &status, WUNTRACED), fixture->child.pid);
+    child_stop(&fixture->child);
     assert_int_equal(talus_subscriber_leave(subscriber, "s"), 0);
     join_since(subscriber, "s", after);
     expect_live(subscriber, "s", false);

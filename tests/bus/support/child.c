@@ -70,6 +70,20 @@ static int reap(struct child *child)
     return status;
 }
 
+void child_stop(struct child *child)
+{
+    int status;
+
+    assert_int_equal(kill(child->pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(child->pid, &status, WUNTRACED), child->pid);
+    assert_true(WIFSTOPPED(status));
+}
+
+void child_continue(struct child *child)
+{
+    assert_int_equal(kill(child->pid, SIGCONT), 0);
+}
+
 void child_kill(struct child *child)
 {
     assert_int_equal(kill(child->pid, SIGKILL), 0);

@@ -22,6 +22,11 @@ void child_wait_said(struct child *child);
 // Lets it go on from child_await.
 void child_tell(struct child *child);
 
+// Stops it (SIGSTOP) and waits until it stands still: its threads go on until one of them has run
+// and taken the signal.
+void child_stop(struct child *child);
+void child_continue(struct child *child);
+
 // Ends it without a chance to clean up, and waits for its end.
 void child_kill(struct child *child);
 

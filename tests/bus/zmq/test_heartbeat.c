@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -111,12 +110,12 @@ static void stop_and_go_on(struct repair_fixture *fixture, talus_broadcaster_t *
 
     start_and_hear(fixture, broadcaster, "listen", endpoint);
     talus_broadcaster_stats_t before = stats_of(broadcaster);
-    assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
+    child_stop(&fixture->child);
     assert_true(wait_until(silent_are, 1, broadcaster, NULL) >= TIMEOUT_MS - HEARTBEAT_MS);
     assert_int_not_equal(talus_broadcaster_wait_subscribers(broadcaster, 1, 1, &ready), 0);
     assert_int_equal(ready, 0);
     assert_int_equal(stats_of(broadcaster).subscribers, 0);
-    assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
+    child_continue(&fixture->child);
     assert_int_equal(talus_broadcaster_wait_subscribers(broadcaster, 1, EXPECT_DEADLINE_MS, &ready),
                      0);
     assert_int_equal(ready, 1);
@@ -148,10 +147,10 @@ static void test_heartbeat_a_stopped_subscriber_is_waited_for(void **state)
     talus_broadcaster_t *broadcaster = repair_broadcast(fixture, 0, fixture->bus);
 
     start_and_hear(fixture, broadcaster, "listen", fixture->bus);
-    assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
+    child_stop(&fixture->child);
     wait_until(silent_are, 1, broadcaster, NULL);
     assert_int_equal(talus_broadcaster_wait_subscribers(broadcaster, 0, 1, NULL), TALUS_ETIMEOUT);
-    assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
+    child_continue(&fixture->child);
     assert_int_equal(talus_broadcaster_wait_subscribers(broadcaster, 0, EXPECT_DEADLINE_MS, NULL),
                      0);
 }
@@ -250,7 +249,7 @@ static void test_heartbeat_ends_beside_a_stopped_broadcaster(void **state)
     wait_until(beats_reach, stats_of(broadcaster).heartbeats + 2, broadcaster, subscriber);
     assert_false(is_withdrawn(subscriber));
 
-    assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
+    child_stop(&fixture->child);
     long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
     for (uint64_t seen = 0; !is_withdrawn(subscriber);) {
         assert_true(tl_monotonic_ms() < deadline);
@@ -269,7 +268,7 @@ static void test_heartbeat_ends_beside_a_stopped_broadcaster(void **state)
         serve(subscriber);
     assert_in_range(stats_of(broadcaster).heartbeats, beats, beats + 2); // the last, and the leave
     assert_int_equal(stats_of(broadcaster).subscribers, 1);
-    assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
+    child_continue(&fixture->child);
     wait_until(beats_reach, beats + MANY, broadcaster, subscriber);
     assert_int_equal(stats_of(broadcaster).subscribers, 1);
 }

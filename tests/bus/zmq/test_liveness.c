@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,7 +123,7 @@ static void test_lost_joins_are_incomplete_while_one_is_away(void **state)
     start_child(fixture, "spread");
     pump_until(subscriber, origins_are, 1);
     join_live(subscriber, "early");
-    assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
+    child_stop(&fixture->child);
     wait_until(subscriber, is_away);
     assert_int_equal(talus_subscriber_join(subscriber, "late"), 0);
     expect_live(subscriber, "late", false);

@@ -182,7 +182,7 @@ static void test_a_stopped_broadcaster_is_noticed(void **state)
     child_wait_said(&fixture->child);
     silent_ms = 0;
     talus_set_log(TALUS_LOG_INFO, note_silence, NULL);
-    assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
+    child_stop(&fixture->child);
     long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
     while (silent_ms == 0) {
         assert_true(tl_monotonic_ms() < deadline);
@@ -193,7 +193,7 @@ static void test_a_stopped_broadcaster_is_noticed(void **state)
     assert_int_equal(silent_ms, 2000);
     assert_int_equal(talus_subscriber_join(subscriber, "other"), 0);
     expect_live(subscriber, "other", false);
-    assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
+    child_continue(&fixture->child);
 }
 
 // ---- Subscribers over tcp that are slow, or stopped
@@ -239,10 +239,10 @@ static talus_broadcaster_t *start_reader(struct repair_fixture *fixture)
 // Emits a round, which is more than the kernel holds for the connection, while it stands still.
 static void stop_reader(struct repair_fixture *fixture, talus_broadcaster_t *broadcaster, int ms)
 {
-    assert_int_equal(kill(fixture->child.pid, SIGSTOP), 0);
+    child_stop(&fixture->child);
     repair_flood(broadcaster, "s", ROUND);
     pass_ms(ms);
-    assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
+    child_continue(&fixture->child);
 }
 
 // It stands still most of the time, all in all for longer than TALUS__TCP_MAXRT_MS, and something
@@ -313,7 +313,7 @@ static void test_a_stopped_broadcaster_in_a_bus_directory(void **state)
     assert_int_equal(delivery->gap.reason, TALUS_GAP_ORIGIN_LOST);
     assert_string_equal(delivery->session, "s");
     join_live(subscriber, "other");
-    assert_int_equal(kill(fixture->child.pid, SIGCONT), 0);
+    child_continue(&fixture->child);
 }
 
 // ---- Dropped markers

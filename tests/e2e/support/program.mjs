@@ -3,7 +3,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
@@ -78,6 +78,19 @@ export class Program {
     this.child.stdin.write(text);
   }
 
+  /** Stops it (SIGSTOP) and waits until it stands still: its threads go on until one of them has run and taken the signal. */
+  async freeze() {
+    this.child.kill('SIGSTOP');
+    const stand = async () => {
+      while (!(await standsStill(this.pid))) await new Promise((resolve) => setTimeout(resolve, 1));
+    };
+    await within(stand(), `standstill of ${this.name}`);
+  }
+
+  thaw() {
+    this.child.kill('SIGCONT');
+  }
+
   /** Passes so much time, in which the program may not end. */
   async livesOn(ms) {
     let timer;
@@ -97,6 +110,13 @@ export class Program {
     if (/Sanitizer|runtime error:/.test(this.errors)) throw new Error(`${this.name}:\n${this.errors}`);
     return result;
   }
+}
+
+/** Whether all threads of a process have stopped. */
+async function standsStill(pid) {
+  const threads = await readdir(`/proc/${pid}/task`);
+  const stats = await Promise.all(threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/stat`, 'utf8')));
+  return stats.every((stat) => stat.slice(stat.lastIndexOf(')') + 2).startsWith('T'));
 }
 
 /** A bus directory of the test's own: `{env, path, remove}`. */
