@@ -55,9 +55,13 @@ async function breakThings(world, plan, seconds) {
   }
 }
 
-/** Looks until everything that is owed has come, or the time is over; gives what is still owed. */
+/**
+ * Looks until everything that is owed has come, or the time is over; gives what is still owed. The first look reads
+ * what has come in all the time before, which may take minutes, and counts for nothing.
+ */
 async function settle(world) {
   await world.settle();
+  await world.check();
   for (const until = performance.now() + SETTLE_MS; ; await wait(LOOK_MS)) {
     if (world.failure) throw world.failure;
     await world.check();

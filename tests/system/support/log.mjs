@@ -11,6 +11,7 @@ export class Log {
     this.consumer = consumer;
     this.follower = new Follower(file);
     this.lines = [];
+    this.marked = 0; // lines that are to be judged
     this.isEnded = false; // killed for good: it is owed nothing
   }
 
@@ -18,12 +19,18 @@ export class Log {
     for (const line of this.follower.lines()) this.lines.push(JSON.parse(line));
   }
 
+  /** What comes later is not judged this time. */
+  mark() {
+    this.marked = this.lines.length;
+  }
+
   hear(emitted) {
-    for (const [, kind, session, id] of this.lines) if (kind === 'event') emitted.hear(id, session);
+    for (const [, kind, session, id] of this.lines.slice(0, this.marked)) if (kind === 'event') emitted.hear(id, session);
   }
 
   judge() {
-    for (const line of this.lines.splice(0)) this.consumer.take(line);
+    for (const line of this.lines.splice(0, this.marked)) this.consumer.take(line);
+    this.marked = 0;
   }
 
   *owed() {

@@ -238,10 +238,19 @@ export class World {
   /** Reads what has come in all logs and judges it. */
   async check() {
     await Promise.all(this.hosts.map((host) => this.flush(host)));
-    this.emitted.read();
-    for (const log of this.logs) log.read();
-    for (const log of this.logs) log.hear(this.emitted);
-    for (const log of this.logs) log.judge();
+    await this.eachLog((log) => log.read());
+    for (const log of this.logs) log.mark();
+    this.emitted.read(); // everything that has come by the mark
+    await this.eachLog((log) => log.hear(this.emitted));
+    await this.eachLog((log) => log.judge());
+  }
+
+  /** The proxies of this process go on between two logs. */
+  async eachLog(take) {
+    for (const log of [...this.logs]) {
+      take(log);
+      await new Promise(setImmediate);
+    }
   }
 
   async flush({ child, program }) {
