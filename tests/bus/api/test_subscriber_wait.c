@@ -24,40 +24,12 @@
 #include <talus/error.h>
 #include <talus/subscriber.h>
 
+#include "tests/bus/support/api_fixture.h"
 #include "tests/bus/support/expect.h"
 #include "tests/bus/support/raw_publisher.h"
 #include "tests/bus/support/scratch.h"
 
 #define BATCHED_EVENTS 10000
-#define ENDPOINT_MAX   (SCRATCH_PATH_MAX + 16)
-
-struct fixture {
-    char root[SCRATCH_PATH_MAX];
-    char bus[ENDPOINT_MAX];
-    talus_subscriber_t *subscriber;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-
-    if (!fixture)
-        return -1;
-    scratch_make(fixture->root);
-    stpcpy(stpcpy(stpcpy(fixture->bus, "ipc://"), fixture->root), "/bus/*");
-    *state = fixture;
-    return talus_subscriber_new(&fixture->subscriber, fixture->bus, NULL);
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *fixture = *state;
-
-    talus_subscriber_destroy(&fixture->subscriber);
-    scratch_remove(fixture->root);
-    free(fixture);
-    return 0;
-}
 
 static bool is_readable(talus_subscriber_t *subscriber)
 {
@@ -82,7 +54,7 @@ static void drain(talus_subscriber_t *subscriber)
 
 static void test_subscriber_receive_times_out(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     const talus_delivery_t *delivery = NULL;
 
     errno = EINTR;
@@ -99,7 +71,7 @@ static void on_alarm(int signal)
 
 static void test_subscriber_receive_is_interrupted_by_a_signal(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     const talus_delivery_t *delivery;
     struct sigaction action = {.sa_handler = on_alarm}, before;
     const struct itimerval soon = {.it_value = {.tv_usec = 10000},
@@ -118,7 +90,7 @@ static void test_subscriber_receive_is_interrupted_by_a_signal(void **state)
 
 static void test_subscriber_descriptor_rests_when_drained(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
 
     drain(fixture->subscriber);
     assert_false(is_readable(fixture->subscriber));
@@ -130,7 +102,7 @@ static void test_subscriber_descriptor_rests_when_drained(void **state)
 
 static void test_subscriber_descriptor_tells_of_the_rest(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     talus_broadcaster_t *broadcaster;
 
     assert_int_equal(talus_broadcaster_new(&broadcaster, fixture->bus, NULL), 0);
@@ -152,7 +124,7 @@ static void test_subscriber_descriptor_tells_of_the_rest(void **state)
 
 static void test_subscriber_descriptor_tells_of_the_live_deadline(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     talus_subscriber_options_t options;
     struct raw_publisher raw;
     const talus_delivery_t *delivery;
@@ -215,7 +187,7 @@ static void *emit_batches(void *arg)
 
 static void test_subscriber_descriptor_misses_no_wake_up(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     struct batches batches = {.received = 0};
     struct pollfd item = {.fd = talus_subscriber_descriptor(fixture->subscriber), .events = POLLIN};
     const talus_delivery_t *delivery;
@@ -258,7 +230,7 @@ static void test_subscriber_descriptor_misses_no_wake_up(void **state)
 // A flood of what is for nobody must not keep a call that asked not to wait.
 static void test_subscriber_receive_without_waiting_returns_in_a_flood(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     struct raw_publisher raw;
     const talus_delivery_t *delivery;
     talus_subscriber_stats_t stats;
@@ -290,7 +262,7 @@ static void test_subscriber_receive_without_waiting_returns_in_a_flood(void **st
 
 // ---- Forks
 
-static int use_in_child(struct fixture *fixture)
+static int use_in_child(struct api_fixture *fixture)
 {
     const talus_delivery_t *delivery;
 
@@ -306,7 +278,7 @@ static int use_in_child(struct fixture *fixture)
 
 static void test_subscriber_is_of_no_use_in_a_forked_child(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     talus_broadcaster_t *broadcaster;
     char directory[SCRATCH_PATH_MAX];
     int status;
@@ -336,7 +308,7 @@ static void test_subscriber_is_of_no_use_in_a_forked_child(void **state)
 
 static void test_subscriber_options_out_of_range_are_refused(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     talus_subscriber_t *subscriber = NULL;
     talus_subscriber_options_t defaults, bad[11];
 
@@ -374,7 +346,7 @@ static void expect_refused(const char *endpoint, int error)
 
 static void test_subscriber_endpoints_that_cannot_be_had_are_refused(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     talus_subscriber_t *bound = NULL;
     char endpoint[ENDPOINT_MAX + 160];
 
@@ -411,7 +383,7 @@ static void test_subscriber_endpoints_that_cannot_be_had_are_refused(void **stat
 
 static void test_subscriber_says_where_it_listens(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     talus_subscriber_t *subscriber = NULL;
     char endpoint[ENDPOINT_MAX + 64];
 
@@ -427,7 +399,7 @@ static void test_subscriber_says_where_it_listens(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, api_set_up, api_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_subscriber_receive_times_out),
         TEST(test_subscriber_receive_is_interrupted_by_a_signal),

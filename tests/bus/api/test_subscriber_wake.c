@@ -23,43 +23,12 @@
 #include <talus/error.h>
 #include <talus/subscriber.h>
 
+#include "tests/bus/support/api_fixture.h"
 #include "tests/bus/support/expect.h"
-#include "tests/bus/support/scratch.h"
 
-#define ROUNDS       2000
-#define ENDPOINT_MAX (SCRATCH_PATH_MAX + 16)
+#define ROUNDS 2000
 
-struct fixture {
-    char root[SCRATCH_PATH_MAX];
-    char bus[ENDPOINT_MAX];
-    talus_subscriber_t *subscriber;
-    talus_broadcaster_t *broadcaster;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-
-    if (!fixture)
-        return -1;
-    scratch_make(fixture->root);
-    stpcpy(stpcpy(stpcpy(fixture->bus, "ipc://"), fixture->root), "/bus/*");
-    *state = fixture;
-    return talus_subscriber_new(&fixture->subscriber, fixture->bus, NULL);
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *fixture = *state;
-
-    talus_subscriber_destroy(&fixture->subscriber);
-    talus_broadcaster_destroy(&fixture->broadcaster);
-    scratch_remove(fixture->root);
-    free(fixture);
-    return 0;
-}
-
-static void begin_broadcast(struct fixture *fixture)
+static void begin_broadcast(struct api_fixture *fixture)
 {
     assert_int_equal(talus_broadcaster_new(&fixture->broadcaster, fixture->bus, NULL), 0);
     pump_until(fixture->subscriber, origins_are, 1);
@@ -85,7 +54,7 @@ static void expect_quiet(talus_subscriber_t *subscriber)
 // One that comes before the call is kept for it, and several are one.
 static void test_wake_before_the_call_is_not_lost(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
 
     for (int i = 0; i < 3; i++)
         talus_subscriber_wake(fixture->subscriber);
@@ -99,7 +68,7 @@ static void test_wake_before_the_call_is_not_lost(void **state)
 // What there is to deliver comes after it, all of it.
 static void test_wake_comes_before_what_there_is(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     const talus_emit_t event = {.session = "s", .type = "t"};
 
     begin_broadcast(fixture);
@@ -123,7 +92,7 @@ static bool is_readable(talus_subscriber_t *subscriber, int timeout_ms)
 
 static void test_wake_makes_the_descriptor_readable(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     const talus_emit_t event = {.session = "s", .type = "t"};
 
     begin_broadcast(fixture);
@@ -186,7 +155,7 @@ static void expect_woken(struct waker *waker, unsigned *events)
 
 static void test_wake_ends_a_wait(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     struct waker waker = {.subscriber = fixture->subscriber};
     unsigned events = 0;
 
@@ -197,7 +166,7 @@ static void test_wake_ends_a_wait(void **state)
 
 static void *emit_all_the_time(void *arg)
 {
-    struct fixture *fixture = arg;
+    struct api_fixture *fixture = arg;
     const talus_emit_t event = {.session = "s", .type = "t"};
 
     for (unsigned i = 0; i < 10 * ROUNDS; i++) {
@@ -209,7 +178,7 @@ static void *emit_all_the_time(void *arg)
 
 static void test_wake_is_told_in_a_flood(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     struct waker waker = {.subscriber = fixture->subscriber};
     unsigned events = 0;
     pthread_t emitter;
@@ -244,7 +213,7 @@ static void on_alarm(int signal)
 
 static void test_wake_from_a_signal_handler(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART}, before;
     const struct itimerval soon = {.it_value = {.tv_usec = 10000}};
     talus_error_t error;
@@ -262,7 +231,7 @@ static void test_wake_from_a_signal_handler(void **state)
 
 static void test_wake_in_a_forked_child_wakes_nobody(void **state)
 {
-    struct fixture *fixture = *state;
+    struct api_fixture *fixture = *state;
     int status;
 
     expect_quiet(fixture->subscriber);
@@ -282,14 +251,17 @@ static void test_wake_in_a_forked_child_wakes_nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_wake_before_the_call_is_not_lost, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_wake_comes_before_what_there_is, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_wake_makes_the_descriptor_readable, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_wake_ends_a_wait, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_wake_is_told_in_a_flood, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_wake_from_a_signal_handler, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_wake_in_a_forked_child_wakes_nobody, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_wake_before_the_call_is_not_lost, api_set_up,
+                                        api_tear_down),
+        cmocka_unit_test_setup_teardown(test_wake_comes_before_what_there_is, api_set_up,
+                                        api_tear_down),
+        cmocka_unit_test_setup_teardown(test_wake_makes_the_descriptor_readable, api_set_up,
+                                        api_tear_down),
+        cmocka_unit_test_setup_teardown(test_wake_ends_a_wait, api_set_up, api_tear_down),
+        cmocka_unit_test_setup_teardown(test_wake_is_told_in_a_flood, api_set_up, api_tear_down),
+        cmocka_unit_test_setup_teardown(test_wake_from_a_signal_handler, api_set_up, api_tear_down),
+        cmocka_unit_test_setup_teardown(test_wake_in_a_forked_child_wakes_nobody, api_set_up,
+                                        api_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
