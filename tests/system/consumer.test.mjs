@@ -47,6 +47,8 @@ const goodbye = [1000, 'disconnect', 'goodbye'];
 /** Was in s up to o.3, came anew after that gateway had ended, and joined again without since. */
 const restarted = [connect(), ...join, ...events(2, 3), cut, connect(), [590, 'ask', 's'], [750, 'joined', 's', 'o.7']];
 const later = [connect(), ...join, ...events(2, 3), [11, 'disconnect', 'transport close'], [-9000, 'connect', 'id', false], ...restarted.slice(-2)];
+/** … asked in time, but was heard late. */
+const late = [...restarted.slice(0, -1), [9000, 'joined', 's', 'o.7']];
 /** … was in another session alone. */
 const elsewhere = [connect(), [10, 'ask', 'other'], [20, 'joined', 'other', ''], [550, 'event', 'other', 'o.5', 5], cut, connect(), [690, 'ask', 's'], [750, 'joined', 's', 'o.7']];
 const unproven = [1000, 'gap', 's', '', '', 'history'];
@@ -78,6 +80,8 @@ const GOOD = {
   'a new start with an offset, and a recovery before its join': [...restarted.slice(0, -2), cut, connect(true), ...restarted.slice(-2), ...events(4, 6, 7, 8, 9)],
   'a new start with an offset that no longer counts': [...later, ...events(8, 9)],
   'a new start with an offset that counts for longer': [...later, ...events(4, 6, 7, 8, 9)],
+  'a new start with an offset that no longer counts when the join is heard': [...late, ...events(8, 9)],
+  'a new start with an offset that counts when the join is heard late': [...late, ...events(4, 6, 7, 8, 9)],
   'a new start with an offset, after leaving another session': [connect(), ...join, ...events(2, 3), cut, connect(), [580, 'leave', 'other'], [590, 'ask', 's'], [750, 'joined', 's', 'o.7'], ...events(8, 9)],
   'a new start with an offset, and a gap after leaving another session': [connect(), ...join, ...events(2, 3), cut, connect(), [580, 'leave', 'other'], [590, 'ask', 's'], [750, 'joined', 's', 'o.7'], unproven, ...events(8, 9)],
   'a new start of one that had got nothing, and its gap': [connect(), cut, connect(), [590, 'ask', 's'], [750, 'joined', 's', 'o.7'], unproven, ...events(8, 9)],

@@ -208,9 +208,11 @@ export class Consumer {
   }
 
   joined(time, session, offset) {
-    const membership = this.memberships.get(session);
+    let membership = this.memberships.get(session);
     if (!membership) return this.problem('joined unasked', session, '', 'nothing', offset);
     if (membership.state === 'asked') {
+      if (membership.isImplied && time > this.namedUntil && !membership.wasRecovered)
+        this.memberships.set(session, (membership = Membership.implied(undefined, membership.named))); // the gateway may have heard of it too late
       membership.since = time;
       membership.state = 'joined';
       membership.isAnswering = true;

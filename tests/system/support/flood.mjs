@@ -120,6 +120,7 @@ export class Flood {
     this.clients?.write('settle\n');
     let owed = [];
     const isDone = () => {
+      for (const log of this.logs) log.mark();
       this.emitted.read();
       for (const log of this.logs) log.hear(this.emitted);
       for (const log of this.logs) log.judge();
