@@ -51,6 +51,13 @@ const later = [connect(), ...join, ...events(2, 3), [11, 'disconnect', 'transpor
 const late = [...restarted.slice(0, -1), [9000, 'joined', 's', 'o.7']];
 /** … was in another session alone. */
 const elsewhere = [connect(), [10, 'ask', 'other'], [20, 'joined', 'other', ''], [550, 'event', 'other', 'o.5', 5], cut, connect(), [690, 'ask', 's'], [750, 'joined', 's', 'o.7']];
+/** … and named an event of another session of the same origin. */
+const other = [[20, 'ask', 'other'], [30, 'joined', 'other', '']];
+const named = [connect(), ...join, ...other, ...events(2, 3), [550, 'event', 'other', 'o.5', 5], cut, connect(), [590, 'ask', 's'], [600, 'joined', 's', '']];
+/** … whose first join was lost, and whose leave was therefore refused. */
+const refused = [...restarted.slice(0, -2), [700, 'ask', 's'], [710, 'disconnect', 'transport close'], connect(true), [720, 'leave', 's'], [730, 'error', 'not_joined', ''], [730, 'left', 's'], ...restarted.slice(-2)];
+/** … whose join was answered while it was away, for long. */
+const away = [...restarted.slice(0, -1), cut, [9000, 'connect', 'id', true], [9010, 'ask', 's'], [9020, 'joined', 's', 'o.7']];
 const unproven = [1000, 'gap', 's', '', '', 'history'];
 
 /** What the checker says of a log, in the end also of what is owed. */
@@ -82,6 +89,11 @@ const GOOD = {
   'a new start with an offset that counts for longer': [...later, ...events(4, 6, 7, 8, 9)],
   'a new start with an offset that no longer counts when the join is heard': [...late, ...events(8, 9)],
   'a new start with an offset that counts when the join is heard late': [...late, ...events(4, 6, 7, 8, 9)],
+  'a new start with an offset of another session of the origin': [...named, ...events(6, 7, 8, 9)],
+  'a new start with an offset of another session of the origin, which is met later': [...named, ...events(1, 2, 3, 4, 6, 7, 8, 9)],
+  'a new start with an offset of another session of the origin, and its gap': [...named, gap(5, 7), ...events(7, 8, 9)],
+  'a new start with an offset after a leave that was refused': [...refused, ...events(4, 6, 7, 8, 9)],
+  'a new start with an offset, whose join was answered while it was away': [...away, ...events(8, 9)],
   'a new start with an offset, after leaving another session': [connect(), ...join, ...events(2, 3), cut, connect(), [580, 'leave', 'other'], [590, 'ask', 's'], [750, 'joined', 's', 'o.7'], ...events(8, 9)],
   'a new start with an offset, and a gap after leaving another session': [connect(), ...join, ...events(2, 3), cut, connect(), [580, 'leave', 'other'], [590, 'ask', 's'], [750, 'joined', 's', 'o.7'], unproven, ...events(8, 9)],
   'a new start of one that had got nothing, and its gap': [connect(), cut, connect(), [590, 'ask', 's'], [750, 'joined', 's', 'o.7'], unproven, ...events(8, 9)],
@@ -162,6 +174,9 @@ const BAD = {
   'a new start with an offset, with what it has': [[...restarted, ...events(3, 4, 6, 7, 8, 9)], /twice/],
   'a new start with an offset, with nothing after it': [restarted, /newest events are missing/],
   'a new start with an offset, whose gap ends too early': [[...restarted, gap(3, 6), ...events(7, 8, 9)], /events are missing/],
+  'a new start with an offset of another session of the origin, with a hole': [[...named, ...events(7, 8, 9)], /events are missing/],
+  'a new start with an offset after a leave that was refused, with a hole': [[...refused, ...events(6, 7, 8, 9)], /events are missing/],
+  'a new start with an offset, whose join was answered while it was away, with a hole': [[...away, ...events(7, 9)], /missing/],
   'a new start with an offset of another session, with one twice': [[...elsewhere, ...events(6, 6, 7, 8, 9)], /twice again/],
   'a new start with an offset of another session, with a hole': [[...elsewhere, unproven, ...events(9)], /missing/],
   'a short life that ended in good order, whose last event is lost': [[connect(), ...join, ...events(2, 3, 4, 6, 7, 8)], /newest events are missing/, 'ended'],

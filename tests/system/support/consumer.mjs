@@ -102,16 +102,26 @@ class Membership {
     return membership;
   }
 
-  /** One that is joined after the CONNECT named an event; `past`, if it was in the session before. */
-  static implied(past, id) {
+  /**
+   * One that is joined after the CONNECT named an event; `past`, if it was in the session before. An event of
+   * another session (not `isHere`) says nothing of this one: the gateway cannot know what was had before it.
+   */
+  static implied(past, id, isHere) {
     const membership = new Membership('asked', Infinity);
-    const [name] = parse(id);
+    const [name, seq] = parse(id);
     Object.assign(membership, { resumed: name, isProven: past !== undefined, heldSince: past?.owedSince ?? Infinity, isImplied: true, named: id, newest: past?.newest ?? '' });
     for (const [origin, position] of past?.positions ?? []) {
-      const isExact = origin === name && !position.isOver;
-      membership.positions.set(origin, isExact ? new Position(position.upTo, position.received) : position.carried());
+      const isExact = origin === name && isHere && !position.isOver;
+      const next = isExact ? new Position(position.upTo, position.received) : position.carried();
+      if (origin === name && !isHere) next.upTo = Math.max(next.upTo, seq);
+      membership.positions.set(origin, next);
     }
     return membership;
+  }
+
+  /** The same where the gateway may have heard of the join too late to heed what the CONNECT named. */
+  asLate() {
+    return Object.assign(Membership.implied(undefined, this.named, false), { wasRecovered: this.wasRecovered });
   }
 
   /** From when on the events of origins that were not heard of are owed. */
@@ -134,6 +144,7 @@ export class Consumer {
     this.isUnsure = false; // whether what it has may be unknown
     this.heard = new Set(); // `ORIGIN SESSION`, where anything of it came or was told
     this.joinedSince = new Set(); // the sessions that were joined since then
+    this.leaving = null; // the last leave, until it is answered: what was so before
     this.counts = { implied: 0, deliveries: 0, gaps: {}, told: 0, empty: 0, recoveries: 0, anew: 0, resumed: 0, unproven: 0, again: 0 };
   }
 
@@ -156,7 +167,10 @@ export class Consumer {
     this.isConnected = true;
     if (isRecovered) {
       this.counts.recoveries++;
-      for (const membership of this.memberships.values()) membership.wasRecovered = true;
+      for (const [session, membership] of this.memberships) {
+        membership.wasRecovered = true;
+        if (membership.isImplied && membership.state === 'asked' && time > this.namedUntil) this.memberships.set(session, membership.asLate());
+      }
     } else {
       if (this.wasConnected) this.counts.anew++;
       this.named = this.offset;
@@ -202,7 +216,8 @@ export class Consumer {
     const isFirst = !this.joinedSince.has(session);
     this.joinedSince.add(session);
     if (!since && !(this.named && isFirst)) return Object.assign(new Membership('asked', Infinity), { isUnsure: this.isUnsure });
-    const membership = since ? Membership.after(past, since) : Membership.implied(time <= this.namedUntil ? past : undefined, this.named);
+    const isInTime = time <= this.namedUntil;
+    const membership = since ? Membership.after(past, since) : Membership.implied(isInTime ? past : undefined, this.named, this.isOf(session, this.named));
     if (!this.emitted.origin(membership.resumed).isOurs) membership.positions.delete(membership.resumed); // presence of before is not owed
     return membership;
   }
@@ -212,7 +227,7 @@ export class Consumer {
     if (!membership) return this.problem('joined unasked', session, '', 'nothing', offset);
     if (membership.state === 'asked') {
       if (membership.isImplied && time > this.namedUntil && !membership.wasRecovered)
-        this.memberships.set(session, (membership = Membership.implied(undefined, membership.named))); // the gateway may have heard of it too late
+        this.memberships.set(session, (membership = membership.asLate()));
       membership.since = time;
       membership.state = 'joined';
       membership.isAnswering = true;
@@ -236,6 +251,7 @@ export class Consumer {
   }
 
   leave(_, session) {
+    this.leaving = { session, named: this.named, isUnsure: this.isUnsure };
     this.named = '';
     this.isUnsure = true;
     const membership = this.memberships.get(session);
@@ -243,6 +259,7 @@ export class Consumer {
   }
 
   left(_, session) {
+    this.leaving = null;
     this.rise(session);
   }
 
@@ -257,7 +274,12 @@ export class Consumer {
     return origin.since(scope, from + CLOCK_MS, upTo); // of a gateway's, nobody knows when
   }
 
-  error() {}
+  error(_, code) {
+    const { leaving } = this;
+    if (code !== 'not_joined' || !leaving) return;
+    Object.assign(this, { named: leaving.named, isUnsure: leaving.isUnsure, leaving: null }); // it is as if it had not asked
+    this.joinedSince.delete(leaving.session);
+  }
 
   membershipOf(session, what, came) {
     const membership = this.memberships.get(EVERYTHING) ?? this.memberships.get(session);

@@ -122,8 +122,8 @@ export class Flood {
     const isDone = () => {
       for (const log of this.logs) log.mark();
       this.emitted.read();
-      for (const log of this.logs) log.hear(this.emitted);
-      for (const log of this.logs) log.judge();
+      for (const log of this.logs) for (const _ of log.hear(this.emitted));
+      for (const log of this.logs) for (const _ of log.judge());
       owed = this.logs.flatMap((log) => [...log.owed()].map((each) => ({ consumer: this.name, ...each })));
       return owed.length === 0 || this.hasEnded;
     };
@@ -145,7 +145,7 @@ export class Flood {
   async becomes(isSo, ms) {
     for (const end = performance.now() + ms; ; await wait(LOOK_MS)) {
       this.clients?.write('flush\n');
-      for (const log of this.logs) log.read();
+      for (const log of this.logs) for (const _ of log.read());
       this.program.lines.length = 0; // the log has them
       if (isSo()) return true;
       if (performance.now() > end) return false;

@@ -5,6 +5,8 @@ import { createWriteStream } from 'node:fs';
 import readline from 'node:readline';
 import { Follower } from './emitted.mjs';
 
+const SLICE = 500; // lines that are taken at once
+
 /** A log that its consumer's process writes, in the form that support/consumer.mjs tells. */
 export class Log {
   constructor(file, consumer) {
@@ -15,8 +17,12 @@ export class Log {
     this.isEnded = false; // killed for good: it is owed nothing
   }
 
-  read() {
-    for (const line of this.follower.lines()) this.lines.push(JSON.parse(line));
+  *read() {
+    let taken = 0;
+    for (const line of this.follower.lines()) {
+      this.lines.push(JSON.parse(line));
+      if (++taken % SLICE === 0) yield;
+    }
   }
 
   /** What comes later is not judged this time. */
@@ -24,13 +30,22 @@ export class Log {
     this.marked = this.lines.length;
   }
 
-  hear(emitted) {
-    for (const [, kind, session, id] of this.lines.slice(0, this.marked)) if (kind === 'event') emitted.hear(id, session);
+  /** Yields between two slices, as judging does, so that the caller's process can do something else. */
+  *hear(emitted) {
+    for (let at = 0; at < this.marked; at++) {
+      const [, kind, session, id] = this.lines[at];
+      if (kind === 'event') emitted.hear(id, session);
+      if (at % SLICE === SLICE - 1) yield;
+    }
   }
 
-  judge() {
-    for (const line of this.lines.splice(0, this.marked)) this.consumer.take(line);
+  *judge() {
+    const lines = this.lines.splice(0, this.marked);
     this.marked = 0;
+    for (const [at, line] of lines.entries()) {
+      this.consumer.take(line);
+      if (at % SLICE === SLICE - 1) yield;
+    }
   }
 
   *owed() {
@@ -65,5 +80,5 @@ export class TapLog extends Log {
     }
   }
 
-  read() {}
+  *read() {}
 }

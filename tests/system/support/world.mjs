@@ -245,10 +245,10 @@ export class World {
     await this.eachLog((log) => log.judge());
   }
 
-  /** The proxies of this process go on between two logs. */
+  /** Takes each log in slices; the proxies of this process go on in between. */
   async eachLog(take) {
     for (const log of [...this.logs]) {
-      take(log);
+      for (const _ of take(log)) await new Promise(setImmediate);
       await new Promise(setImmediate);
     }
   }
