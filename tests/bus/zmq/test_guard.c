@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The guard hears of what waits for a subscriber, also if the subscriber has taken in what ZeroMQ's
-// descriptor had to tell: connecting and disconnecting do that.
+// descriptor had to tell: connecting and disconnecting do that. It leaves what waits to an owner
+// that goes on taking messages.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,8 @@
 #include <cmocka.h>
 
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -40,10 +43,11 @@ struct busy_post {
     atomic_bool is_released;
 };
 
-static bool is_empty(void *arg)
+static bool is_released(void *arg)
 {
-    (void)arg;
-    return true;
+    struct busy_post *busy = arg;
+
+    return atomic_load(&busy->is_released);
 }
 
 static bool hold(void *arg)
@@ -60,7 +64,7 @@ static void hold_guard(struct busy_post *busy)
 {
     long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
 
-    *busy = (struct busy_post){.post = {.is_empty = is_empty,
+    *busy = (struct busy_post){.post = {.is_empty = is_released,
                                         .pull = hold,
                                         .arg = busy,
                                         .wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)}};
@@ -81,6 +85,30 @@ static void end_busy_post(struct busy_post *busy)
 {
     talus__guard_remove(&busy->post, false);
     close(busy->post.wake);
+}
+
+// ---- A post that never gets empty
+
+struct full_post {
+    struct talus__post post;
+    pthread_t owner;
+    atomic_int by_owner;
+    atomic_int by_guard;
+};
+
+static bool is_never_empty(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
+static bool count_pull(void *arg)
+{
+    struct full_post *full = arg;
+
+    atomic_fetch_add(pthread_equal(pthread_self(), full->owner) ? &full->by_owner : &full->by_guard,
+                     1);
+    return false;
 }
 
 // ---- A broadcaster that accepts connections and says nothing
@@ -182,11 +210,41 @@ static void test_the_guard_is_told_after_connecting(void **state)
     raw_publisher_close(&raw);
 }
 
+// One that goes on, but never gets to the end, reads by itself; one that stands still is read for.
+static void test_an_owner_that_goes_on_is_left_alone(void **state)
+{
+    struct full_post full = {.post = {.is_empty = is_never_empty,
+                                      .pull = count_pull,
+                                      .arg = &full,
+                                      .wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)},
+                             .owner = pthread_self()};
+    long long deadline = tl_monotonic_ms() + EXPECT_DEADLINE_MS;
+
+    (void)state;
+    assert_int_equal(talus__guard_add(&full.post), 0);
+    // A pause of this thread may let the guard read, but not as often as it is asked to.
+    while (atomic_load(&full.by_owner) < atomic_load(&full.by_guard) + 5) {
+        assert_true(tl_monotonic_ms() < deadline);
+        talus__post_enter(&full.post);
+        talus__post_tend(&full.post);
+        talus__post_leave(&full.post, false);
+        pass_ms(1);
+    }
+    int before = atomic_load(&full.by_guard);
+    while (atomic_load(&full.by_guard) == before) {
+        assert_true(tl_monotonic_ms() < deadline);
+        pass_ms(1);
+    }
+    talus__guard_remove(&full.post, false);
+    close(full.post.wake);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_the_guard_is_told_after_connecting, repair_set_up,
                                         repair_tear_down),
+        cmocka_unit_test(test_an_owner_that_goes_on_is_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,10 +18,10 @@
 #include "bus/src/base/fork.h"
 #include "common/clock.h"
 
-#define LOOK_MS         100 // after something was left, or came
-#define AGAIN_MS        1   // after a look that did not reach the end; an owner that waits is first
-#define BEAT_AGAIN_MS   10  // when the owner did not give the post back
-#define TRIES           1000 // to find a post free; then later again
+#define LOOK_MS         50 // after something was left, or came, and after the owner was asked
+#define AGAIN_MS        1  // after a look that did not reach the end; an owner that waits is first
+#define BEAT_AGAIN_MS   10 // when the owner did not give the post back
+#define TRIES           50 // to find a post free; then later again
 #define EVENTS_PER_TURN 16
 #define WAKE            0 // the number of `guard.wake`; posts have others
 
@@ -52,6 +52,13 @@ void talus__post_wait(struct talus__post *post)
         is_free = TALUS__POST_FREE;
     } while (!atomic_compare_exchange_weak_explicit(&post->holder, &is_free, TALUS__POST_OWNER,
                                                     memory_order_acquire, memory_order_relaxed));
+}
+
+void talus__post_pull(struct talus__post *post)
+{
+    atomic_store_explicit(&post->is_due, false, memory_order_relaxed);
+    if (post->pull(post->arg) && !post->is_knocked)
+        post->is_knocked = eventfd_write(post->wake, 1) == 0;
 }
 
 static bool try_enter(struct talus__post *post)
@@ -99,19 +106,37 @@ static int arm(struct talus__post *post, int operation)
     return epoll_ctl(guard.epoll, operation, post->inputs, &event);
 }
 
-// Reads what the owner has left, if it has left something.
+// What it knows of its sockets is true only after they were read: by the owner, if it was asked to
+// and did, else by the guard.
+static bool read_to_end(struct talus__post *post)
+{
+    bool is_away = atomic_exchange_explicit(&post->is_due, true, memory_order_relaxed);
+    bool is_known = post->has_asked;
+
+    post->has_asked = true;
+    if (is_away) {
+        talus__post_pull(post);
+        atomic_store_explicit(&post->is_due, true, memory_order_relaxed); // it is away still
+        post->due = tl_monotonic_ms() + AGAIN_MS;
+    }
+    return is_known && post->is_empty(post->arg);
+}
+
+// Has the owner read what it has left, or reads it if the owner did not when it was asked.
 static void look(struct talus__post *post, long long now)
 {
     post->due = now + LOOK_MS;
     pthread_mutex_lock(&post->mutex);
-    if (try_enter(post)) {
-        if (post->pull(post->arg) && !post->is_knocked)
-            post->is_knocked = eventfd_write(post->wake, 1) == 0;
-        if (post->is_empty(post->arg)) {
+    if (!try_enter(post)) {
+        // It is busy with its sockets; so it is there to be asked.
+        atomic_store_explicit(&post->is_due, true, memory_order_relaxed);
+        post->has_asked = true;
+    } else {
+        if (read_to_end(post)) {
+            atomic_store_explicit(&post->is_due, false, memory_order_relaxed);
             atomic_store_explicit(&post->is_asked, false, memory_order_relaxed);
+            post->has_asked = false;
             post->due = 0;
-        } else {
-            post->due = tl_monotonic_ms() + AGAIN_MS;
         }
         atomic_store_explicit(&post->holder, TALUS__POST_FREE, memory_order_release);
     }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // The guard thread: bounds what waits for subscribers whose threads do not call.
 //
-// A subscriber's sockets have no high-water mark, so somebody must read them also while the owner
-// is slow, or stands still in what it does with an event. The guard does that a tenth of a second
-// after the owner has left something unread, or something has come that the owner has not read. It
-// rests while all sockets are empty. What it does at once is bounded, also under a flood: then it
-// gives the post back for a moment, and goes on. There is one for the process: the first subscriber
-// starts it, the last one ends it.
+// A subscriber's sockets have no high-water mark, so somebody must read them to the end also while
+// the owner is slow, or stands still in what it does with an event. A twentieth of a second after
+// the owner has left something unread, or something has come that the owner has not read, the guard
+// asks the owner to do that with its next message: a thread that is there does it for less than
+// another one, which it would wait for. If it has not after another twentieth, the guard does it.
+// It rests while all sockets are empty. What it does at once is bounded, also under a flood: then
+// it gives the post back for a moment, and goes on. There is one for the process: the first
+// subscriber starts it, the last one ends it.
 //
 // It also sends the subscribers' heartbeats (heartbeat.h), as it never stands still in what an
 // owner does.
@@ -37,12 +39,14 @@ struct talus__post {
     atomic_int holder;      // enum talus__post_holder
     pthread_mutex_t mutex;  // held by the guard while it holds the post
     atomic_bool is_asked;   // the guard will look
+    atomic_bool is_due;     // the owner is to call `pull` with its next message
     atomic_bool is_beating; // … and calls `beat`; changed by the post's holder
 
     // The guard's, under its mutex.
     struct talus__post *next;
     uint64_t number;
     long long due;     // when to look; 0: not before `inputs` tells something
+    bool has_asked;    // `is_due` was set since then
     long long beat_at; // when to call `beat`; 0: at once
 };
 
@@ -71,6 +75,9 @@ static inline bool talus__guard_is_beating(const struct talus__post *post)
 
 void talus__post_wait(struct talus__post *post);
 
+// Calls `pull`, for the post's holder, and tells the owner if it has something.
+void talus__post_pull(struct talus__post *post);
+
 static inline void talus__post_enter(struct talus__post *post)
 {
     int is_free = TALUS__POST_FREE;
@@ -78,6 +85,13 @@ static inline void talus__post_enter(struct talus__post *post)
     if (!atomic_compare_exchange_strong_explicit(&post->holder, &is_free, TALUS__POST_OWNER,
                                                  memory_order_acquire, memory_order_relaxed))
         talus__post_wait(post);
+}
+
+// For the owner, which holds the post and is about to take a message.
+static inline void talus__post_tend(struct talus__post *post)
+{
+    if (atomic_load_explicit(&post->is_due, memory_order_relaxed))
+        talus__post_pull(post);
 }
 
 // `is_empty`: as post->is_empty.

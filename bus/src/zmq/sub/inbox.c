@@ -13,6 +13,8 @@
 #define FIRST_CAPACITY 64
 #define COPIED_MOST    8192 // bytes of a frame; libzmq allocates a larger one by itself
 #define INLINE_MOST    33   // bytes of a frame that libzmq keeps in zmq_msg_t
+#define APART_MOST     300  // bytes between two bodies that libzmq has received together: a topic
+#define USED_LEAST     2048 // bytes of a receive buffer (8 KiB) that messages use who may keep it
 
 static void count_one(_Atomic uint64_t *counter)
 {
@@ -60,7 +62,7 @@ void talus__inbox_fini(struct talus__inbox *inbox)
         free(slot->host);
     }
     inbox->bound->bytes -= inbox->bytes;
-    inbox->count = inbox->bytes = 0;
+    inbox->count = inbox->copied = inbox->bytes = 0;
     free_slots(inbox);
 }
 
@@ -150,9 +152,11 @@ static void put(struct talus__inbox *inbox, zmq_msg_t *topic, zmq_msg_t *body)
     slot->host = host_of(body, is_of_bus);
     zmq_msg_init(&slot->topic);
     zmq_msg_init(&slot->body);
-    talus__frame_keep(&slot->topic, topic);
-    talus__frame_keep(&slot->body, body);
+    zmq_msg_move(&slot->topic, topic);
+    zmq_msg_move(&slot->body, body);
     inbox->count++;
+    if (inbox->peak < inbox->count)
+        inbox->peak = inbox->count;
     inbox->bytes += size;
     inbox->bound->bytes += size;
     zmq_msg_close(topic);
@@ -181,8 +185,59 @@ static bool read_pair(struct talus__inbox *inbox, zmq_msg_t *topic, zmq_msg_t *b
     return true;
 }
 
+static void copy_frame(zmq_msg_t *frame)
+{
+    zmq_msg_t copy;
+
+    zmq_msg_init(&copy);
+    talus__frame_keep(&copy, frame);
+    zmq_msg_move(frame, &copy);
+    zmq_msg_close(&copy);
+}
+
+static struct talus__inbox_slot *slot_at(struct talus__inbox *inbox, size_t index)
+{
+    return &inbox->slots[(inbox->first + index) & (inbox->capacity - 1)];
+}
+
+// How many messages from this one on, of those to be copied, follow one another in one receive
+// buffer; adds the bytes that they use of it.
+static size_t neighbours(struct talus__inbox *inbox, size_t from, size_t *bytes)
+{
+    size_t index = from;
+    const char *begin, *end;
+
+    do {
+        zmq_msg_t *body = &slot_at(inbox, index)->body;
+        begin = zmq_msg_data(body);
+        end = begin + zmq_msg_size(body);
+        *bytes += zmq_msg_size(body);
+        if (++index == inbox->count)
+            break;
+        begin = zmq_msg_data(&slot_at(inbox, index)->body);
+    } while (begin >= end && (size_t)(begin - end) <= APART_MOST);
+    return index - from;
+}
+
+// What was in the ring before is there to stay.
+static void copy_waiting(struct talus__inbox *inbox)
+{
+    while (inbox->copied < inbox->count) {
+        size_t bytes = 0;
+        size_t run = neighbours(inbox, inbox->copied, &bytes);
+        for (size_t i = 0; i < run; i++, inbox->copied++) {
+            struct talus__inbox_slot *slot = slot_at(inbox, inbox->copied);
+            if (bytes >= USED_LEAST || slot->fd < 0)
+                continue;
+            copy_frame(&slot->topic);
+            copy_frame(&slot->body);
+        }
+    }
+}
+
 void talus__inbox_pull(struct talus__inbox *inbox, size_t most)
 {
+    copy_waiting(inbox);
     for (size_t read = 0; read < most; read++) {
         zmq_msg_t topic, body;
         bool is_pair = false;
@@ -201,6 +256,14 @@ void talus__inbox_pull(struct talus__inbox *inbox, size_t most)
         count_one(&inbox->bound->malformed);
     }
     inbox->is_emptied = false;
+}
+
+// The ring is empty. It keeps its size while that is used, as a large ring is dear to make.
+static void rest(struct talus__inbox *inbox)
+{
+    if (inbox->capacity > FIRST_CAPACITY && inbox->peak < inbox->capacity / 8)
+        free_slots(inbox);
+    inbox->peak = 0;
 }
 
 static void take_source(struct talus__inbox_slot *slot, struct talus__source *source)
@@ -225,6 +288,8 @@ void talus__inbox_take(struct talus__inbox *inbox, zmq_msg_t *topic, zmq_msg_t *
     zmq_msg_close(&slot->topic);
     zmq_msg_close(&slot->body);
     inbox->first = (inbox->first + 1) & (inbox->capacity - 1);
-    if (--inbox->count == 0 && inbox->capacity > FIRST_CAPACITY)
-        free_slots(inbox);
+    if (inbox->copied > 0)
+        inbox->copied--;
+    if (--inbox->count == 0)
+        rest(inbox);
 }

@@ -12,6 +12,10 @@
 // whatever follows a dropped message is dropped too, until the owner has requested again: what the
 // ring holds is the beginning of what was sent.
 //
+// A small message may lie in a receive buffer of ZeroMQ's, which is many times larger, and which it
+// would keep. So what has waited in the ring since the pull before is copied, unless its neighbours
+// in that buffer wait, too; what is taken sooner, as it is by an owner that is just busy, is not.
+//
 // Invariants: what is in the ring came before what is in the socket. The bytes of a bound are the
 // sum over its inboxes.
 #ifndef TALUS__INBOX_H
@@ -59,14 +63,15 @@ struct talus__inbox {
     bool is_emptied;                 // the socket was found empty after it was read last
     struct talus__inbox_slot *slots; // owned; a ring
     size_t capacity;                 // a power of two, or 0
+    size_t peak;                     // of `count` since the ring was empty
     size_t first;
     size_t count;
+    size_t copied; // of them, the oldest
     size_t bytes;
 };
 
-// Moves a frame that is to be kept into an initialised one. A small frame is copied: it may lie in
-// a receive buffer of ZeroMQ's, which is many times larger, and which it would keep. Without memory
-// it is moved as it is.
+// Moves a frame that is to be kept into an initialised one. A small frame is copied, because of the
+// buffer where it may lie. Without memory it is moved as it is.
 void talus__frame_keep(zmq_msg_t *kept, zmq_msg_t *frame);
 
 // The bounds and the socket are set, the rest is zero. Closes what is in the ring.

@@ -24,7 +24,7 @@
 #include "bus/src/zmq/sub/responses.h"
 #include "bus/src/zmq/sub/sub_socket.h"
 
-#define PULLED_MOST     100000             // by the guard at once, while the owner has to wait
+#define PULLED_MOST     100000             // at once, while the others have to wait
 #define RESPONSES_BYTES ((size_t)16 << 20) // of responses that wait to be taken
 
 // A message larger than this ends the connection it came through. It must be so much larger than
@@ -142,6 +142,7 @@ static int take(struct talus__receive_transport *transport, struct talus__incomi
         free(receive->ended);
         receive->ended = NULL;
     }
+    talus__post_tend(&receive->post);
     incoming->kind = TALUS__INCOMING_NONE;
     receive->prefers_responses = !receive->prefers_responses;
     if (receive->prefers_responses) {
