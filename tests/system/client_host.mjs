@@ -36,6 +36,7 @@ class Client {
       timeout: 4000,
       ...TRANSPORTS[transport],
     });
+    this.socket.io.on('open', () => this.note('open'));
     this.socket.on('connect', () => this.onConnect());
     this.socket.on('connect_error', () => this.onFailure());
     this.socket.on('disconnect', (reason) => {

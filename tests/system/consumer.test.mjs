@@ -49,6 +49,8 @@ const restarted = [connect(), ...join, ...events(2, 3), cut, connect(), [590, 'a
 const later = [connect(), ...join, ...events(2, 3), [11, 'disconnect', 'transport close'], [-9000, 'connect', 'id', false], ...restarted.slice(-2)];
 /** … asked in time, but was heard late. */
 const late = [...restarted.slice(0, -1), [9000, 'joined', 's', 'o.7']];
+/** … was answered late, so that the gateway counts from long before. */
+const answered = [...restarted.slice(0, -3), [-9000, 'open'], ...restarted.slice(-3)];
 /** … was in another session alone. */
 const elsewhere = [connect(), [10, 'ask', 'other'], [20, 'joined', 'other', ''], [550, 'event', 'other', 'o.5', 5], cut, connect(), [690, 'ask', 's'], [750, 'joined', 's', 'o.7']];
 /** … and named an event of another session of the same origin. */
@@ -89,6 +91,7 @@ const GOOD = {
   'a new start with an offset that counts for longer': [...later, ...events(4, 6, 7, 8, 9)],
   'a new start with an offset that no longer counts when the join is heard': [...late, ...events(8, 9)],
   'a new start with an offset that counts when the join is heard late': [...late, ...events(4, 6, 7, 8, 9)],
+  'a new start with an offset that no longer counts, as its CONNECT was answered late': [...answered, ...events(8, 9)],
   'a new start with an offset of another session of the origin': [...named, ...events(6, 7, 8, 9)],
   'a new start with an offset of another session of the origin, which is met later': [...named, ...events(1, 2, 3, 4, 6, 7, 8, 9)],
   'a new start with an offset of another session of the origin, and its gap': [...named, gap(5, 7), ...events(7, 8, 9)],

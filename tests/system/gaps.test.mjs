@@ -65,6 +65,11 @@ const ALLOWED = {
   unproven: [[connect, ...join('s', 150, 'o.1'), ...events(2, 3, 4, 6, 7, 8, 9), cut, connect, [950, 'ask', 's', 'o.9'], [960, 'joined', 's', ''], [961, 'gap', 's', '', '', 'history']], { fate: 'alive' }],
 };
 
+test('a gap that tells how much a gateway had sent that nobody heard: counted as its presence', () => {
+  const { counts, beyond } = account([connect, ...join('s', 10, ''), gap('s', 'silent.0', 'silent.8')]);
+  assert.deepEqual([counts, beyond], [{ 'presence of a gateway': 1 }, []]);
+});
+
 for (const [cause, [lines, fate]] of Object.entries(ALLOWED))
   test(`a gap told to one that missed nothing (${cause}): counted`, () =>
     assert.deepEqual(account(lines, fate), { needed: 0, counts: { [cause]: 1 }, beyond: [], problems: [] }));

@@ -152,6 +152,7 @@ static void send_connect(struct client *client)
         snprintf(packet, sizeof packet, "40" ADDRESS "{\"pid\":\"%s\"}", client->pid);
     else
         strcpy(packet, "40" ADDRESS);
+    note(client, json_pack("[s]", "open"));
     send_packet(client, packet);
 }
 

@@ -3,7 +3,7 @@
 // session and origin every event once and in order, or a gap that names just what is missing.
 //
 // A log is lines, each an array [MILLISECONDS, KIND, …]:
-//   connect ID RECOVERED | disconnect REASON        clients alone
+//   open | connect ID RECOVERED | disconnect REASON clients alone; open: CONNECT is sent
 //   ask SESSION [SINCE] | joined SESSION OFFSET | leave SESSION | left SESSION
 //   event SESSION ID N                              N: the payload's number; null: there is none
 //   gap SESSION AFTER FIRST REASON                  FIRST "": without end; AFTER, too: unproven
@@ -140,6 +140,7 @@ export class Consumer {
     this.wasConnected = false;
     this.held = []; // lines between disconnect and connect
     this.offset = ''; // of the last event that came
+    this.openedAt = undefined; // when the last CONNECT was sent
     this.named = ''; // in the CONNECT of this connection, which began anew
     this.isUnsure = false; // whether what it has may be unknown
     this.heard = new Set(); // `ORIGIN SESSION`, where anything of it came or was told
@@ -154,6 +155,10 @@ export class Consumer {
 
   take(line) {
     const [time, kind, ...rest] = line;
+    if (kind === 'open') {
+      this.openedAt = time;
+      return;
+    }
     if (this.isClient && !this.isConnected && kind !== 'connect') {
       // The official client says `disconnect` also where an attempt to come back fails.
       if (kind !== 'disconnect') this.held.push(line);
@@ -175,7 +180,7 @@ export class Consumer {
       if (this.wasConnected) this.counts.anew++;
       this.named = this.offset;
       this.isUnsure = this.wasConnected && !this.offset;
-      this.namedUntil = time + NAMED_MS;
+      this.namedUntil = (this.openedAt ?? time) + NAMED_MS; // the gateway counts from the CONNECT, not from its answer
       this.joinedSince.clear();
       for (const session of [...this.memberships.keys()]) this.rise(session);
       this.memberships.set(EVERYBODY, new Membership('joined', time));

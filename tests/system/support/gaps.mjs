@@ -41,7 +41,7 @@ export class GapAccounts {
       this.needed++;
       return;
     }
-    const cause = causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder, isUnheard: membership?.since === Infinity, isWhole: text.startsWith(`${origin?.name}.0 `) });
+    const cause = causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder, isUnheard: membership?.since === Infinity, isWhole: text.startsWith(`${origin?.name}.0 `), isTold: Number(text.split(' ')[1].split('.')[1]) > 1 });
     let account = this.causes.get(cause);
     if (!account) this.causes.set(cause, (account = { count: 0, memberships: new Map(), examples: [] }));
     account.count++;
@@ -77,13 +77,14 @@ function circumstances(origin, { resumed, state, since, wasRecovered }) {
 }
 
 /** Why a gap that named nothing may have been told. */
-export function causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder, isUnheard, isWhole }) {
+export function causeOf({ session, origin, reason, isAnswer, isImplied, isUnsure, isOlder, isUnheard, isWhole, isTold }) {
   if (isUnsure) return 'unsure';
   if (!origin) return 'unproven';
   const isMetLate = reason === 'history' && origin.isRemote && isWhole && !isOlder; // no answer begins before the event that was named
   if (isMetLate && origin.next(session, 0) !== Infinity) return 'met after the join';
   if (isAnswer && isImplied) return 'offset of a CONNECT';
-  if (!origin.isOurs && origin.numbers.size === 0) return 'idle gateway';
+  // Of a gateway that died before anybody heard it, the gap alone says how much it had sent.
+  if (!origin.isOurs && origin.numbers.size === 0) return isTold ? 'presence of a gateway' : 'idle gateway';
   if (origin.next(session, 0) === Infinity) return 'stranger';
   if (isUnheard) return 'join whose answer was lost';
   if (isOlder) return 'lost before the join';
