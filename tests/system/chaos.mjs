@@ -65,7 +65,7 @@ async function settle(world) {
   for (const until = performance.now() + SETTLE_MS; ; await wait(LOOK_MS)) {
     if (world.failure) throw world.failure;
     await world.check();
-    const owed = world.logs.flatMap((log) => [...log.owed()].map((each) => ({ consumer: log.consumer.name, ...each })));
+    const owed = await world.owed();
     for await (const problem of world.ghosts()) owed.push(problem);
     if (owed.length === 0 || performance.now() > until) return owed;
   }

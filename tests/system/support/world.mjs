@@ -245,6 +245,15 @@ export class World {
     await this.eachLog((log) => log.judge());
   }
 
+  /** What is still owed to the consumers: problems, none if they have all. */
+  async owed() {
+    const owed = [];
+    await this.eachLog(function* (log) {
+      for (const problem of log.owed()) owed.push({ consumer: log.consumer.name, ...problem });
+    });
+    return owed;
+  }
+
   /** Takes each log in slices; the proxies of this process go on in between. */
   async eachLog(take) {
     for (const log of [...this.logs]) {
