@@ -18,12 +18,13 @@
 #include "bus/src/base/fork.h"
 #include "common/clock.h"
 
-#define LOOK_MS         50 // after something was left, or came, and after the owner was asked
 #define AGAIN_MS        1  // after a look that did not reach the end; an owner that waits is first
 #define BEAT_AGAIN_MS   10 // when the owner did not give the post back
 #define TRIES           50 // to find a post free; then later again
 #define EVENTS_PER_TURN 16
 #define WAKE            0 // the number of `guard.wake`; posts have others
+
+int talus__guard_look_ms = 50;
 
 static struct {
     pthread_mutex_t mutex;
@@ -125,7 +126,7 @@ static bool read_to_end(struct talus__post *post)
 // Has the owner read what it has left, or reads it if the owner did not when it was asked.
 static void look(struct talus__post *post, long long now)
 {
-    post->due = now + LOOK_MS;
+    post->due = now + talus__guard_look_ms;
     pthread_mutex_lock(&post->mutex);
     if (!try_enter(post)) {
         // It is busy with its sockets; so it is there to be asked.
@@ -168,7 +169,7 @@ static long long look_at_all(const struct epoll_event *events, int count)
         for (int i = 0; i < count; i++)
             is_told |= events[i].data.u64 == post->number;
         if (post->due == 0 && is_told) {
-            post->due = now + LOOK_MS;
+            post->due = now + talus__guard_look_ms;
             atomic_store_explicit(&post->is_asked, true, memory_order_relaxed);
         } else if (post->due != 0 && now >= post->due) {
             look(post, now);

@@ -50,6 +50,10 @@ struct talus__post {
     long long beat_at; // when to call `beat`; 0: at once
 };
 
+// When the guard looks after something was left, or came, and after the owner was asked. A program
+// for which time passes more slowly (valgrind) may change it before there is a subscriber.
+extern int talus__guard_look_ms;
+
 // Takes the post up, and starts the thread if it is the first. Returns 0 or TALUS_ESYSTEM.
 int talus__guard_add(struct talus__post *post);
 
