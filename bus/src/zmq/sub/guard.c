@@ -55,8 +55,9 @@ void talus__post_wait(struct talus__post *post)
                                                     memory_order_acquire, memory_order_relaxed));
 }
 
-void talus__post_pull(struct talus__post *post)
+void talus__post_pull(struct talus__post *post, bool is_away)
 {
+    post->is_away = is_away;
     atomic_store_explicit(&post->is_due, false, memory_order_relaxed);
     if (post->pull(post->arg) && !post->is_knocked)
         post->is_knocked = eventfd_write(post->wake, 1) == 0;
@@ -116,7 +117,7 @@ static bool read_to_end(struct talus__post *post)
 
     post->has_asked = true;
     if (is_away) {
-        talus__post_pull(post);
+        talus__post_pull(post, true);
         atomic_store_explicit(&post->is_due, true, memory_order_relaxed); // it is away still
         post->due = tl_monotonic_ms() + AGAIN_MS;
     }

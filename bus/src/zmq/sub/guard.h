@@ -36,6 +36,7 @@ struct talus__post {
 
     int inputs;             // an epoll instance with the sockets' descriptors
     bool is_knocked;        // the guard has written to `wake`; the post's holder's
+    bool is_away;           // `pull` is called since the owner has not done it; likewise
     atomic_int holder;      // enum talus__post_holder
     pthread_mutex_t mutex;  // held by the guard while it holds the post
     atomic_bool is_asked;   // the guard will look
@@ -80,7 +81,7 @@ static inline bool talus__guard_is_beating(const struct talus__post *post)
 void talus__post_wait(struct talus__post *post);
 
 // Calls `pull`, for the post's holder, and tells the owner if it has something.
-void talus__post_pull(struct talus__post *post);
+void talus__post_pull(struct talus__post *post, bool is_away);
 
 static inline void talus__post_enter(struct talus__post *post)
 {
@@ -95,7 +96,7 @@ static inline void talus__post_enter(struct talus__post *post)
 static inline void talus__post_tend(struct talus__post *post)
 {
     if (atomic_load_explicit(&post->is_due, memory_order_relaxed))
-        talus__post_pull(post);
+        talus__post_pull(post, false);
 }
 
 // `is_empty`: as post->is_empty.

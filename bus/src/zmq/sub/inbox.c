@@ -219,8 +219,7 @@ static size_t neighbours(struct talus__inbox *inbox, size_t from, size_t *bytes)
     return index - from;
 }
 
-// What was in the ring before is there to stay.
-static void copy_waiting(struct talus__inbox *inbox)
+void talus__inbox_keep(struct talus__inbox *inbox)
 {
     while (inbox->copied < inbox->count) {
         size_t bytes = 0;
@@ -237,7 +236,7 @@ static void copy_waiting(struct talus__inbox *inbox)
 
 void talus__inbox_pull(struct talus__inbox *inbox, size_t most)
 {
-    copy_waiting(inbox);
+    talus__inbox_keep(inbox); // it was there before
     for (size_t read = 0; read < most; read++) {
         zmq_msg_t topic, body;
         bool is_pair = false;

@@ -77,6 +77,9 @@ void talus__frame_keep(zmq_msg_t *kept, zmq_msg_t *frame);
 // The bounds and the socket are set, the rest is zero. Closes what is in the ring.
 void talus__inbox_fini(struct talus__inbox *inbox);
 
+// What is in the ring is there to stay: copies it now, not at the next pull.
+void talus__inbox_keep(struct talus__inbox *inbox);
+
 // Moves what waits in the socket into the ring, until the socket is empty, which `is_emptied` says,
 // or `most` messages were read: a peer may send as fast as they are read.
 void talus__inbox_pull(struct talus__inbox *inbox, size_t most);

@@ -52,6 +52,10 @@ static bool pull(void *arg)
     talus__inbox_pull(&receive->inbox, PULLED_MOST);
     bool has_responses = talus__replay_client_pull(&receive->replay_client, PULLED_MOST);
     bool has_connections = talus__monitor_pull(&receive->peers.monitor);
+    if (receive->post.is_away) {
+        talus__inbox_keep(&receive->inbox);
+        talus__replay_client_keep(&receive->replay_client);
+    }
     return has_responses || has_connections || receive->inbox.count > 0;
 }
 

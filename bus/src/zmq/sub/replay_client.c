@@ -366,6 +366,13 @@ struct talus__replay_connection *talus__replay_client_receive(struct talus__repl
     return NULL;
 }
 
+void talus__replay_client_keep(struct talus__replay_client *client)
+{
+    for (struct tl_list *link = client->connections.next; link != &client->connections;
+         link = link->next)
+        talus__inbox_keep(&connection_at(link)->inbox);
+}
+
 bool talus__replay_client_pull(struct talus__replay_client *client, size_t most)
 {
     bool is_emptied = true;

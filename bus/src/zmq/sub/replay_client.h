@@ -93,6 +93,9 @@ struct talus__replay_connection *talus__replay_client_receive(struct talus__repl
 // which each has its share. Returns whether there is something to receive.
 bool talus__replay_client_pull(struct talus__replay_client *client, size_t most);
 
+// What was moved is there to stay.
+void talus__replay_client_keep(struct talus__replay_client *client);
+
 // The response to the first request is complete: takes it off, to be freed by the caller.
 struct talus__replay_request *
 talus__replay_connection_take(struct talus__replay_client *client,
