@@ -50,10 +50,11 @@ static bool is_released(void *arg)
     return atomic_load(&busy->is_released);
 }
 
-static bool hold(void *arg)
+static bool hold(void *arg, bool is_away)
 {
     struct busy_post *busy = arg;
 
+    (void)is_away;
     atomic_store(&busy->is_held, true);
     while (!atomic_load(&busy->is_released))
         pass_ms(1);
@@ -102,10 +103,11 @@ static bool is_never_empty(void *arg)
     return false;
 }
 
-static bool count_pull(void *arg)
+static bool count_pull(void *arg, bool is_away)
 {
     struct full_post *full = arg;
 
+    (void)is_away;
     atomic_fetch_add(pthread_equal(pthread_self(), full->owner) ? &full->by_owner : &full->by_guard,
                      1);
     return false;

@@ -459,10 +459,11 @@ static bool is_never_empty(void *arg)
     return false;
 }
 
-static bool pull_a_part(void *arg)
+static bool pull_a_part(void *arg, bool is_away)
 {
     struct flooded *flooded = arg;
 
+    (void)is_away;
     atomic_fetch_add(&flooded->pulls, 1);
     sem_post(&flooded->pulled);
     return true;

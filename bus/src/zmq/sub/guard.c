@@ -57,9 +57,7 @@ void talus__post_wait(struct talus__post *post)
 
 void talus__post_pull(struct talus__post *post, bool is_away)
 {
-    post->is_away = is_away;
-    atomic_store_explicit(&post->is_due, false, memory_order_relaxed);
-    if (post->pull(post->arg) && !post->is_knocked)
+    if (post->pull(post->arg, is_away) && !post->is_knocked)
         post->is_knocked = eventfd_write(post->wake, 1) == 0;
 }
 
@@ -108,33 +106,23 @@ static int arm(struct talus__post *post, int operation)
     return epoll_ctl(guard.epoll, operation, post->inputs, &event);
 }
 
-// What it knows of its sockets is true only after they were read: by the owner, if it was asked to
-// and did, else by the guard.
-static bool read_to_end(struct talus__post *post)
-{
-    bool is_away = atomic_exchange_explicit(&post->is_due, true, memory_order_relaxed);
-    bool is_known = post->has_asked;
-
-    post->has_asked = true;
-    if (is_away) {
-        talus__post_pull(post, true);
-        atomic_store_explicit(&post->is_due, true, memory_order_relaxed); // it is away still
-        post->due = tl_monotonic_ms() + AGAIN_MS;
-    }
-    return is_known && post->is_empty(post->arg);
-}
-
 // Has the owner read what it has left, or reads it if the owner did not when it was asked.
 static void look(struct talus__post *post, long long now)
 {
     post->due = now + talus__guard_look_ms;
     pthread_mutex_lock(&post->mutex);
-    if (!try_enter(post)) {
-        // It is busy with its sockets; so it is there to be asked.
-        atomic_store_explicit(&post->is_due, true, memory_order_relaxed);
-        post->has_asked = true;
-    } else {
-        if (read_to_end(post)) {
+    bool is_entered = try_enter(post); // else it is busy with its sockets, and there to be asked
+    bool is_away = atomic_exchange_explicit(&post->is_due, true, memory_order_relaxed);
+    // What is known of the sockets is true only after they were read: by the owner, if it was asked
+    // to and did, else by the guard.
+    bool is_known = post->has_asked;
+    post->has_asked = true;
+    if (is_entered) {
+        if (is_away) {
+            talus__post_pull(post, true);
+            post->due = tl_monotonic_ms() + AGAIN_MS;
+        }
+        if (is_known && post->is_empty(post->arg)) {
             atomic_store_explicit(&post->is_due, false, memory_order_relaxed);
             atomic_store_explicit(&post->is_asked, false, memory_order_relaxed);
             post->has_asked = false;

@@ -29,14 +29,15 @@ struct talus__post {
     // Set by the owner before talus__guard_add.
     int wake;                    // an eventfd that tells the owner of what was read
     bool (*is_empty)(void *arg); // nothing is left unread, as far as its holder knows
-    bool (*pull)(void *arg); // reads all, up to a bound; returns whether the owner has something
+    // Reads all, up to a bound; returns whether the owner has something. `is_away`: the owner was
+    // asked to, and did not.
+    bool (*pull)(void *arg, bool is_away);
     bool (*beat)(void *arg); // sends a heartbeat; returns whether to go on
     int beat_ms;             // … after so long
     void *arg;
 
     int inputs;             // an epoll instance with the sockets' descriptors
     bool is_knocked;        // the guard has written to `wake`; the post's holder's
-    bool is_away;           // `pull` is called since the owner has not done it; likewise
     atomic_int holder;      // enum talus__post_holder
     pthread_mutex_t mutex;  // held by the guard while it holds the post
     atomic_bool is_asked;   // the guard will look
@@ -95,8 +96,10 @@ static inline void talus__post_enter(struct talus__post *post)
 // For the owner, which holds the post and is about to take a message.
 static inline void talus__post_tend(struct talus__post *post)
 {
-    if (atomic_load_explicit(&post->is_due, memory_order_relaxed))
+    if (atomic_load_explicit(&post->is_due, memory_order_relaxed)) {
+        atomic_store_explicit(&post->is_due, false, memory_order_relaxed);
         talus__post_pull(post, false);
+    }
 }
 
 // `is_empty`: as post->is_empty.

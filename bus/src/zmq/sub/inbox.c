@@ -21,6 +21,11 @@ static void count_one(_Atomic uint64_t *counter)
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
+static struct talus__inbox_slot *slot_at(const struct talus__inbox *inbox, size_t index)
+{
+    return &inbox->slots[(inbox->first + index) & (inbox->capacity - 1)];
+}
+
 static void close_message(zmq_msg_t *topic, zmq_msg_t *body)
 {
     talus__zmq_release(zmq_msg_data(body));
@@ -57,7 +62,7 @@ void talus__frame_keep(zmq_msg_t *kept, zmq_msg_t *frame)
 void talus__inbox_fini(struct talus__inbox *inbox)
 {
     for (size_t i = 0; i < inbox->count; i++) {
-        struct talus__inbox_slot *slot = &inbox->slots[(inbox->first + i) & (inbox->capacity - 1)];
+        struct talus__inbox_slot *slot = slot_at(inbox, i);
         close_message(&slot->topic, &slot->body);
         free(slot->host);
     }
@@ -75,7 +80,7 @@ static bool grow(struct talus__inbox *inbox)
     if (!slots)
         return false;
     for (size_t i = 0; i < inbox->count; i++) {
-        struct talus__inbox_slot *from = &inbox->slots[(inbox->first + i) & (inbox->capacity - 1)];
+        struct talus__inbox_slot *from = slot_at(inbox, i);
         zmq_msg_init(&slots[i].topic);
         zmq_msg_init(&slots[i].body);
         zmq_msg_move(&slots[i].topic, &from->topic);
@@ -146,8 +151,7 @@ static void put(struct talus__inbox *inbox, zmq_msg_t *topic, zmq_msg_t *body)
         drop(inbox, topic, body);
         return;
     }
-    struct talus__inbox_slot *slot =
-        &inbox->slots[(inbox->first + inbox->count) & (inbox->capacity - 1)];
+    struct talus__inbox_slot *slot = slot_at(inbox, inbox->count);
     slot->fd = zmq_msg_get(body, ZMQ_SRCFD);
     slot->host = host_of(body, is_of_bus);
     zmq_msg_init(&slot->topic);
@@ -195,36 +199,32 @@ static void copy_frame(zmq_msg_t *frame)
     zmq_msg_close(&copy);
 }
 
-static struct talus__inbox_slot *slot_at(struct talus__inbox *inbox, size_t index)
+// Whether the next message's body follows this one in the same receive buffer.
+static bool is_followed(zmq_msg_t *body, zmq_msg_t *next)
 {
-    return &inbox->slots[(inbox->first + index) & (inbox->capacity - 1)];
+    const char *end = (const char *)zmq_msg_data(body) + zmq_msg_size(body);
+    const char *begin = zmq_msg_data(next);
+
+    return begin >= end && (size_t)(begin - end) <= APART_MOST;
 }
 
-// How many messages from this one on, of those to be copied, follow one another in one receive
-// buffer; adds the bytes that they use of it.
-static size_t neighbours(struct talus__inbox *inbox, size_t from, size_t *bytes)
+// The end of the messages that follow one another in one receive buffer, from this one on; adds the
+// bytes that they use of it.
+static size_t end_of_run(const struct talus__inbox *inbox, size_t index, size_t *bytes)
 {
-    size_t index = from;
-    const char *begin, *end;
-
-    do {
-        zmq_msg_t *body = &slot_at(inbox, index)->body;
-        begin = zmq_msg_data(body);
-        end = begin + zmq_msg_size(body);
-        *bytes += zmq_msg_size(body);
-        if (++index == inbox->count)
-            break;
-        begin = zmq_msg_data(&slot_at(inbox, index)->body);
-    } while (begin >= end && (size_t)(begin - end) <= APART_MOST);
-    return index - from;
+    do
+        *bytes += zmq_msg_size(&slot_at(inbox, index)->body);
+    while (++index < inbox->count &&
+           is_followed(&slot_at(inbox, index - 1)->body, &slot_at(inbox, index)->body));
+    return index;
 }
 
 void talus__inbox_keep(struct talus__inbox *inbox)
 {
     while (inbox->copied < inbox->count) {
         size_t bytes = 0;
-        size_t run = neighbours(inbox, inbox->copied, &bytes);
-        for (size_t i = 0; i < run; i++, inbox->copied++) {
+        size_t end = end_of_run(inbox, inbox->copied, &bytes);
+        for (; inbox->copied < end; inbox->copied++) {
             struct talus__inbox_slot *slot = slot_at(inbox, inbox->copied);
             if (bytes >= USED_LEAST || slot->fd < 0)
                 continue;

@@ -45,14 +45,14 @@ static bool is_empty(void *arg)
     return receive->inbox.is_emptied && receive->replay_client.is_emptied;
 }
 
-static bool pull(void *arg)
+static bool pull(void *arg, bool is_away)
 {
     struct talus__zmq_receive *receive = arg;
 
     talus__inbox_pull(&receive->inbox, PULLED_MOST);
     bool has_responses = talus__replay_client_pull(&receive->replay_client, PULLED_MOST);
     bool has_connections = talus__monitor_pull(&receive->peers.monitor);
-    if (receive->post.is_away) {
+    if (is_away) {
         talus__inbox_keep(&receive->inbox);
         talus__replay_client_keep(&receive->replay_client);
     }
