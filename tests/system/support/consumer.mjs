@@ -155,16 +155,16 @@ export class Consumer {
 
   take(line) {
     const [time, kind, ...rest] = line;
-    if (kind === 'open') {
-      this.openedAt = time;
-      return;
-    }
-    if (this.isClient && !this.isConnected && kind !== 'connect') {
+    if (this.isClient && !this.isConnected && kind !== 'connect' && kind !== 'open') {
       // The official client says `disconnect` also where an attempt to come back fails.
       if (kind !== 'disconnect') this.held.push(line);
       return;
     }
     this[kind](time, ...rest);
+  }
+
+  open(time) {
+    this.openedAt = time;
   }
 
   connect(time, id, isRecovered) {
@@ -174,7 +174,7 @@ export class Consumer {
       this.counts.recoveries++;
       for (const [session, membership] of this.memberships) {
         membership.wasRecovered = true;
-        if (membership.isImplied && membership.state === 'asked' && time > this.namedUntil) this.memberships.set(session, membership.asLate());
+        if (membership.state === 'asked') this.heedTime(session, time);
       }
     } else {
       if (this.wasConnected) this.counts.anew++;
@@ -227,12 +227,18 @@ export class Consumer {
     return membership;
   }
 
+  /** A join of which nothing was heard before that time may have come when the CONNECT's offset no longer counted. */
+  heedTime(session, time) {
+    const membership = this.memberships.get(session);
+    if (membership.isImplied && time > this.namedUntil) this.memberships.set(session, membership.asLate());
+  }
+
   joined(time, session, offset) {
-    let membership = this.memberships.get(session);
-    if (!membership) return this.problem('joined unasked', session, '', 'nothing', offset);
+    const asked = this.memberships.get(session);
+    if (!asked) return this.problem('joined unasked', session, '', 'nothing', offset);
+    if (asked.state === 'asked' && !asked.wasRecovered) this.heedTime(session, time);
+    const membership = this.memberships.get(session);
     if (membership.state === 'asked') {
-      if (membership.isImplied && time > this.namedUntil && !membership.wasRecovered)
-        this.memberships.set(session, (membership = membership.asLate()));
       membership.since = time;
       membership.state = 'joined';
       membership.isAnswering = true;

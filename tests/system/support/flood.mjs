@@ -9,7 +9,7 @@ import { within } from '../../e2e/support/deadline.mjs';
 import { binDir, newBus, Program, testsDir } from '../../e2e/support/program.mjs';
 import { Consumer } from './consumer.mjs';
 import { Emitted } from './emitted.mjs';
-import { Log, TapLog } from './log.mjs';
+import { judgeAll, Log, readAll, TapLog, whole } from './log.mjs';
 import { Proxy } from './proxy.mjs';
 
 const EVENTS = { tap: 130_000, subscriber: 3_000, gateway: 250_000 };
@@ -120,10 +120,7 @@ export class Flood {
     this.clients?.write('settle\n');
     let owed = [];
     const isDone = () => {
-      for (const log of this.logs) log.mark();
-      this.emitted.read();
-      for (const log of this.logs) for (const _ of log.hear(this.emitted));
-      for (const log of this.logs) for (const _ of log.judge());
+      whole(judgeAll(this.logs, this.emitted));
       owed = this.logs.flatMap((log) => [...log.owed()].map((each) => ({ consumer: this.name, ...each })));
       return owed.length === 0 || this.hasEnded;
     };
@@ -145,7 +142,7 @@ export class Flood {
   async becomes(isSo, ms) {
     for (const end = performance.now() + ms; ; await wait(LOOK_MS)) {
       this.clients?.write('flush\n');
-      for (const log of this.logs) for (const _ of log.read());
+      whole(readAll(this.logs));
       this.program.lines.length = 0; // the log has them
       if (isSo()) return true;
       if (performance.now() > end) return false;

@@ -30,7 +30,6 @@ export class Log {
     this.marked = this.lines.length;
   }
 
-  /** Yields between two slices, as judging does, so that the caller's process can do something else. */
   *hear(emitted) {
     for (let at = 0; at < this.marked; at++) {
       const [, kind, session, id] = this.lines[at];
@@ -51,6 +50,34 @@ export class Log {
   *owed() {
     if (!this.isEnded) yield* this.consumer.owed();
   }
+}
+
+// What is done with all logs yields between two slices, so that the caller's process can do something else.
+
+export function* readAll(logs) {
+  for (const log of logs) {
+    yield* log.read();
+    yield;
+  }
+}
+
+/** Judges what has come in all logs by now. What was emitted is read after that is marked: it has all of it. */
+export function* judgeAll(logs, emitted) {
+  for (const log of logs) log.mark();
+  emitted.read();
+  for (const log of logs) {
+    yield* log.hear(emitted);
+    yield;
+  }
+  for (const log of logs) {
+    yield* log.judge();
+    yield;
+  }
+}
+
+/** Takes all slices at once. */
+export function whole(slices) {
+  for (const _ of slices);
 }
 
 /** The tap's output, which is also kept as a file. It is in "*", live from what it says on. */

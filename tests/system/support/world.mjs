@@ -17,7 +17,7 @@ import { binDir, newBus, Program, startGateway, testsDir } from '../../e2e/suppo
 import { Consumer } from './consumer.mjs';
 import { Emitted } from './emitted.mjs';
 import { GapAccounts } from './gaps.mjs';
-import { Log, TapLog } from './log.mjs';
+import { judgeAll, Log, readAll, TapLog } from './log.mjs';
 import { Processes } from './processes.mjs';
 import { Proxy } from './proxy.mjs';
 import { Random } from './random.mjs';
@@ -238,28 +238,24 @@ export class World {
   /** Reads what has come in all logs and judges it. */
   async check() {
     await Promise.all(this.hosts.map((host) => this.flush(host)));
-    await this.eachLog((log) => log.read());
-    for (const log of this.logs) log.mark();
-    this.emitted.read(); // everything that has come by the mark
-    await this.eachLog((log) => log.hear(this.emitted));
-    await this.eachLog((log) => log.judge());
+    const logs = [...this.logs];
+    await this.inSlices(readAll(logs));
+    await this.inSlices(judgeAll(logs, this.emitted));
   }
 
   /** What is still owed to the consumers: problems, none if they have all. */
   async owed() {
     const owed = [];
-    await this.eachLog(function* (log) {
+    for (const log of [...this.logs]) {
       for (const problem of log.owed()) owed.push({ consumer: log.consumer.name, ...problem });
-    });
+      await new Promise(setImmediate);
+    }
     return owed;
   }
 
-  /** Takes each log in slices; the proxies of this process go on in between. */
-  async eachLog(take) {
-    for (const log of [...this.logs]) {
-      for (const _ of take(log)) await new Promise(setImmediate);
-      await new Promise(setImmediate);
-    }
+  /** The proxies of this process go on between two slices. */
+  async inSlices(slices) {
+    for (const _ of slices) await new Promise(setImmediate);
   }
 
   async flush({ child, program }) {
