@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <talus/error.h>
 #include <talus/log.h>
 
@@ -56,6 +57,16 @@ static void gateway_fini(struct gateway *gateway)
 }
 
 // ---- The beginning
+
+// Each client needs a descriptor, and by default a process may have 1,024 until it asks for more.
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 static void on_talus_log(talus_log_level_t level, const char *line, void *arg)
 {
@@ -171,6 +182,7 @@ int main(int argc, char **argv)
         break;
     }
     signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
     json_object_seed(0); // before other threads use it
     gw_log_set_level(gateway.options.log_level);
     talus_set_log(TALUS_LOG_INFO, on_talus_log, NULL);
