@@ -7,10 +7,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <talus/error.h>
 #include <talus/log.h>
 
+#include "common/descriptor_limit.h"
 #include "gateway/base/log.h"
 #include "gateway/bridge/bridge.h"
 #include "gateway/main/options.h"
@@ -57,16 +57,6 @@ static void gateway_fini(struct gateway *gateway)
 }
 
 // ---- The beginning
-
-// Each client needs a descriptor, and by default a process may have 1,024 until it asks for more.
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 static void on_talus_log(talus_log_level_t level, const char *line, void *arg)
 {
@@ -182,7 +172,8 @@ int main(int argc, char **argv)
         break;
     }
     signal(SIGPIPE, SIG_IGN);
-    raise_descriptor_limit();
+    // Each client needs a descriptor.
+    tl_descriptor_limit_raise();
     json_object_seed(0); // before other threads use it
     gw_log_set_level(gateway.options.log_level);
     talus_set_log(TALUS_LOG_INFO, on_talus_log, NULL);

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "clients/cli/report.h"
+#include "common/descriptor_limit.h"
 
 enum {
     BUFFER_BYTES = 4 << 20, // holds the largest event
@@ -23,16 +23,12 @@ enum {
 
 static bool raise_limit(size_t clients)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return true;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur >= clients + SPARE_DESCRIPTORS)
+    uint64_t limit = tl_descriptor_limit_raise();
+    if (limit >= clients + SPARE_DESCRIPTORS)
         return true;
     report("%zu clients need more descriptors than the limit of this process, %llu: raise it "
            "(ulimit -n) or take fewer",
-           clients, (unsigned long long)limit.rlim_cur);
+           clients, (unsigned long long)limit);
     return false;
 }
 
