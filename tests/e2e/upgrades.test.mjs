@@ -60,16 +60,18 @@ test(`${UPGRADES} upgrades while ${RATE} events a second flow`, { timeout: 1_200
  */
 async function paused(url) {
   const socket = client(url);
+  // Its polling is paused only then: an answer that came after the pause would wait for the move.
+  const isConnected = next(socket, 'connect');
   const moving = new Promise((resolve) => {
     socket.io.on('open', () => {
       const { engine } = socket.io;
       const { transport } = engine;
       const pause = transport.pause.bind(transport);
-      transport.pause = (onPause) => pause(() => resolve(onPause));
+      transport.pause = (onPause) => isConnected.then(() => pause(() => resolve(onPause)));
       socket.closed = new Promise((closed) => engine.once('close', closed));
     });
   });
-  await next(socket, 'connect');
+  await isConnected;
   socket.move = await within(moving, 'pause of the polling');
   return socket;
 }
