@@ -52,7 +52,7 @@ static void on_wakeup(uv_async_t *wakeup)
 
 static void on_timer(uv_timer_t *timer)
 {
-    (void)timer;
+    uv_stop(timer->loop); // it may run before the wait, which then must not begin
 }
 
 static bool open_handles(struct gw_loop *loop)

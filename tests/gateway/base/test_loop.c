@@ -291,6 +291,46 @@ static void test_loop_waits_for_deadlines_of_the_real_clock(void **state)
     gw_deadline_queue_fini(&queue);
 }
 
+struct dawdler {
+    struct gw_task task;
+    struct gw_deadline_queue queue;
+    struct named_deadline deadline;
+};
+
+static void start_and_dawdle(struct gw_task *task)
+{
+    struct dawdler *dawdler = TL_LIST_ENTRY(task, struct dawdler, task);
+    gw_deadline_start(&dawdler->queue, &dawdler->deadline.deadline);
+    usleep(5000);
+}
+
+// libuv runs the timer before it waits, and then waits without one.
+static void test_loop_does_not_wait_when_a_deadline_is_over_already(void **state)
+{
+    struct dawdler dawdler;
+    int pipes[2];
+    uv_poll_t poll; // nothing comes, but libuv waits for it
+    (void)state;
+    assert_int_equal(pipe(pipes), 0);
+    uv_poll_init(gw_loop_uv(fixture.loop), &poll, pipes[0]);
+    uv_poll_start(&poll, UV_READABLE, on_input);
+    gw_loop_set_clock(fixture.loop, NULL, NULL);
+    gw_deadline_queue_init(&dawdler.queue, fixture.loop, 1);
+    named_deadline_init(&dawdler.deadline, "over");
+    gw_task_init(&dawdler.task, start_and_dawdle);
+    gw_task_schedule(fixture.loop, GW_PHASE_REAP, &dawdler.task);
+    gw_loop_turn(fixture.loop, true);
+    alarm(10); // it would wait for ever
+    gw_loop_turn(fixture.loop, true);
+    alarm(0);
+    assert_string_equal(fixture.trace, "over");
+    gw_deadline_queue_fini(&dawdler.queue);
+    uv_close((uv_handle_t *)&poll, NULL);
+    gw_loop_turn(fixture.loop, false);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
 static void test_loop_destroy_is_null_safe_and_nulls(void **state)
 {
     (void)state;
@@ -462,6 +502,7 @@ int main(void)
         LOOP_TEST(test_loop_run_returns_when_nothing_is_left),
         LOOP_TEST(test_loop_stop_lets_the_turn_finish),
         LOOP_TEST(test_loop_waits_for_deadlines_of_the_real_clock),
+        LOOP_TEST(test_loop_does_not_wait_when_a_deadline_is_over_already),
         LOOP_TEST(test_loop_destroy_is_null_safe_and_nulls),
         LOOP_TEST(test_loop_scratch_is_one_buffer),
         LOOP_TEST(test_deadlines_expire_in_order_and_not_before),
