@@ -69,25 +69,32 @@ void replay_close(struct replay_socket *replay)
     zmq_ctx_term(replay->context);
 }
 
+size_t replay_take(struct replay_socket *replay, void *bytes, size_t capacity)
+{
+    int size = zmq_recv(replay->router, replay->identity, sizeof replay->identity, ZMQ_DONTWAIT);
+
+    if (size < 0)
+        return 0;
+    replay->identity_size = (size_t)size;
+    size = zmq_recv(replay->router, bytes, capacity, 0);
+    assert_in_range(size, 1, capacity);
+    return (size_t)size;
+}
+
 bool replay_take_request(struct replay_socket *replay, uint64_t *after)
 {
     struct talus__request request;
     uint8_t bytes[TALUS__REPLAY_REQUEST];
+    size_t size;
 
-    for (;;) {
-        int size =
-            zmq_recv(replay->router, replay->identity, sizeof replay->identity, ZMQ_DONTWAIT);
-        if (size < 0)
-            return false;
-        replay->identity_size = (size_t)size;
-        size = zmq_recv(replay->router, bytes, sizeof bytes, 0);
-        assert_in_range(size, 1, sizeof bytes);
-        if (talus__request_decode(bytes, (size_t)size, &request) == 0 &&
+    while ((size = replay_take(replay, bytes, sizeof bytes)) > 0) {
+        if (talus__request_decode(bytes, size, &request) == 0 &&
             request.kind == TALUS__REQUEST_REPLAY) {
             *after = request.after;
             return true;
         }
     }
+    return false;
 }
 
 uint64_t replay_expect_request(struct replay_socket *replay, talus_subscriber_t *subscriber)

@@ -31,6 +31,9 @@ void join_raw(struct repair_fixture *fixture, struct raw_publisher *raw, const c
 // Likewise, and has the subscriber miss events 6 and 7: it gets 8 and 9.
 void miss_events(struct repair_fixture *fixture, struct raw_publisher *raw, const char *replay);
 
+// Takes a request of any kind that has come, into `bytes`. Returns its size; 0: none has.
+size_t replay_take(struct replay_socket *replay, void *bytes, size_t capacity);
+
 // Takes a request for a replay that has come, and gives its `after`. False: none has.
 bool replay_take_request(struct replay_socket *replay, uint64_t *after);
 
